@@ -1,0 +1,3 @@
+"""Durable, verified, unattended work."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,75 @@
+"""Where Daybreak keeps its things.
+
+One `Places` names every folder. Which one applies, first match wins:
+
+1. `DAYBREAK_HOME=DIR`: everything below DIR.
+2. a `.daybreak/` folder in the working directory or a parent: state and workspaces there, keys and
+   witness in the user's own folders, because they must not lie beside what they guard.
+3. the user's folders of the platform.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT_FOLDER = ".daybreak"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Absolute folders; none needs to exist yet. `why` says in words how they were chosen."""
+
+    ledger: Path
+    keys: Path
+    witness: Path
+    workspaces: Path
+    locks: Path
+    cache: Path
+    why: str
+
+    @classmethod
+    def below(cls, home: Path, why: str) -> Places:
+        home = home.absolute()
+        return cls(
+            ledger=home / "ledger",
+            keys=home / "keys",
+            witness=home / "witness",
+            workspaces=home / "workspaces",
+            locks=home / "locks",
+            cache=home / "cache",
+            why=why,
+        )
+
+
+def find_places(environment: Mapping[str, str], working_directory: Path) -> Places:
+    """The folders that apply for this environment and working directory. Creates nothing."""
+    if home := environment.get("DAYBREAK_HOME"):
+        return Places.below(working_directory / home, "DAYBREAK_HOME is set")
+    from platformdirs import PlatformDirs  # late: costs milliseconds that --help need not pay
+
+    user = PlatformDirs("daybreak", appauthor=False)
+    for folder in (working_directory, *working_directory.parents):
+        project = folder / PROJECT_FOLDER
+        if project.is_dir():
+            label = hashlib.sha256(str(project.absolute()).encode()).hexdigest()[:16]
+            return Places(
+                ledger=project / "ledger",
+                keys=user.user_config_path / "keys" / label,
+                witness=user.user_state_path / "witness" / label,
+                workspaces=project / "workspaces",
+                locks=project / "locks",
+                cache=user.user_cache_path,
+                why=f"{project} exists",
+            )
+    return Places(
+        ledger=user.user_data_path / "ledger",
+        keys=user.user_config_path / "keys" / "user",
+        witness=user.user_state_path / "witness" / "user",
+        workspaces=user.user_data_path / "workspaces",
+        locks=user.user_data_path / "locks",
+        cache=user.user_cache_path,
+        why="the user's folders",
+    )
