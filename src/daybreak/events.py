@@ -38,7 +38,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 # -- the ledger about itself
 
 
-class LedgerCreated(Event):
+class LedgerCreated(Event, frozen=True, kw_only=True):
     """The first event of every ledger."""
 
     type: ClassVar[str] = "ledger.created"
@@ -51,7 +51,7 @@ class LedgerCreated(Event):
 # -- tasks and runs
 
 
-class TaskAdded(Event):
+class TaskAdded(Event, frozen=True, kw_only=True):
     """Somebody asked for something."""
 
     type: ClassVar[str] = "task.added"
@@ -62,7 +62,7 @@ class TaskAdded(Event):
     args: dict[str, Any]
 
 
-class LeaseGranted(Event):
+class LeaseGranted(Event, frozen=True, kw_only=True):
     """A new owner has the run. Its header's epoch is one more than the last; older epochs are refused from here on."""
 
     type: ClassVar[str] = "lease.granted"
@@ -73,7 +73,7 @@ class LeaseGranted(Event):
     pid: int
 
 
-class RunMoved(Event):
+class RunMoved(Event, frozen=True, kw_only=True):
     """A run went from one state to another."""
 
     type: ClassVar[str] = "run.moved"
@@ -88,7 +88,7 @@ class RunMoved(Event):
     """What a person must decide, where `new` is parked."""
 
 
-class StepDone(Event):
+class StepDone(Event, frozen=True, kw_only=True):
     """A step's result, kept: it is never computed again."""
 
     type: ClassVar[str] = "step.done"
@@ -104,7 +104,7 @@ class StepDone(Event):
     duration_ms: int = 0
 
 
-class StepFailed(Event):
+class StepFailed(Event, frozen=True, kw_only=True):
     """A step raised; the run's code saw the error and a replay will see the same."""
 
     type: ClassVar[str] = "step.failed"
@@ -119,7 +119,7 @@ class StepFailed(Event):
     duration_ms: int = 0
 
 
-class StepIntended(Event):
+class StepIntended(Event, frozen=True, kw_only=True):
     """A `once` step is about to act outside. Without a later outcome its effect is ambiguous."""
 
     type: ClassVar[str] = "step.intended"
@@ -132,13 +132,13 @@ class StepIntended(Event):
     """The stable idempotency key that the outside was given."""
 
 
-class CancelAsked(Event):
+class CancelAsked(Event, frozen=True, kw_only=True):
     type: ClassVar[str] = "cancel.asked"
     run: str
     why: str = ""
 
 
-class Answered(Event):
+class Answered(Event, frozen=True, kw_only=True):
     """A person answered the question that a run was parked with."""
 
     type: ClassVar[str] = "question.answered"
@@ -150,13 +150,13 @@ class Answered(Event):
 # -- a build
 
 
-class PlanMade(Event):
+class PlanMade(Event, frozen=True, kw_only=True):
     type: ClassVar[str] = "plan.made"
     run: str
     plan: dict[str, Any]
 
 
-class ExampleProved(Event):
+class ExampleProved(Event, frozen=True, kw_only=True):
     """An acceptance example was run on nothing and on null programs."""
 
     type: ClassVar[str] = "example.proved"
@@ -167,7 +167,7 @@ class ExampleProved(Event):
     """Where it proves nothing: what it passed on."""
 
 
-class AttemptClaimed(Event):
+class AttemptClaimed(Event, frozen=True, kw_only=True):
     """A worker's own word at the end of an attempt; not a verdict."""
 
     type: ClassVar[str] = "attempt.claimed"
@@ -181,7 +181,7 @@ class AttemptClaimed(Event):
     not_built: list[str] = []
 
 
-class CheckLooked(Event):
+class CheckLooked(Event, frozen=True, kw_only=True):
     """Evidence."""
 
     type: ClassVar[str] = "check.looked"
@@ -191,7 +191,7 @@ class CheckLooked(Event):
     evidence: dict[str, Any]
 
 
-class GateDecided(Event):
+class GateDecided(Event, frozen=True, kw_only=True):
     """A verdict, from evidence only."""
 
     type: ClassVar[str] = "gate.decided"
@@ -204,7 +204,7 @@ class GateDecided(Event):
     reasons: list[str] = []
 
 
-class Delivered(Event):
+class Delivered(Event, frozen=True, kw_only=True):
     type: ClassVar[str] = "delivered"
     run: str
     output: str
