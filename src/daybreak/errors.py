@@ -5,6 +5,19 @@
     ├── SpecError       S1xx  the specification is wrong; carries all Problems (exit 2)
     ├── HostError       H1xx  this machine: files, space, programs, processes
     ├── LedgerError     L1xx  the log: refused, tampered with, older than what is known outside
+    │   ├── LedgerMissing     the key or the witness knows a ledger that is not there
+    │   ├── LedgerForeign     not a ledger, or of a format that this version does not know
+    │   ├── KeyMissing · KeyExposed · KeyWrong     the signing key: absent, readable by others, another one
+    │   ├── WitnessMissing · WitnessBroken         the head kept outside: absent, unreadable or not writable
+    │   ├── LedgerBehind      the ledger holds less than was known outside: cut, or an old copy
+    │   ├── LedgerForked      the ledger holds something else than was known outside
+    │   ├── LedgerTampered    what is stored is not what was signed
+    │   ├── BlobMissing · BlobDamaged              content-addressed bytes beside the ledger
+    │   ├── DraftRefused      this event may not be appended (shape, view constraint)
+    │   │   ├── FenceMissing  a fenced stream needs an epoch
+    │   │   └── IdemConflict  the same idempotency key was used with another payload
+    │   ├── LedgerBusy        another process held the ledger too long; nothing was written
+    │   └── LedgerStopped     the disk failed or the ledger is closed; reopen it
     ├── EngineError     E1xx  runs, steps, leases
     │   ├── HistoryDiverged   the code asks for what history does not hold
     │   └── LeaseLost         another owner has the run now
@@ -55,10 +68,118 @@ class LedgerError(DaybreakError):
     code = "L100"
 
 
+class LedgerMissing(LedgerError):
+    """The key or the witness knows a ledger that is not there."""
+
+    code = "L101"
+
+
+class LedgerForeign(LedgerError):
+    """The file is not a ledger, or of a format that this version does not know."""
+
+    code = "L102"
+
+
+class KeyMissing(LedgerError):
+    """The key that signs the ledger's heads is not there."""
+
+    code = "L103"
+
+
+class KeyExposed(LedgerError):
+    """Others may read the signing key."""
+
+    code = "L104"
+
+
+class KeyWrong(LedgerError):
+    """The key cannot be read, or is not the one that signed this ledger."""
+
+    code = "L105"
+
+
+class WitnessMissing(LedgerError):
+    """The ledger is there, but not the head kept outside of it."""
+
+    code = "L106"
+
+
+class WitnessBroken(LedgerError):
+    """The head kept outside cannot be read, is not signed by this ledger's key, or cannot be written."""
+
+    code = "L107"
+
+
+class LedgerBehind(LedgerError):
+    """The ledger holds fewer events than were known outside: it was cut, or an old copy was put back."""
+
+    code = "L108"
+
+
+class LedgerForked(LedgerError):
+    """The ledger holds other events than were known outside."""
+
+    code = "L109"
+
+
+class LedgerTampered(LedgerError):
+    """What is stored is not what was signed."""
+
+    code = "L110"
+
+
+class BlobMissing(LedgerError):
+    """Content-addressed bytes are not where they were put."""
+
+    code = "L111"
+
+
+class BlobDamaged(LedgerError):
+    """Content-addressed bytes are not those that were put."""
+
+    code = "L112"
+
+
+class DraftRefused(LedgerError):
+    """An event may not be appended; nothing of its submission was."""
+
+    code = "L113"
+
+
+class FenceMissing(DraftRefused):
+    """A fenced stream (`run:*`, or any that ever had a lease) takes no event without an epoch."""
+
+    code = "L114"
+
+
+class IdemConflict(DraftRefused):
+    """The same idempotency key was used before with another type or payload."""
+
+    code = "L115"
+
+
+class LedgerBusy(LedgerError):
+    """Another process held the ledger too long; nothing was written and a repeat is safe."""
+
+    code = "L116"
+
+
+class LedgerStopped(LedgerError):
+    """The ledger takes nothing more on this handle: the disk failed, or it was closed."""
+
+    code = "L117"
+
+
 class EngineError(DaybreakError):
     """A run cannot go on."""
 
     code = "E100"
+
+
+class LeaseLost(EngineError):
+    """Another owner has the run now; the late event was dropped and nothing of its submission was appended."""
+
+    code = "E201"
 
 
 class WorkerError(DaybreakError):

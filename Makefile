@@ -1,0 +1,42 @@
+# make help lists everything. `make demo` and `make test` do all the set-up they need.
+PYTHON ?= python3
+BIN := .venv/bin
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+.PHONY: help setup demo test check format bench chaos clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+.venv/.ready: pyproject.toml scripts/setup
+	PYTHON=$(PYTHON) scripts/setup
+
+setup: .venv/.ready ## virtual environment with everything in it
+
+demo: setup ## build, verify and deliver examples/todo/spec.md into out/todo
+	mkdir -p out
+	DAYBREAK_HOME=$(CURDIR)/out/home $(BIN)/daybreak build examples/todo/spec.md --output out/todo
+	@echo; echo "Look at it:  ls out/todo    and at what was checked:  DAYBREAK_HOME=out/home $(BIN)/daybreak report"
+
+test: setup check ## lint, types, layers, and all tests but the long ones, with coverage
+	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term:skip-covered -m "not chaos"
+
+check: setup ## lint, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## put the code into its format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## every figure, each as a ratio to a baseline of the same run
+	$(BIN)/python -m benchmarks
+
+chaos: setup ## the long fault injection
+	$(BIN)/python -m pytest -n $(JOBS) -m chaos
+
+clean: ## remove what the targets above made
+	rm -rf .venv out .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -1,0 +1,89 @@
+"""One attempt, as a process of its own: `python -m daybreak.agents.attempt`.
+
+Reads one JSON object `{"worker": NAME, "workspace": DIR, "brief": {...}}` from standard input and writes
+JSON lines: `{"note": {...}}` while it works and `{"claim": {...}}` at the end. A worker that raises has
+claimed `crashed`; one that ends without a claim has claimed nothing, which the caller treats as `crashed`.
+
+NAME is `builder`, or `module:object` or `FILE.py:object` for a worker of your own (an object with `work`, or
+a class without arguments that makes one).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TextIO
+
+from daybreak.agents.protocol import Brief, Claim, Note, Worker
+from daybreak.errors import WorkerError
+
+BUILDER = "builder"
+SHIPPED = {BUILDER: "daybreak.agents.builder:Builder"}
+
+
+class WorkerUnknown(WorkerError):
+    """No worker of that name can be loaded."""
+
+    code = "W101"
+
+
+def load(name: str) -> Worker:
+    """The worker called `name`. Raises WorkerUnknown, naming what is wrong with it."""
+    module_name, _, attribute = SHIPPED.get(name, name).rpartition(":")
+    hint = "name `builder`, or module:object or FILE.py:object, where the object has work(brief, workspace)"
+    if not module_name:
+        raise WorkerUnknown(f"there is no worker called {name!r}", hint=hint)
+    try:
+        found: Any = getattr(_module(module_name), attribute)
+    except (ImportError, AttributeError, OSError, SyntaxError) as error:
+        raise WorkerUnknown(f"worker {name!r} cannot be loaded: {error}", hint=hint) from error
+    worker: Any = found() if isinstance(found, type) else found
+    if not callable(getattr(worker, "work", None)):
+        raise WorkerUnknown(f"worker {name!r} has no work(brief, workspace)", hint=hint)
+    return worker  # type: ignore[no-any-return] # checked just above, as far as Python can
+
+
+def _module(name: str) -> ModuleType:
+    if not name.endswith(".py"):
+        return importlib.import_module(name)
+    spec = importlib.util.spec_from_file_location("daybreak_worker", name)
+    assert spec is not None, "a .py file always has a loader"
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(request: str, out: TextIO) -> None:
+    """Do the attempt that `request` describes and write its lines to `out`."""
+    order = json.loads(request)
+    brief = Brief.model_validate(order["brief"])
+
+    def tell(kind: str, item: Note | Claim) -> None:
+        out.write(json.dumps({kind: item.model_dump(mode="json")}, ensure_ascii=False) + "\n")
+        out.flush()
+
+    try:
+        for item in load(order["worker"]).work(brief, Path(order["workspace"])):
+            tell("claim" if isinstance(item, Claim) else "note", item)
+    except Exception as error:  # noqa: BLE001 - whatever a worker raises is its claim, told with its traceback
+        traceback.print_exc(file=sys.stderr)
+        tell("claim", Claim(outcome="crashed", summary=f"{type(error).__name__}: {error}"))
+
+
+def main() -> None:
+    request = sys.stdin.read()
+    # What a worker prints must not be taken for our lines: they go to a copy, standard output to standard error.
+    lines = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    run(request, lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""`daybreak build`: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from daybreak.cli import faces
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+SpecFile = Annotated[Path, typer.Argument(help="The specification: .md, .yaml, .toml or .json.", show_default=False)]
+WorkerName = Annotated[
+    str, typer.Option("--worker", help="Who builds: `builder`, or module:object, or FILE.py:object of your own.")
+]
+Assume = Annotated[bool, typer.Option("--assume", help="Go on despite open questions; the assumptions are reported.")]
+
+EXAMPLES = (
+    "Examples:  daybreak build spec.md    daybreak build spec.md --output out/shop --json\n\n"
+    "Safe to stop: `daybreak resume` goes on where it stopped. Exit status: 0 verified and delivered, 1 failed, "
+    "2 wrong usage or specification, 3 parked."
+)
+
+
+def build(
+    file: SpecFile,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder to deliver to.", show_default="./NAME")
+    ] = None,
+    worker: WorkerName = "builder",
+    assume: Assume = False,
+    accept_unshown: Annotated[
+        bool, typer.Option("--accept-unshown", help="Deliver although an acceptance example is missing for a MUST.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Build FILE into a working, verified project: plan, work, check, deliver, report."""
+    from daybreak.cli import home, plan, supervise
+    from daybreak.factory import deliver, task
+    from daybreak.factory import plan as plans
+
+    asked = task.make(
+        file, output=output, worker=worker, assume=assume, accept_unshown=accept_unshown, cwd=Path.cwd()
+    )
+    deliver.check_target(asked.output)
+    made = task.planned(asked, home.places())
+    if not as_json:
+        plan.show(made, stderr=True)
+    plans.refuse_shortages(made)
+    with home.opened() as opened:
+        run = task.submit(asked, opened.engine, opened.ledger)
+        raise typer.Exit(supervise.until_over(opened, run, as_json=as_json))

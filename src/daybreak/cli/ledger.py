@@ -1,0 +1,99 @@
+"""`daybreak ledger verify|show`: prove that the log is whole, and read it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from daybreak.cli import faces
+from daybreak.cli.build import Json
+
+if TYPE_CHECKING:
+    from daybreak.ledger import Record
+
+
+def verify(as_json: Json = False) -> None:
+    """Check every event, hash, signature and view, and the newest state known outside. Exit 1 if anything is wrong."""
+    from daybreak.cli import home
+    from daybreak.engine.view import RUNS
+    from daybreak.ledger import verify as verify_ledger
+
+    where = home.places()
+    found = verify_ledger(where.ledger, keys=where.keys, witness=where.witness, views=[RUNS], progress=_progress())
+    if as_json:
+        faces.result_json(
+            {
+                "ledger": str(where.ledger),
+                "ok": found.ok,
+                "events": found.events,
+                "seconds": round(found.seconds, 3),
+                "problems": [{"place": problem.place, "message": problem.message} for problem in found.problems],
+            }
+        )
+    else:
+        for problem in found.problems:
+            faces.result(f"{problem.place}: {problem.message}")
+        verdict = "whole" if found.ok else f"NOT whole, {len(found.problems)} problems"
+        rate = f"{found.events / found.seconds:,.0f} events/s" if found.seconds else "at once"
+        faces.result(f"{where.ledger}: {found.events} events, {verdict} ({rate})")
+    raise typer.Exit(faces.EXIT_VERIFIED if found.ok else faces.EXIT_FAILED)
+
+
+def show(
+    run: Annotated[
+        str | None, typer.Argument(help="A run, the beginning of its name, or a stream.", show_default="everything")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the events of RUN, or of the whole ledger, one a line."""
+    from daybreak import events
+    from daybreak.cli import home
+
+    with home.opened() as opened:
+        if run is None:
+            records = list(opened.ledger.read_all())
+        elif run in opened.ledger.streams():
+            records = list(opened.ledger.read(run))
+        else:
+            picked = home.pick_run(opened, run)
+            records = [*opened.records(picked), *opened.ledger.read(events.control_stream(picked))]
+    if as_json:
+        faces.result_json([_as_json(record) for record in records])
+        return
+    for record in records:
+        faces.result(_line(record))
+
+
+def _progress() -> Any:
+    """A counter on standard error for a terminal, nothing otherwise."""
+    if not sys.stderr.isatty():
+        return None
+    return lambda done, total: print(f"\r{done:,} of {total:,} events", end="", file=sys.stderr)  # noqa: T201
+
+
+def _as_json(record: Record) -> dict[str, Any]:
+    import msgspec
+
+    return {
+        "index": record.index,
+        "stream": record.stream,
+        "seq": record.seq,
+        "id": record.id,
+        "type": record.type,
+        "ts": record.ts,
+        "actor": record.actor,
+        "epoch": record.epoch,
+        "hash": record.hash.hex(),
+        "payload": msgspec.json.decode(record.payload),
+    }
+
+
+SHOWN_BYTES = 120
+
+
+def _line(record: Record) -> str:
+    body = record.payload.decode(errors="replace")
+    cut = body if len(body) <= SHOWN_BYTES else body[:SHOWN_BYTES] + "…"
+    return f"{record.index:>6}  {record.ts}  {record.stream}#{record.seq}  {record.type}  {cut}"

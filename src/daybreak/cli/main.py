@@ -1,0 +1,83 @@
+"""`daybreak`: the commands, and the one place where errors become messages and exit statuses.
+
+Heavy modules are imported inside the commands, so that `--help` is instant.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from daybreak import __version__
+from daybreak.cli import build, doctor, faces, ledger, plan, report, runs, spec
+from daybreak.errors import DaybreakError
+
+EPILOG = (
+    "Exit status: 0 verified or fine, 1 failed, 2 wrong usage or specification, "
+    "3 parked (a person must decide), 130 interrupted (resume goes on)."
+)
+
+app = typer.Typer(
+    name="daybreak",
+    help="Durable, verified, unattended work: hand over a specification, find a checked project.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+ledger_app = typer.Typer(help="Look at the log and prove that nobody changed it.", no_args_is_help=True)
+app.command("build", epilog=build.EXAMPLES)(build.build)
+app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
+app.add_typer(spec.app, name="spec")
+app.command("runs", epilog="Example:  daybreak runs --json")(runs.runs)
+app.command("show", epilog="Examples:  daybreak show    daybreak show run-0k3 --transcript")(runs.show)
+app.command("resume", epilog="Examples:  daybreak resume    daybreak resume run-0k3 --answer yes")(runs.resume)
+app.command("report", epilog="Examples:  daybreak report    daybreak report --markdown > report.md")(report.report)
+app.add_typer(ledger_app, name="ledger")
+ledger_app.command("verify", epilog="Example:  daybreak ledger verify")(ledger.verify)
+ledger_app.command("show", epilog="Examples:  daybreak ledger show    daybreak ledger show run-0k3")(ledger.show)
+app.command("doctor", epilog="Example:  daybreak doctor --json")(doctor.doctor)
+
+
+@app.command("version")
+def version(as_json: build.Json = False) -> None:
+    """Print the version."""
+    if as_json:
+        faces.result_json({"daybreak": __version__, "python": sys.version.split()[0]})
+    else:
+        faces.result(__version__)
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    context.obj = {"debug": debug}
+
+
+def main() -> None:
+    """The entry point: run the command, turn every error into a message and an exit status."""
+    debug = "--debug" in sys.argv
+    try:
+        app(standalone_mode=True)
+    except DaybreakError as error:
+        if debug:
+            raise
+        sys.exit(faces.show_error(error, as_json="--json" in sys.argv))
+    except KeyboardInterrupt:
+        faces.say("daybreak: interrupted; nothing is lost, `daybreak resume` goes on")
+        sys.exit(faces.EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone, which is no error of ours
+        sys.exit(0)
+    except Exception as error:  # noqa: BLE001 - the last door: an error of ours, named as one, traceback on demand
+        if debug:
+            raise
+        faces.say(f"daybreak: X000 this is an error in Daybreak: {type(error).__name__}: {error}")
+        faces.say("  run the same command with --debug in front and report what it prints")
+        sys.exit(faces.EXIT_FAILED)

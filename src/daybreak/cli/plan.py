@@ -1,0 +1,60 @@
+"""`daybreak plan`: what a build would do, and nothing done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daybreak.cli import faces
+from daybreak.cli.build import Assume, Json, SpecFile, WorkerName
+
+if TYPE_CHECKING:
+    from daybreak.factory.plan import Plan
+
+EXAMPLES = "Examples:  daybreak plan spec.md    daybreak plan spec.md --json"
+
+
+def plan(file: SpecFile, worker: WorkerName = "builder", assume: Assume = False, as_json: Json = False) -> None:
+    """Show what would be built from FILE, by whom, in which order, within which limits."""
+    from daybreak.cli import home
+    from daybreak.factory import task
+
+    asked = task.make(file, output=None, worker=worker, assume=assume, accept_unshown=False, cwd=Path.cwd())
+    made = task.planned(asked, home.places())
+    if as_json:
+        faces.result_json(made.model_dump(mode="json"))
+    else:
+        show(made)
+
+
+def show(made: Plan, *, stderr: bool = False) -> None:
+    """Print the plan as people read it."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    screen = faces.console(stderr=stderr)
+    guess = " (estimated)" if made.complexity_estimated else ""
+    screen.print(f"[bold]{escape(made.title)}[/] ({made.name}): {made.complexity}{guess}, {made.paradigm}")
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    limits = made.limits
+    rows = [
+        ("builds", f"{made.worker}: {', '.join(made.entities) or 'nothing'} with {', '.join(made.interfaces)}"),
+        ("shown by", f"{len(made.shown_by)} acceptance examples, {made.held_out} of them held out"),
+        ("checks", ", ".join(s.name.removeprefix("check ") for s in made.steps if _is_project_check(s.name))),
+        ("gate", f"score {made.threshold} of 100, coverage {made.coverage} %, every example passes"),
+        ("limits", f"{limits.time_s} s, {limits.attempts} attempts, {limits.money_usd} USD, {limits.tokens} tokens"),
+        ("about", f"{sum(step.weight_s for step in made.steps) / max(1, made.machine.cores):.0f} s of work"),
+        *(("not shown", f"{id}: no acceptance example names it") for id in made.not_shown),
+        *(("question", question) for question in made.questions),
+        *(("assumed", assumption) for assumption in made.assumptions),
+        *(("too little", shortage) for shortage in made.shortages),
+    ]
+    for name, value in rows:
+        table.add_row(name, escape(value))
+    screen.print(table)
+
+
+def _is_project_check(name: str) -> bool:
+    return name.startswith("check ") and not name.startswith("check example:")

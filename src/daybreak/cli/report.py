@@ -1,0 +1,31 @@
+"""`daybreak report`: what was done, what was shown, what needs a decision; every line with its evidence."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from daybreak.cli import faces
+from daybreak.cli.build import Json
+from daybreak.cli.runs import RunName
+
+
+def report(
+    run: RunName = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown document.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Report on RUN. Numbers behind # are places in the run's stream: `daybreak ledger show RUN` has them."""
+    from daybreak.cli import home
+    from daybreak.report import render
+    from daybreak.report.run import collect
+
+    with home.opened() as opened:
+        collected = collect(opened.records(home.pick_run(opened, run)))
+    if as_json:
+        faces.result_json({**collected.model_dump(mode="json"), "next_steps": collected.next_steps})
+    elif markdown:
+        faces.result(render.to_markdown(collected))
+    else:
+        render.to_terminal(collected, faces.console())

@@ -1,0 +1,78 @@
+"""`daybreak runs`, `show`, `resume`: what was run here, one run's story, and going on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from daybreak.cli import faces
+from daybreak.cli.build import Json
+
+RunName = Annotated[
+    str | None, typer.Argument(help="A run, or the beginning of its name.", show_default="the newest one")
+]
+
+
+def runs(as_json: Json = False) -> None:
+    """List every run, the newest first, with its state."""
+    from daybreak.cli import home
+
+    with home.opened() as opened:
+        rows = opened.engine.runs()
+    if as_json:
+        faces.result_json([row._asdict() for row in rows])
+        return
+    if not rows:
+        faces.say("nothing has been run yet: start with `daybreak build SPEC`")
+        return
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("run", "state", "title", "created", "why"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(row.run, row.shown_state, escape(row.title), row.created[:19], escape(row.question or row.why))
+    faces.console().print(table)
+
+
+def show(
+    run: RunName = None,
+    as_json: Json = False,
+    transcript: Annotated[
+        bool, typer.Option("--transcript", help="With the output that each check saw, not only its summary.")
+    ] = False,
+) -> None:
+    """Show RUN: its plan, what workers claimed, and what every check saw."""
+    from daybreak.cli import home
+    from daybreak.report import render
+    from daybreak.report.run import collect
+
+    with home.opened() as opened:
+        report = collect(opened.records(home.pick_run(opened, run)))
+    if as_json:
+        faces.result_json({**report.model_dump(mode="json"), "next_steps": report.next_steps})
+        return
+    render.to_terminal(report, faces.console())
+    if transcript:
+        for line in report.checks:
+            faces.result(f"\n== {line.what} ({line.event}): {line.command}\n{line.output}")
+
+
+def resume(
+    run: RunName = None,
+    answer: Annotated[str | None, typer.Option("--answer", help="Answer the question it is parked with.")] = None,
+    accept_unshown: Annotated[
+        bool, typer.Option("--accept-unshown", help="Answer yes to delivering with a MUST that nothing shows.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Go on with RUN where it stopped. Steps that were kept are not done again."""
+    from daybreak.cli import home, supervise
+
+    with home.opened() as opened:
+        picked = home.pick_unfinished(opened, run)
+        if accept_unshown or answer is not None:
+            opened.engine.answer(picked, "yes" if answer is None else answer)
+        raise typer.Exit(supervise.until_over(opened, picked, as_json=as_json))

@@ -1,0 +1,251 @@
+"""The kind `build`: a specification becomes a verified, delivered project.
+
+Each arrow of the way is a durable step: prove the examples, one or more attempts, the checks of each, the
+gate, the delivery. The attempt's result is kept as a packed tree in the blob store, so every check and the
+delivery see the same bytes, also after a crash. Nothing here believes a worker.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import anyio
+from pydantic import BaseModel, ConfigDict
+
+from daybreak import checks, events
+from daybreak.agents.protocol import Brief, Claim, Finding
+from daybreak.checks import gate
+from daybreak.checks.evidence import Evidence
+from daybreak.checks.example import Example
+from daybreak.clock import Clock
+from daybreak.config import Places
+from daybreak.engine import Context, Kept, Parked
+from daybreak.errors import CheckError, WorkerError
+from daybreak.factory import brief as briefs
+from daybreak.factory import deliver, holdout, machine, plan
+from daybreak.factory.spec import Specification, read_text, without_examples
+from daybreak.host import process, tree, workspace
+from daybreak.ledger import Ledger
+
+KIND = "build"
+UNSHOWN_QUESTION = "deliver although nothing shows {}?"
+ATTEMPT_OUTPUT_BYTES_MAX = 10_000_000
+
+
+class BuildArgs(BaseModel):
+    """What a build was asked for, as kept in the ledger."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    specification: str
+    """Blob of the specification's text."""
+    specification_name: str
+    format: Literal["md", "yaml", "toml", "json"]
+    output: str
+    """Absolute folder to deliver to."""
+    worker: str
+    assume: bool = False
+    accept_unshown: bool = False
+
+
+class ProvesNothing(CheckError):
+    """An acceptance example passes on nothing or on a program that does nothing."""
+
+    code = "C131"
+
+
+class NotVerified(CheckError):
+    """The gate refused what the worker made."""
+
+    code = "C132"
+
+
+class BudgetSpent(CheckError):
+    """The build's time is over."""
+
+    code = "C133"
+
+
+class NotBuilt(WorkerError):
+    """The worker refused or crashed; there is nothing to check."""
+
+    code = "W121"
+
+
+@dataclass(frozen=True)
+class Build:
+    """The task function of kind `build`; one instance serves many runs."""
+
+    ledger: Ledger
+    places: Places
+    clock: Clock
+
+    async def __call__(self, ctx: Context, args: dict[str, Any]) -> dict[str, Any]:
+        return await _OneBuild(self, ctx, BuildArgs.model_validate(args)).go()
+
+
+class _OneBuild:
+    """The state of one build while it runs; all of it comes back from the ledger after a crash."""
+
+    def __init__(self, kind: Build, ctx: Context, args: BuildArgs) -> None:
+        self.kind, self.ctx, self.args = kind, ctx, args
+        self.ledger = kind.ledger
+        self.text = self.ledger.get_blob(args.specification).decode()
+        self.spec: Specification = read_text(self.text, name=args.specification_name, format=args.format)
+        key = holdout.read_or_make_key(kind.places.keys)
+        self.held_out = holdout.choose(self.spec.examples, self.spec.holdout, key)
+        self.serve = self.spec.serve or f"{self.spec.name} serve --port {{port}}"
+        self.side_by_side = anyio.CapacityLimiter(max(1, machine.measure(kind.places.workspaces).cores))
+
+    async def go(self) -> dict[str, Any]:
+        self.started = await self.ctx.now()
+        await self._plan()
+        await self._prove_examples()
+        attempt, decision = await self._attempts()
+        await self._ask_for_the_unshown()
+        delivered = await self._deliver(attempt)
+        return {
+            "verdict": decision.verdict,
+            "score": decision.score,
+            "output": self.args.output,
+            "workspace": attempt["workspace"],
+            "files": delivered["files"],
+        }
+
+    # -- before any work
+
+    async def _plan(self) -> None:
+        def make() -> Kept:
+            made = plan.make(
+                self.spec,
+                machine.measure(Path(self.args.output)),
+                worker=self.args.worker,
+                held_out=len(self.held_out),
+                assume=self.args.assume,
+            ).model_dump(mode="json")
+            return Kept(made, tell=[events.PlanMade(run=self.ctx.run, plan=made)])
+
+        made = await self.ctx.step("plan", make)
+        for question in made["questions"]:
+            await self.ctx.ask(question)
+
+    async def _prove_examples(self) -> None:
+        reasons = await self._side_by_side([self._prover(example) for example in self.spec.examples])
+        proving_nothing = [
+            f"{example.title!r} (line {example.line}): {why}"
+            for example, why in zip(self.spec.examples, reasons, strict=True)
+            if why
+        ]
+        if proving_nothing:
+            raise ProvesNothing(
+                "acceptance examples that prove nothing: " + "; ".join(proving_nothing),
+                hint="let each example expect something that only a working program would print or answer",
+            )
+
+    def _prover(self, example: Example) -> Callable[[Context], Any]:
+        def prove() -> Kept:
+            with self._scratch() as scratch:
+                why = checks.proves(example, self.spec.name, scratch, serve=self.serve)
+            told = events.ExampleProved(run=self.ctx.run, example=example.id, proves=why is None, why=why or "")
+            return Kept(why, tell=[told])
+
+        return lambda ctx: ctx.step(f"prove {example.id}", prove)
+
+    # -- attempts, until one passes
+
+    async def _attempts(self) -> tuple[dict[str, Any], gate.Decision]:
+        found: list[Finding] = []
+        seen_before: set[str] = set()
+        decision: gate.Decision | None = None
+        for number in range(1, self.spec.budget.attempts + 1):
+            await self._within_time()
+            attempt = await self.ctx.step(f"attempt {number}", lambda n=number, f=found: self._attempt(n, f))
+            if attempt["workspace"] in seen_before:
+                break  # the same thing again: looking again would show the same
+            seen_before.add(attempt["workspace"])
+            await self.ctx.enter("verifying")
+            evidence = await self._look(number, attempt)
+            decision = await self._decide(number, attempt, evidence)
+            if decision.verdict == "passed":
+                return attempt, decision
+            found = briefs.findings(evidence, self.held_out)
+            await self.ctx.enter("running")
+        assert decision is not None, "a budget of no attempts is refused by the specification reader"
+        raise NotVerified(
+            f"{self.spec.name} is not verified: " + "; ".join(decision.reasons),
+            hint=f"`daybreak report {self.ctx.run}` shows what each check saw; nothing was delivered",
+        )
+
+    async def _within_time(self) -> None:
+        used_s = (await self.ctx.now() - self.started).total_seconds()
+        if used_s >= self.spec.budget.time_s:
+            raise BudgetSpent(
+                f"the build has used {used_s:.0f} s of its {self.spec.budget.time_s} s",
+                hint="raise `budget: {time: ...}` in the specification and build again",
+            )
+
+    def _attempt(self, number: int, found: Sequence[Finding]) -> Kept:
+        copy = without_examples(self.text, set(self.held_out), format=self.args.format)
+        brief = briefs.make(self.spec, copy, number, found)
+        with workspace.fresh(self.kind.places.workspaces / self.ctx.run, f"attempt-{number}") as folder:
+            claim = self._work(brief, folder)
+            if claim.outcome in ("refused", "crashed"):
+                raise NotBuilt(
+                    f"worker {self.args.worker} {claim.outcome}: {claim.summary}",
+                    hint="; ".join(claim.not_built) or "see what the worker said with `daybreak show --transcript`",
+                )
+            made = tree.scan(folder)
+            packed = self.ledger.put_blob(tree.pack(folder))
+        told = events.AttemptClaimed(
+            run=self.ctx.run,
+            attempt=number,
+            worker=self.args.worker,
+            outcome=claim.outcome,
+            summary=claim.summary,
+            workspace=made.hash,
+            not_built=list(claim.not_built),
+        )
+        kept = {"workspace": made.hash, "tree": packed, "claim": claim.model_dump(mode="json")}
+        return Kept(kept, tell=[told])
+
+    def _work(self, brief: Brief, folder: Path) -> Claim:
+        """Run the worker in a process of its own and take its claim; silence is a crash."""
+        order = {"worker": self.args.worker, "workspace": str(folder), "brief": brief.model_dump(mode="json")}
+        with self._scratch() as scratch:
+            finished = process.run(
+                [sys.executable, "-P", "-m", "daybreak.agents.attempt"],
+                cwd=folder,
+                env=process.clean_environment(scratch, PYTHONPATH=":".join(filter(None, sys.path))),
+                stdin=json.dumps(order).encode(),
+                timeout_s=self.spec.budget.time_s,
+                output_bytes_max=ATTEMPT_OUTPUT_BYTES_MAX,
+            )
+        claims = [line["claim"] for line in _json_lines(finished.stdout) if "claim" in line]
+        if claims:
+            return Claim.model_validate(claims[-1])
+        ending = "time was over" if finished.timed_out else f"exit status {finished.exit_code}"
+        last = finished.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        return Claim(outcome="crashed", summary=": ".join(["ended without a claim", ending, *last]))
+
+    # -- looking
+
+    async def _look(self, number: int, attempt: dict[str, Any]) -> list[Evidence]:
+        """Evidence of every check about the attempt's tree. Examples need the result installed; where it cannot be
+        installed they are not run, and the gate misses their evidence."""
+        product = _Product(self, number, attempt)
+        look = [self._looker(number, attempt, name, product) for name in plan.CHECKS if name != "install"]
+        installed = await self._looker(number, attempt, "install", product)(self.ctx)
+        if installed.outcome == "passed":
+            look += [self._example_looker(number, attempt, example, product) for example in self.spec.examples]
+        try:
+            return [installed, *await self._side_by_side(look)]
+        finally:
+            product.remove()

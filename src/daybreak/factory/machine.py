@@ -1,0 +1,60 @@
+"""What this machine has, as far as a plan depends on it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+DISK_BYTES_MIN = 200 * 1024 * 1024
+MEMORY_BYTES_MIN = 512 * 1024 * 1024
+
+
+class Machine(BaseModel):
+    """Measured when the plan was made. Memory is what Linux calls available; None where it does not say."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cores: int
+    disk_bytes_free: int
+    memory_bytes_free: int | None
+    shell: str | None
+
+    def shortages(self) -> list[str]:
+        """What is too little for a build, each as a sentence."""
+        short = []
+        if self.disk_bytes_free < DISK_BYTES_MIN:
+            short.append(f"only {_mib(self.disk_bytes_free)} MiB of disk are free, {_mib(DISK_BYTES_MIN)} are needed")
+        if self.memory_bytes_free is not None and self.memory_bytes_free < MEMORY_BYTES_MIN:
+            short.append(
+                f"only {_mib(self.memory_bytes_free)} MiB of memory are free, {_mib(MEMORY_BYTES_MIN)} are needed"
+            )
+        if self.shell is None:
+            short.append("there is no /bin/sh, which console examples run in")
+        return short
+
+
+def measure(folder: Path) -> Machine:
+    """This machine now; disk is that of `folder` or of its nearest parent that exists."""
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    return Machine(
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        disk_bytes_free=shutil.disk_usage(existing).free,
+        memory_bytes_free=_memory_bytes_free(Path("/proc/meminfo")),
+        shell=shutil.which("sh"),
+    )
+
+
+def _memory_bytes_free(meminfo: Path) -> int | None:
+    if not meminfo.exists():
+        return None
+    for line in meminfo.read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _mib(count: int) -> int:
+    return count // (1024 * 1024)

@@ -1,0 +1,171 @@
+"""What will be built, by whom, in which order, within which limits. Made before a build and shown before it runs."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from daybreak.errors import HostError
+from daybreak.factory.machine import Machine
+from daybreak.factory.spec import not_shown
+from daybreak.factory.spec.model import Specification
+
+CHECKS = ("structure", "syntax", "install", "lint", "types", "tests")
+"""The checks of the project itself, beside its acceptance examples."""
+
+_SECONDS = {"prove": 0.8, "attempt": 1.5, "install": 1.0, "lint": 0.5, "types": 6.0, "tests": 5.0, "example": 1.5}
+"""Rough seconds of one step, measured on two cores; they weigh progress and the first estimate, nothing else."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class PlannedStep(_Model):
+    name: str
+    """As in the ledger."""
+    does: str
+    by: str
+    weight_s: float
+
+
+class PlannedLimits(_Model):
+    time_s: int
+    attempts: int
+    money_usd: str
+    tokens: int
+    workers: int
+    depth: int
+
+
+class PlannedRequirement(_Model):
+    id: str
+    text: str
+    must: bool
+
+
+class PlannedExample(_Model):
+    """An acceptance example and what it is meant to show."""
+
+    id: str
+    kind: str
+    title: str
+    line: int
+    requirements: tuple[str, ...]
+
+
+class Plan(_Model):
+    name: str
+    title: str
+    complexity: str
+    complexity_estimated: bool
+    paradigm: str
+    worker: str
+    entities: tuple[str, ...]
+    interfaces: tuple[str, ...]
+    limits: PlannedLimits
+    steps: tuple[PlannedStep, ...]
+    requirements: tuple[PlannedRequirement, ...]
+    shown_by: tuple[PlannedExample, ...]
+    held_out: int
+    """How many of the examples the workers never see."""
+    not_shown: tuple[str, ...]
+    """Requirements that no acceptance example names."""
+    questions: tuple[str, ...]
+    assumptions: tuple[str, ...]
+    coverage: int
+    threshold: int
+    """The score of 100 that a candidate needs."""
+    machine: Machine
+    shortages: tuple[str, ...]
+
+
+def make(spec: Specification, machine: Machine, *, worker: str, held_out: int, assume: bool) -> Plan:
+    """The plan for one build of `spec` on `machine`. Pure."""
+    questions = tuple(clarification.question for clarification in spec.clarifications)
+    return Plan(
+        name=spec.name,
+        title=spec.title,
+        complexity=spec.complexity,
+        complexity_estimated=spec.complexity_estimated,
+        paradigm="sequential",
+        worker=worker,
+        entities=tuple(entity.name for entity in spec.entities),
+        interfaces=spec.interfaces,
+        limits=PlannedLimits(
+            time_s=spec.budget.time_s,
+            attempts=spec.budget.attempts,
+            money_usd=str(spec.budget.money_usd),
+            tokens=spec.budget.tokens,
+            workers=spec.limits.workers,
+            depth=spec.limits.depth,
+        ),
+        steps=tuple(_steps(spec, worker)),
+        requirements=tuple(
+            PlannedRequirement(id=requirement.id, text=requirement.text, must=requirement.must)
+            for requirement in spec.requirements
+        ),
+        shown_by=tuple(
+            PlannedExample(
+                id=example.id,
+                kind=example.kind,
+                title=example.title,
+                line=example.line,
+                requirements=example.requirements,
+            )
+            for example in spec.examples
+        ),
+        held_out=held_out,
+        not_shown=tuple(requirement.id for requirement in not_shown(spec)),
+        questions=() if assume else questions,
+        assumptions=tuple(f"open question taken as the worker reads it: {question}" for question in questions)
+        if assume
+        else (),
+        coverage=spec.quality.coverage,
+        threshold=spec.quality.thresholds[0],
+        machine=machine,
+        shortages=tuple(machine.shortages()),
+    )
+
+
+class TooLittle(HostError):
+    """This machine has too little for the build."""
+
+    code = "H151"
+
+
+def refuse_shortages(plan: Plan) -> None:
+    """Raises TooLittle where the machine lacks what the plan needs."""
+    if plan.shortages:
+        raise TooLittle(
+            f"{plan.name} cannot be built here: " + "; ".join(plan.shortages),
+            hint="make room, or build on another machine; nothing was started",
+        )
+
+
+def _steps(spec: Specification, worker: str) -> list[PlannedStep]:
+    steps = [
+        PlannedStep(
+            name=f"prove {example.id}",
+            does=f"run {example.title!r} on nothing and on null programs, where it must fail",
+            by="checks",
+            weight_s=_SECONDS["prove"],
+        )
+        for example in spec.examples
+    ]
+    steps.append(PlannedStep(name="attempt", does="build the project", by=worker, weight_s=_SECONDS["attempt"]))
+    steps += [
+        PlannedStep(name=f"check {check}", does=f"look at {check}", by="checks", weight_s=_SECONDS.get(check, 0.2))
+        for check in CHECKS
+    ]
+    steps += [
+        PlannedStep(
+            name=f"check example:{example.id}",
+            does=f"run {example.title!r} on the installed result",
+            by="checks",
+            weight_s=_SECONDS["example"],
+        )
+        for example in spec.examples
+    ]
+    steps.append(PlannedStep(name="gate", does="decide from the evidence", by="gate", weight_s=0.1))
+    steps.append(PlannedStep(name="deliver", does="put it in its place, whole or not at all", by="factory", weight_s=0.2))
+    return steps

@@ -1,0 +1,77 @@
+"""A build as it is asked for: read and checked before anything is recorded, then handed to the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from daybreak.config import Places
+from daybreak.engine import Engine
+from daybreak.factory import holdout, machine, plan
+from daybreak.factory.kinds.build import KIND, BuildArgs
+from daybreak.factory.spec import Specification, format_of, read
+from daybreak.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class BuildTask:
+    """A valid specification and where its result goes. `worker` is as `agents.attempt.load` takes it."""
+
+    path: Path
+    text: bytes
+    format: Literal["md", "yaml", "toml", "json"]
+    spec: Specification
+    output: Path
+    worker: str
+    assume: bool
+    accept_unshown: bool
+
+
+def make(
+    path: Path, *, output: Path | None, worker: str, assume: bool, accept_unshown: bool, cwd: Path
+) -> BuildTask:
+    """Read `path`. Raises SpecInvalid with all problems at once. The result goes to `output`, or to NAME in `cwd`."""
+    spec = read(path)
+    return BuildTask(
+        path=path,
+        text=path.read_bytes(),
+        format=format_of(path),
+        spec=spec,
+        output=(cwd / (output or spec.name)).absolute(),
+        worker=_absolute(worker, cwd),
+        assume=assume,
+        accept_unshown=accept_unshown,
+    )
+
+
+def planned(task: BuildTask, places: Places) -> plan.Plan:
+    """The plan of the task on this machine."""
+    key = holdout.read_or_make_key(places.keys)
+    return plan.make(
+        task.spec,
+        machine.measure(task.output),
+        worker=task.worker,
+        held_out=len(holdout.choose(task.spec.examples, task.spec.holdout, key)),
+        assume=task.assume,
+    )
+
+
+def submit(task: BuildTask, engine: Engine, ledger: Ledger) -> str:
+    """Record the task; from here on it can be resumed. The id of its run."""
+    args = BuildArgs(
+        specification=ledger.put_blob(task.text),
+        specification_name=task.path.name,
+        format=task.format,
+        output=str(task.output),
+        worker=task.worker,
+        assume=task.assume,
+        accept_unshown=task.accept_unshown,
+    )
+    return engine.submit(KIND, title=task.spec.title, args=args.model_dump(mode="json"))
+
+
+def _absolute(worker: str, cwd: Path) -> str:
+    """A worker named by a file is found from anywhere, so that a run can be resumed from another folder."""
+    module, colon, attribute = worker.partition(":")
+    return f"{(cwd / module).absolute()}{colon}{attribute}" if module.endswith(".py") else worker

@@ -1,0 +1,97 @@
+"""How far a run is: fraction, time left, what is under way, and one line for each thing that happened.
+
+Reads events and nothing else, so it works the same beside the run and from another process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from daybreak import events
+from daybreak.clock import Clock
+
+
+@dataclass
+class Progress:
+    """The state of one run as its events tell it. Feed every event in order to `take`."""
+
+    clock: Clock
+    state: events.State = "queued"
+    phase: str = "plan"
+    weights: dict[str, float] = field(default_factory=dict)
+    """Seconds expected of each planned step, by its name."""
+    done: set[str] = field(default_factory=set)
+    under_way: dict[str, float] = field(default_factory=dict)
+    """Steps that run now, with the monotonic time of their start; volatile, from the engine's listener."""
+    started: float | None = None
+
+    def take(self, event: events.Event) -> str | None:
+        """Take one event in; the line to tell people, or None where there is nothing to tell."""
+        match event:
+            case events.RunMoved():
+                return self._moved(event)
+            case events.PlanMade():
+                self.weights = {step["name"]: step["weight_s"] for step in event.plan["steps"]}
+                self.phase = "prove examples"
+            case events.StepDone() | events.StepFailed():
+                self.done.add(event.name)
+                self.under_way.pop(event.name, None)
+            case events.ExampleProved(proves=False):
+                return f"proves nothing: example {event.example}: {event.why}"
+            case events.AttemptClaimed():
+                return self._claimed(event)
+            case events.CheckLooked():
+                seen = event.evidence
+                return f"{seen['outcome']:>8}  {_name(event)}: {seen['summary']}"
+            case events.GateDecided():
+                self.phase = "deliver"
+                reasons = "".join(f"\n          {reason}" for reason in event.reasons)
+                return f"gate: {event.verdict}, score {event.score:.0f}{reasons}"
+            case events.Delivered():
+                self.phase = "done"
+                return f"delivered to {event.output}"
+        return None
+
+    def step_started(self, name: str) -> None:
+        self.under_way[name] = self.clock.monotonic()
+
+    @property
+    def fraction(self) -> float:
+        """Of the planned work, 0 to 1, weighted by expected seconds; 1 only when the run is over."""
+        if self.state in events.FINAL:
+            return 1.0
+        total = sum(self.weights.values())
+        done = sum(weight for name, weight in self.weights.items() if name in self.done)
+        return min(0.99, done / total) if total else 0.0
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds left at the pace so far; None before there is a pace."""
+        if self.started is None or self.fraction < 0.02:
+            return None
+        spent = self.clock.monotonic() - self.started
+        return spent / self.fraction * (1 - self.fraction)
+
+    def _moved(self, event: events.RunMoved) -> str | None:
+        self.state = event.new
+        if event.new == "running" and self.started is None:
+            self.started = self.clock.monotonic()
+        if event.new in ("parked", "failed", "paused", "cancelled"):
+            self.under_way.clear()
+            return f"{event.new}: {event.question or event.why}"
+        return None
+
+    def _claimed(self, event: events.AttemptClaimed) -> str:
+        if event.attempt > 1:  # the work of an attempt is before us again
+            self.done -= {name for name in self.done if name.startswith("check ") or name == "gate"}
+        self.phase = "verify"
+        missing = "".join(f"\n          not built: {what}" for what in event.not_built)
+        return f"attempt {event.attempt}: {event.worker} claims {event.outcome}: {event.summary}{missing}"
+
+
+def _name(event: events.CheckLooked) -> str:
+    check: str = event.evidence["check"]
+    shows: list[Any] = event.evidence.get("requirements", [])
+    held = " (held out)" if event.held_out else ""
+    return f"{check}{' for ' + ', '.join(shows) if shows else ''}{held}"

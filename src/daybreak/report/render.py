@@ -1,0 +1,124 @@
+"""A run's report as people read it: on the terminal, and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from daybreak.report.run import Line, RequirementLine, RunReport
+
+GOOD = {"passed", "shown", "done"}
+BAD = {"failed", "unusable"}
+
+
+def headline(report: RunReport) -> str:
+    """The verdict in one sentence."""
+    match report.state:
+        case "done" if report.delivered:
+            return f"verified and delivered: {report.delivered.summary}"
+        case "done":
+            return "done"
+        case "failed":
+            return f"failed: {report.why}"
+        case "parked":
+            return f"parked, a person must decide: {report.question}"
+        case "paused":
+            return "paused; nothing is lost"
+    return f"{report.state}; nothing is verified yet"
+
+
+def to_terminal(report: RunReport, console: Console) -> None:
+    """Print the report on `console`."""
+    style = "green" if report.state == "done" else "red" if report.state == "failed" else "yellow"
+    console.print(Text(f"{report.title or report.run}: {headline(report)}", style=f"bold {style}"))
+    console.print(Text(f"run {report.run}, began {report.began}, last event {report.ended}", style="dim"))
+    for part in _parts(report):
+        console.print(part)
+    for step in report.next_steps:
+        console.print(f"next: {escape(step)}")
+
+
+def _parts(report: RunReport) -> Iterator[RenderableType]:
+    if report.requirements:
+        yield _requirements(report.requirements)
+    if report.proves_nothing:
+        yield _lines("Examples that prove nothing", report.proves_nothing)
+    if report.attempts:
+        yield _lines("What the workers claimed (never a verdict)", report.attempts)
+    if report.checks:
+        yield _lines("What the checks saw", report.checks)
+    if report.gates:
+        yield _lines("What the gate decided", report.gates)
+
+
+def _requirements(lines: list[RequirementLine]) -> Table:
+    table = _table("Requirements", "requirement", "verdict", "text", "evidence")
+    for line in lines:
+        table.add_row(line.id, _coloured(line.verdict), escape(line.text), ", ".join(map(_position, line.evidence)))
+    return table
+
+
+def _lines(title: str, lines: list[Line]) -> Table:
+    table = _table(title, "what", "outcome", "summary", "event")
+    for line in lines:
+        held = " [dim](held out)[/]" if line.held_out else ""
+        summary = escape("\n".join([line.summary, *line.marks]))
+        table.add_row(escape(line.what) + held, _coloured(line.outcome), summary, _position(line.event))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, style=None, header_style="dim", overflow="fold")
+    return table
+
+
+def _coloured(outcome: str) -> str:
+    colour = "green" if outcome in GOOD else "red" if outcome in BAD else "yellow"
+    return f"[{colour}]{escape(outcome)}[/]"
+
+
+def _position(event: str) -> str:
+    """The place inside the run's stream; the stream is the same for the whole report."""
+    return "#" + event.rpartition("#")[2]
+
+
+def to_markdown(report: RunReport) -> str:
+    """The report as one Markdown document; positions are those of the run's stream in the ledger."""
+    out = [f"# {report.title or report.run}", "", f"**{headline(report)}**", ""]
+    out += [f"Run `{report.run}`, began {report.began}, last event {report.ended}.", ""]
+    if report.requirements:
+        out += ["## Requirements", "", "| requirement | verdict | text | evidence |", "|---|---|---|---|"]
+        out += [
+            _row(line.id, line.verdict, line.text, ", ".join(map(_position, line.evidence)))
+            for line in report.requirements
+        ]
+        out.append("")
+    for title, lines in (
+        ("Examples that prove nothing", report.proves_nothing),
+        ("What the workers claimed", report.attempts),
+        ("What the checks saw", report.checks),
+        ("What the gate decided", report.gates),
+    ):
+        if lines:
+            out += [f"## {title}", "", "| what | outcome | summary | event |", "|---|---|---|---|"]
+            out += [_row(_held(line), line.outcome, "; ".join([line.summary, *line.marks]), line.event) for line in lines]
+            out.append("")
+    if report.next_steps:
+        out += ["## Next", "", *(f"- {step}" for step in report.next_steps), ""]
+    return "\n".join(out)
+
+
+def _held(line: Line) -> str:
+    return f"{line.what} (held out)" if line.held_out else line.what
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+

@@ -1,0 +1,186 @@
+"""The report of one run, collected from its events; every line names the event it stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel
+
+from daybreak import events
+
+
+class _Record(Protocol):
+    """What the report needs of a ledger record."""
+
+    @property
+    def stream(self) -> str: ...
+    @property
+    def seq(self) -> int: ...
+    @property
+    def ts(self) -> str: ...
+    @property
+    def event(self) -> events.Event: ...
+
+
+Verdict = Literal["shown", "failed", "not shown"]
+
+
+class Line(BaseModel):
+    """One thing that happened, and the event that says so (`stream#seq`)."""
+
+    what: str
+    outcome: str
+    summary: str
+    held_out: bool = False
+    attempt: int = 0
+    marks: list[str] = []
+    command: str = ""
+    output: str = ""
+    event: str = ""
+
+
+class RequirementLine(BaseModel):
+    id: str
+    text: str
+    must: bool
+    verdict: Verdict
+    evidence: list[str] = []
+    """Events of the evidence."""
+
+
+class RunReport(BaseModel):
+    run: str
+    title: str = ""
+    kind: str = ""
+    state: str = "queued"
+    why: str = ""
+    code: str = ""
+    hint: str = ""
+    question: str = ""
+    began: str = ""
+    ended: str = ""
+    owners: int = 0
+    """How many times a process took the run up; more than one means that it was resumed."""
+    plan: dict[str, Any] = {}
+    requirements: list[RequirementLine] = []
+    proves_nothing: list[Line] = []
+    attempts: list[Line] = []
+    checks: list[Line] = []
+    gates: list[Line] = []
+    delivered: Line | None = None
+
+    @property
+    def next_steps(self) -> list[str]:
+        """What the user can do now."""
+        match self.state:
+            case "done" if self.delivered:
+                return [f"look at {self.delivered.summary}"]
+            case "parked":
+                return [f"answer: {self.question}", f"then: {self.hint or f'daybreak resume {self.run}'}"]
+            case "failed":
+                return [self.hint] if self.hint else []
+            case "cancelled" | "done":
+                return []
+        return [f"daybreak resume {self.run}"]
+
+
+def collect(records: Iterable[_Record]) -> RunReport:
+    """The report of the run whose events `records` are, in order: the task's own and those of its run stream."""
+    report = RunReport(run="")
+    for record in records:
+        _take(report, record.event, f"{record.stream}#{record.seq}", record.ts)
+    _settle_requirements(report)
+    return report
+
+
+def _take(report: RunReport, event: events.Event, place: str, ts: str) -> None:
+    match event:
+        case events.TaskAdded():
+            report.run, report.kind, report.title = event.run, event.kind, event.title
+            report.began = ts
+        case events.LeaseGranted():
+            report.owners += 1
+        case events.RunMoved():
+            report.state, report.why, report.code = event.new, event.why, event.code
+            report.hint, report.question, report.ended = event.hint, event.question, ts
+        case events.PlanMade():
+            report.plan = event.plan
+        case events.ExampleProved(proves=False):
+            report.proves_nothing.append(
+                Line(what=_example_title(report, event.example), outcome="unusable", summary=event.why, event=place)
+            )
+        case events.AttemptClaimed():
+            missing = [f"not built: {what}" for what in event.not_built]
+            report.attempts.append(
+                Line(
+                    what=f"attempt {event.attempt} by {event.worker}",
+                    outcome=f"claims {event.outcome}",
+                    summary=event.summary,
+                    attempt=event.attempt,
+                    marks=missing,
+                    event=place,
+                )
+            )
+        case events.CheckLooked():
+            report.checks.append(_check_line(report, event, place))
+        case events.GateDecided():
+            report.gates.append(
+                Line(
+                    what=f"gate of attempt {event.attempt}",
+                    outcome=event.verdict,
+                    summary=f"score {event.score:.0f} of 100",
+                    attempt=event.attempt,
+                    marks=list(event.reasons),
+                    event=place,
+                )
+            )
+        case events.Delivered():
+            report.delivered = Line(what="delivered", outcome="done", summary=event.output, event=place)
+
+
+def _check_line(report: RunReport, event: events.CheckLooked, place: str) -> Line:
+    seen = event.evidence
+    check: str = seen["check"]
+    is_example = check.startswith("example:")
+    return Line(
+        what=_example_title(report, check.removeprefix("example:")) if is_example else check,
+        outcome=seen["outcome"],
+        summary=seen["summary"],
+        held_out=event.held_out,
+        attempt=event.attempt,
+        marks=[f"{mark['place']}: {mark['message']}" if mark["place"] else mark["message"] for mark in seen["marks"]],
+        command=seen["command"],
+        output=seen["output"],
+        event=place,
+    )
+
+
+def _example_title(report: RunReport, example: str) -> str:
+    for known in report.plan.get("shown_by", []):
+        if known["id"] == example:
+            return f"{known['title']} ({known['kind']}, line {known['line']})"
+    return f"example {example}"
+
+
+def _settle_requirements(report: RunReport) -> None:
+    """A requirement is shown when every example that names it passed on the last attempt's result."""
+    last = max((line.attempt for line in report.checks), default=0)
+    by_title = {line.what: line for line in report.checks if line.attempt == last}
+    for known in report.plan.get("requirements", []):
+        examples = [example for example in report.plan["shown_by"] if known["id"] in example["requirements"]]
+        lines = [by_title[title] for e in examples if (title := _example_title(report, e["id"])) in by_title]
+        if not examples or not lines:
+            verdict: Verdict = "not shown"
+        else:
+            complete = len(lines) == len(examples) and all(line.outcome == "passed" for line in lines)
+            verdict = "shown" if complete else "failed"
+        report.requirements.append(
+            RequirementLine(
+                id=known["id"],
+                text=known["text"],
+                must=known["must"],
+                verdict=verdict,
+                evidence=[line.event for line in lines],
+            )
+        )
