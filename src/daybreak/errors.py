@@ -19,8 +19,14 @@
     │   ├── LedgerBusy        another process held the ledger too long; nothing was written
     │   └── LedgerStopped     the disk failed or the ledger is closed; reopen it
     ├── EngineError     E1xx  runs, steps, leases
-    │   ├── HistoryDiverged   the code asks for what history does not hold
-    │   └── LeaseLost         another owner has the run now
+    │   ├── LeaseLost       E201  another owner has the run now
+    │   ├── HistoryDiverged E202  the code asks for what history does not hold
+    │   ├── StepError       E203  a step raised something that is not a DaybreakError
+    │   ├── RunBusy         E204  another process has the run
+    │   ├── NotPlain        E205  arguments or a result are not JSON
+    │   ├── UnknownKind     E206  no task function has that name
+    │   ├── UnknownRun      E207  no run has that id
+    │   └── ContextMisused  E208  two steps at once in one branch, a reserved name
     ├── WorkerError     W1xx  a worker could not do its work
     ├── CheckError      C1xx  a check could not look (not: saw a failure, which is evidence)
     └── DeliveryError   D1xx  the result could not be put in its place
@@ -177,9 +183,56 @@ class EngineError(DaybreakError):
 
 
 class LeaseLost(EngineError):
-    """Another owner has the run now; the late event was dropped and nothing of its submission was appended."""
+    """Another owner has the run now; nothing of the late submission was appended."""
 
     code = "E201"
+
+
+class HistoryDiverged(EngineError):
+    """The code asks for what history does not hold, or no longer asks for what it holds."""
+
+    code = "E202"
+
+
+class StepError(EngineError):
+    """A step raised something that is not a DaybreakError; on replay the same is raised again."""
+
+    code = "E203"
+
+    def __init__(self, message: str, *, hint: str, cause: str = "E203") -> None:
+        """`cause` is the code that the step failed with: E203 unless it was a DaybreakError that cannot be rebuilt."""
+        super().__init__(message, hint=hint)
+        self.cause = cause
+
+
+class RunBusy(EngineError):
+    """Another process, or another supervisor in this one, has the run."""
+
+    code = "E204"
+
+
+class NotPlain(EngineError):
+    """Arguments or a result are not JSON."""
+
+    code = "E205"
+
+
+class UnknownKind(EngineError):
+    """No task function has that name."""
+
+    code = "E206"
+
+
+class UnknownRun(EngineError):
+    """No run has that id."""
+
+    code = "E207"
+
+
+class ContextMisused(EngineError):
+    """Two steps at once in one branch, a reserved name, an event where none may be."""
+
+    code = "E208"
 
 
 class WorkerError(DaybreakError):

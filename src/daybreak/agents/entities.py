@@ -94,8 +94,10 @@ class Total(_Model):
 class Entity(_Model):
     name: str
     """As in its heading: `BookLoan`."""
+    about: str = ""
+    """What stands between its heading and its table."""
     plural: str | None = None
-    """From `Plural:`; None: by the rules."""
+    """From `Plural:`, in small words with `-` between them: `book-loans`. None: by the rules."""
     fields: tuple[Field, ...]
     actions: tuple[Action, ...] = ()
     totals: tuple[Total, ...] = ()

@@ -10,11 +10,16 @@ import typer
 from daybreak.cli import faces
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
-SpecFile = Annotated[Path, typer.Argument(help="The specification: .md, .yaml, .toml or .json.", show_default=False)]
-WorkerName = Annotated[
-    str, typer.Option("--worker", help="Who builds: `builder`, or module:object, or FILE.py:object of your own.")
+SpecFile = Annotated[
+    Path, typer.Argument(help="The specification: .md, .yaml, .toml or .json.", show_default=False)
 ]
-Assume = Annotated[bool, typer.Option("--assume", help="Go on despite open questions; the assumptions are reported.")]
+WorkerName = Annotated[
+    str,
+    typer.Option("--worker", help="Who builds: `builder`, or module:object, or FILE.py:object of your own."),
+]
+Assume = Annotated[
+    bool, typer.Option("--assume", help="Go on despite open questions; the assumptions are reported.")
+]
 
 EXAMPLES = (
     "Examples:  daybreak build spec.md    daybreak build spec.md --output out/shop --json\n\n"
@@ -31,7 +36,10 @@ def build(
     worker: WorkerName = "builder",
     assume: Assume = False,
     accept_unshown: Annotated[
-        bool, typer.Option("--accept-unshown", help="Deliver although an acceptance example is missing for a MUST.")
+        bool,
+        typer.Option(
+            "--accept-unshown", help="Deliver although an acceptance example is missing for a MUST."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:

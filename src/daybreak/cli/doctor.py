@@ -68,7 +68,9 @@ def _tools() -> list[Finding]:
         Finding("sqlite", "good", apsw.sqlite_lib_version()),
     ]
     for module in ("pytest", "ruff", "mypy"):
-        ran = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=False)
+        ran = subprocess.run(
+            [sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=False
+        )
         if ran.returncode == 0:
             found.append(Finding(module, "good", (ran.stdout or ran.stderr).strip().splitlines()[0]))
         else:
@@ -88,7 +90,10 @@ def _machine(where: Places) -> list[Finding]:
     memory = measured.memory_bytes_free
     detail = f"{measured.cores} cores, {measured.disk_bytes_free // 2**20} MiB of disk free"
     detail += f", {memory // 2**20} MiB of memory free" if memory is not None else ""
-    return [Finding("machine", "good", detail), *(Finding("machine", "bad", lack, "make room") for lack in short)]
+    return [
+        Finding("machine", "good", detail),
+        *(Finding("machine", "bad", lack, "make room") for lack in short),
+    ]
 
 
 def _ledger(where: Places) -> list[Finding]:
@@ -102,7 +107,9 @@ def _ledger(where: Places) -> list[Finding]:
             size = opened.ledger.head().size
     except DaybreakError as error:
         return [Finding("log", "bad", f"{error.code} {error.message}", error.hint)]
-    found = [Finding("log", "good", f"{size} events; agrees with its key and with the newest head known outside")]
+    found = [
+        Finding("log", "good", f"{size} events; agrees with its key and with the newest head known outside")
+    ]
     for row in unfinished:
         found.append(Finding("run", "note", f"{row.run} is {row.shown_state}", f"daybreak resume {row.run}"))
     return found

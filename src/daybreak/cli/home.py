@@ -62,14 +62,18 @@ def opened() -> Iterator[Home]:
     from daybreak.ledger import Ledger
 
     where, clock = places(), SystemClock()
-    with Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=[RUNS]) as ledger:
+    with Ledger.open(
+        where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=[RUNS]
+    ) as ledger:
         kinds = {build.KIND: build.Build(ledger, where, clock)}
         yield Home(where, ledger, Engine(ledger, kinds, locks=where.locks, clock=clock))
 
 
 def pick_run(home: Home, run: str | None) -> str:
     """`run` itself if it exists (a unique beginning is enough); the newest one if None. Raises RunUnknown, NoRuns."""
-    known = [row[0] for row in home.ledger.query("SELECT run FROM view_runs ORDER BY created DESC, rowid DESC")]
+    known = [
+        row[0] for row in home.ledger.query("SELECT run FROM view_runs ORDER BY created DESC, rowid DESC")
+    ]
     if not known:
         raise NoRuns(f"nothing has been run in {home.places.ledger}", hint="start with `daybreak build SPEC`")
     if run is None:

@@ -21,7 +21,9 @@ def verify(as_json: Json = False) -> None:
     from daybreak.ledger import verify as verify_ledger
 
     where = home.places()
-    found = verify_ledger(where.ledger, keys=where.keys, witness=where.witness, views=[RUNS], progress=_progress())
+    found = verify_ledger(
+        where.ledger, keys=where.keys, witness=where.witness, views=[RUNS], progress=_progress()
+    )
     if as_json:
         faces.result_json(
             {
@@ -29,7 +31,9 @@ def verify(as_json: Json = False) -> None:
                 "ok": found.ok,
                 "events": found.events,
                 "seconds": round(found.seconds, 3),
-                "problems": [{"place": problem.place, "message": problem.message} for problem in found.problems],
+                "problems": [
+                    {"place": problem.place, "message": problem.message} for problem in found.problems
+                ],
             }
         )
     else:
@@ -43,7 +47,8 @@ def verify(as_json: Json = False) -> None:
 
 def show(
     run: Annotated[
-        str | None, typer.Argument(help="A run, the beginning of its name, or a stream.", show_default="everything")
+        str | None,
+        typer.Argument(help="A run, the beginning of its name, or a stream.", show_default="everything"),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -35,11 +35,17 @@ app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.add_typer(spec.app, name="spec")
 app.command("runs", epilog="Example:  daybreak runs --json")(runs.runs)
 app.command("show", epilog="Examples:  daybreak show    daybreak show run-0k3 --transcript")(runs.show)
-app.command("resume", epilog="Examples:  daybreak resume    daybreak resume run-0k3 --answer yes")(runs.resume)
-app.command("report", epilog="Examples:  daybreak report    daybreak report --markdown > report.md")(report.report)
+app.command("resume", epilog="Examples:  daybreak resume    daybreak resume run-0k3 --answer yes")(
+    runs.resume
+)
+app.command("report", epilog="Examples:  daybreak report    daybreak report --markdown > report.md")(
+    report.report
+)
 app.add_typer(ledger_app, name="ledger")
 ledger_app.command("verify", epilog="Example:  daybreak ledger verify")(ledger.verify)
-ledger_app.command("show", epilog="Examples:  daybreak ledger show    daybreak ledger show run-0k3")(ledger.show)
+ledger_app.command("show", epilog="Examples:  daybreak ledger show    daybreak ledger show run-0k3")(
+    ledger.show
+)
 app.command("doctor", epilog="Example:  daybreak doctor --json")(doctor.doctor)
 
 

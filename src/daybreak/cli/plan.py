@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 EXAMPLES = "Examples:  daybreak plan spec.md    daybreak plan spec.md --json"
 
 
-def plan(file: SpecFile, worker: WorkerName = "builder", assume: Assume = False, as_json: Json = False) -> None:
+def plan(
+    file: SpecFile, worker: WorkerName = "builder", assume: Assume = False, as_json: Json = False
+) -> None:
     """Show what would be built from FILE, by whom, in which order, within which limits."""
     from daybreak.cli import home
     from daybreak.factory import task
@@ -40,11 +42,17 @@ def show(made: Plan, *, stderr: bool = False) -> None:
     table.add_column(overflow="fold")
     limits = made.limits
     rows = [
-        ("builds", f"{made.worker}: {', '.join(made.entities) or 'nothing'} with {', '.join(made.interfaces)}"),
+        (
+            "builds",
+            f"{made.worker}: {', '.join(made.entities) or 'nothing'} with {', '.join(made.interfaces)}",
+        ),
         ("shown by", f"{len(made.shown_by)} acceptance examples, {made.held_out} of them held out"),
         ("checks", ", ".join(s.name.removeprefix("check ") for s in made.steps if _is_project_check(s.name))),
         ("gate", f"score {made.threshold} of 100, coverage {made.coverage} %, every example passes"),
-        ("limits", f"{limits.time_s} s, {limits.attempts} attempts, {limits.money_usd} USD, {limits.tokens} tokens"),
+        (
+            "limits",
+            f"{limits.time_s} s, {limits.attempts} attempts, {limits.money_usd} USD, {limits.tokens} tokens",
+        ),
         ("about", f"{sum(step.weight_s for step in made.steps) / max(1, made.machine.cores):.0f} s of work"),
         *(("not shown", f"{id}: no acceptance example names it") for id in made.not_shown),
         *(("question", question) for question in made.questions),

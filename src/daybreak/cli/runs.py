@@ -33,7 +33,9 @@ def runs(as_json: Json = False) -> None:
     for column in ("run", "state", "title", "created", "why"):
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(row.run, row.shown_state, escape(row.title), row.created[:19], escape(row.question or row.why))
+        table.add_row(
+            row.run, row.shown_state, escape(row.title), row.created[:19], escape(row.question or row.why)
+        )
     faces.console().print(table)
 
 
@@ -62,9 +64,12 @@ def show(
 
 def resume(
     run: RunName = None,
-    answer: Annotated[str | None, typer.Option("--answer", help="Answer the question it is parked with.")] = None,
+    answer: Annotated[
+        str | None, typer.Option("--answer", help="Answer the question it is parked with.")
+    ] = None,
     accept_unshown: Annotated[
-        bool, typer.Option("--accept-unshown", help="Answer yes to delivering with a MUST that nothing shows.")
+        bool,
+        typer.Option("--accept-unshown", help="Answer yes to delivering with a MUST that nothing shows."),
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -66,7 +66,9 @@ class _Screen:
         self.lock = threading.Lock()
         self.live: Live | None = None
         if live:
-            self.live = Live(get_renderable=self._below, console=self.console, refresh_per_second=8, transient=True)
+            self.live = Live(
+                get_renderable=self._below, console=self.console, refresh_per_second=8, transient=True
+            )
 
     def __enter__(self) -> None:
         if self.live is not None:
@@ -98,7 +100,11 @@ class _Screen:
             working = ", ".join(sorted(progress.under_way)) or progress.phase
             return Group(
                 ProgressBar(total=1.0, completed=progress.fraction, width=40),
-                Text(f"{progress.fraction:4.0%}{left}  {progress.state}: {working}", style="dim", overflow="ellipsis"),
+                Text(
+                    f"{progress.fraction:4.0%}{left}  {progress.state}: {working}",
+                    style="dim",
+                    overflow="ellipsis",
+                ),
             )
 
 

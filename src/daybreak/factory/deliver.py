@@ -1,3 +1,138 @@
-"""The result goes to its place, whole or not at all, with a manifest that says where it comes from."""
+"""The result goes to its place, whole or not at all, with a manifest that says where it comes from.
+
+A target that is there already is replaced only if it is ours and nobody changed it since: every file in it has
+the hash that its manifest says, and there is no other file.
+"""
 
 from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from daybreak.errors import DeliveryError
+from daybreak.host import atomic, tree
+
+MANIFEST = "daybreak.manifest.json"
+FORMAT = 1
+NAMED_MAX = 5
+"""How many changed files an error names."""
+
+
+class NotOurs(DeliveryError):
+    """The target holds something that Daybreak did not put there."""
+
+    code = "D111"
+
+
+class ChangedSince(DeliveryError):
+    """The target was delivered by Daybreak and changed since."""
+
+    code = "D112"
+
+
+class DeliveredWrong(DeliveryError):
+    """What arrived is not what was sent."""
+
+    code = "D113"
+
+
+class Provenance(BaseModel):
+    """Where a delivery comes from; the manifest's first part."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: str
+    run: str
+    verified_at: str
+    worker: str
+    specification: str
+    """SHA-256 of its text."""
+    workspace: str
+    """Hash of the tree that was verified."""
+    passed: list[str]
+    """The checks that passed on it."""
+    held_out: int
+    """How many examples among them no worker has seen."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    files: dict[str, str]
+    """Path → SHA-256, without the manifest itself."""
+    hash: str
+    """SHA-256 of the manifest file."""
+
+
+def check_target(target: Path) -> None:
+    """Whether a delivery to `target` would be refused as things are. Looks only. Raises DeliveryErrors."""
+    atomic.check_target(target)
+    if target.exists() and any(target.iterdir()):
+        _refuse_if_not_ours(target)
+
+
+def deliver(project: Path, target: Path, provenance: Provenance) -> Manifest:
+    """Write the manifest into `project` and put the whole at `target`; then read back every byte. Doing it again
+    with the same arguments changes nothing."""
+    check_target(target)
+    files = tree.scan(project).files
+    manifest = {"format": FORMAT, **provenance.model_dump(mode="json"), "files": files}
+    data = (json.dumps(manifest, ensure_ascii=False, indent=2) + "\n").encode()
+    (project / MANIFEST).write_bytes(data)
+    atomic.put_folder(project, target)
+    if differences := changes(target):
+        raise DeliveredWrong(
+            f"{target} differs from what was sent: {_named(differences)}",
+            hint="the disk may be failing: look at the system's log, then deliver to another one",
+        )
+    return Manifest(files, hashlib.sha256(data).hexdigest())
+
+
+def changes(target: Path) -> list[str]:
+    """What differs between a delivered folder and its manifest: `changed PATH`, `added PATH`, `removed PATH`, sorted.
+
+    Raises NotOurs if there is no readable manifest."""
+    expected: dict[str, str] = _read_manifest(target)["files"]
+    found = {path: digest for path, digest in tree.scan(target).files.items() if path != MANIFEST}
+    told = [f"changed {path}" for path in expected.keys() & found.keys() if expected[path] != found[path]]
+    told += [f"added {path}" for path in found.keys() - expected.keys()]
+    told += [f"removed {path}" for path in expected.keys() - found.keys()]
+    return sorted(told, key=lambda one: one.split(" ", 1)[1])
+
+
+def _refuse_if_not_ours(target: Path) -> None:
+    try:
+        differences = changes(target)
+    except tree.NotATree as error:
+        raise ChangedSince(
+            f"{target} was changed since it was delivered: {error.message}", hint=_OUT_OF_THE_WAY
+        ) from error
+    if differences:
+        raise ChangedSince(
+            f"{target} was changed since it was delivered: {_named(differences)}", hint=_OUT_OF_THE_WAY
+        )
+
+
+_OUT_OF_THE_WAY = "nothing was touched; choose another folder with --output, or move this one away"
+
+
+def _read_manifest(target: Path) -> dict[str, Any]:
+    refusal = NotOurs(f"{target} is there and was not delivered by Daybreak", hint=_OUT_OF_THE_WAY)
+    try:
+        manifest = json.loads((target / MANIFEST).read_bytes())
+    except (OSError, ValueError) as error:
+        raise refusal from error
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(files, dict) or manifest.get("format") != FORMAT:
+        raise refusal
+    return manifest
+
+
+def _named(differences: list[str]) -> str:
+    more = len(differences) - NAMED_MAX
+    return ", ".join(differences[:NAMED_MAX]) + (f" and {more} more" if more > 0 else "")

@@ -26,7 +26,9 @@ class Machine(BaseModel):
         """What is too little for a build, each as a sentence."""
         short = []
         if self.disk_bytes_free < DISK_BYTES_MIN:
-            short.append(f"only {_mib(self.disk_bytes_free)} MiB of disk are free, {_mib(DISK_BYTES_MIN)} are needed")
+            short.append(
+                f"only {_mib(self.disk_bytes_free)} MiB of disk are free, {_mib(DISK_BYTES_MIN)} are needed"
+            )
         if self.memory_bytes_free is not None and self.memory_bytes_free < MEMORY_BYTES_MIN:
             short.append(
                 f"only {_mib(self.memory_bytes_free)} MiB of memory are free, {_mib(MEMORY_BYTES_MIN)} are needed"

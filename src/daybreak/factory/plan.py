@@ -12,7 +12,15 @@ from daybreak.factory.spec.model import Specification
 CHECKS = ("structure", "syntax", "install", "lint", "types", "tests")
 """The checks of the project itself, beside its acceptance examples."""
 
-_SECONDS = {"prove": 0.8, "attempt": 1.5, "install": 1.0, "lint": 0.5, "types": 6.0, "tests": 5.0, "example": 1.5}
+_SECONDS = {
+    "prove": 0.8,
+    "attempt": 1.5,
+    "install": 1.0,
+    "lint": 0.5,
+    "types": 6.0,
+    "tests": 5.0,
+    "example": 1.5,
+}
 """Rough seconds of one step, measured on two cores; they weigh progress and the first estimate, nothing else."""
 
 
@@ -152,9 +160,13 @@ def _steps(spec: Specification, worker: str) -> list[PlannedStep]:
         )
         for example in spec.examples
     ]
-    steps.append(PlannedStep(name="attempt", does="build the project", by=worker, weight_s=_SECONDS["attempt"]))
+    steps.append(
+        PlannedStep(name="attempt", does="build the project", by=worker, weight_s=_SECONDS["attempt"])
+    )
     steps += [
-        PlannedStep(name=f"check {check}", does=f"look at {check}", by="checks", weight_s=_SECONDS.get(check, 0.2))
+        PlannedStep(
+            name=f"check {check}", does=f"look at {check}", by="checks", weight_s=_SECONDS.get(check, 0.2)
+        )
         for check in CHECKS
     ]
     steps += [
@@ -167,5 +179,9 @@ def _steps(spec: Specification, worker: str) -> list[PlannedStep]:
         for example in spec.examples
     ]
     steps.append(PlannedStep(name="gate", does="decide from the evidence", by="gate", weight_s=0.1))
-    steps.append(PlannedStep(name="deliver", does="put it in its place, whole or not at all", by="factory", weight_s=0.2))
+    steps.append(
+        PlannedStep(
+            name="deliver", does="put it in its place, whole or not at all", by="factory", weight_s=0.2
+        )
+    )
     return steps

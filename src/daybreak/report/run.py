@@ -108,7 +108,12 @@ def _take(report: RunReport, event: events.Event, place: str, ts: str) -> None:
             report.plan = event.plan
         case events.ExampleProved(proves=False):
             report.proves_nothing.append(
-                Line(what=_example_title(report, event.example), outcome="unusable", summary=event.why, event=place)
+                Line(
+                    what=_example_title(report, event.example),
+                    outcome="unusable",
+                    summary=event.why,
+                    event=place,
+                )
             )
         case events.AttemptClaimed():
             missing = [f"not built: {what}" for what in event.not_built]
@@ -149,7 +154,10 @@ def _check_line(report: RunReport, event: events.CheckLooked, place: str) -> Lin
         summary=seen["summary"],
         held_out=event.held_out,
         attempt=event.attempt,
-        marks=[f"{mark['place']}: {mark['message']}" if mark["place"] else mark["message"] for mark in seen["marks"]],
+        marks=[
+            f"{mark['place']}: {mark['message']}" if mark["place"] else mark["message"]
+            for mark in seen["marks"]
+        ],
         command=seen["command"],
         output=seen["output"],
         event=place,

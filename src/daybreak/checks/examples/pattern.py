@@ -95,7 +95,9 @@ def _is_date(value: Value) -> bool:
     return _readable(date.fromisoformat, value)
 
 
-_TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})")
+_TIMESTAMP = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
 
 
 def _is_timestamp(value: Value) -> bool:
@@ -268,7 +270,11 @@ def read_value(text: str) -> Value:
     """Strict JSON with exact numbers. Raises NotJson: no NaN, no member twice, not deeper than 100."""
     try:
         found = json.loads(
-            text, parse_int=_number, parse_float=_number, parse_constant=_no_constant, object_pairs_hook=_members
+            text,
+            parse_int=_number,
+            parse_float=_number,
+            parse_constant=_no_constant,
+            object_pairs_hook=_members,
         )
     except RecursionError:
         raise NotJson("it is nested too deeply") from None
@@ -399,7 +405,10 @@ def _match_list(pattern: List, value: Value, path: str) -> Match:
     if any(isinstance(item, Skip) for item in pattern.items):
         return _match_with_skips(pattern, value, path)
     exact = [item for item in pattern.items if not isinstance(item, Skip)]
-    parts = [match(item, found, f"{path}[{at}]") for at, (item, found) in enumerate(zip(exact, value, strict=False))]
+    parts = [
+        match(item, found, f"{path}[{at}]")
+        for at, (item, found) in enumerate(zip(exact, value, strict=False))
+    ]
     if len(exact) != len(value):
         parts.append(Match((f"{path}: expected {len(exact)} elements, got {len(value)}",)))
     return _together(parts)
@@ -422,7 +431,9 @@ def _match_with_skips(pattern: List, value: list[Value], path: str) -> Match:
             if not here.differences:
                 reached.setdefault(at + 1, _together([way, here]))
         if not reached:
-            return Match((f"{path}: no element {_cut(show_pattern(item))} in its place in {_cut(show(value))}",))
+            return Match(
+                (f"{path}: no element {_cut(show_pattern(item))} in its place in {_cut(show(value))}",)
+            )
         ways = reached
     if len(value) in ways:
         return ways[len(value)]

@@ -108,7 +108,9 @@ def _regex_problem(pattern: str) -> str | None:
 def runs(commands: Sequence[Command], product: str) -> bool:
     """Whether some command seems to run the product: as a program, or its package with `python -m`."""
     names = {re.escape(product), re.escape(product.replace("-", "_"))}
-    named = re.compile(_BEFORE_A_PROGRAM + "(?:" + "|".join(sorted(names)) + ")" + _AFTER_A_PROGRAM, re.MULTILINE)
+    named = re.compile(
+        _BEFORE_A_PROGRAM + "(?:" + "|".join(sorted(names)) + ")" + _AFTER_A_PROGRAM, re.MULTILINE
+    )
     return any(named.search(command.text) for command in commands)
 
 

@@ -154,7 +154,9 @@ class _OneBuild:
         def prove() -> Kept:
             with self._scratch() as scratch:
                 why = checks.proves(example, self.spec.name, scratch, serve=self.serve)
-            told = events.ExampleProved(run=self.ctx.run, example=example.id, proves=why is None, why=why or "")
+            told = events.ExampleProved(
+                run=self.ctx.run, example=example.id, proves=why is None, why=why or ""
+            )
             return Kept(why, tell=[told])
 
         return lambda ctx: ctx.step(f"prove {example.id}", prove)
@@ -200,7 +202,8 @@ class _OneBuild:
             if claim.outcome in ("refused", "crashed"):
                 raise NotBuilt(
                     f"worker {self.args.worker} {claim.outcome}: {claim.summary}",
-                    hint="; ".join(claim.not_built) or "see what the worker said with `daybreak show --transcript`",
+                    hint="; ".join(claim.not_built)
+                    or "see what the worker said with `daybreak show --transcript`",
                 )
             made = tree.scan(folder)
             packed = self.ledger.put_blob(tree.pack(folder))
@@ -238,14 +241,137 @@ class _OneBuild:
     # -- looking
 
     async def _look(self, number: int, attempt: dict[str, Any]) -> list[Evidence]:
-        """Evidence of every check about the attempt's tree. Examples need the result installed; where it cannot be
-        installed they are not run, and the gate misses their evidence."""
-        product = _Product(self, number, attempt)
-        look = [self._looker(number, attempt, name, product) for name in plan.CHECKS if name != "install"]
-        installed = await self._looker(number, attempt, "install", product)(self.ctx)
-        if installed.outcome == "passed":
-            look += [self._example_looker(number, attempt, example, product) for example in self.spec.examples]
+        """Evidence of every check about the attempt's tree. Examples need the result installed; where it cannot
+        be installed they are not run, and the gate misses their evidence."""
+        with self._scratch() as scratch:
+            seen = _Seen(attempt["workspace"], self.ledger.get_blob(attempt["tree"]), scratch)
+            project = [self._looker(number, name, self._project_check(name, seen)) for name in plan.CHECKS]
+            evidence = await self._side_by_side(project)
+            if not _passed(evidence, "install"):
+                return evidence
+            examples = [
+                self._looker(number, f"example:{example.id}", self._example_check(example, seen))
+                for example in self.spec.examples
+            ]
+            return evidence + await self._side_by_side(examples)
+
+    def _looker(self, number: int, name: str, look: Callable[[], Evidence]) -> Branch:
+        held_out = name.removeprefix("example:") in self.held_out
+
+        def keep() -> Kept:
+            seen = look().model_dump(mode="json")
+            told = events.CheckLooked(run=self.ctx.run, attempt=number, held_out=held_out, evidence=seen)
+            return Kept(seen, tell=[told])
+
+        async def branch(ctx: Context) -> Evidence:
+            async with self.side_by_side:
+                return Evidence.model_validate(await ctx.step(f"check {name}", keep))
+
+        return branch
+
+    def _project_check(self, name: str, seen: _Seen) -> Callable[[], Evidence]:
+        raise NotImplementedError
+
+    def _example_check(self, example: Example, seen: _Seen) -> Callable[[], Evidence]:
+        raise NotImplementedError
+
+    # -- deciding and delivering
+
+    async def _decide(self, number: int, attempt: dict[str, Any], evidence: list[Evidence]) -> gate.Decision:
+        steps = self.spec.quality.thresholds
+        threshold = steps[min(number, len(steps)) - 1]
+        required = [*plan.CHECKS, *(f"example:{example.id}" for example in self.spec.examples)]
+
+        def decide() -> Kept:
+            decision = gate.decide(evidence, threshold=threshold, required=required)
+            told = events.GateDecided(
+                run=self.ctx.run,
+                attempt=number,
+                workspace=attempt["workspace"],
+                verdict=decision.verdict,
+                score=decision.score,
+                reasons=list(decision.reasons),
+            )
+            return Kept(decision.model_dump(mode="json"), tell=[told])
+
+        return gate.Decision.model_validate(await self.ctx.step("gate", decide))
+
+    async def _ask_for_the_unshown(self) -> None:
+        """A MUST that nothing shows is a person's decision, asked when everything else is done."""
+        musts = [requirement.id for requirement in not_shown(self.spec) if requirement.must]
+        if musts and not self.args.accept_unshown:
+            answer = await self.ctx.ask(UNSHOWN_QUESTION.format(", ".join(musts)))
+            if str(answer).strip().lower() not in ("yes", "y", "true"):
+                raise NotVerified(
+                    f"{', '.join(musts)} not shown, and not accepted as that",
+                    hint="add an acceptance example whose heading names each of them, and build again",
+                )
+
+    async def _deliver(self, attempt: dict[str, Any], evidence: Sequence[Evidence]) -> dict[str, Any]:
+        verified_at = await self.ctx.now()
+
+        def put() -> Kept:
+            output = Path(self.args.output)
+            with self._scratch() as scratch:
+                tree.unpack(self.ledger.get_blob(attempt["tree"]), scratch / "project")
+                provenance = deliver.Provenance(
+                    name=self.spec.name,
+                    version=self.spec.version,
+                    run=self.ctx.run,
+                    verified_at=stamp(verified_at),
+                    worker=self.args.worker,
+                    specification=self.args.specification,
+                    workspace=attempt["workspace"],
+                    passed=sorted(seen.check for seen in evidence if seen.outcome == "passed"),
+                    held_out=len(self.held_out),
+                )
+                manifest = deliver.deliver(scratch / "project", output, provenance)
+            told = events.Delivered(
+                run=self.ctx.run, output=str(output), workspace=attempt["workspace"], manifest=manifest.hash
+            )
+            return Kept({"files": len(manifest.files)}, tell=[told])
+
+        kept: dict[str, Any] = await self.ctx.step("deliver", put)
+        return kept
+
+    # -- small things
+
+    @contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        """A fresh folder of this run, gone afterwards."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.folder, ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+
+    async def _side_by_side(self, branches: Sequence[Branch]) -> list[Any]:
+        """Their results in order; as many at a time as the machine has cores."""
+        return list(await self.ctx.gather(*branches))
+
+
+Branch = Callable[[Context], Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The tree that an attempt left, unpacked afresh for every check so that none sees another's traces."""
+
+    hash: str
+    packed: bytes
+    scratch: Path
+
+    def copy(self, name: str) -> Path:
+        folder = self.scratch / name / "tree"
+        tree.unpack(self.packed, folder)
+        return folder
+
+
+def _passed(evidence: Sequence[Evidence], check: str) -> bool:
+    return any(seen.check == check and seen.outcome == "passed" for seen in evidence)
+
+
+def _json_lines(output: bytes) -> Iterator[dict[str, Any]]:
+    for line in output.splitlines():
         try:
-            return [installed, *await self._side_by_side(look)]
-        finally:
-            product.remove()
+            yield json.loads(line)
+        except ValueError:  # cut by a limit or a crash; what is missing shows as a missing claim
+            continue

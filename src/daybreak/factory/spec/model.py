@@ -42,6 +42,8 @@ class Quality(_Model):
 class Story(_Model):
     title: str
     priority: str = ""
+    narrative: str = ""
+    """What stands between its heading and its scenarios."""
     scenarios: tuple[str, ...] = ()
 
 

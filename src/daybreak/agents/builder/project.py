@@ -1,0 +1,318 @@
+"""From a brief to the files of a project.
+
+`generate` is pure: the same brief gives the same bytes. The runtime modules are templates that hold
+plain Python with a few conditions; what a specification asks for is declared in one generated module,
+`models.py`, and only parts that it needs are emitted. Everything is formatted by ruff.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from daybreak.agents.builder import naming, samples
+from daybreak.agents.entities import Action, Change, Entity, Field, Measure, Type
+from daybreak.agents.protocol import Brief
+from daybreak.errors import WorkerError
+
+TEMPLATES = Path(__file__).parent / "templates"
+PACKAGE = ("__init__", "__main__", "fields", "problems", "values", "drafts", "database", "queries", "store")
+FACES = ("transfer", "screen", "options", "help", "cli", "models")
+# Helpers begin with an underscore, which no project's name does: theirs never clash with the package.
+TESTS = (
+    "_library",
+    "_samples",
+    "test_cli",
+    "test_entities",
+    "test_queries",
+    "test_store",
+    "test_transfer",
+    "test_values",
+)
+
+
+class FormatterFailed(WorkerError):
+    """The formatter refused generated code, which is a fault of the builder."""
+
+    code = "W110"
+
+
+def generate(brief: Brief) -> dict[str, bytes]:
+    """Every file of the project by its path, `/` between folders. Raises FormatterFailed."""
+    context = _context(brief)
+    package = f"src/{context['package']}"
+    environment = _environment()
+    files: dict[str, str] = {}
+
+    def emit(path: str, template: str) -> None:
+        files[path] = environment.get_template(template).render(context)
+
+    for name in (*PACKAGE, *FACES, *_parts(context)):
+        emit(f"{package}/{name}.py", f"package/{name}.py.j2")
+    files[f"{package}/py.typed"] = ""
+    for name in _tests(context):
+        emit(f"tests/{name}.py", f"tests/{name}.py.j2")
+    emit("pyproject.toml", "pyproject.toml.j2")
+    emit("README.md", "README.md.j2")
+    emit(".gitignore", "gitignore.j2")
+    own = [context["package"], *(name for name in _tests(context) if not name.startswith("test_"))]
+    return {path: _formatted(path, text, own).encode() for path, text in sorted(files.items())}
+
+
+def _environment() -> jinja2.Environment:
+    """Delimiters that Python has no use for."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        keep_trailing_newline=True,
+        line_statement_prefix="#%",
+        variable_start_string="<{",
+        variable_end_string="}>",
+        block_start_string="<%",
+        block_end_string="%>",
+        comment_start_string="<#",
+        comment_end_string="#>",
+    )
+
+
+def _formatted(path: str, text: str, own: list[str]) -> str:
+    """The text with its imports in order, `own` being the project's modules."""
+    if not path.endswith(".py"):
+        return text
+    settings = ["--isolated", "--config", "line-length = 110", "--config", "target-version = 'py311'"]
+    for arguments in (
+        [
+            "check",
+            "--select",
+            "I,F401",
+            "--fix",
+            "--quiet",
+            "--config",
+            f"lint.isort.known-first-party = {own}",
+        ],
+        ["format", "--quiet"],
+    ):
+        result = subprocess.run(
+            [_ruff(), *arguments, *settings, "--stdin-filename", path, "-"],
+            input=text,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+        if result.returncode != 0:
+            raise FormatterFailed(
+                f"ruff ended with {result.returncode} on {path}: {result.stderr.strip()}",
+                hint="the builder wrote code that it should not have; please report the specification",
+            )
+        text = result.stdout
+    return text
+
+
+def _ruff() -> str:
+    from ruff import find_ruff_bin  # type: ignore[import-untyped]
+
+    return str(find_ruff_bin())
+
+
+# -- what the templates see
+
+
+def _parts(context: dict[str, Any]) -> list[str]:
+    """The optional modules that are needed."""
+    wanted = {
+        "secret": context["secrets"],
+        "totals": context["totals"],
+        "api": context["http"],
+        "openapi": context["http"],
+    }
+    return [name for name, needed in wanted.items() if needed]
+
+
+def _tests(context: dict[str, Any]) -> list[str]:
+    """The modules below tests/ that are needed."""
+    optional = {
+        "_client": context["http"],
+        "test_api": context["http"],
+        "test_secret": context["secrets"],
+        "test_totals": context["totals"],
+    }
+    return [*TESTS, *(name for name, needed in optional.items() if needed)]
+
+
+def _context(brief: Brief) -> dict[str, Any]:
+    entities = brief.entities
+    http = "http" in brief.interfaces
+    cors = brief.http.cors
+    actions = any(entity.actions for entity in entities)
+    totals = any(entity.totals for entity in entities)
+    imports = ["Entity", "Field", "Schema"]
+    imports += ["Action", "Change"] if actions else []
+    imports += ["Measure", "Total"] if totals else []
+    return {
+        "name": brief.name,
+        "package": naming.package(brief.name),
+        "variable": naming.variable(brief.name),
+        "version": brief.version,
+        "title": _line(brief.title) or brief.name,
+        "title_line": _line(brief.title) or brief.name,
+        "summary": brief.summary.strip(),
+        "http": http,
+        "prefix": _prefix(brief.http.prefix) if http else "",
+        "cors": ((cors,) if isinstance(cors, str) else tuple(cors or ())) if http else (),
+        "delete_all": http and brief.http.delete_all,
+        "actions": actions,
+        "totals": totals,
+        "secrets": any(field.secret for entity in entities for field in entity.fields),
+        "model_imports": sorted(imports),
+        "entities": [_entity(entity) for entity in entities],
+        "samples": _samples(entities),
+        "py": python_literal,
+        "toml": toml_literal,
+    }
+
+
+def _line(text: str) -> str:
+    """One line that may stand in a docstring."""
+    return " ".join(text.split()).replace("\\", "/").replace('"', "'")
+
+
+def _prefix(prefix: str) -> str:
+    trimmed = prefix.strip("/")
+    return f"/{trimmed}" if trimmed else ""
+
+
+def python_literal(value: object) -> str:
+    """The value as Python source, in ASCII where it is text that is hard to read otherwise."""
+    if isinstance(value, str) and "\\" in value and value.isprintable() and not re.search(r"\"|\\$", value):
+        return f'r"{value}"'
+    if isinstance(value, str):
+        return repr(value) if value.isprintable() else ascii(value)
+    return repr(value)
+
+
+def toml_literal(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _entity(entity: Entity) -> dict[str, Any]:
+    words, plural = naming.words(entity.name), naming.plural_words(entity)
+    return {
+        "name": entity.name,
+        "constant": words.replace(" ", "_").upper() + ("_" if words in ("schema",) else ""),
+        "words": words,
+        "one": f"an {words}" if words[0] in "aeiou" else f"a {words}",
+        "plural": plural,
+        "command": words.replace(" ", "-"),
+        "path": plural.replace(" ", "-"),
+        "table": naming.table(entity),
+        "fields": [field_source(field) for field in entity.fields],
+        "about": entity.about.strip(),
+        "rows": [_row(field) for field in entity.fields],
+        "actions": [
+            {
+                "name": action.name,
+                "changes": [_change(change) for change in action.changes],
+                "summary": _summary(action),
+            }
+            for action in entity.actions
+        ],
+        "totals": [
+            {"measures": [_measure(m) for m in total.measures], "by": total.by, "by_month": total.by_month}
+            for total in entity.totals
+        ],
+    }
+
+
+def field_source(field: Field) -> list[str]:
+    """The arguments of its `Field(...)` in models.py; what is as by default is left out."""
+    source = [python_literal(field.name), python_literal(field.type.name)]
+    element = field.type.of or field.type
+    limits = {"minimum": field.min, "maximum": field.max, "pattern": field.pattern, "after": field.after}
+    named: dict[str, Any] = {
+        "of": element.name if field.type.of and element.name != "text" else None,
+        "choices": element.choices or None,
+        "target": naming.words(element.target) if element.target else None,
+        "required": field.required or None,
+        "default": field.default,
+        **limits,
+        "unique": (field.unique and not field.unique_ignoring_case) or None,
+        "unique_ignoring_case": field.unique_ignoring_case or None,
+        "unique_with": field.unique_with or None,
+        "on_delete": field.on_delete if element.name == "ref" and field.on_delete != "restrict" else None,
+        "automatic": field.automatic or None,
+        "secret": field.secret or None,
+        "immutable": field.immutable or None,
+    }
+    return source + [f"{name}={python_literal(value)}" for name, value in named.items() if value is not None]
+
+
+def _change(change: Change) -> list[str]:
+    source = [python_literal(change.verb), python_literal(change.field)]
+    if change.value is not None:
+        source.append(python_literal(change.value))
+    if change.source is not None:
+        source.append(f"source={python_literal(change.source)}")
+    return source
+
+
+def _measure(measure: Measure) -> list[str]:
+    return [python_literal(part) for part in (measure.kind, measure.field) if part is not None]
+
+
+def _summary(action: Action) -> str:
+    forms = {
+        "move": "`{field}` from {source} to {value}",
+        "set": "set `{field}` to {value}",
+        "clear": "clear `{field}`",
+        "add": "add {value} to `{field}`",
+        "ask": "asks for `{field}`",
+    }
+    told = (forms[change.verb].format(**change.model_dump()) for change in action.changes)
+    return _cell("; ".join(told))
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _row(field: Field) -> list[str]:
+    """The field in the README's table, in the words of the specification."""
+    rules = [
+        "required" if field.required else "",
+        "unique" if field.unique and not field.unique_ignoring_case else "",
+        "unique ignoring case" if field.unique_ignoring_case else "",
+        *(f"unique with {name}" for name in field.unique_with),
+        f"default {field.default}" if field.default is not None else "",
+        f"min {field.min}" if field.min is not None else "",
+        f"max {field.max}" if field.max is not None else "",
+        f"pattern `{field.pattern}`" if field.pattern is not None else "",
+        f"after {field.after}" if field.after is not None else "",
+        "automatic" if field.automatic else "",
+        "computed" if field.computed else "",
+        f"on delete {field.on_delete}" if (field.type.of or field.type).name == "ref" else "",
+        "secret" if field.secret else "",
+        "immutable" if field.immutable else "",
+    ]
+    return [field.name, _cell(_type(field.type)), _cell(", ".join(filter(None, rules)))]
+
+
+def _type(kind: Type) -> str:
+    if kind.of is not None:
+        return f"list of {_type(kind.of)}"
+    if kind.choices:
+        return f"choice: {', '.join(kind.choices)}"
+    return f"ref {kind.target}" if kind.target else kind.name
+
+
+def _samples(entities: tuple[Entity, ...]) -> list[dict[str, Any]]:
+    found = samples.for_entities(entities)
+    return [
+        {"words": naming.words(name), "records": [python_literal(record) for record in records]}
+        for name, records in found.items()
+    ]

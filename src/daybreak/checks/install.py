@@ -1,0 +1,92 @@
+"""Check `install`: the result builds as a wheel and installs into an empty prefix, without network."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from daybreak.checks import transcripts
+from daybreak.checks.evidence import Evidence, Mark
+from daybreak.checks.product import Product, make_prefix
+from daybreak.errors import HostError
+from daybreak.host import process
+
+CHECK = "install"
+_BUILDING = str(Path(__file__).with_name("building.py"))
+
+
+def look(
+    tree: Path,
+    workspace: str,
+    *,
+    name: str,
+    scratch: Path,
+    timeout_s: float = 60,
+    cancelled: threading.Event | None = None,
+) -> tuple[Evidence, Product | None]:
+    """Build and install a copy of `tree`; the product runs for as long as `scratch` exists.
+
+    `name` is the command that must be there afterwards. `tree` is not written to. The product is None
+    exactly where the evidence is not `passed`.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="install-", dir=scratch))
+    source, out, prefix = folder / "source", folder / "wheel", folder / "prefix"
+    command = "build a wheel, install it into an empty prefix"
+    if not (tree / "pyproject.toml").is_file():
+        seen = Evidence(
+            check=CHECK,
+            workspace=workspace,
+            outcome="failed",
+            summary="there is no pyproject.toml",
+            command=command,
+        )
+        return seen, None
+    try:
+        shutil.copytree(tree, source, symlinks=True)
+        out.mkdir()
+        python = make_prefix(prefix)
+        finished = process.run(
+            [sys.executable, "-I", _BUILDING, source, out, prefix, python],
+            cwd=folder,
+            env=process.clean_environment(folder, SOURCE_DATE_EPOCH="1577836800"),
+            timeout_s=timeout_s,
+            cancelled=cancelled,
+        )
+    except (HostError, OSError) as error:
+        return _unusable(workspace, command, error), None
+    program = prefix / "bin" / name
+    problem = None
+    if not finished.ok:
+        problem = f"the wheel cannot be built and installed: {_last_line(finished) or finished.ending}"
+    elif not os.access(program, os.X_OK):
+        problem = f"it installs no command {name}; add it to [project.scripts]"
+    seen = Evidence(
+        check=CHECK,
+        workspace=workspace,
+        outcome="failed" if problem else "passed",
+        summary=problem or f"built and installed, command {name}",
+        command=command,
+        marks=(Mark(message=problem, place="pyproject.toml"),) if problem else (),
+        output=transcripts.of(finished),
+        duration_ms=finished.duration_ms,
+    )
+    return seen, None if problem else Product(name=name, workspace=workspace, tree=tree, prefix=prefix)
+
+
+def _unusable(workspace: str, command: str, error: Exception) -> Evidence:
+    return Evidence(
+        check=CHECK,
+        workspace=workspace,
+        outcome="unusable",
+        summary=f"could not look: {error}",
+        command=command,
+    )
+
+
+def _last_line(finished: process.Finished) -> str:
+    lines = transcripts.text(finished.stderr).strip().splitlines()
+    return lines[-1] if lines else ""

@@ -1,0 +1,50 @@
+"""What the engine needs of a ledger, in its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from daybreak.events import Event
+from daybreak.ledger import Draft
+
+
+class Record(Protocol):
+    """One event as it lies in the ledger."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def seq(self) -> int: ...
+    @property
+    def epoch(self) -> int | None: ...
+    @property
+    def event(self) -> Event: ...
+
+
+class Log(Protocol):
+    """Append, read, and look things up. All of it durable before it returns."""
+
+    def append(self, drafts: Sequence[Draft]) -> Sequence[Record]:
+        """All or none. Raises LeaseLost for a draft with an epoch that is no longer the stream's."""
+        ...
+
+    async def append_async(self, drafts: Sequence[Draft]) -> Sequence[Record]: ...
+
+    def read(self, stream: str, after: int = -1) -> Iterator[Record]:
+        """Records of a stream with `seq` above `after`, in order."""
+        ...
+
+    def epoch(self, stream: str) -> int:
+        """0 before the first lease."""
+        ...
+
+    def query(self, sql: str, params: Sequence[Any] = ()) -> Sequence[tuple[Any, ...]]:
+        """Read the views."""
+        ...
+
+    def put_blob(self, data: bytes) -> str:
+        """Keep bytes under their SHA-256, which is returned; durable, and the same twice."""
+        ...
+
+    def get_blob(self, name: str) -> bytes: ...

@@ -1,0 +1,184 @@
+"""One step: what is asked for, how it is computed, and how its outcome becomes an event and back."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import anyio
+
+from daybreak import errors
+from daybreak.engine import plain
+from daybreak.engine.history import Identity
+from daybreak.errors import ContextMisused, DaybreakError, StepError
+from daybreak.events import Event, StepDone, StepFailed
+
+Effect = Literal["pure", "idempotent", "once"]
+"""What a repeat would mean: nothing at all; nothing new, under the same key; something that must not be."""
+
+INLINE_BYTES_MAX = 64 * 1024
+"""Results above this size are kept as a blob, and the event names it."""
+
+_BLOB = "$blob"
+_KEY: ContextVar[str] = ContextVar("daybreak_step_key")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A step's value together with facts of the task's own, which are recorded in the same commit."""
+
+    value: Any
+    tell: Sequence[Event] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a `lookup` returns where the outside says that the effect happened, with the step's result."""
+
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """What a `lookup` returns where the outside is certain that the effect did not and will not happen."""
+
+
+Lookup = Callable[[str], Found | Absent | Awaitable[Found | Absent]]
+"""Asked with the step's key after a crash between intent and outcome."""
+
+
+def step_key() -> str:
+    """Inside a step: its stable idempotency key, the same on every try, to be handed to the outside.
+
+    Raises LookupError outside of a step.
+    """
+    return _KEY.get()
+
+
+def key_of(run: str, identity: Identity) -> str:
+    """64 hexadecimal characters; depends on nothing but the run and the step's identity."""
+    return plain.digest([run, identity.branch, identity.name, identity.nth, identity.args])
+
+
+async def call(key: str, function: Callable[..., Any], args: Sequence[Any], *, abandon: bool = False) -> Any:
+    """Call a step's function: async ones here, all others in a thread, so that they do not stop the world.
+
+    A thread cannot be ended. When the run is cancelled we wait for it, or with `abandon` leave it to itself.
+    """
+    token = _KEY.set(key)
+    try:
+        if _is_async(function):
+            return await function(*args)
+        value = await anyio.to_thread.run_sync(partial(_guarded, function, args), abandon_on_cancel=abandon)
+        return await value if inspect.isawaitable(value) else value
+    finally:
+        _KEY.reset(token)
+
+
+class StepExited(Exception):  # noqa: N818 - carries SystemExit across a thread, never seen by callers
+    """A step called `sys.exit`, which must not end the supervisor."""
+
+
+def _guarded(function: Callable[..., Any], args: Sequence[Any]) -> Any:
+    try:
+        return function(*args)
+    except SystemExit as leaving:
+        raise StepExited(f"SystemExit: {leaving.code}") from leaving
+    except StopIteration as stopped:  # a future cannot carry it
+        raise RuntimeError("StopIteration") from stopped
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    while isinstance(function, partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))
+
+
+# -- outcome to event
+
+
+def done(run: str, identity: Identity, value: Any, duration_ms: int, put_blob: Callable[[bytes], str]) -> list[Event]:
+    """The events of a step that returned. Raises NotPlain where the value is not JSON, ContextMisused where
+    something else than an event shall be told."""
+    kept = value if isinstance(value, Kept) else Kept(value)
+    for told in kept.tell:
+        if not isinstance(told, Event) or not told.type:
+            raise ContextMisused(
+                f"{identity} tells {told!r}, which is not an event", hint="tell instances of classes of daybreak.events"
+            )
+    result = _spill(plain.plain(kept.value, f"the result of {identity}"), put_blob)
+    event = StepDone(
+        run=run,
+        branch=identity.branch,
+        name=identity.name,
+        nth=identity.nth,
+        args=identity.args,
+        result=result,
+        duration_ms=duration_ms,
+    )
+    return [event, *kept.tell]
+
+
+def failed(run: str, identity: Identity, problem: DaybreakError, duration_ms: int) -> StepFailed:
+    return StepFailed(
+        run=run,
+        branch=identity.branch,
+        name=identity.name,
+        nth=identity.nth,
+        args=identity.args,
+        code=problem.cause if isinstance(problem, StepError) else problem.code,
+        message=problem.message,
+        hint=problem.hint,
+        duration_ms=duration_ms,
+    )
+
+
+def as_error(identity: Identity, problem: BaseException, traceback_blob: str) -> DaybreakError:
+    """What a step raised, as an error that can be kept."""
+    if isinstance(problem, DaybreakError):
+        return problem
+    said = str(problem) if isinstance(problem, StepExited) else f"{type(problem).__name__}: {problem}"
+    return StepError(f"{identity} failed: {said}", hint=f"its traceback is blob {traceback_blob}")
+
+
+# -- event to outcome
+
+
+def result(event: StepDone, get_blob: Callable[[str], bytes]) -> Any:
+    """The value that the code is given, equal whether it was computed just now or before a crash."""
+    kept = event.result
+    if isinstance(kept, dict) and kept.keys() == {_BLOB}:
+        return plain.decode(get_blob(kept[_BLOB]))
+    return kept
+
+
+def error(event: StepFailed) -> DaybreakError:
+    """An error equal to the one that the step raised: of the class that has its code, with its message and
+    hint; a StepError where the code has no such class or the class asks for more than that."""
+    kind = _by_code().get(event.code)
+    if kind is None or issubclass(kind, StepError) or kind.__init__ is not DaybreakError.__init__:
+        return StepError(event.message, hint=event.hint, cause=event.code)
+    return kind(event.message, hint=event.hint)
+
+
+def _by_code() -> dict[str, type[DaybreakError]]:
+    """Every error class that is loaded; the first with a code counts, and subclasses that only inherit one do not."""
+    found: dict[str, type[DaybreakError]] = {}
+    waiting: list[type[DaybreakError]] = [errors.DaybreakError]
+    while waiting:
+        kind = waiting.pop(0)
+        if "code" in vars(kind):
+            found.setdefault(kind.code, kind)
+        waiting.extend(kind.__subclasses__())
+    return found
+
+
+def _spill(value: Any, put_blob: Callable[[bytes], str]) -> Any:
+    """Large values go beside the ledger; so does one that looks like a reference to a blob."""
+    encoded = plain.encode(value)
+    looks_like_one = isinstance(value, dict) and value.keys() == {_BLOB}
+    return {_BLOB: put_blob(encoded)} if len(encoded) > INLINE_BYTES_MAX or looks_like_one else value

@@ -1,0 +1,98 @@
+"""Workers that are not to be believed, for `--worker liars.py:NAME`. Each is what its name says."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from daybreak.agents.builder import Builder
+from daybreak.agents.protocol import Brief, Claim, Note
+
+DONE = Claim(outcome="finished", summary="everything is done and tested")
+
+
+class ClaimsOnly:
+    """Writes nothing."""
+
+    def work(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+        yield Note(text="working very hard", fraction=0.99)
+        yield DONE
+
+
+class WritesAnEmptyShell:
+    """A project that looks like one: the right files, a command that says nothing, a test that tests nothing."""
+
+    def work(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+        package = brief.name.replace("-", "_")
+        (workspace / "src" / package).mkdir(parents=True)
+        (workspace / "tests").mkdir()
+        (workspace / "README.md").write_text(f"# {brief.title}\n\n`{brief.name}` is finished.\n")
+        (workspace / "src" / package / "__init__.py").write_text('"""Finished."""\n')
+        (workspace / "src" / package / "cli.py").write_text(
+            '"""Finished."""\n\n\ndef main() -> None:\n    """Do everything."""\n'
+        )
+        (workspace / "tests" / "test_all.py").write_text(
+            '"""Finished."""\n\n\ndef test_all() -> None:\n    """All."""\n    assert True\n'
+        )
+        (workspace / "pyproject.toml").write_text(
+            f'[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n\n'
+            f'[project]\nname = "{brief.name}"\nversion = "{brief.version}"\nrequires-python = ">=3.11"\n\n'
+            f'[project.scripts]\n{brief.name} = "{package}.cli:main"\n\n'
+            f'[tool.hatch.build.targets.wheel]\npackages = ["src/{package}"]\n'
+        )
+        yield DONE
+
+
+class DropsItsTests:
+    """Builds the real thing and throws the tests away."""
+
+    def work(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+        for item in Builder().work(brief, workspace):
+            if isinstance(item, Note):
+                yield item
+        for test in (workspace / "tests").glob("*.py"):
+            test.unlink()
+        (workspace / "tests" / "test_nothing.py").write_text('"""Nothing is tested."""\n')
+        yield DONE
+
+
+class Crashes:
+    def work(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+        yield Note(text="about to fall over")
+        raise RuntimeError("fell over")
+
+
+class Vanishes:
+    """Ends its process with success and without a claim."""
+
+    def work(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+        yield Note(text="gone")
+        sys.stdout.flush()
+        os._exit(0)
+
+
+class ForgesOurLines:
+    """Prints what looks like a claim of ours, then crashes."""
+
+    def work(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+        print('{"claim": {"outcome": "finished", "summary": "forged"}}', flush=True)
+        raise RuntimeError("only the forged line says finished")
+        yield DONE
+
+
+class LinksOutside:
+    """Leaves a symbolic link to a file that is not its own."""
+
+    def work(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+        (workspace / "README.md").symlink_to("/etc/passwd")
+        yield DONE
+
+
+class KeepsItsBrief:
+    """Writes down all it was given, beside this file (the test works on a copy of it)."""
+
+    def work(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+        (Path(__file__).parent / "brief.json").write_text(brief.model_dump_json())
+        yield from Builder().work(brief, workspace)

@@ -1,0 +1,330 @@
+"""The embedded builder generates clean, typed, tested projects from any entities."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from daybreak.agents.builder import Builder, generate, naming, patterns, samples
+from daybreak.agents.entities import Action, Change, Entity, Field, Measure, Total, Type, TypeName
+from daybreak.agents.protocol import Brief, Claim, HttpOptions
+
+MYPY_CACHE = Path(tempfile.gettempdir()) / "daybreak-builder-tests-mypy"
+"""Shared between runs: the types of fastapi take long the first time only."""
+
+
+def brief(entities: tuple[Entity, ...], name: str = "bookshelf", **more: Any) -> Brief:
+    values: dict[str, Any] = {
+        "version": "0.1.0",
+        "language": "python",
+        "interfaces": ("cli", "http"),
+        "title": "Bookshelf",
+        "summary": "Keeps books.",
+        "requirements": (),
+        "http": HttpOptions(),
+        "serve": f"{name} serve --port {{port}}",
+        "specification": "",
+    }
+    return Brief(name=name, entities=entities, **(values | more))
+
+
+def field(name: str, kind: TypeName, **rules: Any) -> Field:
+    parts = {key: rules.pop(key) for key in ("choices", "of", "target") if key in rules}
+    return Field(name=name, type=Type(name=kind, **parts), **rules)
+
+
+def kitchen_sink() -> tuple[Entity, ...]:
+    """Every type and every rule once."""
+    author = Entity(
+        name="Author",
+        fields=(
+            field("name", "text", required=True, unique_ignoring_case=True, min="1", max="80"),
+            field("email", "text", unique=True, pattern=r"[^@\s]+@[a-z]+\.[a-z]{2,3}"),
+            field("password", "text", required=True, secret=True, min="8"),
+            field("order", "integer", default="1"),
+        ),
+    )
+    book = Entity(
+        name="Book",
+        fields=(
+            field("title", "text", required=True, min="1", max="200"),
+            field("isbn", "text", unique=True, pattern=r"\d{13}|\d{9}[\dX]"),
+            field("pages", "integer", min="1"),
+            field("price", "decimal", min="0", default="0"),
+            field("cost", "decimal", unique=True),
+            field("rating", "number", min="0", max="5"),
+            field("shelf", "choice", choices=("fiction", "it's", "näher"), default="it's"),
+            field("status", "choice", choices=("in", "out"), default="in"),
+            field("read", "boolean", default="false"),
+            field("tags", "list", of=Type(name="text")),
+            field("years", "list", of=Type(name="integer"), default="[1, 2]"),
+            field("genres", "list", of=Type(name="choice", choices=("a", "b"))),
+            field("prices", "list", of=Type(name="decimal"), unique=True),
+            field("editors", "list", of=Type(name="ref", target="Author"), on_delete="clear"),
+            field("published", "date"),
+            field("lent_at", "timestamp"),
+            field("due", "date", after="published"),
+            field("best_before", "date", default="today"),
+            field("author", "ref", target="Author"),
+            field("sequel_of", "ref", target="Book", on_delete="clear"),
+            field("code", "text", immutable=True),
+            field("created_at", "timestamp", automatic=True),
+            field("updated_at", "timestamp", automatic=True),
+            field("url", "link", computed=True),
+        ),
+        actions=(
+            Action(
+                name="lend",
+                changes=(
+                    Change(verb="move", field="status", source="in", value="out"),
+                    Change(verb="set", field="lent_at", value="now"),
+                    Change(verb="ask", field="due"),
+                ),
+            ),
+            Action(
+                name="give-back",
+                changes=(
+                    Change(verb="move", field="status", source="out", value="in"),
+                    Change(verb="clear", field="due"),
+                ),
+            ),
+            Action(name="praise", changes=(Change(verb="add", field="rating", value="1"),)),
+        ),
+        totals=(
+            Total(measures=(Measure(kind="count"), Measure(kind="sum", field="pages")), by="shelf"),
+            Total(measures=(Measure(kind="sum", field="price"),), by="published", by_month=True),
+            Total(measures=(Measure(kind="mean", field="rating"),)),
+        ),
+    )
+    loan = Entity(
+        name="BookLoan",
+        fields=(
+            field("at", "timestamp", required=True, unique_with=("book",)),
+            field("book", "ref", target="Book", required=True, on_delete="cascade"),
+        ),
+    )
+    category = Entity(name="Category", fields=(field("book", "ref", target="Book", required=True),))
+    return author, book, loan, category
+
+
+# -- any valid entities
+
+LIMITS: dict[str, tuple[str, str]] = {
+    "text": ("3", "12"),
+    "integer": ("-5", "40"),
+    "number": ("0.5", "7"),
+    "decimal": ("-1.50", "99.99"),
+    "date": ("2020-02-29", "2031-12-31"),
+    "timestamp": ("2020-01-01T00:00:00Z", "2031-12-31T23:59:59Z"),
+}
+DEFAULTS: dict[str, list[str]] = {
+    "text": ["other", 'it\'s "so" \\ né'],
+    "integer": ["7"],
+    "number": ["1.5"],
+    "decimal": ["1.50"],
+    "boolean": ["true"],
+    "date": ["today", "2027-01-01"],
+    "timestamp": ["now"],
+    "choice": ["b c"],
+}
+SCALARS: list[TypeName] = [
+    "text",
+    "integer",
+    "number",
+    "decimal",
+    "boolean",
+    "date",
+    "timestamp",
+    "choice",
+    "ref",
+]
+PATTERNS = [r"[A-Z]{2}-\d{3,5}", r"\w+@\w+\.de", r"(a|b)+c?", r"[^x]{4,}"]
+CHOICES = ("a", "b c", "d'e")
+NAMES = [
+    "title",
+    "order",
+    "group_by",
+    "index",
+    "best_before",
+    "x1",
+    "values",
+    "class_name",
+    "select",
+    "min",
+    "self",
+]
+
+
+@st.composite
+def types(draw: st.DrawFn, targets: list[str]) -> Type:
+    name = draw(st.sampled_from([*SCALARS, "list"]))
+    if name == "list":
+        return Type(name="list", of=draw(types(targets).filter(lambda kind: kind.name != "list")))
+    if name == "ref":
+        return Type(name="ref", target=draw(st.sampled_from(targets)))
+    return Type(name=name, choices=CHOICES if name == "choice" else ())
+
+
+@st.composite
+def fields(draw: st.DrawFn, name: str, targets: list[str], own: str, earlier: list[Field]) -> Field:
+    kind = draw(types(targets))
+    element = kind.of or kind
+    rules: dict[str, Any] = {}
+    flags = draw(st.sets(st.sampled_from(["required", "unique", "immutable", "default", "after", "pair"])))
+    if draw(st.booleans()) and element.name in LIMITS:
+        rules["min"], rules["max"] = LIMITS[element.name]
+    elif element.name == "text" and draw(st.booleans()):
+        rules["pattern"] = draw(st.sampled_from(PATTERNS))
+    if "required" in flags and element.target != own:
+        rules["required"] = True
+    if element.name == "ref" and not rules.get("required"):
+        rules["on_delete"] = draw(st.sampled_from(["restrict", "cascade", "clear"]))
+    if kind.name == "text" and draw(st.booleans()):
+        rules["secret"] = True
+        return Field(name=name, type=kind, **rules)
+    if "unique" in flags and element.name != "boolean":
+        rules["unique_ignoring_case" if element.name == "text" and draw(st.booleans()) else "unique"] = True
+    rules["immutable"] = "immutable" in flags
+    if "default" in flags and kind.name in DEFAULTS and not ({"min", "pattern"} & set(rules)):
+        rules["default"] = draw(st.sampled_from(DEFAULTS[kind.name]))
+    times = [f.name for f in earlier if f.type.name == kind.name and kind.name in ("date", "timestamp")]
+    if "after" in flags and times:
+        rules["after"] = draw(st.sampled_from(times))
+    pairs = [f.name for f in earlier if not f.secret]
+    if "pair" in flags and pairs:
+        rules["unique_with"] = (draw(st.sampled_from(pairs)),)
+    return Field(name=name, type=kind, **rules)
+
+
+@st.composite
+def actions(draw: st.DrawFn, table: list[Field]) -> tuple[Action, ...]:
+    changes = []
+    for row in table:
+        kind, verb = (
+            row.type.name,
+            draw(st.sampled_from(["move", "set", "clear", "add", "ask", "none", "none"])),
+        )
+        if verb == "move" and kind == "choice":
+            changes.append(Change(verb="move", field=row.name, source="a", value="b c"))
+        elif verb == "set" and kind in ("date", "timestamp"):
+            changes.append(
+                Change(verb="set", field=row.name, value="now" if kind == "timestamp" else "today")
+            )
+        elif verb == "clear" and not row.required:
+            changes.append(Change(verb="clear", field=row.name))
+        elif verb == "add" and kind in ("integer", "number", "decimal"):
+            changes.append(Change(verb="add", field=row.name, value="2"))
+        elif verb == "ask":
+            changes.append(Change(verb="ask", field=row.name))
+    return (Action(name="do-it", changes=tuple(changes)),) if changes else ()
+
+
+@st.composite
+def totals(draw: st.DrawFn, table: list[Field]) -> tuple[Total, ...]:
+    numbers = [row.name for row in table if row.type.name in ("integer", "number", "decimal")]
+    dates = [row.name for row in table if row.type.name in ("date", "timestamp")]
+    groups = [row.name for row in table if not row.secret]
+    measures = [Measure(kind="count"), *(Measure(kind=k, field=n) for n in numbers for k in ("sum", "mean"))]
+    found = [Total(measures=tuple(measures))] if draw(st.booleans()) else []
+    if groups and draw(st.booleans()):
+        found.append(Total(measures=tuple(measures), by=draw(st.sampled_from(groups))))
+    if dates and draw(st.booleans()):
+        found.append(Total(measures=(measures[-1],), by=dates[0], by_month=True))
+    return tuple(found)
+
+
+@st.composite
+def entity_sets(draw: st.DrawFn) -> tuple[Entity, ...]:
+    names = draw(st.permutations(["Book", "BookLoan", "City", "Box", "SqliteMaster", "Order"]))
+    made: list[Entity] = []
+    for name in names[: draw(st.integers(1, 4))]:
+        table: list[Field] = []
+        for label in draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=7)):
+            table.append(draw(fields(label, [*(entity.name for entity in made), name], name, table)))
+        done, counted = draw(actions(table)), draw(totals(table))
+        if draw(st.booleans()):
+            table.append(field("created_at", "timestamp", automatic=True))
+            table.append(field("url", "link", computed=True))
+        made.append(Entity(name=name, fields=tuple(table), actions=done, totals=counted))
+    return tuple(draw(st.permutations(made)))
+
+
+@st.composite
+def briefs(draw: st.DrawFn) -> Brief:
+    http = HttpOptions(
+        prefix=draw(st.sampled_from(["", "/api/v1"])),
+        cors=draw(st.sampled_from([None, "*", ("https://one.example",)])),
+        delete_all=draw(st.booleans()),
+    )
+    interfaces = draw(st.sampled_from([("cli",), ("cli", "http")]))
+    return brief(
+        draw(entity_sets()), name=draw(st.sampled_from(["shop", "my-app"])), interfaces=interfaces, http=http
+    )
+
+
+def written(files: dict[str, bytes], folder: Path) -> Path:
+    for path, content in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    return folder
+
+
+def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("COV", "PYTEST"))}
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def passed(folder: Path, *words: str) -> str:
+    result = run(folder, *words)
+    assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-3000:]
+    return result.stdout
+
+
+@settings(
+    max_examples=int(os.environ.get("BUILDER_EXAMPLES", "15")),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(order=briefs())
+def test_any_entities_become_clean_python(order: Brief) -> None:
+    """Every generated file compiles, is formatted and passes the project's own lint."""
+    files = generate(order)
+    for path, content in files.items():
+        if path.endswith(".py"):
+            ast.parse(content)
+    with tempfile.TemporaryDirectory() as place:
+        folder = written(files, Path(place))
+        passed(folder, "ruff", "check", "--no-cache", ".")
+        passed(folder, "ruff", "format", "--no-cache", "--check", ".")
+
+
+@settings(
+    max_examples=int(os.environ.get("BUILDER_TESTED", "2")),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(order=briefs())
+def test_any_project_passes_its_own_tests(order: Brief) -> None:
+    """Whatever the entities, the examples made for them are valid and the project's tests pass."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = written(generate(order), Path(place))
+        passed(folder, "pytest", "-q", "-x", "-p", "no:cacheprovider")

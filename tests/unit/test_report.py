@@ -1,0 +1,173 @@
+"""What people are told, from events alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from daybreak import events
+from daybreak.report import render
+from daybreak.report.progress import Progress
+from daybreak.report.run import collect
+
+RUN = "run-1"
+
+
+@dataclass
+class StillClock:
+    """Time that moves only when told."""
+
+    seconds: float = 0.0
+
+    def now(self):  # type: ignore[no-untyped-def]
+        raise AssertionError("progress must not read the time of day")
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+@dataclass(frozen=True)
+class Row:
+    """A ledger record as the report sees it."""
+
+    event: events.Event
+    seq: int
+    stream: str = f"run:{RUN}"
+    ts: str = "2026-11-21T04:00:00.000000Z"
+
+
+PLAN = {
+    "requirements": [
+        {"id": "FR-001", "text": "MUST add", "must": True},
+        {"id": "FR-002", "text": "MUST list | show", "must": True},
+        {"id": "FR-003", "text": "MUST please", "must": True},
+    ],
+    "shown_by": [
+        {"id": "aaa", "kind": "console", "title": "FR-001 adding", "line": 10, "requirements": ["FR-001"]},
+        {"id": "bbb", "kind": "console", "title": "FR-002 listing", "line": 20, "requirements": ["FR-002"]},
+    ],
+    "steps": [
+        {"name": "prove aaa", "weight_s": 1},
+        {"name": "attempt", "weight_s": 1},
+        {"name": "check tests", "weight_s": 6},
+        {"name": "check example:aaa", "weight_s": 2},
+    ],
+}
+
+
+def looked(check: str, outcome: str, attempt: int = 1, *, held_out: bool = False) -> events.CheckLooked:
+    evidence = {
+        "check": check,
+        "outcome": outcome,
+        "summary": f"{check} {outcome}",
+        "marks": [{"message": "wrong [red]text[/]", "place": "a.py:1"}] if outcome == "failed" else [],
+        "requirements": {"aaa": ["FR-001"], "bbb": ["FR-002"]}.get(check.removeprefix("example:"), []),
+        "command": "pytest",
+        "output": "",
+    }
+    return events.CheckLooked(run=RUN, attempt=attempt, held_out=held_out, evidence=evidence)
+
+
+def story(*told: events.Event) -> list[Row]:
+    asked = events.TaskAdded(task="task-1", run=RUN, kind="build", title="Shelf", args={})
+    return [Row(event, seq) for seq, event in enumerate([asked, events.PlanMade(run=RUN, plan=PLAN), *told])]
+
+
+def moved(new: events.State, **more: str) -> events.RunMoved:
+    return events.RunMoved(run=RUN, old="running", new=new, **more)
+
+
+def test_a_requirement_is_shown_only_by_evidence_that_passed() -> None:
+    """Passed is shown, failed is failed, and what no example names is not shown."""
+    # shows: N2
+    report = collect(story(looked("example:aaa", "passed"), looked("example:bbb", "failed", held_out=True)))
+    assert [line.verdict for line in report.requirements] == ["shown", "failed", "not shown"]
+    assert report.requirements[0].evidence == [f"run:{RUN}#2"]
+
+
+def test_only_the_last_attempt_counts() -> None:
+    """What an earlier attempt passed says nothing about the result that is delivered."""
+    report = collect(story(looked("example:aaa", "passed", 1), looked("example:aaa", "failed", 2)))
+    assert report.requirements[0].verdict == "failed"
+
+
+def test_a_claim_is_never_reported_as_a_verdict() -> None:
+    """A worker that says finished changes no requirement and no headline."""
+    # shows: F1
+    claim = events.AttemptClaimed(
+        run=RUN, attempt=1, worker="liar", outcome="finished", summary="all done", workspace="0" * 64
+    )
+    report = collect(story(claim))
+    assert {line.verdict for line in report.requirements} == {"not shown"}
+    assert "verified" not in render.headline(report).replace("nothing is verified", "")
+
+
+def test_the_report_renders_what_programs_print_as_it_is() -> None:
+    """Text that looks like markup or a table is shown, not obeyed."""
+    delivered = events.Delivered(run=RUN, output="/out/[bold]x", workspace="0" * 64, manifest="1" * 64)
+    report = collect(story(looked("tests", "failed"), delivered, moved("done")))
+    console = Console(record=True, width=200, file=open("/dev/null", "w"))  # noqa: SIM115
+    render.to_terminal(report, console)
+    console.file.close()
+    shown = console.export_text()
+    assert "wrong [red]text[/]" in shown
+    assert "/out/[bold]x" in shown
+    markdown = render.to_markdown(report)
+    assert "MUST list \\| show" in markdown
+    assert f"run:{RUN}#2" in markdown
+
+
+def test_every_end_has_its_headline_and_a_next_step() -> None:
+    """Parked asks, failed hints, paused resumes."""
+    parked = collect(story(moved("parked", question="deliver?")))
+    assert "deliver?" in render.headline(parked)
+    assert parked.next_steps[0] == "answer: deliver?"
+    failed = collect(story(moved("failed", why="not verified", code="C132", hint="look at it")))
+    assert render.headline(failed) == "failed: not verified"
+    assert failed.next_steps == ["look at it"]
+    paused = collect(story(moved("paused")))
+    assert paused.next_steps == [f"daybreak resume {RUN}"]
+
+
+def step(name: str) -> events.StepDone:
+    return events.StepDone(run=RUN, branch="", name=name, nth=0, args="", result=None)
+
+
+def test_progress_is_weighted_and_whole_only_at_the_end() -> None:
+    """The fraction follows the planned seconds, and 100 % means over."""
+    # shows: F14
+    clock = StillClock()
+    progress = Progress(clock)
+    progress.take(moved("running"))
+    progress.take(events.PlanMade(run=RUN, plan=PLAN))
+    assert progress.fraction == 0
+    assert progress.left_s is None
+    for name in ("prove aaa", "attempt", "check example:aaa"):
+        progress.step_started(name)
+        progress.take(step(name))
+    clock.seconds = 4.0
+    assert progress.fraction == 0.4
+    assert round(progress.left_s or 0) == 6
+    progress.step_started("check tests")
+    assert set(progress.under_way) == {"check tests"}
+    progress.take(step("check tests"))
+    assert progress.fraction < 1
+    progress.take(moved("done"))
+    assert progress.fraction == 1
+
+
+def test_a_second_attempt_puts_its_work_before_us_again() -> None:
+    """Progress goes back when the checks have to run again, rather than pretend."""
+    progress = Progress(StillClock())
+    progress.take(events.PlanMade(run=RUN, plan=PLAN))
+    for name in ("prove aaa", "attempt", "check tests"):
+        progress.take(step(name))
+    before = progress.fraction
+    again = events.AttemptClaimed(
+        run=RUN, attempt=2, worker="builder", outcome="finished", summary="", workspace="", not_built=["a bridge"]
+    )
+    line = progress.take(again)
+    assert progress.fraction < before
+    assert line is not None
+    assert "not built: a bridge" in line
