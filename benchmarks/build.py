@@ -48,9 +48,7 @@ def main() -> None:
         home = Path(folder) / "home"
         for label in ("first build (cold caches)", "second build"):
             began = time.perf_counter()
-            report = json.loads(
-                daybreak(home, "build", str(SPEC), "--output", f"{folder}/{label[0]}", "--json")
-            )
+            report = json.loads(daybreak(home, "build", str(SPEC), "--output", f"{folder}/{label[0]}", "--json"))
             total = time.perf_counter() - began
             looked = looking_s(json.loads(daybreak(home, "ledger", "show", report["run"], "--json")))
             own = total - looked

@@ -42,11 +42,7 @@ class Killed:
 
 def delivered(output: Path) -> dict[str, bytes]:
     """Every delivered file; of the manifest all but times and ids."""
-    files = {
-        str(path.relative_to(output)): path.read_bytes()
-        for path in sorted(output.rglob("*"))
-        if path.is_file()
-    }
+    files = {str(path.relative_to(output)): path.read_bytes() for path in sorted(output.rglob("*")) if path.is_file()}
     manifest = json.loads(files["daybreak.manifest.json"])
     for key in VOLATILE:
         manifest.pop(key)
@@ -109,13 +105,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as top:
         reference = undisturbed(Path(top) / "undisturbed")
         for number in range(kills):
-            outcome = kill_and_resume(
-                Path(top) / str(number), chance.uniform(0.1, reference.seconds), reference
-            )
+            outcome = kill_and_resume(Path(top) / str(number), chance.uniform(0.1, reference.seconds), reference)
             good += not outcome.problems
             print(
                 f"  killed after {outcome.after_s:5.2f} s, {outcome.kept_before:3} steps kept: {outcome.problems or 'fine'}"
             )
-    print(
-        f"{good} of {kills} killed builds resumed as promised (seed {seed}, undisturbed {reference.seconds:.1f} s)"
-    )
+    print(f"{good} of {kills} killed builds resumed as promised (seed {seed}, undisturbed {reference.seconds:.1f} s)")

@@ -28,9 +28,7 @@ class SystemClock:
         return datetime.now(UTC)  # noqa: TID251 - this is the Clock
 
     def monotonic(self) -> float:
-        return (
-            time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
-        )
+        return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def stamp(moment: datetime) -> str:

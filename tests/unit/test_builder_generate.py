@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import hashlib
+import itertools
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from daybreak.agents.builder import Builder, generate, naming, patterns, samples
 from daybreak.agents.entities import Action, Change, Entity, Field, Measure, Total, Type, TypeName
 from daybreak.agents.protocol import Brief, Claim, HttpOptions
 
+EXAMPLES = int(os.environ.get("DAYBREAK_BUILDER_EXAMPLES", "8"))
+"""How many random specifications are generated; every tenth of them also runs its own tests."""
 MYPY_CACHE = Path(tempfile.gettempdir()) / "daybreak-builder-tests-mypy"
 """Shared between runs: the types of fastapi take long the first time only."""
 
@@ -218,9 +222,7 @@ def actions(draw: st.DrawFn, table: list[Field]) -> tuple[Action, ...]:
         if verb == "move" and kind == "choice":
             changes.append(Change(verb="move", field=row.name, source="a", value="b c"))
         elif verb == "set" and kind in ("date", "timestamp"):
-            changes.append(
-                Change(verb="set", field=row.name, value="now" if kind == "timestamp" else "today")
-            )
+            changes.append(Change(verb="set", field=row.name, value="now" if kind == "timestamp" else "today"))
         elif verb == "clear" and not row.required:
             changes.append(Change(verb="clear", field=row.name))
         elif verb == "add" and kind in ("integer", "number", "decimal"):
@@ -268,9 +270,7 @@ def briefs(draw: st.DrawFn) -> Brief:
         delete_all=draw(st.booleans()),
     )
     interfaces = draw(st.sampled_from([("cli",), ("cli", "http")]))
-    return brief(
-        draw(entity_sets()), name=draw(st.sampled_from(["shop", "my-app"])), interfaces=interfaces, http=http
-    )
+    return brief(draw(entity_sets()), name=draw(st.sampled_from(["shop", "my-app"])), interfaces=interfaces, http=http)
 
 
 def written(files: dict[str, bytes], folder: Path) -> Path:
@@ -299,14 +299,14 @@ def passed(folder: Path, *words: str) -> str:
     return result.stdout
 
 
-@settings(
-    max_examples=int(os.environ.get("BUILDER_EXAMPLES", "15")),
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+# -- what is generated is clean, typed and tested
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(order=briefs())
 def test_any_entities_become_clean_python(order: Brief) -> None:
     """Every generated file compiles, is formatted and passes the project's own lint."""
+    # shows: F1
     files = generate(order)
     for path, content in files.items():
         if path.endswith(".py"):
@@ -317,14 +317,183 @@ def test_any_entities_become_clean_python(order: Brief) -> None:
         passed(folder, "ruff", "format", "--no-cache", "--check", ".")
 
 
-@settings(
-    max_examples=int(os.environ.get("BUILDER_TESTED", "2")),
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+@settings(max_examples=max(1, EXAMPLES // 10), deadline=None, suppress_health_check=list(HealthCheck))
 @given(order=briefs())
 def test_any_project_passes_its_own_tests(order: Brief) -> None:
     """Whatever the entities, the examples made for them are valid and the project's tests pass."""
+    # shows: F1
     with tempfile.TemporaryDirectory() as place:
         folder = written(generate(order), Path(place))
         passed(folder, "pytest", "-q", "-x", "-p", "no:cacheprovider")
+
+
+def plain() -> tuple[Entity, ...]:
+    """The smallest there is."""
+    return (Entity(name="Thing", fields=(field("name", "text"),)),)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        pytest.param(brief(kitchen_sink(), http=HttpOptions(prefix="/v1", cors="*", delete_all=True)), id="everything"),
+        pytest.param(brief(plain(), name="my-app", interfaces=("cli",)), id="little"),
+    ],
+)
+def test_a_project_is_typed_and_tested(order: Brief, tmp_path: Path) -> None:
+    """mypy --strict has nothing to say, and the project's own tests reach more than 85 % of it."""
+    # shows: F1, P5
+    folder = written(generate(order), tmp_path)
+    passed(folder, "mypy", "--cache-dir", str(MYPY_CACHE))
+    report = passed(folder, "pytest", "-q", "-p", "no:cacheprovider", "--cov", "--cov-report=term")
+    counted = re.search(r"(\d+) passed", report)
+    covered = re.search(r"TOTAL .*?(\d+)%", report)
+    assert counted is not None
+    assert covered is not None
+    assert int(counted[1]) > 100
+    assert int(covered[1]) >= 95
+
+
+def test_a_wheel_has_the_command(tmp_path: Path) -> None:
+    """It builds without a network; `my-app` has the package `my_app`."""
+    # shows: F1
+    folder = written(generate(brief(plain(), name="my-app", title='A "title" \\ with\nall')), tmp_path)
+    passed(folder, "hatchling", "build", "-t", "wheel")
+    (wheel,) = (folder / "dist").glob("my_app-0.1.0-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        scripts = archive.read("my_app-0.1.0.dist-info/entry_points.txt").decode()
+        assert "my_app/py.typed" in archive.namelist()
+    assert "my-app = my_app.cli:console" in scripts
+
+
+# -- the builder as a worker
+
+
+def test_the_same_brief_gives_the_same_bytes() -> None:
+    """Byte for byte, whatever the hash seed of the process."""
+    # shows: F1
+    order = brief(kitchen_sink())
+    program = (
+        "import hashlib, sys; from daybreak.agents.builder import generate; "
+        "from daybreak.agents.protocol import Brief; "
+        "files = generate(Brief.model_validate_json(sys.stdin.read())); "
+        "print(hashlib.sha256(repr(list(files.items())).encode()).hexdigest())"
+    )
+    made = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            input=order.model_dump_json(),
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert made == {hashlib.sha256(repr(list(generate(order).items())).encode()).hexdigest() + "\n"}
+
+
+def claim(order: Brief, workspace: Path) -> Claim:
+    *_, last = Builder().work(order, workspace)
+    assert isinstance(last, Claim)
+    return last
+
+
+@pytest.mark.parametrize(
+    ("order", "word"),
+    [
+        (brief(()), "entities"),
+        (brief(plain(), language="rust"), "rust"),
+        (brief(plain(), name="calendar"), "calendar"),
+        (brief(plain(), name="pytest"), "pytest"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_and_nothing_written(order: Brief, word: str, tmp_path: Path) -> None:
+    """No entities, another language, a package that Python itself has: named, not pretended."""
+    # shows: F8
+    refused = claim(order, tmp_path)
+    assert refused.outcome == "refused"
+    assert word in refused.summary
+    assert word in refused.not_built[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_that_cannot_be_built_is_named(tmp_path: Path) -> None:
+    """The rest is built, and the claim is partial."""
+    # shows: F8
+    odd = Entity(name="Odd", fields=(field("code", "text", required=True, pattern="(?!)x"),))
+    partly = claim(brief((odd, *plain()), interfaces=("cli", "grpc")), tmp_path)
+    assert partly.outcome == "partial"
+    assert [sentence.split()[0] for sentence in partly.not_built] == ["interface", "Odd:"]
+    assert (tmp_path / "src/bookshelf/cli.py").is_file()
+    assert not (tmp_path / "src/bookshelf/api.py").exists()
+    passed(tmp_path, "pytest", "-q", "-p", "no:cacheprovider", "tests/test_entities.py")
+
+
+def test_a_claim_is_made_at_the_end(tmp_path: Path) -> None:
+    """After the files are there; every file of generate, and nothing else."""
+    # shows: F1
+    order = brief(kitchen_sink())
+    assert claim(order, tmp_path) == Claim(
+        outcome="finished", summary=f"{len(generate(order))} files: Author, Book, BookLoan, Category"
+    )
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()} == set(generate(order))
+
+
+# -- names and examples
+
+
+@pytest.mark.parametrize(
+    ("name", "plural", "wanted"),
+    [
+        ("Book", None, "books"),
+        ("City", None, "cities"),
+        ("Key", None, "keys"),
+        ("Box", None, "boxes"),
+        ("Bus", None, "buses"),
+        ("Church", None, "churches"),
+        ("Dish", None, "dishes"),
+        ("BookLoan", None, "book loans"),
+        ("HTTPLog", None, "http logs"),
+        ("Shelf", "shelves", "shelves"),
+        ("BookShelf", "book-shelves", "book shelves"),
+    ],
+)
+def test_plurals_follow_the_rules(name: str, plural: str | None, wanted: str) -> None:
+    """-s, -ies after a consonant, -es; `Plural:` overrules."""
+    assert naming.plural_words(Entity(name=name, plural=plural, fields=())) == wanted
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"\d{13}",
+        r"[A-Z]{2}-\d{3,5}",
+        r"(?P<year>20\d\d)-(0[1-9]|1[0-2])",
+        r"(a|b)+\.c?[^x]{2}",
+        r"(['\"]).*?\1",
+        r"^\w+(?=@)@\w+\.de$",
+        r"(?i:ab)\S\D\W",
+        r"(x)?(?(1)y|z)",
+        r"(?>ab+)c",
+    ],
+)
+def test_texts_match_their_pattern(pattern: str) -> None:
+    """Several, all different, and the same ones each time."""
+    found = list(itertools.islice(patterns.texts(pattern), 3))
+    assert found
+    assert len(set(found)) == len(found)
+    assert all(re.fullmatch(pattern, text, re.ASCII) for text in found)
+    assert found == list(itertools.islice(patterns.texts(pattern), 3))
+
+
+def test_examples_keep_every_rule() -> None:
+    """Limits, patterns, uniqueness, order in time, and refs to what is there already."""
+    made = samples.for_entities(kitchen_sink())
+    assert list(made) == ["Author", "Book", "BookLoan", "Category"]
+    books = made["Book"]
+    assert len(books) == samples.RECORDS
+    assert len({book["isbn"] for book in books}) == samples.RECORDS
+    assert all(re.fullmatch(r"\d{13}|\d{9}[\dX]", book["isbn"]) for book in books)
+    assert all(book["due"] > book["published"] for book in books)
+    assert all(1 <= loan["book"] <= samples.RECORDS for loan in made["BookLoan"])
+    assert len({(loan["at"], loan["book"]) for loan in made["BookLoan"]}) == samples.RECORDS

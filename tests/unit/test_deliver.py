@@ -164,7 +164,9 @@ def test_killed_at_any_sync_or_rename_the_target_is_old_or_new(tmp_path: Path, c
 
 
 @pytest.mark.skipif(STRACE is None, reason="strace is missing: faults cannot be injected into system calls")
-@pytest.mark.parametrize("fault", ["fsync:error=EIO:when=2", "renameat2:error=ENOSPC", "copy_file_range,sendfile:error=ENOSPC"])
+@pytest.mark.parametrize(
+    "fault", ["fsync:error=EIO:when=2", "renameat2:error=ENOSPC", "copy_file_range,sendfile:error=ENOSPC"]
+)
 def test_a_failing_disk_leaves_the_target_as_it_was(tmp_path: Path, fault: str) -> None:
     """EIO and ENOSPC are errors, and nothing is half there."""
     # shows: F12 N14

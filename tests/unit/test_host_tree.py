@@ -95,7 +95,9 @@ def test_a_pack_never_writes_outside_its_folder(tmp_path: Path, path: str) -> No
 
 
 @given(st.data())
-def test_damaged_packs_are_refused_and_never_crash(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_damaged_packs_are_refused_and_never_crash(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     """Cut or changed bytes are an error of their own, or by chance another valid tree."""
     folder = tmp_path_factory.mktemp("damaged")
     packed = bytearray(tree.pack(write(folder / "source", {"a": b"one" * 30, "b/c": b"two"})))

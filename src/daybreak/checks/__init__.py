@@ -1,0 +1,21 @@
+"""Looks at workspaces. Checks give evidence, a gate decides from it; neither believes a worker."""
+
+from daybreak.checks.evidence import Evidence, Mark
+from daybreak.checks.example import Example, Fault
+from daybreak.checks.examples import faults, proves, run_example
+from daybreak.checks.gate import Decision, Weights, decide
+from daybreak.checks.product import Product
+
+__all__ = [
+    "Decision",
+    "Evidence",
+    "Example",
+    "Fault",
+    "Mark",
+    "Product",
+    "Weights",
+    "decide",
+    "faults",
+    "proves",
+    "run_example",
+]

@@ -33,7 +33,8 @@ def build(source: Path, out: Path) -> Path:
         sys.exit(f"the build backend {module} is not installed here: {error}")
     for part in filter(None, attribute.split(".")):
         backend = getattr(backend, part)
-    return out / backend.build_wheel(str(out), {}, None)
+    wheel: str = backend.build_wheel(str(out), {}, None)
+    return out / wheel
 
 
 def install(wheel: Path, prefix: Path, interpreter: str) -> None:
@@ -56,7 +57,7 @@ def install(wheel: Path, prefix: Path, interpreter: str) -> None:
     )
     with WheelFile.open(wheel) as opened:
         installer.install(opened, destination, {})
-        print(f"installed {wheel.name}")
+        sys.stdout.write(f"installed {wheel.name}\n")
 
 
 def unmet_requirements(prefix: Path) -> list[str]:

@@ -16,7 +16,7 @@ class Example(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
-    """Stable inside one specification: SHA-256 of kind, heading, body and its n-th occurrence; 12 hex digits."""
+    """Stable inside one specification: SHA-256 of kind, heading, body and its n-th occurrence; 12 digits."""
     kind: Kind
     title: str
     requirements: tuple[str, ...]
@@ -26,7 +26,7 @@ class Example(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something wrong in a block, found before anything runs. `line` counts from 0 at the block's first line."""
+    """Something wrong in a block, found before anything runs. `line` counts from 0 at its first line."""
 
     line: int
     message: str

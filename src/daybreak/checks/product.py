@@ -43,12 +43,12 @@ class Product:
         return self.name.replace("-", "_")
 
     def environment(self, scratch: Path) -> dict[str, str]:
-        """The environment that it runs in: its commands, `python3`, the system's programs; nothing of ours."""
+        """What it runs in: its commands, `python3`, the system's programs; nothing of ours."""
         return clean_environment(scratch, path=[self.bin])
 
 
 def make_prefix(prefix: Path) -> Path:
-    """An empty installation with `python`, `python3` that see what is installed there. Returns python3's path."""
+    """An empty installation with `python`, `python3` that see what is installed in it; gives python3."""
     (prefix / "bin").mkdir(parents=True)
     (prefix / "lib").mkdir()
     shim = _SHIM.format(library=shlex.quote(str(prefix / "lib")), python=shlex.quote(sys.executable))

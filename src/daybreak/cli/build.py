@@ -7,19 +7,13 @@ from typing import Annotated
 
 import typer
 
-from daybreak.cli import faces
-
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
-SpecFile = Annotated[
-    Path, typer.Argument(help="The specification: .md, .yaml, .toml or .json.", show_default=False)
-]
+SpecFile = Annotated[Path, typer.Argument(help="The specification: .md, .yaml, .toml or .json.", show_default=False)]
 WorkerName = Annotated[
     str,
     typer.Option("--worker", help="Who builds: `builder`, or module:object, or FILE.py:object of your own."),
 ]
-Assume = Annotated[
-    bool, typer.Option("--assume", help="Go on despite open questions; the assumptions are reported.")
-]
+Assume = Annotated[bool, typer.Option("--assume", help="Go on despite open questions; the assumptions are reported.")]
 
 EXAMPLES = (
     "Examples:  daybreak build spec.md    daybreak build spec.md --output out/shop --json\n\n"
@@ -37,9 +31,7 @@ def build(
     assume: Assume = False,
     accept_unshown: Annotated[
         bool,
-        typer.Option(
-            "--accept-unshown", help="Deliver although an acceptance example is missing for a MUST."
-        ),
+        typer.Option("--accept-unshown", help="Deliver although an acceptance example is missing for a MUST."),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -48,9 +40,7 @@ def build(
     from daybreak.factory import deliver, task
     from daybreak.factory import plan as plans
 
-    asked = task.make(
-        file, output=output, worker=worker, assume=assume, accept_unshown=accept_unshown, cwd=Path.cwd()
-    )
+    asked = task.make(file, output=output, worker=worker, assume=assume, accept_unshown=accept_unshown, cwd=Path.cwd())
     deliver.check_target(asked.output)
     made = task.planned(asked, home.places())
     if not as_json:

@@ -68,9 +68,7 @@ def _tools() -> list[Finding]:
         Finding("sqlite", "good", apsw.sqlite_lib_version()),
     ]
     for module in ("pytest", "ruff", "mypy"):
-        ran = subprocess.run(
-            [sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=False
-        )
+        ran = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=False)
         if ran.returncode == 0:
             found.append(Finding(module, "good", (ran.stdout or ran.stderr).strip().splitlines()[0]))
         else:
@@ -103,13 +101,11 @@ def _ledger(where: Places) -> list[Finding]:
         return [Finding("log", "note", "none yet; the first build makes it")]
     try:
         with home.opened() as opened:
-            unfinished = [row for row in opened.engine.runs() if row.resumable]
+            unfinished = [row for row in home.rows(opened) if row.resumable]
             size = opened.ledger.head().size
     except DaybreakError as error:
         return [Finding("log", "bad", f"{error.code} {error.message}", error.hint)]
-    found = [
-        Finding("log", "good", f"{size} events; agrees with its key and with the newest head known outside")
-    ]
+    found = [Finding("log", "good", f"{size} events; agrees with its key and with the newest head known outside")]
     for row in unfinished:
         found.append(Finding("run", "note", f"{row.run} is {row.shown_state}", f"daybreak resume {row.run}"))
     return found

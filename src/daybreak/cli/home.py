@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from daybreak.clock import SystemClock
 from daybreak.config import Places, find_places
 from daybreak.errors import UsageError
+from daybreak.events import FINAL
 
 if TYPE_CHECKING:
-    from daybreak.engine import Engine
+    from daybreak.engine import Engine, Listener
     from daybreak.ledger import Ledger, Record
 
 
@@ -22,6 +23,12 @@ class RunUnknown(UsageError):
     """There is no run of that name."""
 
     code = "U111"
+
+
+class RunOver(UsageError):
+    """A run that is over cannot be resumed."""
+
+    code = "U113"
 
 
 class NoRuns(UsageError):
@@ -42,6 +49,8 @@ class Home:
     places: Places
     ledger: Ledger
     engine: Engine
+    listeners: list[Listener]
+    """Whoever is appended here hears what is under way."""
 
     def records(self, run: str) -> Iterator[Record]:
         """The run's story: its task, then everything in its own stream, in order."""
@@ -56,24 +65,21 @@ class Home:
 @contextmanager
 def opened() -> Iterator[Home]:
     """The home of this process, closed again at the end."""
-    from daybreak.engine import Engine
-    from daybreak.engine.view import RUNS
+    from daybreak.engine import RUNS, Engine
     from daybreak.factory.kinds import build
     from daybreak.ledger import Ledger
 
     where, clock = places(), SystemClock()
-    with Ledger.open(
-        where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=[RUNS]
-    ) as ledger:
-        kinds = {build.KIND: build.Build(ledger, where, clock)}
-        yield Home(where, ledger, Engine(ledger, kinds, locks=where.locks, clock=clock))
+    with Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=[RUNS]) as ledger:
+        listeners: list[Listener] = []
+        kinds = {build.KIND: build.Build(ledger, where)}
+        engine = Engine(ledger, kinds, where.locks, clock, os.urandom, listeners)
+        yield Home(where, ledger, engine, listeners)
 
 
 def pick_run(home: Home, run: str | None) -> str:
     """`run` itself if it exists (a unique beginning is enough); the newest one if None. Raises RunUnknown, NoRuns."""
-    known = [
-        row[0] for row in home.ledger.query("SELECT run FROM view_runs ORDER BY created DESC, rowid DESC")
-    ]
+    known = [row[0] for row in home.ledger.query("SELECT run FROM view_runs ORDER BY created DESC, run DESC")]
     if not known:
         raise NoRuns(f"nothing has been run in {home.places.ledger}", hint="start with `daybreak build SPEC`")
     if run is None:
@@ -85,3 +91,48 @@ def pick_run(home: Home, run: str | None) -> str:
             hint="`daybreak runs` lists them",
         )
     return str(matches[0])
+
+
+class Row(NamedTuple):
+    """A run as a table shows it."""
+
+    run: str
+    kind: str
+    title: str
+    state: str
+    created: str
+    updated: str
+    why: str
+    question: str
+    orphaned: bool
+    """It was under way when its owner died."""
+
+    @property
+    def resumable(self) -> bool:
+        return self.state not in FINAL
+
+    @property
+    def shown_state(self) -> str:
+        return f"{self.state} (its owner died: resume it)" if self.orphaned else self.state
+
+
+def rows(home: Home) -> list[Row]:
+    """Every run, the newest first."""
+    orphaned = {resumable.run for resumable in home.engine.resumable() if resumable.orphaned}
+    columns = "run, kind, title, state, created, updated, why, question"
+    found = home.ledger.query(f"SELECT {columns} FROM view_runs ORDER BY created DESC, run DESC")
+    return [Row._make((*row, row[0] in orphaned)) for row in found]
+
+
+def pick_unfinished(home: Home, run: str | None) -> Row:
+    """The run called `run`, or the newest one that is not over. Raises RunUnknown, NoRuns, RunOver."""
+    if run is None:
+        unfinished = [row for row in rows(home) if row.resumable]
+        if not unfinished:
+            raise NoRuns("no run waits to be resumed", hint="`daybreak runs` lists what there is")
+        return unfinished[0]
+    picked = pick_run(home, run)
+    row = next(row for row in rows(home) if row.run == picked)
+    if not row.resumable:
+        raise RunOver(f"run {row.run} is {row.state}", hint="`daybreak build SPEC` starts a new one")
+    return row

@@ -21,9 +21,7 @@ def verify(as_json: Json = False) -> None:
     from daybreak.ledger import verify as verify_ledger
 
     where = home.places()
-    found = verify_ledger(
-        where.ledger, keys=where.keys, witness=where.witness, views=[RUNS], progress=_progress()
-    )
+    found = verify_ledger(where.ledger, keys=where.keys, witness=where.witness, views=[RUNS], progress=_progress())
     if as_json:
         faces.result_json(
             {
@@ -31,9 +29,7 @@ def verify(as_json: Json = False) -> None:
                 "ok": found.ok,
                 "events": found.events,
                 "seconds": round(found.seconds, 3),
-                "problems": [
-                    {"place": problem.place, "message": problem.message} for problem in found.problems
-                ],
+                "problems": [{"place": problem.place, "message": problem.message} for problem in found.problems],
             }
         )
     else:

@@ -35,17 +35,11 @@ app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.add_typer(spec.app, name="spec")
 app.command("runs", epilog="Example:  daybreak runs --json")(runs.runs)
 app.command("show", epilog="Examples:  daybreak show    daybreak show run-0k3 --transcript")(runs.show)
-app.command("resume", epilog="Examples:  daybreak resume    daybreak resume run-0k3 --answer yes")(
-    runs.resume
-)
-app.command("report", epilog="Examples:  daybreak report    daybreak report --markdown > report.md")(
-    report.report
-)
+app.command("resume", epilog="Examples:  daybreak resume    daybreak resume run-0k3 --answer yes")(runs.resume)
+app.command("report", epilog="Examples:  daybreak report    daybreak report --markdown > report.md")(report.report)
 app.add_typer(ledger_app, name="ledger")
 ledger_app.command("verify", epilog="Example:  daybreak ledger verify")(ledger.verify)
-ledger_app.command("show", epilog="Examples:  daybreak ledger show    daybreak ledger show run-0k3")(
-    ledger.show
-)
+ledger_app.command("show", epilog="Examples:  daybreak ledger show    daybreak ledger show run-0k3")(ledger.show)
 app.command("doctor", epilog="Example:  daybreak doctor --json")(doctor.doctor)
 
 
@@ -81,7 +75,7 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone, which is no error of ours
         sys.exit(0)
-    except Exception as error:  # noqa: BLE001 - the last door: an error of ours, named as one, traceback on demand
+    except Exception as error:
         if debug:
             raise
         faces.say(f"daybreak: X000 this is an error in Daybreak: {type(error).__name__}: {error}")

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 EXAMPLES = "Examples:  daybreak plan spec.md    daybreak plan spec.md --json"
 
 
-def plan(
-    file: SpecFile, worker: WorkerName = "builder", assume: Assume = False, as_json: Json = False
-) -> None:
+def plan(file: SpecFile, worker: WorkerName = "builder", assume: Assume = False, as_json: Json = False) -> None:
     """Show what would be built from FILE, by whom, in which order, within which limits."""
     from daybreak.cli import home
     from daybreak.factory import task

@@ -19,7 +19,7 @@ def runs(as_json: Json = False) -> None:
     from daybreak.cli import home
 
     with home.opened() as opened:
-        rows = opened.engine.runs()
+        rows = home.rows(opened)
     if as_json:
         faces.result_json([row._asdict() for row in rows])
         return
@@ -33,9 +33,7 @@ def runs(as_json: Json = False) -> None:
     for column in ("run", "state", "title", "created", "why"):
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(
-            row.run, row.shown_state, escape(row.title), row.created[:19], escape(row.question or row.why)
-        )
+        table.add_row(row.run, row.shown_state, escape(row.title), row.created[:19], escape(row.question or row.why))
     faces.console().print(table)
 
 
@@ -64,9 +62,7 @@ def show(
 
 def resume(
     run: RunName = None,
-    answer: Annotated[
-        str | None, typer.Option("--answer", help="Answer the question it is parked with.")
-    ] = None,
+    answer: Annotated[str | None, typer.Option("--answer", help="Answer the question it is parked with.")] = None,
     accept_unshown: Annotated[
         bool,
         typer.Option("--accept-unshown", help="Answer yes to delivering with a MUST that nothing shows."),
@@ -79,5 +75,5 @@ def resume(
     with home.opened() as opened:
         picked = home.pick_unfinished(opened, run)
         if accept_unshown or answer is not None:
-            opened.engine.answer(picked, "yes" if answer is None else answer)
-        raise typer.Exit(supervise.until_over(opened, picked, as_json=as_json))
+            opened.engine.answer(picked.run, picked.question, "yes" if answer is None else answer)
+        raise typer.Exit(supervise.until_over(opened, picked.run, as_json=as_json))

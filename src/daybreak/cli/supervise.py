@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import anyio
@@ -16,7 +18,7 @@ from rich.text import Text
 from daybreak import events
 from daybreak.cli import faces
 from daybreak.clock import SystemClock
-from daybreak.engine import RunResult
+from daybreak.engine import RunResult, Told
 from daybreak.report.progress import Progress
 
 if TYPE_CHECKING:
@@ -36,12 +38,13 @@ def until_over(home: Home, run: str, *, as_json: bool) -> int:
         progress.take(record.event)
     show = _Screen(progress, live=sys.stderr.isatty() and not as_json, silent=as_json)
     unsubscribe = home.ledger.subscribe(lambda records: show.records(run, records))
-    home.engine.listen(show.step)
+    home.listeners.append(show.step)
     try:
-        with show:
+        with show, _terminated_like_interrupted():
             outcome: RunResult = anyio.run(home.engine.supervise, run)
     finally:
         unsubscribe()
+        home.listeners.remove(show.step)
     report = collect(home.records(run))
     if as_json:
         faces.result_json({**report.model_dump(mode="json"), "next_steps": report.next_steps})
@@ -66,9 +69,7 @@ class _Screen:
         self.lock = threading.Lock()
         self.live: Live | None = None
         if live:
-            self.live = Live(
-                get_renderable=self._below, console=self.console, refresh_per_second=8, transient=True
-            )
+            self.live = Live(get_renderable=self._below, console=self.console, refresh_per_second=8, transient=True)
 
     def __enter__(self) -> None:
         if self.live is not None:
@@ -88,10 +89,11 @@ class _Screen:
             if line is not None and not self.silent:
                 self.console.print(Text(line, style=_style(line)))
 
-    def step(self, name: str) -> None:
+    def step(self, told: Told) -> None:
         """A step begins."""
-        with self.lock:
-            self.progress.step_started(name)
+        if told.started:
+            with self.lock:
+                self.progress.step_started(told.step)
 
     def _below(self) -> RenderableType:
         with self.lock:
@@ -111,6 +113,16 @@ class _Screen:
 def _style(line: str) -> str:
     word = line.split(maxsplit=1)[0].strip(":")
     return {"passed": "green", "failed": "red", "unusable": "red", "parked": "yellow"}.get(word, "")
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM means what Ctrl-C means: stop cleanly, lose nothing."""
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _status(state: str) -> int:

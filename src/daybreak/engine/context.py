@@ -53,7 +53,7 @@ class Told:
 
 
 Listener = Callable[[Told], None]
-"""Called in the thread that tells, which may be a step's; must be quick. One that raises is not called again."""
+"""Called in the thread that tells, which may be a step's; must be quick. One that raises is dropped."""
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -70,7 +70,7 @@ class Listeners:
                 listener(told)
             except Exception:
                 self._listeners.remove(listener)
-                logging.getLogger(__name__).exception("a listener broke and hears no more of run %s", told.run)
+                logging.getLogger(__name__).exception("a listener broke; run %s goes on without it", told.run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Surroundings:
 
 
 class Context:
-    """One branch of a run. Steps of a branch come one after the other; `gather` opens branches side by side."""
+    """One branch of a run. Its steps come one after the other; `gather` opens branches side by side."""
 
     def __init__(self, around: Surroundings, branch: str = "") -> None:
         self._around = around
@@ -123,15 +123,16 @@ class Context:
         The function may be sync (it runs in a thread; with `abandon` a cancelled run does not wait for it) or
         async. It returns JSON, or `Kept(value, tell=[events])` to record facts in the same commit. What it
         raises is kept too and raised again on replay: a DaybreakError with its code, anything else as
-        StepError. A crash before the outcome is recorded means that `pure` and `idempotent` steps are computed
+        StepError. After a crash before the outcome was recorded, `pure` and `idempotent` steps are computed
         again; `step_key()` is then the same. A `once` step is never tried a second time blindly: `lookup` is
         asked with its key, and without a certain answer the run is parked as ambiguous.
 
-        Raises HistoryDiverged, NotPlain (arguments or result; nothing is kept then), ContextMisused.
+        Raises HistoryDiverged, NotPlain (arguments or result are not JSON), ContextMisused.
         """
         if name.startswith(RESERVED) or not name:
             raise ContextMisused(
-                f"a step cannot be named {name!r}", hint=f"give it a name that does not begin with {RESERVED!r}"
+                f"a step cannot be named {name!r}",
+                hint=f"give it a name that does not begin with {RESERVED!r}",
             )
         if effect not in ("pure", "idempotent", "once") or (lookup is not None and effect != "once"):
             raise ContextMisused(
@@ -225,15 +226,16 @@ class Context:
     # -- telling
 
     async def enter(self, state: State) -> None:
-        """The run is now `running`, `waiting` or `verifying`; recorded before the next step that is not replayed."""
+        """The run is now `running`, `waiting` or `verifying`; recorded before the next live step."""
         if state not in ("running", "waiting", "verifying"):
             raise ContextMisused(
-                f"a task cannot enter {state!r}", hint="only running, waiting and verifying are a task's to choose"
+                f"a task cannot enter {state!r}",
+                hint="only running, waiting and verifying are a task's to choose",
             )
         self._around.journal.wanted = state
 
     def report(self, text: str, fraction: float | None = None) -> None:
-        """Tell listeners how far the work is: `fraction` from 0 to 1 of the step. Volatile; works in threads."""
+        """Tell listeners how far the step is: `fraction` from 0 to 1. Volatile; works in threads."""
         self._around.listeners.tell(Told(self.run, self._branch, self._doing, text, fraction))
 
     def put_blob(self, data: bytes) -> str:
@@ -246,9 +248,11 @@ class Context:
     # -- the engine's side
 
     def end(self) -> None:
-        """The branch's code returned. Raises what it swallowed, and HistoryDiverged where it left steps unused."""
+        """The branch's code returned. Raises what it swallowed; HistoryDiverged where steps are unused."""
         if self._around.journal.broken is not None:
             raise self._around.journal.broken
+        if self._around.journal.cancelled is not None:
+            raise self._around.journal.cancelled
         if self._parked is not None:
             raise self._parked
         if held := self._around.history.leftover(self._branch):
@@ -270,9 +274,9 @@ class Context:
             raise self._parked
         if self._doing:
             raise ContextMisused(
-                f"{name!r} was asked for while {self._doing!r} is under way in the same branch of run {self.run}",
-                hint="run steps side by side with ctx.gather, whose children use the ctx that they are given; "
-                "a step's function has no steps of its own",
+                f"{name!r} was asked for while {self._doing!r} is under way in one branch of run {self.run}",
+                hint="run steps side by side with ctx.gather, whose children use the ctx that they are "
+                "given; a step's function has no steps of its own",
             )
         self._doing = name
         try:
@@ -294,7 +298,7 @@ class Context:
     def _replay(self, kept: Outcome) -> Any:
         if isinstance(kept.event, StepFailed):
             raise _at(step.error(kept.event), kept.index)
-        return step.result(kept.event, self.get_blob)
+        return kept.event.result
 
     async def _own(self, name: str, function: Callable[[], Any], *args: Any) -> Any:
         """A step of the engine itself: quick, computed in place."""
@@ -306,27 +310,32 @@ class Context:
             return await self._keep(identity, _in_place(function))
 
     async def _keep(
-        self, identity: Identity, function: Callable[..., Any], args: Sequence[Any] = (), *, abandon: bool = False
+        self,
+        identity: Identity,
+        function: Callable[..., Any],
+        args: Sequence[Any] = (),
+        *,
+        abandon: bool = False,
     ) -> Any:
-        """Compute a step and record how it ended, in one commit. Cancelled in between, nothing is recorded."""
+        """Compute a step and record how it ended, in one commit. Cancelled, it records nothing."""
         around = self._around
         if not identity.name.startswith(RESERVED):
             around.listeners.tell(Told(self.run, self._branch, identity.name, "", started=True))
         began = around.clock.monotonic()
         try:
             value = await step.call(step.key_of(self.run, identity), function, args, abandon=abandon)
-            events = step.done(self.run, identity, value, self._since_ms(began), self.put_blob)
+            events = step.done(self.run, identity, value, self._since_ms(began))
         except Parked as parked:
             self._park(parked.question, parked.why)
         except LedgerError as problem:
             around.journal.broken = problem  # not the step's failure but ours: the next owner tries it again
             raise
-        except (Exception, SystemExit) as problem:
+        except (Exception, SystemExit) as problem:  # noqa: BLE001 - kept, raised again as the code will see it
             await self._keep_failure(identity, problem, self._since_ms(began))
         await around.journal.append(events, idem=identity.key)
         event = events[0]
         assert isinstance(event, StepDone)
-        return step.result(event, self.get_blob)
+        return event.result
 
     async def _keep_failure(self, identity: Identity, problem: BaseException, duration_ms: int) -> NoReturn:
         blob = "" if isinstance(problem, DaybreakError) else self.put_blob(trace(problem))
@@ -342,7 +351,7 @@ class Context:
         raise self._parked
 
     def _fail_together(self, contexts: Sequence[Context], problems: Sequence[Exception]) -> NoReturn:
-        """Raise the failure that comes first in the ledger; one of the code between steps comes after those."""
+        """Raise the failure that comes first in the ledger; those of the code between steps come last."""
         failures = [problem for problem in problems if not isinstance(problem, Parked)]
         if not failures:
             self._parked = next(problem for problem in problems if isinstance(problem, Parked))
@@ -354,7 +363,7 @@ class Context:
     # -- effects that must not be repeated
 
     async def _begin_once(self, identity: Identity, lookup: Lookup | None) -> Found | None:
-        """Record the intent. Where a crash left one without outcome, find out first: Found settles the step."""
+        """Record the intent. Where a crash left one without outcome, find out first: Found settles it."""
         intent = self._around.history.intents.pop(identity.branch, None)
         if intent is not None and (settled := await self._settle(intent, lookup)):
             return settled
@@ -371,7 +380,7 @@ class Context:
             key = step.key_of(self.run, intent.identity)
             try:
                 looked = await step.call(key, lookup, (key,))
-            except Exception as problem:  # noqa: BLE001 - it cannot tell, whatever the reason; a person is asked
+            except Exception as problem:  # noqa: BLE001 - it cannot tell, so a person is asked
                 looked = f"{type(problem).__name__}: {problem}"
             if isinstance(looked, Found):
                 return looked
@@ -379,7 +388,7 @@ class Context:
             if isinstance(looked, Absent) and intent.host == self._around.host:
                 return None
             why = f"its lookup says {looked!r}, of an owner on host {intent.host!r}"
-        self._park(question, why)
+        return self._park(question, why)
 
     async def _settle_by_word(self, identity: Identity, answer: Any, question: str) -> Found | None:
         word = answer.get("outcome") if isinstance(answer, dict) else answer
@@ -390,7 +399,7 @@ class Context:
         if word == "failed":
             problem = StepError(f"{identity} failed, as a person said", hint="see the answer in the control stream")
             await self._keep_failure(identity, problem, 0)
-        self._park(question, f"the answer {answer!r} says none of the three words")
+        return self._park(question, f"the answer {answer!r} says none of the three words")
 
     async def _intend(self, identity: Identity) -> None:
         intended = StepIntended(

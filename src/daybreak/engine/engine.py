@@ -12,6 +12,7 @@ crash anywhere costs at most the step that was being computed.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,13 +21,13 @@ import anyio
 
 from daybreak import ids
 from daybreak.clock import Clock
-from daybreak.engine import context, plain, states
+from daybreak.engine import context, plain, states, step
 from daybreak.engine.context import Context, Listener, Listeners, Sleep, Surroundings
 from daybreak.engine.flow import CancelHonoured, Parked
-from daybreak.engine.history import RETURN, History
+from daybreak.engine.history import RETURN, History, Identity
 from daybreak.engine.journal import Journal
 from daybreak.engine.log import Log
-from daybreak.errors import DaybreakError, HistoryDiverged, HostError, RunBusy, UnknownKind, UnknownRun
+from daybreak.errors import DaybreakError, HistoryDiverged, RunBusy, UnknownKind, UnknownRun
 from daybreak.events import (
     FINAL,
     QUEUE,
@@ -35,14 +36,13 @@ from daybreak.events import (
     LeaseGranted,
     RunMoved,
     State,
-    StepDone,
     TaskAdded,
     control_stream,
     run_stream,
 )
 from daybreak.host import locks as host_locks
 from daybreak.ids import Entropy
-from daybreak.ledger import Draft
+from daybreak.ledger.record import Draft
 
 TaskFunction = Callable[[Context, Any], Awaitable[Any]]
 """A task's code: takes the context and the task's arguments, returns JSON."""
@@ -57,8 +57,8 @@ class Locks(Protocol):
     @property
     def me(self) -> host_locks.Owner: ...
 
-    def hold(self, name: str) -> host_locks.Held:
-        """Take the lock, or raise LockHeld at once. Given back at the end of a `with` block or by the kernel."""
+    def hold(self, name: str) -> AbstractContextManager[object]:
+        """Take the lock, or raise LockHeld at once. Given back at the end of a `with` block."""
         ...
 
     def owner(self, name: str) -> host_locks.Owner | None:
@@ -148,7 +148,7 @@ class Engine:
         self._log.append([Draft(control_stream(run), CancelAsked(run=run, why=why), trace=run)])
 
     def answer(self, run: str, question: str, answer: Any) -> None:
-        """Answer a question that a run was, or will be, parked with; takes effect when it is supervised again."""
+        """Answer a question that a run was, or will be, parked with; used when it is supervised again."""
         self._task(run)
         kept = plain.plain(answer, f"the answer to {question!r}")
         self._log.append([Draft(control_stream(run), Answered(run=run, question=question, answer=kept), trace=run)])
@@ -162,11 +162,11 @@ class Engine:
         return [self._resumable(*row) for row in rows]
 
     async def supervise(self, run: str) -> RunResult:
-        """Bring a run to its end, or to where it needs a person. Safe to call after any crash, any number of times.
+        """Bring a run to its end, or to where it needs a person. Safe to call any number of times.
 
-        A final run is left as it is. Raises RunBusy where somebody else has it, LeaseLost where somebody took
-        it meanwhile, and what the ledger raises; nothing is recorded then. Cancelled or interrupted, it records
-        `paused` and lets the cancellation pass.
+        A final run is left as it is. Raises RunBusy where somebody else has it, LeaseLost where somebody
+        took it meanwhile, and what the ledger raises; nothing is recorded then. Cancelled or interrupted,
+        it records `paused` and lets the cancellation pass.
         """
         task = self._task(run)
         try:
@@ -242,13 +242,10 @@ class Engine:
             return RunResult(run, "cancelled", why=cancelled.why)
         except HistoryDiverged as problem:
             # Not failed: with the code that it began with, the run can still go on.
-            why, hint = problem.message, problem.hint
             question = "the task's code does not fit the run's history: resume with the code it began with?"
-            return RunResult(run, "parked", question=question, why=why, code=problem.code, hint=hint, error=problem)
+            return _refusal(run, "parked", problem, question)
         except DaybreakError as problem:
-            return RunResult(
-                run, "failed", why=problem.message, code=problem.code, hint=problem.hint, error=problem
-            )
+            return _refusal(run, "failed", problem)
         except Exception as problem:  # noqa: BLE001 - the run fails with its traceback kept; other runs go on
             return self._crashed(journal, problem)
 
@@ -287,20 +284,26 @@ class Engine:
 
 async def _record(journal: Journal, result: RunResult) -> None:
     """The end of a run, in one commit with the value of its code."""
-    root = {"run": result.run, "branch": "", "name": RETURN, "nth": 0, "args": plain.digest([])}
-    value = [StepDone(**root, result=result.value)] if result.state == "done" else []
+    identity = Identity("", RETURN, 0, plain.digest([]))
+    done = result.state == "done"
+    value = step.done(result.run, identity, result.value, 0) if done else []
     details = {"why": result.why, "code": result.code, "hint": result.hint, "question": result.question}
     await journal.move(result.state, before=value, **details)
 
 
+def _refusal(run: str, state: State, problem: DaybreakError, question: str = "") -> RunResult:
+    why, code, hint = problem.message, problem.code, problem.hint
+    return RunResult(run, state, why=why, code=code, hint=hint, question=question, error=problem)
+
+
 def _standing(history: History) -> RunResult:
     """The result of a run that ended before."""
-    moved = history.moved
+    moved, returned = history.moved, history.returned
     assert moved is not None, "a final state comes from an event"
     return RunResult(
         history.run,
         history.state,
-        value=history.value,
+        value=None if returned is None else returned.result,
         why=moved.why,
         code=moved.code,
         hint=moved.hint,

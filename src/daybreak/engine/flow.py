@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Stop(Exception):  # noqa: N818 - control flow, not an error
+class Stop(Exception):
     """A run stops here on purpose."""
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
-from daybreak.engine.log import Record
 from daybreak.errors import HistoryDiverged
 from daybreak.events import LeaseGranted, RunMoved, State, StepDone, StepFailed, StepIntended
+from daybreak.ledger.record import Record
 
 ASK = "ctx.ask"
 RETURN = "ctx.return"
@@ -62,7 +61,8 @@ class History:
     state: State = "queued"
     moved: RunMoved | None = None
     host: str = ""
-    value: Any = None
+    returned: StepDone | None = None
+    """What the task's own code returned, where the run is done."""
     outcomes: dict[str, deque[Outcome]] = field(default_factory=dict)
     """By branch, in the order in which they were recorded."""
     intents: dict[str, Intent] = field(default_factory=dict)
@@ -117,7 +117,7 @@ class History:
             case LeaseGranted(host=host):
                 self.host = host
             case StepDone(name=name) as done if name == RETURN:
-                self.value = done.result
+                self.returned = done
             case StepDone() | StepFailed() as event:
                 identity = _identity(event)
                 self.intents.pop(identity.branch, None)
@@ -135,6 +135,6 @@ def _identity(event: StepDone | StepFailed | StepIntended) -> Identity:
 def diverged(run: str, *, held: str, asked: str) -> HistoryDiverged:
     return HistoryDiverged(
         f"run {run} does not fit its history: history holds {held}, the code asks for {asked}",
-        hint="the task's code or its input changed since the run began: resume with the version it began with, "
-        "or start a new run",
+        hint="the task's code or its input changed since the run began: resume with the version it began "
+        "with, or start a new run",
     )

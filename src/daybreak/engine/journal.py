@@ -9,9 +9,9 @@ import anyio
 
 from daybreak.engine import states
 from daybreak.engine.flow import CancelHonoured
-from daybreak.engine.log import Log, Record
+from daybreak.engine.log import Log
 from daybreak.events import Answered, CancelAsked, Event, RunMoved, State, control_stream, run_stream
-from daybreak.ledger import Draft
+from daybreak.ledger.record import Draft, Record
 
 
 class Journal:
@@ -30,6 +30,8 @@ class Journal:
         self.wanted: State | None = None
         """The state that the task's code has entered; recorded before the next thing that really happens."""
         self.broken: BaseException | None = None
+        self.cancelled: CancelHonoured | None = None
+        """Set once the code was told, so that code that swallows it does not end as done."""
         self._control_seq = -1
         self._cancel: CancelAsked | None = None
         self._answers: list[tuple[int, Answered]] = []
@@ -43,15 +45,23 @@ class Journal:
             raise self.broken
         stream = run_stream(self.run)
         drafts = [
-            Draft(stream, event, actor=self.owner, epoch=self.epoch, idem=None if place else idem, trace=self.run)
+            Draft(
+                stream,
+                event,
+                actor=self.owner,
+                epoch=self.epoch,
+                idem=None if place else idem,
+                trace=self.run,
+            )
             for place, event in enumerate(events)
         ]
-        try:
-            with anyio.CancelScope(shield=True):
-                return await self.log.append_async(drafts)
-        except BaseException as problem:
-            self.broken = problem
-            raise
+        with anyio.CancelScope(shield=True):
+            try:
+                records = await self.log.append_async(drafts)
+            except BaseException as problem:
+                self.broken = problem
+                raise
+        return records
 
     async def move(self, new: State, *, before: Sequence[Event] = (), **details: str) -> None:
         """Record that the run goes to another state, in one commit with the events `before` it."""
@@ -70,17 +80,16 @@ class Journal:
             await self.move(wanted)
 
     def honour_cancel(self) -> None:
-        """Raises CancelHonoured once somebody has asked for the run to be cancelled, each time it is called."""
+        """Raises CancelHonoured, from the first time on that somebody asked for the run to be cancelled."""
         self._follow_control()
         if self._cancel is not None:
-            raise CancelHonoured(self._cancel.why)
+            self.cancelled = CancelHonoured(self._cancel.why)
+            raise self.cancelled
 
     def answer(self, question: str, *, after: int) -> tuple[int, Any] | None:
         """The latest answer to a question behind a position in the ledger, with its own position."""
         self._follow_control()
-        found = [
-            (index, told.answer) for index, told in self._answers if told.question == question and index > after
-        ]
+        found = [(index, told.answer) for index, told in self._answers if told.question == question and index > after]
         return found[-1] if found else None
 
     def _follow_control(self) -> None:

@@ -5,21 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from daybreak.events import Event
-from daybreak.ledger import Draft
-
-
-class Record(Protocol):
-    """One event as it lies in the ledger."""
-
-    @property
-    def index(self) -> int: ...
-    @property
-    def seq(self) -> int: ...
-    @property
-    def epoch(self) -> int | None: ...
-    @property
-    def event(self) -> Event: ...
+from daybreak.ledger.record import Draft, Record
 
 
 class Log(Protocol):

@@ -57,10 +57,7 @@ def _plain(value: Any, what: str, place: str, depth: int) -> Any:
     if kind is list or kind is tuple:
         return [_plain(item, what, f"{place}[{position}]", depth + 1) for position, item in enumerate(value)]
     if kind is dict:
-        return {
-            _key(key, what, place): _plain(item, what, f"{place}.{key}", depth + 1)
-            for key, item in value.items()
-        }
+        return {_key(key, what, place): _plain(item, what, f"{place}.{key}", depth + 1) for key, item in value.items()}
     raise _refused(what, place, f"is a {kind.__module__}.{kind.__qualname__}")
 
 

@@ -20,10 +20,6 @@ from daybreak.events import Event, StepDone, StepFailed
 Effect = Literal["pure", "idempotent", "once"]
 """What a repeat would mean: nothing at all; nothing new, under the same key; something that must not be."""
 
-INLINE_BYTES_MAX = 64 * 1024
-"""Results above this size are kept as a blob, and the event names it."""
-
-_BLOB = "$blob"
 _KEY: ContextVar[str] = ContextVar("daybreak_step_key")
 
 
@@ -79,7 +75,7 @@ async def call(key: str, function: Callable[..., Any], args: Sequence[Any], *, a
         _KEY.reset(token)
 
 
-class StepExited(Exception):  # noqa: N818 - carries SystemExit across a thread, never seen by callers
+class StepExited(Exception):
     """A step called `sys.exit`, which must not end the supervisor."""
 
 
@@ -95,29 +91,32 @@ def _guarded(function: Callable[..., Any], args: Sequence[Any]) -> Any:
 def _is_async(function: Callable[..., Any]) -> bool:
     while isinstance(function, partial):
         function = function.func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))
+    if inspect.iscoroutinefunction(function):
+        return True
+    return inspect.iscoroutinefunction(getattr(type(function), "__call__"))  # noqa: B004, B009 - an object's
 
 
 # -- outcome to event
 
 
-def done(run: str, identity: Identity, value: Any, duration_ms: int, put_blob: Callable[[bytes], str]) -> list[Event]:
+def done(run: str, identity: Identity, value: Any, duration_ms: int) -> list[Event]:
     """The events of a step that returned. Raises NotPlain where the value is not JSON, ContextMisused where
     something else than an event shall be told."""
     kept = value if isinstance(value, Kept) else Kept(value)
-    for told in kept.tell:
+    tell: Sequence[object] = kept.tell
+    for told in tell:
         if not isinstance(told, Event) or not told.type:
             raise ContextMisused(
-                f"{identity} tells {told!r}, which is not an event", hint="tell instances of classes of daybreak.events"
+                f"{identity} tells {told!r}, which is not an event",
+                hint="tell instances of classes of daybreak.events",
             )
-    result = _spill(plain.plain(kept.value, f"the result of {identity}"), put_blob)
     event = StepDone(
         run=run,
         branch=identity.branch,
         name=identity.name,
         nth=identity.nth,
         args=identity.args,
-        result=result,
+        result=plain.plain(kept.value, f"the result of {identity}"),
         duration_ms=duration_ms,
     )
     return [event, *kept.tell]
@@ -148,14 +147,6 @@ def as_error(identity: Identity, problem: BaseException, traceback_blob: str) ->
 # -- event to outcome
 
 
-def result(event: StepDone, get_blob: Callable[[str], bytes]) -> Any:
-    """The value that the code is given, equal whether it was computed just now or before a crash."""
-    kept = event.result
-    if isinstance(kept, dict) and kept.keys() == {_BLOB}:
-        return plain.decode(get_blob(kept[_BLOB]))
-    return kept
-
-
 def error(event: StepFailed) -> DaybreakError:
     """An error equal to the one that the step raised: of the class that has its code, with its message and
     hint; a StepError where the code has no such class or the class asks for more than that."""
@@ -166,7 +157,7 @@ def error(event: StepFailed) -> DaybreakError:
 
 
 def _by_code() -> dict[str, type[DaybreakError]]:
-    """Every error class that is loaded; the first with a code counts, and subclasses that only inherit one do not."""
+    """Every error class that is loaded and has a code of its own; the first with a code counts."""
     found: dict[str, type[DaybreakError]] = {}
     waiting: list[type[DaybreakError]] = [errors.DaybreakError]
     while waiting:
@@ -175,10 +166,3 @@ def _by_code() -> dict[str, type[DaybreakError]]:
             found.setdefault(kind.code, kind)
         waiting.extend(kind.__subclasses__())
     return found
-
-
-def _spill(value: Any, put_blob: Callable[[bytes], str]) -> Any:
-    """Large values go beside the ledger; so does one that looks like a reference to a blob."""
-    encoded = plain.encode(value)
-    looks_like_one = isinstance(value, dict) and value.keys() == {_BLOB}
-    return {_BLOB: put_blob(encoded)} if len(encoded) > INLINE_BYTES_MAX or looks_like_one else value

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from daybreak.engine import plain
-from daybreak.engine.log import Record
 from daybreak.events import LeaseGranted, RunMoved, TaskAdded
-from daybreak.ledger import Statement, View
+from daybreak.ledger.record import Record
+from daybreak.ledger.views import Statement, View
 
 _SCHEMA = """
 CREATE TABLE view_runs (
@@ -31,7 +31,8 @@ CREATE INDEX view_runs_state ON view_runs (state, created);
 """
 
 _ADD = """INSERT INTO view_runs (run, task, kind, title, args, state, created, updated,
-  why, code, hint, question, epoch, host, pid) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, '', '', '', '', 0, '', 0)"""
+  why, code, hint, question, epoch, host, pid)
+  VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, '', '', '', '', 0, '', 0)"""
 _MOVE = "UPDATE view_runs SET state = ?, updated = ?, why = ?, code = ?, hint = ?, question = ? WHERE run = ?"
 _LEASE = "UPDATE view_runs SET epoch = ?, host = ?, pid = ?, updated = ? WHERE run = ?"
 

@@ -38,14 +38,10 @@ def findings(evidence: Sequence[Evidence], held_out: frozenset[str]) -> list[Fin
         if seen.outcome == "passed":
             continue
         if seen.check.removeprefix("example:") in held_out:
-            for requirement in seen.requirements or ("",):
-                found.append(
-                    Finding(
-                        check="held-out example",
-                        requirement=requirement or None,
-                        message=f"{requirement or 'a requirement'} is not met",
-                    )
-                )
+            found += [
+                Finding(check="held-out example", requirement=unmet, message=f"{unmet} is not met")
+                for unmet in seen.requirements
+            ]
             continue
         requirement = seen.requirements[0] if seen.requirements else None
         if not seen.marks:

@@ -113,9 +113,7 @@ def _refuse_if_not_ours(target: Path) -> None:
             f"{target} was changed since it was delivered: {error.message}", hint=_OUT_OF_THE_WAY
         ) from error
     if differences:
-        raise ChangedSince(
-            f"{target} was changed since it was delivered: {_named(differences)}", hint=_OUT_OF_THE_WAY
-        )
+        raise ChangedSince(f"{target} was changed since it was delivered: {_named(differences)}", hint=_OUT_OF_THE_WAY)
 
 
 _OUT_OF_THE_WAY = "nothing was touched; choose another folder with --output, or move this one away"
@@ -127,8 +125,9 @@ def _read_manifest(target: Path) -> dict[str, Any]:
         manifest = json.loads((target / MANIFEST).read_bytes())
     except (OSError, ValueError) as error:
         raise refusal from error
-    files = manifest.get("files") if isinstance(manifest, dict) else None
-    if not isinstance(files, dict) or manifest.get("format") != FORMAT:
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise refusal
+    if not isinstance(manifest.get("files"), dict):
         raise refusal
     return manifest
 

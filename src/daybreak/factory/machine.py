@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 DISK_BYTES_MIN = 200 * 1024 * 1024
+DISK_BYTES_LEAST = 32 * 1024 * 1024
 MEMORY_BYTES_MIN = 512 * 1024 * 1024
 
 
@@ -26,9 +27,7 @@ class Machine(BaseModel):
         """What is too little for a build, each as a sentence."""
         short = []
         if self.disk_bytes_free < DISK_BYTES_MIN:
-            short.append(
-                f"only {_mib(self.disk_bytes_free)} MiB of disk are free, {_mib(DISK_BYTES_MIN)} are needed"
-            )
+            short.append(f"only {_mib(self.disk_bytes_free)} MiB of disk are free, {_mib(DISK_BYTES_MIN)} are needed")
         if self.memory_bytes_free is not None and self.memory_bytes_free < MEMORY_BYTES_MIN:
             short.append(
                 f"only {_mib(self.memory_bytes_free)} MiB of memory are free, {_mib(MEMORY_BYTES_MIN)} are needed"
@@ -38,12 +37,25 @@ class Machine(BaseModel):
         return short
 
 
+def cores() -> int:
+    """How many programs can run side by side: the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def has_room(folder: Path) -> bool:
+    """Whether there is disk enough to go on in `folder`: far less than to begin."""
+    return shutil.disk_usage(_existing(folder)).free >= DISK_BYTES_LEAST
+
+
+def _existing(folder: Path) -> Path:
+    return next(place for place in (folder, *folder.parents) if place.exists())
+
+
 def measure(folder: Path) -> Machine:
     """This machine now; disk is that of `folder` or of its nearest parent that exists."""
-    existing = next(place for place in (folder, *folder.parents) if place.exists())
     return Machine(
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        disk_bytes_free=shutil.disk_usage(existing).free,
+        cores=cores(),
+        disk_bytes_free=shutil.disk_usage(_existing(folder)).free,
         memory_bytes_free=_memory_bytes_free(Path("/proc/meminfo")),
         shell=shutil.which("sh"),
     )

@@ -160,13 +160,9 @@ def _steps(spec: Specification, worker: str) -> list[PlannedStep]:
         )
         for example in spec.examples
     ]
-    steps.append(
-        PlannedStep(name="attempt", does="build the project", by=worker, weight_s=_SECONDS["attempt"])
-    )
+    steps.append(PlannedStep(name="attempt", does="build the project", by=worker, weight_s=_SECONDS["attempt"]))
     steps += [
-        PlannedStep(
-            name=f"check {check}", does=f"look at {check}", by="checks", weight_s=_SECONDS.get(check, 0.2)
-        )
+        PlannedStep(name=f"check {check}", does=f"look at {check}", by="checks", weight_s=_SECONDS.get(check, 0.2))
         for check in CHECKS
     ]
     steps += [
@@ -180,8 +176,6 @@ def _steps(spec: Specification, worker: str) -> list[PlannedStep]:
     ]
     steps.append(PlannedStep(name="gate", does="decide from the evidence", by="gate", weight_s=0.1))
     steps.append(
-        PlannedStep(
-            name="deliver", does="put it in its place, whole or not at all", by="factory", weight_s=0.2
-        )
+        PlannedStep(name="deliver", does="put it in its place, whole or not at all", by="factory", weight_s=0.2)
     )
     return steps

@@ -10,7 +10,8 @@ from daybreak.config import Places
 from daybreak.engine import Engine
 from daybreak.factory import holdout, machine, plan
 from daybreak.factory.kinds.build import KIND, BuildArgs
-from daybreak.factory.spec import Specification, format_of, read
+from daybreak.factory.spec import format_of, read
+from daybreak.factory.spec.model import Specification
 from daybreak.ledger import Ledger
 
 
@@ -28,9 +29,7 @@ class BuildTask:
     accept_unshown: bool
 
 
-def make(
-    path: Path, *, output: Path | None, worker: str, assume: bool, accept_unshown: bool, cwd: Path
-) -> BuildTask:
+def make(path: Path, *, output: Path | None, worker: str, assume: bool, accept_unshown: bool, cwd: Path) -> BuildTask:
     """Read `path`. Raises SpecInvalid with all problems at once. The result goes to `output`, or to NAME in `cwd`."""
     spec = read(path)
     return BuildTask(

@@ -114,7 +114,9 @@ def put_folder(source: Path, target: Path) -> None:
     except shutil.Error as error:
         raise _not_delivered(OSError(errno.EIO, str(error.args[0][0][2])), target) from error
     finally:
-        shutil.rmtree(staged, ignore_errors=True)  # the old folder after an exchange, or what was copied before a refusal
+        shutil.rmtree(
+            staged, ignore_errors=True
+        )  # the old folder after an exchange, or what was copied before a refusal
 
 
 def remove_leftovers(target: Path) -> None:

@@ -176,9 +176,7 @@ def watch(child: int, lifeline_fd: int, order: dict[str, Any], started: float) -
         if processes_max is not None and threads_on_machine() - threads_before > processes_max // 2:
             if len(descendants()) > processes_max:
                 return "processes", None
-            threads_before = (
-                threads_on_machine() - processes_max // 2 + 8
-            )  # others were busy: look again soon
+            threads_before = threads_on_machine() - processes_max // 2 + 8  # others were busy: look again soon
         reap_orphans(child)
 
 
@@ -230,7 +228,7 @@ def send(number: int) -> None:
 
 
 def kill(pid: int, number: int) -> None:
-    try:
+    try:  # noqa: SIM105 - contextlib would have to be imported
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
         pass

@@ -241,9 +241,7 @@ class Guarded:
         self._ended = self._output_cut = self._cancelled = False
         self._lock = threading.Lock()
         self._selector = selectors.DefaultSelector()
-        self._stuck_after = (
-            time.monotonic() + timeout_s + grace_s + STUCK_S if timeout_s is not None else None
-        )
+        self._stuck_after = time.monotonic() + timeout_s + grace_s + STUCK_S if timeout_s is not None else None
         self._grace_s = grace_s
         self._to_write = memoryview(stdin)
         limits = {
@@ -336,9 +334,7 @@ class Guarded:
             if not self._ended:
                 self._ended = True
                 os.close(self._lifeline_fd)
-                self._stuck_after = min(
-                    self._stuck_after or float("inf"), time.monotonic() + self._grace_s + STUCK_S
-                )
+                self._stuck_after = min(self._stuck_after or float("inf"), time.monotonic() + self._grace_s + STUCK_S)
 
     def pump(self, wait_s: float | None = None) -> None:
         """Wait for something to happen, at most `wait_s` (None: as long as it takes), and take it in.
@@ -505,9 +501,7 @@ def _find(name: str, cwd: Path, env: Mapping[str, str]) -> str:
         return str(place)
     found = shutil.which(name, path=env.get("PATH", DEFAULT_PATH))
     if found is None:
-        raise ProgramMissing(
-            f"there is no program {name!r} in {env.get('PATH', DEFAULT_PATH)}", hint=f"install {name}"
-        )
+        raise ProgramMissing(f"there is no program {name!r} in {env.get('PATH', DEFAULT_PATH)}", hint=f"install {name}")
     return found
 
 
@@ -579,9 +573,7 @@ class Server:
 
     def __enter__(self) -> Self:
         self._guarded = self._make()
-        self._thread = threading.Thread(
-            target=self._pump, name=f"output of {self._guarded.name}", daemon=True
-        )
+        self._thread = threading.Thread(target=self._pump, name=f"output of {self._guarded.name}", daemon=True)
         self._thread.start()
         try:
             self._wait_until_ready()

@@ -78,9 +78,7 @@ def scan(folder: Path) -> Tree:
     for path, relative in _walk(folder):
         content = path.read_bytes()
         mode = path.stat().st_mode
-        entries.append(
-            Entry(relative, bool(mode & stat.S_IXUSR), hashlib.sha256(content).hexdigest(), len(content))
-        )
+        entries.append(Entry(relative, bool(mode & stat.S_IXUSR), hashlib.sha256(content).hexdigest(), len(content)))
     return Tree(tuple(entries))
 
 
@@ -117,9 +115,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
                 continue
             if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
                 kind = "a symbolic link" if stat.S_ISLNK(mode) else "a special file"
-                raise NotATree(
-                    f"{path.relative_to(folder)} is {kind}", hint="leave ordinary files and folders only"
-                )
+                raise NotATree(f"{path.relative_to(folder)} is {kind}", hint="leave ordinary files and folders only")
             if stat.S_ISREG(mode):
                 found.append((path, path.relative_to(folder).as_posix()))
         folders[:] = [name for name in folders if name not in IGNORED]

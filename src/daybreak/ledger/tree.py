@@ -31,9 +31,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 def fold(hashes: bytes) -> bytes:
     """The hash over a power of two of neighbouring subtree hashes, given as one run of 32 bytes each."""
     while len(hashes) > 32:
-        hashes = b"".join(
-            [sha256(b"\x01" + hashes[at : at + 64]).digest() for at in range(0, len(hashes), 64)]
-        )
+        hashes = b"".join([sha256(b"\x01" + hashes[at : at + 64]).digest() for at in range(0, len(hashes), 64)])
     return hashes
 
 
@@ -157,9 +155,7 @@ def verify_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes],
     return last == 0 and node == root
 
 
-def verify_consistency(
-    old: int, new: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]
-) -> bool:
+def verify_consistency(old: int, new: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]) -> bool:
     """Does this path show that the tree of size `new` begins with the tree of size `old`?"""
     if not 0 <= old <= new:
         return False

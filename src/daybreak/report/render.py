@@ -58,9 +58,7 @@ def _parts(report: RunReport) -> Iterator[RenderableType]:
 def _requirements(lines: list[RequirementLine]) -> Table:
     table = _table("Requirements", "requirement", "verdict", "text", "evidence")
     for line in lines:
-        table.add_row(
-            line.id, _coloured(line.verdict), escape(line.text), ", ".join(map(_position, line.evidence))
-        )
+        table.add_row(line.id, _coloured(line.verdict), escape(line.text), ", ".join(map(_position, line.evidence)))
     return table
 
 
@@ -74,9 +72,7 @@ def _lines(title: str, lines: list[Line]) -> Table:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
-    )
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column, style=None, header_style="dim", overflow="fold")
     return table
@@ -112,8 +108,7 @@ def to_markdown(report: RunReport) -> str:
         if lines:
             out += [f"## {title}", "", "| what | outcome | summary | event |", "|---|---|---|---|"]
             out += [
-                _row(_held(line), line.outcome, "; ".join([line.summary, *line.marks]), line.event)
-                for line in lines
+                _row(_held(line), line.outcome, "; ".join([line.summary, *line.marks]), line.event) for line in lines
             ]
             out.append("")
     if report.next_steps:

@@ -154,10 +154,7 @@ def _check_line(report: RunReport, event: events.CheckLooked, place: str) -> Lin
         summary=seen["summary"],
         held_out=event.held_out,
         attempt=event.attempt,
-        marks=[
-            f"{mark['place']}: {mark['message']}" if mark["place"] else mark["message"]
-            for mark in seen["marks"]
-        ],
+        marks=[f"{mark['place']}: {mark['message']}" if mark["place"] else mark["message"] for mark in seen["marks"]],
         command=seen["command"],
         output=seen["output"],
         event=place,

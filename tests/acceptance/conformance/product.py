@@ -328,9 +328,7 @@ class Site:
         if body is ...:
             return self.client.request(method, path, headers=named)
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.client.request(
-            method, path, content=raw, headers={"Content-Type": "application/json"} | named
-        )
+        return self.client.request(method, path, content=raw, headers={"Content-Type": "application/json"} | named)
 
     def post(self, path: str, **values: Any) -> dict[str, Any]:
         """Add a record that must be accepted; the record."""

@@ -160,7 +160,7 @@ def _context(brief: Brief) -> dict[str, Any]:
         "variable": naming.variable(brief.name),
         "version": brief.version,
         "title": _line(brief.title) or brief.name,
-        "title_line": _line(brief.title) or brief.name,
+        "docstring": _line(brief.title).replace("\\", "/").replace('"', "'") or brief.name,
         "summary": brief.summary.strip(),
         "http": http,
         "prefix": _prefix(brief.http.prefix) if http else "",
@@ -178,8 +178,8 @@ def _context(brief: Brief) -> dict[str, Any]:
 
 
 def _line(text: str) -> str:
-    """One line that may stand in a docstring."""
-    return " ".join(text.split()).replace("\\", "/").replace('"', "'")
+    """The text on one line, without control characters."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def _prefix(prefix: str) -> str:
@@ -204,7 +204,7 @@ def _entity(entity: Entity) -> dict[str, Any]:
     words, plural = naming.words(entity.name), naming.plural_words(entity)
     return {
         "name": entity.name,
-        "constant": words.replace(" ", "_").upper() + ("_" if words in ("schema",) else ""),
+        "constant": words.replace(" ", "_").upper() + ("_" if words == "schema" else ""),
         "words": words,
         "one": f"an {words}" if words[0] in "aeiou" else f"a {words}",
         "plural": plural,

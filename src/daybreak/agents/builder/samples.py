@@ -80,9 +80,7 @@ class _Maker:
 
     def _ordered(self) -> list[Field]:
         """The fields that callers give, each after the one that it must lie after."""
-        given = [
-            f for f in self.entity.fields if not f.automatic and not f.computed and f.type.name != "link"
-        ]
+        given = [f for f in self.entity.fields if not f.automatic and not f.computed and f.type.name != "link"]
         names = {field.name: field for field in given}
         done: dict[str, Field] = {}
 

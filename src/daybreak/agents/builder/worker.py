@@ -64,9 +64,7 @@ def not_built(brief: Brief) -> tuple[str, ...]:
             for change in action.changes:
                 kind = entity.field(change.field).type.name
                 if change.verb == "add" and kind not in _ADDABLE:
-                    found.append(
-                        f"{entity.name}: {action.name} cannot add to {change.field}, which is a {kind}"
-                    )
+                    found.append(f"{entity.name}: {action.name} cannot add to {change.field}, which is a {kind}")
         if not examples[entity.name]:
             found.append(f"{entity.name}: no valid example was found, so the project's tests do not add one")
     return tuple(found)

@@ -133,7 +133,7 @@ def send(request: Request, target: str, port: int, deadline: float) -> Got:
     except httpx.TimeoutException:
         raise _NoAnswer("no answer in time") from None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        raise _NoAnswer(f"no answer: {error or type(error).__name__}") from None
+        raise _NoAnswer(f"no answer: {str(error) or type(error).__name__}") from None
 
 
 def _headers(response: httpx.Response) -> tuple[tuple[str, str], ...]:

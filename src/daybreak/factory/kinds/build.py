@@ -8,32 +8,38 @@ delivery see the same bytes, also after a crash. Nothing here believes a worker.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import anyio
 from pydantic import BaseModel, ConfigDict
 
-from daybreak import checks, events
+from daybreak import events
 from daybreak.agents.protocol import Brief, Claim, Finding
 from daybreak.checks import gate
 from daybreak.checks.evidence import Evidence
 from daybreak.checks.example import Example
-from daybreak.clock import Clock
+from daybreak.checks.examples import proves
+from daybreak.clock import stamp
 from daybreak.config import Places
 from daybreak.engine import Context, Kept, Parked
-from daybreak.errors import CheckError, WorkerError
+from daybreak.errors import CheckError, DeliveryError, WorkerError
 from daybreak.factory import brief as briefs
-from daybreak.factory import deliver, holdout, machine, plan
-from daybreak.factory.spec import Specification, read_text, without_examples
-from daybreak.host import process, tree, workspace
+from daybreak.factory import deliver, holdout, looking, machine, plan
+from daybreak.factory.spec import not_shown, read_text, without_examples
+from daybreak.factory.spec.model import Specification
+from daybreak.host import process, tree
 from daybreak.ledger import Ledger
+
+Branch = Callable[[Context], Awaitable[Any]]
 
 KIND = "build"
 UNSHOWN_QUESTION = "deliver although nothing shows {}?"
@@ -86,7 +92,6 @@ class Build:
 
     ledger: Ledger
     places: Places
-    clock: Clock
 
     async def __call__(self, ctx: Context, args: dict[str, Any]) -> dict[str, Any]:
         return await _OneBuild(self, ctx, BuildArgs.model_validate(args)).go()
@@ -103,15 +108,32 @@ class _OneBuild:
         key = holdout.read_or_make_key(kind.places.keys)
         self.held_out = holdout.choose(self.spec.examples, self.spec.holdout, key)
         self.serve = self.spec.serve or f"{self.spec.name} serve --port {{port}}"
-        self.side_by_side = anyio.CapacityLimiter(max(1, machine.measure(kind.places.workspaces).cores))
+        self.folder = kind.places.workspaces / ctx.run
+        self.at_a_time = anyio.Semaphore(machine.cores())
+        self.cancelled = threading.Event()
 
     async def go(self) -> dict[str, Any]:
+        """Build, with programs ended at once when the run is cancelled: their threads cannot be."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch_for_cancelling)
+            result = await self._build()
+            group.cancel_scope.cancel("the build is over")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return result
+
+    async def _watch_for_cancelling(self) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self.cancelled.set()
+
+    async def _build(self) -> dict[str, Any]:
         self.started = await self.ctx.now()
         await self._plan()
         await self._prove_examples()
-        attempt, decision = await self._attempts()
+        attempt, evidence, decision = await self._attempts()
         await self._ask_for_the_unshown()
-        delivered = await self._deliver(attempt)
+        delivered = await self._deliver(attempt, evidence)
         return {
             "verdict": decision.verdict,
             "score": decision.score,
@@ -150,26 +172,29 @@ class _OneBuild:
                 hint="let each example expect something that only a working program would print or answer",
             )
 
-    def _prover(self, example: Example) -> Callable[[Context], Any]:
+    def _prover(self, example: Example) -> Branch:
         def prove() -> Kept:
+            self._refuse_full_disk()
             with self._scratch() as scratch:
-                why = checks.proves(example, self.spec.name, scratch, serve=self.serve)
-            told = events.ExampleProved(
-                run=self.ctx.run, example=example.id, proves=why is None, why=why or ""
-            )
+                why = proves(example, self.spec.name, scratch, serve=self.serve, prefix=self.spec.http.prefix)
+            told = events.ExampleProved(run=self.ctx.run, example=example.id, proves=why is None, why=why or "")
             return Kept(why, tell=[told])
 
-        return lambda ctx: ctx.step(f"prove {example.id}", prove)
+        async def branch(ctx: Context) -> str | None:
+            found: str | None = await ctx.step(f"prove {example.id}", prove)
+            return found
+
+        return branch
 
     # -- attempts, until one passes
 
-    async def _attempts(self) -> tuple[dict[str, Any], gate.Decision]:
+    async def _attempts(self) -> tuple[dict[str, Any], list[Evidence], gate.Decision]:
         found: list[Finding] = []
         seen_before: set[str] = set()
         decision: gate.Decision | None = None
         for number in range(1, self.spec.budget.attempts + 1):
             await self._within_time()
-            attempt = await self.ctx.step(f"attempt {number}", lambda n=number, f=found: self._attempt(n, f))
+            attempt = await self.ctx.step("attempt", partial(self._attempt, number, found))
             if attempt["workspace"] in seen_before:
                 break  # the same thing again: looking again would show the same
             seen_before.add(attempt["workspace"])
@@ -177,7 +202,7 @@ class _OneBuild:
             evidence = await self._look(number, attempt)
             decision = await self._decide(number, attempt, evidence)
             if decision.verdict == "passed":
-                return attempt, decision
+                return attempt, evidence, decision
             found = briefs.findings(evidence, self.held_out)
             await self.ctx.enter("running")
         assert decision is not None, "a budget of no attempts is refused by the specification reader"
@@ -197,13 +222,15 @@ class _OneBuild:
     def _attempt(self, number: int, found: Sequence[Finding]) -> Kept:
         copy = without_examples(self.text, set(self.held_out), format=self.args.format)
         brief = briefs.make(self.spec, copy, number, found)
-        with workspace.fresh(self.kind.places.workspaces / self.ctx.run, f"attempt-{number}") as folder:
-            claim = self._work(brief, folder)
+        self._refuse_full_disk()
+        with self._scratch() as scratch:
+            folder = scratch / "workspace"
+            folder.mkdir()
+            claim = self._work(brief, folder, scratch)
             if claim.outcome in ("refused", "crashed"):
                 raise NotBuilt(
                     f"worker {self.args.worker} {claim.outcome}: {claim.summary}",
-                    hint="; ".join(claim.not_built)
-                    or "see what the worker said with `daybreak show --transcript`",
+                    hint="; ".join(claim.not_built) or "see what the worker said with `daybreak show --transcript`",
                 )
             made = tree.scan(folder)
             packed = self.ledger.put_blob(tree.pack(folder))
@@ -219,24 +246,25 @@ class _OneBuild:
         kept = {"workspace": made.hash, "tree": packed, "claim": claim.model_dump(mode="json")}
         return Kept(kept, tell=[told])
 
-    def _work(self, brief: Brief, folder: Path) -> Claim:
+    def _work(self, brief: Brief, folder: Path, scratch: Path) -> Claim:
         """Run the worker in a process of its own and take its claim; silence is a crash."""
         order = {"worker": self.args.worker, "workspace": str(folder), "brief": brief.model_dump(mode="json")}
-        with self._scratch() as scratch:
-            finished = process.run(
-                [sys.executable, "-P", "-m", "daybreak.agents.attempt"],
-                cwd=folder,
-                env=process.clean_environment(scratch, PYTHONPATH=":".join(filter(None, sys.path))),
-                stdin=json.dumps(order).encode(),
-                timeout_s=self.spec.budget.time_s,
-                output_bytes_max=ATTEMPT_OUTPUT_BYTES_MAX,
-            )
+        finished = process.run(
+            [sys.executable, "-P", "-m", "daybreak.agents.attempt"],
+            cwd=folder,
+            env=process.clean_environment(scratch, PYTHONPATH=":".join(filter(None, sys.path))),
+            stdin=json.dumps(order).encode(),
+            timeout_s=self.spec.budget.time_s,
+            output_bytes_max=ATTEMPT_OUTPUT_BYTES_MAX,
+            cancelled=self.cancelled,
+        )
+        if finished.cancelled:
+            raise Parked("go on?", why="interrupted while a worker worked")
         claims = [line["claim"] for line in _json_lines(finished.stdout) if "claim" in line]
         if claims:
             return Claim.model_validate(claims[-1])
-        ending = "time was over" if finished.timed_out else f"exit status {finished.exit_code}"
         last = finished.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        return Claim(outcome="crashed", summary=": ".join(["ended without a claim", ending, *last]))
+        return Claim(outcome="crashed", summary=": ".join(["ended without a claim", finished.ending, *last]))
 
     # -- looking
 
@@ -244,13 +272,21 @@ class _OneBuild:
         """Evidence of every check about the attempt's tree. Examples need the result installed; where it cannot
         be installed they are not run, and the gate misses their evidence."""
         with self._scratch() as scratch:
-            seen = _Seen(attempt["workspace"], self.ledger.get_blob(attempt["tree"]), scratch)
-            project = [self._looker(number, name, self._project_check(name, seen)) for name in plan.CHECKS]
-            evidence = await self._side_by_side(project)
-            if not _passed(evidence, "install"):
+            result = looking.Result(
+                spec=self.spec,
+                workspace=attempt["workspace"],
+                packed=self.ledger.get_blob(attempt["tree"]),
+                scratch=scratch,
+                cache=self.kind.places.cache / "types",
+                serve=self.serve,
+                cancelled=self.cancelled,
+            )
+            project = [self._looker(number, name, partial(result.check, name)) for name in plan.CHECKS]
+            evidence: list[Evidence] = await self._side_by_side(project)
+            if not any(seen.check == "install" and seen.outcome == "passed" for seen in evidence):
                 return evidence
             examples = [
-                self._looker(number, f"example:{example.id}", self._example_check(example, seen))
+                self._looker(number, f"example:{example.id}", partial(result.example, example))
                 for example in self.spec.examples
             ]
             return evidence + await self._side_by_side(examples)
@@ -259,21 +295,17 @@ class _OneBuild:
         held_out = name.removeprefix("example:") in self.held_out
 
         def keep() -> Kept:
+            self._refuse_full_disk()
             seen = look().model_dump(mode="json")
+            if self.cancelled.is_set():
+                raise Parked("go on?", why="interrupted while looking")  # what was seen may be the interruption
             told = events.CheckLooked(run=self.ctx.run, attempt=number, held_out=held_out, evidence=seen)
             return Kept(seen, tell=[told])
 
         async def branch(ctx: Context) -> Evidence:
-            async with self.side_by_side:
-                return Evidence.model_validate(await ctx.step(f"check {name}", keep))
+            return Evidence.model_validate(await ctx.step(f"check {name}", keep))
 
         return branch
-
-    def _project_check(self, name: str, seen: _Seen) -> Callable[[], Evidence]:
-        raise NotImplementedError
-
-    def _example_check(self, example: Example, seen: _Seen) -> Callable[[], Evidence]:
-        raise NotImplementedError
 
     # -- deciding and delivering
 
@@ -311,6 +343,12 @@ class _OneBuild:
         verified_at = await self.ctx.now()
 
         def put() -> Kept:
+            try:
+                return send()
+            except DeliveryError as error:
+                raise Parked(f"{error.message}: deliver again?", why=f"{error.code}: {error.hint}") from error
+
+        def send() -> Kept:
             output = Path(self.args.output)
             with self._scratch() as scratch:
                 tree.unpack(self.ledger.get_blob(attempt["tree"]), scratch / "project")
@@ -345,28 +383,20 @@ class _OneBuild:
 
     async def _side_by_side(self, branches: Sequence[Branch]) -> list[Any]:
         """Their results in order; as many at a time as the machine has cores."""
-        return list(await self.ctx.gather(*branches))
 
+        def limited(branch: Branch) -> Branch:
+            async def when_there_is_room(ctx: Context) -> Any:
+                async with self.at_a_time:
+                    return await branch(ctx)
 
-Branch = Callable[[Context], Awaitable[Any]]
+            return when_there_is_room
 
+        return await self.ctx.gather(*map(limited, branches))
 
-@dataclass(frozen=True)
-class _Seen:
-    """The tree that an attempt left, unpacked afresh for every check so that none sees another's traces."""
-
-    hash: str
-    packed: bytes
-    scratch: Path
-
-    def copy(self, name: str) -> Path:
-        folder = self.scratch / name / "tree"
-        tree.unpack(self.packed, folder)
-        return folder
-
-
-def _passed(evidence: Sequence[Evidence], check: str) -> bool:
-    return any(seen.check == check and seen.outcome == "passed" for seen in evidence)
+    def _refuse_full_disk(self) -> None:
+        """What a check sees on a full disk says nothing about the result: wait for a person instead."""
+        if not machine.has_room(self.folder):
+            raise Parked("the disk is full: make room, then resume", why=f"no room for {self.folder}")
 
 
 def _json_lines(output: bytes) -> Iterator[dict[str, Any]]:

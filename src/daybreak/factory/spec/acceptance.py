@@ -101,11 +101,17 @@ def _faces(draft: DraftExample, interfaces: tuple[Interface, ...], problems: Pro
     line = draft.first or draft.body.line
     if draft.kind == "http" and "http" not in interfaces:
         problems.add(
-            line, "S164", "an http block, but the result has no http face", "write interfaces: [cli, http] in front, or use console"
+            line,
+            "S164",
+            "an http block, but the result has no http face",
+            "write interfaces: [cli, http] in front, or use console",
         )
     if draft.kind == "console" and "cli" not in interfaces:
         problems.warn(
-            line, "S184", "a console block, but the result has no cli face", "write interfaces: [cli, http] in front, or use http"
+            line,
+            "S184",
+            "a console block, but the result has no cli face",
+            "write interfaces: [cli, http] in front, or use http",
         )
 
 

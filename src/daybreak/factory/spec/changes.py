@@ -109,7 +109,9 @@ class _Changes:
         elif written.startswith("to ") and not codespans.is_code(written):
             self.refuse(f"`set {field.name} to …` is unclear", f"write set {field.name} {written[3:].strip()}")
         elif fault := rules.value_fault(field, value):
-            self.refuse(f"{field.name} cannot be {cut(value)}: it {fault}", "write a value that the field's rules allow", "S151")
+            self.refuse(
+                f"{field.name} cannot be {cut(value)}: it {fault}", "write a value that the field's rules allow", "S151"
+            )
         else:
             return Change(verb="set", field=field.name, value=value)
         return None
@@ -119,7 +121,9 @@ class _Changes:
         if field is None:
             return None
         if field.required:
-            self.refuse(f"{field.name} is required and cannot be cleared", f"write set {field.name} VALUE, or ask {field.name}")
+            self.refuse(
+                f"{field.name} is required and cannot be cleared", f"write set {field.name} VALUE, or ask {field.name}"
+            )
             return None
         return Change(verb="clear", field=field.name)
 
@@ -133,7 +137,9 @@ class _Changes:
             return None
         number = values.comparable(Type(name=field.type.name), amount)
         if number is None:
-            self.refuse(f"{cut(amount)} cannot be added: it {values.fault(field.type, amount)}", "write add 1 to FIELD", "S151")
+            self.refuse(
+                f"{cut(amount)} cannot be added: it {values.fault(field.type, amount)}", "write add 1 to FIELD", "S151"
+            )
             return None
         if number == 0:
             self.refuse("adding 0 changes nothing", "leave this change out")

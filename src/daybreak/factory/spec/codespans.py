@@ -46,7 +46,7 @@ def unwrap(text: str) -> str:
     """
     text = text.strip()
     whole = _WHOLE.fullmatch(text)
-    if whole is None or _SPAN.search(whole[2]) is not None and len(whole[1]) == 1 and "`" in whole[2]:
+    if whole is None or (_SPAN.search(whole[2]) is not None and len(whole[1]) == 1 and "`" in whole[2]):
         return text
     inner = whole[2]
     if inner.startswith(" ") and inner.endswith(" ") and inner.strip():

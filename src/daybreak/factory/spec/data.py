@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 
 from daybreak.factory.spec import questions, rules, shape
-from daybreak.factory.spec.draft import Draft, DraftAction, DraftEntity, DraftExample, DraftRow, Kind, Numbered
+from daybreak.factory.spec.draft import (
+    Draft,
+    DraftAction,
+    DraftEntity,
+    DraftExample,
+    DraftRow,
+    Kind,
+    Numbered,
+)
 from daybreak.factory.spec.file import (
     AcceptancePart,
     EntityPart,
@@ -84,7 +92,9 @@ class _Reader:
             elif form.fullmatch(id_.text) is None:
                 complete = False
                 example = "FR-001" if form is REQUIREMENT else "SC-001"
-                self.problems.add(id_.line, "S133", f"{cut(id_.text)!r} is no number of {key}", f"write one such as {example}")
+                self.problems.add(
+                    id_.line, "S133", f"{cut(id_.text)!r} is no number of {key}", f"write one such as {example}"
+                )
             elif not text.text:
                 complete = False
                 self.problems.add(text.line, "S133", f"{id_.text} says nothing", "write its text")
@@ -114,7 +124,7 @@ class _Reader:
             return None
         return DraftRow(
             name=name,
-            type=type_ or Scalar(f"[{questions.WORDS}: told already]", node.line),
+            type=type_,
             rules=self.rules(found.get("rules"), f"{entity}.{name.text}"),
             line=name.line,
         )
@@ -153,7 +163,10 @@ class _Reader:
         bodies = [(kind, shape.scalar(found[kind], kind, self.problems)) for kind in found if kind in KINDS]
         if not bodies and isinstance(node, Mapping):
             self.problems.add(
-                node.line, "S163", f"{cut(title.text) or 'an item of acceptance'} holds no block", "write console, http or files"
+                node.line,
+                "S163",
+                f"{cut(title.text) or 'an item of acceptance'} holds no block",
+                "write console, http or files",
             )
         return [
             DraftExample(next(k for k in KINDS if k == kind), title, body) for kind, body in bodies if body is not None

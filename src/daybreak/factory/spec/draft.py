@@ -16,7 +16,8 @@ class DraftRow:
     """One field: its name and type, and its rules, each for itself."""
 
     name: Scalar
-    type: Scalar
+    type: Scalar | None
+    """None where it is missing and that was told."""
     rules: list[str]
     line: int
 

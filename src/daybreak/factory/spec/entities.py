@@ -44,9 +44,13 @@ class _Reader:
         if fault := names.entity_fault(self.name):
             self.problems.add(line, "S142", *fault)
         if not self.draft.rows and self.draft.complete:
-            self.problems.add(line, "S140", f"{cut(self.name)} has no fields", "write a table: | field | type | rules |")
+            self.problems.add(
+                line, "S140", f"{cut(self.name)} has no fields", "write a table: | field | type | rules |"
+            )
         if len(self.draft.rows) > FIELDS_MAX:
-            self.problems.add(line, "S127", f"{self.name} has {len(self.draft.rows)} fields", f"write at most {FIELDS_MAX}")
+            self.problems.add(
+                line, "S127", f"{self.name} has {len(self.draft.rows)} fields", f"write at most {FIELDS_MAX}"
+            )
         for row in self.draft.rows:
             self.row(row)
         self.within()
@@ -63,12 +67,12 @@ class _Reader:
         name = codespans.unwrap(questions.without(row.name.text))
         where = f"{cut(self.name)}.{cut(name)}" if name else cut(self.name)
         if not name:
-            self.problems.add(row.name.line, "S143", f"{where}: a field has no name", "write its name in the first cell")
+            self.problems.add(
+                row.name.line, "S143", f"{where}: a field has no name", "write its name in the first cell"
+            )
         elif fault := names.field_fault(name):
             self.problems.add(row.name.line, "S143", f"{where}: {fault[0]}", fault[1])
-        type_text = questions.without(row.type.text)
-        open_question = not type_text and type_text != row.type.text.strip()
-        type_ = Type(name="text") if open_question else types.read(type_text, row.type.line, self.problems)
+        type_ = self.type(row.type)
         if type_ is None:
             # The name stays known, so that one wrong type is not told again wherever the field is used.
             self.fields.setdefault(name, Field(name=name, type=Type(name="text")))
@@ -76,15 +80,29 @@ class _Reader:
             rules.read(row.rules, row.line, where, self.problems)
             self.lines.setdefault(name, row.line)
             return
-        field = rules.make_field(name, type_, rules.read(row.rules, row.line, where, self.problems), row.line, where, self.problems)
+        field = rules.make_field(
+            name, type_, rules.read(row.rules, row.line, where, self.problems), row.line, where, self.problems
+        )
         if name in self.fields:
             if name:
                 self.problems.add(
-                    row.name.line, "S144", f"{where}: {name} is already on line {self.lines[name]}", "rename one of them"
+                    row.name.line,
+                    "S144",
+                    f"{where}: {name} is already on line {self.lines[name]}",
+                    "rename one of them",
                 )
             return
         self.fields[name] = field
         self.lines[name] = row.line
+
+    def type(self, written: Scalar | None) -> Type | None:
+        """The type; text where it is an open question; None where it was told that there is none."""
+        if written is None:
+            return None
+        text = questions.without(written.text).strip()
+        if not text and written.text.strip():
+            return Type(name="text")
+        return types.read(text, written.line, self.problems)
 
     def within(self) -> None:
         """What fields say about each other."""
@@ -112,7 +130,10 @@ class _Reader:
             )
         if self.fields and all(field.automatic or field.computed for field in self.fields.values()):
             self.problems.add(
-                self.draft.name.line, "S140", f"nobody can fill any field of {self.name}", "add a field that people write"
+                self.draft.name.line,
+                "S140",
+                f"nobody can fill any field of {self.name}",
+                "add a field that people write",
             )
 
     def known(self, name: str, where: str, line: int) -> Field | None:
@@ -130,7 +151,9 @@ class _Reader:
             self.problems.add(line, "S149", f"{where}: unique with itself", "write unique, or name another field")
         elif not rules.fits("unique with", other.type) or other.secret or other.automatic:
             what = "secret" if other.secret else "automatic" if other.automatic else types.spoken(other.type)
-            self.problems.add(line, "S150", f"{where}: {name} is {what}, it cannot be unique with anything", "name another field")
+            self.problems.add(
+                line, "S150", f"{where}: {name} is {what}, it cannot be unique with anything", "name another field"
+            )
         elif field.name in other.unique_with and list(self.fields).index(name) < list(self.fields).index(field.name):
             self.problems.add(line, "S149", f"{where}: {name} already says so", "say it at one of the two fields")
 
@@ -155,7 +178,10 @@ class _Reader:
         line = self.draft.plural.line
         if names.PLURAL.fullmatch(text) is None or len(text) > names.LENGTH_MAX:
             self.problems.add(
-                line, "S157", f"{cut(self.name)}: {cut(text)!r} cannot be a plural", "write small ASCII words, such as bookshelves"
+                line,
+                "S157",
+                f"{cut(self.name)}: {cut(text)!r} cannot be a plural",
+                "write small ASCII words, such as bookshelves",
             )
             return None
         return text.replace(" ", "-")
@@ -167,7 +193,10 @@ class _Reader:
             name = codespans.unwrap(draft.name.text)
             if name in lines:
                 self.problems.add(
-                    draft.name.line, "S144", f"{self.name}: the action {cut(name)} is already on line {lines[name]}", "rename one"
+                    draft.name.line,
+                    "S144",
+                    f"{self.name}: the action {cut(name)} is already on line {lines[name]}",
+                    "rename one",
                 )
             lines.setdefault(name, draft.name.line)
             with_problems = changes.read(draft, self.name, self.fields, self.unless_unknown(draft.changes))
@@ -221,7 +250,7 @@ def _clashes(drafts: list[DraftEntity], entities: tuple[Entity, ...], problems: 
         if names.ENTITY.fullmatch(entity.name) is not None
     ]
     twice = _seen_twice(usable, lambda entity: entity.name)
-    for entity, line, first, first_line in twice:
+    for entity, line, _, first_line in twice:
         problems.add(line, "S144", f"the entity {entity.name} is already on line {first_line}", "rename one of them")
     repeated = {id(entity) for entity, *_ in twice}
     usable = [(entity, line) for entity, line in usable if id(entity) not in repeated]
@@ -263,7 +292,10 @@ def _references(entities: tuple[Entity, ...], lines: dict[str, dict[str, int]], 
             if target not in known:
                 otherwise = f"the entities are {listed(known)}"
                 problems.add(
-                    line, "S155", f"{entity.name}.{field.name}: there is no entity {cut(target)}", meant(target, known, otherwise)
+                    line,
+                    "S155",
+                    f"{entity.name}.{field.name}: there is no entity {cut(target)}",
+                    meant(target, known, otherwise),
                 )
             elif field.required:
                 required[entity.name].append(target)

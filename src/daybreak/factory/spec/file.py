@@ -23,7 +23,9 @@ class _Part(BaseModel):
 class BudgetPart(_Part):
     """What a build may use."""
 
-    time: Annotated[str, Field(pattern=r"^\s*(\d+\s*h)?\s*(\d+\s*m(in)?)?\s*(\d+\s*s)?\s*$|^\s*\d+:\d{2}(:\d{2})?\s*$")] = "30m"
+    time: Annotated[
+        str, Field(pattern=r"^\s*(\d+\s*h)?\s*(\d+\s*m(in)?)?\s*(\d+\s*s)?\s*$|^\s*\d+:\d{2}(:\d{2})?\s*$")
+    ] = "30m"
     """`90s`, `30m`, `1h30m`, `1:30` (hours and minutes); 10 seconds to 7 days."""
     money: Annotated[str, Field(pattern=r"^\s*(\$\s*\d+(\.\d{1,4})?|\d+(\.\d{1,4})?\s*([uU][sS][dD]|\$))\s*$")] = "2usd"
     """`2usd`, `0.50usd`; 0 to 10000."""
@@ -108,7 +110,8 @@ class FieldPart(_Part):
 
     name: Text
     type: Text
-    """`text`, `integer`, `number`, `decimal`, `boolean`, `date`, `timestamp`, `choice: a, b`, `list of TYPE`, `ref ENTITY`, `link`."""
+    """`text`, `integer`, `number`, `decimal`, `boolean`, `date`, `timestamp`, `link`, `choice: a, b`,
+    `list of TYPE` or `ref ENTITY`."""
     rules: str | list[str] = ""
     """As in the table: `required, 1..200`; or a list of rules."""
 
@@ -149,8 +152,6 @@ class SpecificationFile(FrontMatter):
     success_criteria: list[NumberedPart] = []
     out_of_scope: list[str] = []
     acceptance: list[AcceptancePart] = []
-
-
 
 
 def schema() -> dict[str, Any]:

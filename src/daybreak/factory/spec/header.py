@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, get_args
 
 from daybreak.agents.protocol import HttpOptions
@@ -83,7 +84,10 @@ class _Reader:
         header.serve = self.serve(header)
         if "http" in self.found and "http" not in header.interfaces:
             self.problems.warn(
-                self.found["http"].line, "S184", "http has no effect: the result has no http face", "add http to interfaces"
+                self.found["http"].line,
+                "S184",
+                "http has no effect: the result has no http face",
+                "add http to interfaces",
             )
         return header
 
@@ -214,7 +218,7 @@ class _Reader:
 
     def tokens(self, value: Scalar) -> int | None:
         found = _TOKENS.fullmatch(value.text.strip())
-        if found is None or found[2] and not found[3]:
+        if found is None or (found[2] and not found[3]):
             self.problems.add(
                 value.line, "S126", f"budget.tokens {value.text!r} is no number of tokens", "write 500000, 500k or 2m"
             )
@@ -238,7 +242,7 @@ class _Reader:
         whole = tuple(number for number in numbers if number is not None)
         if len(whole) != len(numbers):
             return ()
-        rising = all(first < second for first, second in zip(whole, whole[1:], strict=False))
+        rising = all(first < second for first, second in pairwise(whole))
         if not 1 <= len(whole) <= THRESHOLDS_MAX or not rising:
             self.problems.add(
                 node.line,
@@ -261,7 +265,10 @@ class _Reader:
         share = float(value.text)
         if share > HOLDOUT_MAX:
             self.problems.add(
-                value.line, "S127", f"holdout {value.text} is out of range", "write a number from 0 to 0.8, such as 0.33"
+                value.line,
+                "S127",
+                f"holdout {value.text} is out of range",
+                "write a number from 0 to 0.8, such as 0.33",
             )
             return 0.33
         return share
@@ -275,7 +282,10 @@ class _Reader:
                 kept["prefix"] = prefix.text
             else:
                 self.problems.add(
-                    prefix.line, "S126", f"http.prefix {prefix.text!r} is no path", "write it like /api/v1, without `/` at the end"
+                    prefix.line,
+                    "S126",
+                    f"http.prefix {prefix.text!r} is no path",
+                    "write it like /api/v1, without `/` at the end",
                 )
         delete_all = shape.scalar(part.get("delete_all"), "http.delete_all", self.problems)
         if delete_all is not None:
@@ -295,7 +305,10 @@ class _Reader:
         wrong = [value for value in values if _ORIGIN.fullmatch(value.text) is None]
         for value in wrong:
             self.problems.add(
-                value.line, "S126", f"http.cors {value.text!r} is no origin", 'write "*", or origins such as [https://example.org]'
+                value.line,
+                "S126",
+                f"http.cors {value.text!r} is no origin",
+                'write "*", or origins such as [https://example.org]',
             )
         if isinstance(node, Scalar) and not wrong:
             self.problems.add(node.line, "S124", "http.cors must be a list", f"write [{node.text}]")
@@ -314,10 +327,15 @@ class _Reader:
         others = [mark for mark in re.findall(r"\{[A-Za-z_]*\}", text) if mark != "{port}"]
         if "{port}" not in text or "\n" in text:
             self.problems.add(
-                value.line, "S126", "serve does not say which port the result listens on", f"write one line with {{port}}: {default}"
+                value.line,
+                "S126",
+                "serve does not say which port the result listens on",
+                f"write one line with {{port}}: {default}",
             )
         elif others:
             self.problems.add(value.line, "S126", f"serve holds the unknown {others[0]}", "only {port} is filled in")
         if "http" not in header.interfaces:
-            self.problems.warn(value.line, "S184", "serve has no effect: the result has no http face", "add http to interfaces")
+            self.problems.warn(
+                value.line, "S184", "serve has no effect: the result has no http face", "add http to interfaces"
+            )
         return text

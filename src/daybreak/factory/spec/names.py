@@ -28,16 +28,115 @@ RESERVED_ENTITIES = frozenset({"Serve"})
 RESERVED_PATHS = frozenset({"health"})
 """Paths of every server."""
 SHELL_WORDS = frozenset(
-    "alias bg break builtin caller case cd command compgen complete continue coproc declare dirs disown do done echo "
-    "elif else enable esac eval exec exit export false fc fg fi for function getopts hash history if in jobs kill let "
-    "local logout mapfile popd printf pushd pwd read readarray readonly return select set shift shopt source suspend "
-    "test then time times trap true type typeset ulimit umask unalias unset until wait while".split()
+    [
+        "alias",
+        "bg",
+        "break",
+        "builtin",
+        "caller",
+        "case",
+        "cd",
+        "command",
+        "compgen",
+        "complete",
+        "continue",
+        "coproc",
+        "declare",
+        "dirs",
+        "disown",
+        "do",
+        "done",
+        "echo",
+        "elif",
+        "else",
+        "enable",
+        "esac",
+        "eval",
+        "exec",
+        "exit",
+        "export",
+        "false",
+        "fc",
+        "fg",
+        "fi",
+        "for",
+        "function",
+        "getopts",
+        "hash",
+        "history",
+        "if",
+        "in",
+        "jobs",
+        "kill",
+        "let",
+        "local",
+        "logout",
+        "mapfile",
+        "popd",
+        "printf",
+        "pushd",
+        "pwd",
+        "read",
+        "readarray",
+        "readonly",
+        "return",
+        "select",
+        "set",
+        "shift",
+        "shopt",
+        "source",
+        "suspend",
+        "test",
+        "then",
+        "time",
+        "times",
+        "trap",
+        "true",
+        "type",
+        "typeset",
+        "ulimit",
+        "umask",
+        "unalias",
+        "unset",
+        "until",
+        "wait",
+        "while",
+    ]
 )
 """What a shell answers itself: a program of that name would never run."""
 TAKEN_PACKAGES = frozenset(
-    "annotated_types anyio click coverage daybreak fastapi h11 hatchling httpx idna installer mypy packaging pip "
-    "pluggy pydantic pydantic_core pytest pytest_cov python python3 ruff setuptools sniffio starlette test tests "
-    "typing_extensions uvicorn wheel".split()
+    [
+        "annotated_types",
+        "anyio",
+        "click",
+        "coverage",
+        "daybreak",
+        "fastapi",
+        "h11",
+        "hatchling",
+        "httpx",
+        "idna",
+        "installer",
+        "mypy",
+        "packaging",
+        "pip",
+        "pluggy",
+        "pydantic",
+        "pydantic_core",
+        "pytest",
+        "pytest_cov",
+        "python",
+        "python3",
+        "ruff",
+        "setuptools",
+        "sniffio",
+        "starlette",
+        "test",
+        "tests",
+        "typing_extensions",
+        "uvicorn",
+        "wheel",
+    ]
 )
 """Packages that the result itself needs or is checked with; a result of that name would hide them."""
 
@@ -86,8 +185,15 @@ def entity_fault(name: str) -> tuple[str, str] | None:
     if len(name) > LENGTH_MAX:
         return f"the name {name[:20]}… has {len(name)} characters", f"at most {LENGTH_MAX}"
     if name in RESERVED_ENTITIES:
-        return f"{name} is reserved: the command {name.lower()} starts the server", f"choose another name, such as {name}d"
-    if keyword.iskeyword(name) or keyword.iskeyword(naming.words(name).replace(" ", "_")) or name.lower() in RESERVED_WORDS:
+        return (
+            f"{name} is reserved: the command {name.lower()} starts the server",
+            f"choose another name, such as {name}d",
+        )
+    if (
+        keyword.iskeyword(name)
+        or keyword.iskeyword(naming.words(name).replace(" ", "_"))
+        or name.lower() in RESERVED_WORDS
+    ):
         return f"{name} is a keyword of Python", f"choose another name, such as {name}Record"
     return None
 
@@ -104,7 +210,10 @@ def field_fault(name: str) -> tuple[str, str] | None:
     if name == "id":
         return "every entity has an id by itself", "leave this row out, or choose another name, such as number"
     if name in RESERVED_FIELDS:
-        return f"{name} is reserved: every list has an option of that name", f"choose another name, such as {name}_value"
+        return (
+            f"{name} is reserved: every list has an option of that name",
+            f"choose another name, such as {name}_value",
+        )
     if keyword.iskeyword(name) or name in RESERVED_WORDS:
         return f"{name} is a keyword of Python", f"choose another name, such as {name}_value"
     return None

@@ -143,14 +143,14 @@ def _remedy(part: str) -> str:
     return f"the rules are {listed(WRITTEN)}"
 
 
-def make_field(
-    name: str, type_: Type, rules: list[Rule], line: int, where: str, problems: Problems
-) -> Field:
+def make_field(name: str, type_: Type, rules: list[Rule], line: int, where: str, problems: Problems) -> Field:
     """The field with all rules that fit; every other rule becomes a problem."""
     kept: dict[str, Rule] = {}
     partners: list[str] = []
     for rule in rules:
-        if rule.name == "unique with" and rule.value in partners or rule.name in kept and rule.name != "unique with":
+        if (rule.name == "unique with" and rule.value in partners) or (
+            rule.name in kept and rule.name != "unique with"
+        ):
             problems.add(line, "S149", f"{where}: {rule.name} is given twice", "say it once")
         elif not fits(rule.name, type_):
             _unfit(rule, type_, line, where, problems)
@@ -212,7 +212,10 @@ def _as_attributes(rule: Rule, line: int, where: str, problems: Problems) -> dic
             if rule.value in ("restrict", "cascade", "clear"):
                 return {"on_delete": rule.value}
             problems.add(
-                line, "S148", f"{where}: on delete {rule.value} is unknown", "write on delete restrict, cascade or clear"
+                line,
+                "S148",
+                f"{where}: on delete {rule.value} is unknown",
+                "write on delete restrict, cascade or clear",
             )
         case "pattern":
             assert rule.value is not None, "a pattern has a value"
@@ -258,7 +261,10 @@ def _unfit_values(field: Field, line: int, where: str, problems: Problems) -> di
         off["default"] = None
     if field.automatic and field.name not in AUTOMATIC_NAMES:
         problems.add(
-            line, "S150", f"{where}: only created_at and updated_at can be automatic", "rename the field, or leave it out"
+            line,
+            "S150",
+            f"{where}: only created_at and updated_at can be automatic",
+            "rename the field, or leave it out",
         )
     return off
 
@@ -275,7 +281,8 @@ def limit_fault(type_: Type, text: str) -> str | None:
 def _above(type_: Type, low: str, high: str) -> bool:
     kind = Type(name="integer") if type_.name == "text" else type_
     first, second = values.comparable(kind, low), values.comparable(kind, high)
-    assert first is not None and second is not None, "both limits were looked at before"
+    assert first is not None, "both limits were looked at before"
+    assert second is not None, "both limits were looked at before"
     return bool(first > second)  # type: ignore[operator]  # both are of the field's one type
 
 

@@ -24,10 +24,14 @@ def fields(node: Node, part: type[BaseModel], where: str, problems: Problems) ->
     for key, value in node.pairs:
         name = key.text
         if name in seen:
-            problems.add(key.line, "S122", f"{where}: the key {name} is already on line {seen[name]}", "keep one of them")
+            problems.add(
+                key.line, "S122", f"{where}: the key {name} is already on line {seen[name]}", "keep one of them"
+            )
         elif name not in part.model_fields:
             otherwise = f"remove it; the keys are {listed(part.model_fields)}"
-            problems.add(key.line, "S121", f"{where}: the key {name!r} is unknown", meant(name, part.model_fields, otherwise))
+            problems.add(
+                key.line, "S121", f"{where}: the key {name!r} is unknown", meant(name, part.model_fields, otherwise)
+            )
         elif not _left_out(value):
             found[name] = value
         seen.setdefault(name, key.line)
@@ -48,7 +52,9 @@ def scalar(node: Node | None, where: str, problems: Problems) -> Scalar | None:
     """The single value, or None, with a problem where it is something else."""
     if node is None or isinstance(node, Scalar):
         return node
-    problems.add(node.line, "S124", f"{where} must be a single value, not {kind(node)}", "write one value; put text in quotes")
+    problems.add(
+        node.line, "S124", f"{where} must be a single value, not {kind(node)}", "write one value; put text in quotes"
+    )
     return None
 
 
@@ -58,7 +64,9 @@ def items(node: Node | None, where: str, problems: Problems) -> tuple[Node, ...]
         return ()
     if isinstance(node, Sequence):
         return node.items
-    problems.add(node.line, "S124", f"{where} must be a list, not {kind(node)}", "write [a, b], or one item a line after `- `")
+    problems.add(
+        node.line, "S124", f"{where} must be a list, not {kind(node)}", "write [a, b], or one item a line after `- `"
+    )
     return ()
 
 

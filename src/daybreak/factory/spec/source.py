@@ -58,9 +58,7 @@ def _bytes(path: Path, problems: Problems) -> bytes | None:
         with path.open("rb") as file:
             data = file.read(BYTES_MAX + 1)
     except FileNotFoundError:
-        problems.add(
-            1, "S110", f"there is no file {path}", "check the path, or begin with `daybreak spec new NAME`"
-        )
+        problems.add(1, "S110", f"there is no file {path}", "check the path, or begin with `daybreak spec new NAME`")
         return None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

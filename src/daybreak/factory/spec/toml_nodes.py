@@ -38,9 +38,7 @@ def read(text: str, problems: Problems) -> Node | None:
     except RecursionError:
         data = None
     if data is None or _deeper(data, DEPTH_MAX):
-        problems.add(
-            1, "S119", f"nested deeper than {DEPTH_MAX} levels", "a specification needs six levels at most"
-        )
+        problems.add(1, "S119", f"nested deeper than {DEPTH_MAX} levels", "a specification needs six levels at most")
         return None
     places = _Scan(text).places
     return _node(data, (), places, 1)

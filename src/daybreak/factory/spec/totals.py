@@ -43,7 +43,9 @@ class _Line:
         columns = [column(measure) for measure in kept] + ([by] if by else [])
         for name in dict.fromkeys(columns):
             if columns.count(name) > 1:
-                self.refuse(f"two columns would be called {name}", "write each measure once, and group by another field")
+                self.refuse(
+                    f"two columns would be called {name}", "write each measure once, and group by another field"
+                )
         if not self.good:
             return None
         return Total(measures=tuple(kept), by=by, by_month=bool(found["month"]))
@@ -68,7 +70,11 @@ class _Line:
     def field(self, name: str) -> Field | None:
         field = self.fields.get(name)
         if field is None:
-            self.refuse(f"there is no field {cut(name)}", meant(name, self.fields, f"the fields are {listed(self.fields)}"), "S154")
+            self.refuse(
+                f"there is no field {cut(name)}",
+                meant(name, self.fields, f"the fields are {listed(self.fields)}"),
+                "S154",
+            )
         return field
 
     def by(self, name: str, *, month: bool) -> str | None:

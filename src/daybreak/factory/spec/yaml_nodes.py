@@ -88,13 +88,19 @@ def _tree(text: str, lines_before: int) -> Node | None:
                     raise _Refused("S118", line, "a second document begins here", "remove the `---`")
             case yaml.AliasEvent():
                 raise _Refused(
-                    "S119", line, f"aliases (*{event.anchor}) are not used here", "write the value out where it is needed"
+                    "S119",
+                    line,
+                    f"aliases (*{event.anchor}) are not used here",
+                    "write the value out where it is needed",
                 )
             case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
                 _refuse_tag(event.tag, line)
                 if len(stack) >= DEPTH_MAX:
                     raise _Refused(
-                        "S119", line, f"nested deeper than {DEPTH_MAX} levels", "a specification needs six levels at most"
+                        "S119",
+                        line,
+                        f"nested deeper than {DEPTH_MAX} levels",
+                        "a specification needs six levels at most",
                     )
                 stack.append(_Open(isinstance(event, yaml.MappingStartEvent), line))
             case yaml.ScalarEvent():
@@ -122,7 +128,9 @@ def _scalar(event: yaml.ScalarEvent, line: int) -> Scalar:
     block = event.style in ("|", ">")
     text = event.value
     if any(ord(letter) < 9 or "\ud800" <= letter <= "\udfff" for letter in text):
-        raise _Refused("S116", line, "the value holds a control character or half a surrogate pair", "remove the escape")
+        raise _Refused(
+            "S116", line, "the value holds a control character or half a surrogate pair", "remove the escape"
+        )
     return Scalar(
         text,
         line,

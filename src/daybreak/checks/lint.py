@@ -1,0 +1,109 @@
+"""Check `lint`: ruff's rules and format, by our configuration; what the tree configures is not read."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import threading
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from daybreak.checks import transcripts
+from daybreak.checks.evidence import Evidence, Mark
+from daybreak.errors import HostError
+from daybreak.host import process
+
+CHECK = "lint"
+RULES = "E,F,W,I,B,UP,C4,SIM,PIE,RET,BLE"
+IGNORED = "E501,RET505,SIM108"
+"""Line length is the formatter's business (it cannot cut texts); the others are matters of taste."""
+LINE_LENGTH, LINE_LENGTH_MIN, LINE_LENGTH_MAX = 88, 79, 120
+MARKS_MAX = 200
+
+
+def look(
+    tree: Path,
+    workspace: str,
+    *,
+    scratch: Path,
+    timeout_s: float = 60,
+    cancelled: threading.Event | None = None,
+) -> Evidence:
+    """Run `ruff check` and `ruff format --check` over the whole tree, also over what it would leave out.
+
+    From the project's own configuration only the line length is taken, within 79 to 120, because the format
+    depends on it; rules and exclusions are ours. How many `noqa` may stand is the check `syntax`'s part.
+    """
+    common = ["--isolated", "--no-cache", "--no-respect-gitignore", "--target-version", "py311"]
+    common += ["--line-length", str(line_length(tree)), "--config", "exclude=[]"]
+    rules = ["--select", RULES, "--ignore", IGNORED, "--output-format", "json"]
+    try:
+        checked, formatted = (
+            process.run(
+                [sys.executable, "-I", "-m", "ruff", *arguments, *common, "."],
+                cwd=tree,
+                env=process.clean_environment(scratch),
+                timeout_s=timeout_s,
+                output_bytes_max=50_000_000,
+                cancelled=cancelled,
+            )
+            for arguments in (["check", *rules], ["format", "--check"])
+        )
+    except HostError as error:
+        return Evidence(check=CHECK, workspace=workspace, outcome="unusable", summary=error.message)
+    duration_ms = checked.duration_ms + formatted.duration_ms
+    broken = next((one for one in (checked, formatted) if one.ended_by_us or one.exit_code not in (0, 1)), None)
+    if broken is not None:
+        return Evidence(
+            check=CHECK,
+            workspace=workspace,
+            outcome="unusable",
+            summary=f"ruff could not look: {broken.ending}",
+            output=transcripts.of(broken),
+            duration_ms=duration_ms,
+        )
+    marks = _findings(checked.stdout, tree)
+    misformatted = [
+        line.removeprefix("Would reformat: ")
+        for line in transcripts.text(formatted.stdout).splitlines()
+        if line.startswith("Would reformat: ")
+    ]
+    marks += [Mark(message="is not formatted as `ruff format` does it", place=path) for path in misformatted]
+    clean = not marks and checked.ok and formatted.ok
+    return Evidence(
+        check=CHECK,
+        workspace=workspace,
+        outcome="passed" if clean else "failed",
+        summary="no findings" if clean else f"{len(marks)} findings",
+        command=f"ruff check --isolated --select {RULES} --ignore {IGNORED}; ruff format --check",
+        counts={"findings": len(marks) - len(misformatted), "misformatted": len(misformatted)},
+        marks=tuple(marks[:MARKS_MAX]),
+        output=transcripts.of(formatted) if misformatted else "",
+        duration_ms=duration_ms,
+    )
+
+
+def line_length(tree: Path) -> int:
+    """The project's own, where it is one; 88 otherwise."""
+    try:
+        read = tomllib.loads((tree / "pyproject.toml").read_text(encoding="utf-8"))
+        length = read.get("tool", {}).get("ruff", {}).get("line-length", LINE_LENGTH)
+    except (OSError, ValueError, AttributeError):
+        return LINE_LENGTH  # what is wrong with pyproject.toml is told by other checks
+    if type(length) is not int:
+        return LINE_LENGTH
+    return length if LINE_LENGTH_MIN <= length <= LINE_LENGTH_MAX else LINE_LENGTH
+
+
+def _findings(printed: bytes, tree: Path) -> list[Mark]:
+    found: list[dict[str, Any]] = json.loads(printed or b"[]")
+    root = re.escape(str(tree.resolve()))
+    return [
+        Mark(
+            message=f"{one['code'] or 'syntax'}: {one['message']}",
+            place=f"{re.sub(rf'^{root}/', '', one['filename'])}:{one['location']['row']}",
+        )
+        for one in found
+    ]

@@ -1,0 +1,66 @@
+"""Check `structure`: the files that every result has are there and are not empty."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from daybreak.checks.evidence import Evidence, Mark
+
+CHECK = "structure"
+TESTS = "tests"
+
+
+def look(tree: Path, workspace: str, *, name: str) -> Evidence:
+    """pyproject.toml, README.md, the package `src/NAME`, at least one test file; regular files, not empty.
+
+    Also: no special files, and no symbolic link that leads out of the tree.
+    """
+    package = name.replace("-", "_")
+    marks = [
+        Mark(message=problem, place=path)
+        for path in ("pyproject.toml", "README.md", f"src/{package}/__init__.py")
+        if (problem := _problem(tree / path, may_be_empty=path.endswith("__init__.py")))
+    ]
+    if not _code_below(tree / "src" / package):
+        marks.append(Mark(message="no Python code", place=f"src/{package}"))
+    if not [path for path in (tree / TESTS).rglob("test_*.py") if not _problem(path)]:
+        marks.append(Mark(message="no test file with content (test_*.py)", place=TESTS))
+    marks += _strange_files(tree)
+    files = sum(len(names) for _, _, names in os.walk(tree))
+    return Evidence(
+        check=CHECK,
+        workspace=workspace,
+        outcome="failed" if marks else "passed",
+        summary=f"{marks[0].place}: {marks[0].message}" if marks else f"{files} files, nothing missing",
+        counts={"files": files},
+        marks=tuple(marks),
+    )
+
+
+def _problem(path: Path, *, may_be_empty: bool = False) -> str | None:
+    if not path.exists():
+        return "is missing"
+    if not path.is_file() or path.is_symlink():
+        return "is not a regular file"
+    return None if may_be_empty or path.read_bytes().strip() else "is empty"
+
+
+def _code_below(package: Path) -> bool:
+    return any(path.is_file() and path.read_bytes().strip() for path in package.rglob("*.py"))
+
+
+def _strange_files(tree: Path) -> list[Mark]:
+    root = Path(os.path.realpath(tree))
+    marks = []
+    for folder, folders, names in os.walk(tree):
+        for name in (*folders, *names):
+            path = Path(folder, name)
+            place = path.relative_to(tree).as_posix()
+            if path.is_symlink():
+                target = Path(os.path.realpath(path))
+                if target != root and root not in target.parents:
+                    marks.append(Mark(message="is a link that leads out of the tree", place=place))
+            elif not path.is_file() and not path.is_dir():
+                marks.append(Mark(message="is neither file nor folder", place=place))
+    return marks

@@ -1,0 +1,126 @@
+"""`daybreak spec`: check a specification, or begin one."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from daybreak.cli import faces
+from daybreak.errors import UsageError
+
+if TYPE_CHECKING:
+    from daybreak.factory.spec import Problem, Specification
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+app = typer.Typer(help="Check a specification, or begin one.", no_args_is_help=True)
+
+
+class TargetExists(UsageError):
+    """A file that would be written is there already."""
+
+    code = "U121"
+
+
+class TargetUnwritable(UsageError):
+    """A file cannot be written where it was asked for."""
+
+    code = "U122"
+
+
+@app.command("check", epilog="Examples:  daybreak spec check spec.md    daybreak spec check spec.yaml --json")
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Markdown, YAML, TOML or JSON.")],
+    as_json: Json = False,
+) -> None:
+    """Tell every problem of FILE at once: where it is, what is wrong, what to write instead.
+
+    Exit status 2 with problems, 0 otherwise; warnings do not count.
+    """
+    from daybreak.factory.spec import problems_of
+
+    spec, problems = problems_of(file)
+    errors = [problem for problem in problems if problem.severity == "error"]
+    warnings = [problem for problem in problems if problem.severity == "warning"]
+    if as_json:
+        faces.result_json(_as_json(file, spec, errors, warnings))
+    else:
+        for problem in (*errors, *warnings):
+            faces.result(_shown(problem))
+        faces.say(_summary(file, spec, errors, warnings))
+    if errors:
+        raise typer.Exit(faces.EXIT_USAGE)
+
+
+def _shown(problem: Problem) -> str:
+    kind = "warning: " if problem.severity == "warning" else ""
+    return f"{problem.file}:{problem.line}: {problem.code} {kind}{problem.message}\n  {problem.remedy}"
+
+
+def _summary(file: Path, spec: Specification | None, errors: list[Problem], warnings: list[Problem]) -> str:
+    counts = [
+        f"{len(found)} {word}{'' if len(found) == 1 else 's'}"
+        for found, word in ((errors, "problem"), (warnings, "warning"))
+        if found
+    ]
+    if spec is None:
+        return f"{file}: {', '.join(counts)}"
+    told = f" ({', '.join(counts)})" if counts else ""
+    entities, examples = len(spec.entities), len(spec.examples)
+    return (
+        f"{file} is valid{told}: {spec.name}, {spec.complexity}, {len(spec.requirements)} requirements, "
+        f"{entities} {'entity' if entities == 1 else 'entities'}, {examples} example{'' if examples == 1 else 's'}"
+    )
+
+
+def _as_json(
+    file: Path, spec: Specification | None, errors: list[Problem], warnings: list[Problem]
+) -> dict[str, object]:
+    from daybreak.factory.spec import not_shown
+
+    return {
+        "file": str(file),
+        "valid": spec is not None,
+        "problems": [dataclasses.asdict(problem) for problem in errors],
+        "warnings": [dataclasses.asdict(problem) for problem in warnings],
+        "not_shown": [requirement.id for requirement in not_shown(spec)] if spec else [],
+        "specification": spec.model_dump(mode="json") if spec else None,
+    }
+
+
+@app.command("new", epilog="Examples:  daybreak spec new bookshelf    daybreak spec new bookshelf --output spec.md")
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the package, command and directory.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="Where to write it. [default: NAME.md]"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a commented specification of a small program, ready to be changed and built."""
+    from daybreak.factory.spec import template
+
+    text = template(name)
+    path = output if output is not None else Path(f"{name}.md")
+    _write_new(path, text)
+    if as_json:
+        faces.result_json({"name": name, "file": str(path)})
+    else:
+        faces.result(f"wrote {path}")
+        faces.say(f"  next: daybreak spec check {path}, then daybreak build {path}")
+
+
+def _write_new(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise TargetExists(f"{path} is there already", hint="choose another place with --output FILE") from error
+    except OSError as error:
+        raise TargetUnwritable(
+            f"{path} cannot be written: {error.strerror}",
+            hint="choose another place with --output FILE",
+        ) from error

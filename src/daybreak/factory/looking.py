@@ -1,0 +1,105 @@
+"""Looking at one result: which check of `checks` is called how, on a copy of its own.
+
+Every check gets the tree unpacked afresh, so none sees what another left behind. The installed product is made
+when the first one needs it, and made again after a crash: it is not a step, only what steps look at.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from daybreak.checks import install, lint, structure, syntax, tests, types
+from daybreak.checks.evidence import Evidence
+from daybreak.checks.example import Example
+from daybreak.checks.examples import run_example
+from daybreak.checks.product import Product
+from daybreak.errors import CheckError
+from daybreak.factory.spec.model import Specification
+from daybreak.host import tree
+
+
+class NotInstalled(CheckError):
+    """A result that was installed before cannot be installed again."""
+
+    code = "C141"
+
+
+@dataclass
+class Result:
+    """What an attempt left, and where it may be looked at. Its methods may run in several threads at a time."""
+
+    spec: Specification
+    workspace: str
+    """Hash of its tree."""
+    packed: bytes
+    scratch: Path
+    cache: Path
+    serve: str
+    cancelled: threading.Event
+    _installing: threading.Lock = field(default_factory=threading.Lock)
+
+    def check(self, name: str) -> Evidence:
+        """Evidence of the check of that name, one of `plan.CHECKS`."""
+        if name == "install":
+            return self._installed()[0]
+        scratch = self.scratch / name
+        copy = self._copy(name)
+        match name:
+            case "structure":
+                return structure.look(copy, self.workspace, name=self.spec.name)
+            case "syntax":
+                return syntax.look(copy, self.workspace, scratch=scratch, cancelled=self.cancelled)
+            case "lint":
+                return lint.look(copy, self.workspace, scratch=scratch, cancelled=self.cancelled)
+            case "types":
+                return types.look(copy, self.workspace, scratch=scratch, cache=self.cache, cancelled=self.cancelled)
+            case "tests":
+                return tests.look(
+                    copy,
+                    self.workspace,
+                    scratch=scratch,
+                    coverage_min=self.spec.quality.coverage,
+                    cancelled=self.cancelled,
+                )
+        raise AssertionError(f"there is no check {name}")
+
+    def example(self, example: Example) -> Evidence:
+        """Evidence of an acceptance example on the installed product."""
+        evidence, product = self._installed()
+        if product is None:
+            raise NotInstalled(
+                f"the result was installed before and now is not: {evidence.summary}", hint="build again"
+            )
+        scratch = self.scratch / example.id
+        scratch.mkdir()
+        return run_example(
+            example,
+            product,
+            scratch,
+            serve=self.serve,
+            prefix=self.spec.http.prefix,
+            cancelled=self.cancelled,
+        )
+
+    def _installed(self) -> tuple[Evidence, Product | None]:
+        with self._installing:
+            return self._installation
+
+    @cached_property
+    def _installation(self) -> tuple[Evidence, Product | None]:
+        copy = self._copy("install")
+        return install.look(
+            copy,
+            self.workspace,
+            name=self.spec.name,
+            scratch=self.scratch / "install",
+            cancelled=self.cancelled,
+        )
+
+    def _copy(self, name: str) -> Path:
+        folder = self.scratch / name / "tree"
+        tree.unpack(self.packed, folder)
+        return folder

@@ -1,0 +1,145 @@
+"""The SQLite file: how it is opened, what must be in it, and what tells that it is a ledger."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from functools import cache
+from pathlib import Path
+
+import apsw
+
+from daybreak.errors import LedgerForeign, LedgerTampered
+from daybreak.ledger.files import sync_folder
+from daybreak.ledger.views import stored_objects
+
+FILE = "ledger.db"
+BLOBS = "blobs"
+
+APPLICATION_ID = 0x64617962  # "dayb"
+FORMAT = 1
+"""PRAGMA user_version: the shape of the tables."""
+
+BUSY_S = 60.0
+"""How long to wait for another process's transaction; they take milliseconds."""
+
+CHECKPOINT_PAGES = 4000
+"""The write-ahead log is folded into the file when it is about 16 MB long."""
+
+SQLITE_MIN = (3, 51, 3)
+"""3.7.0 to 3.51.2 can lose a write-ahead log."""
+
+
+def schema_sql() -> str:
+    return Path(__file__).with_name("schema.sql").read_text("utf-8")
+
+
+@cache
+def expected_objects() -> dict[str, str]:
+    """The ledger's own tables, indexes and triggers: name -> SQL."""
+    connection = apsw.Connection(":memory:")
+    connection.execute(schema_sql())
+    found = stored_objects(connection)
+    connection.close()
+    return found
+
+
+def check_sqlite() -> None:
+    version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+    if version < SQLITE_MIN:
+        raise LedgerForeign(
+            f"SQLite {apsw.sqlite_lib_version()} can lose a write-ahead log",
+            hint="install apsw 3.51.3 or newer.",
+        )
+
+
+def connect_writer(path: Path) -> apsw.Connection:
+    """Read and write, durable at every commit. Creates the file (mode 0600) where there is none."""
+    check_sqlite()
+    if not path.exists():
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+        sync_folder(path.parent)
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    _common(connection)
+    if connection.pragma("journal_mode", "wal") != "wal":
+        raise LedgerForeign(
+            f"{path} lies where SQLite cannot keep a write-ahead log", hint="put the ledger on a local disk."
+        )
+    connection.pragma("synchronous", "full")
+    connection.wal_autocheckpoint(CHECKPOINT_PAGES)
+    return connection
+
+
+def connect_reader(path: Path) -> apsw.Connection:
+    """Only reads, never recovers or folds in a write-ahead log."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    _common(connection)
+    connection.pragma("query_only", True)
+    return connection
+
+
+def _common(connection: apsw.Connection) -> None:
+    connection.set_busy_handler(_Patience())
+    connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+    connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
+    connection.pragma("cell_size_check", True)
+
+
+class _Patience:
+    """Asks again every millisecond or so: transactions are short, and SQLite's own waits grow to 100 ms."""
+
+    def __init__(self) -> None:
+        self._since = 0.0
+
+    def __call__(self, tries: int) -> bool:
+        now = time.monotonic()
+        if tries == 0:
+            self._since = now
+        if now - self._since > BUSY_S:
+            return False
+        time.sleep(random.uniform(0.0002, 0.0015))
+        return True
+
+
+def is_blank(connection: apsw.Connection) -> bool:
+    """Is nothing in the file yet? True of one whose creation was cut short."""
+    return connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+
+
+def create_tables(connection: apsw.Connection) -> None:
+    """Inside a transaction."""
+    connection.execute(schema_sql())
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def check_format(connection: apsw.Connection, path: Path) -> None:
+    """Raises LedgerForeign where this is no ledger or a newer one, LedgerTampered where tables or triggers differ."""
+    if connection.pragma("application_id") != APPLICATION_ID:
+        raise LedgerForeign(f"{path} is not a ledger", hint="check DAYBREAK_HOME; move the file away.")
+    version = connection.pragma("user_version")
+    if version != FORMAT:
+        raise LedgerForeign(
+            f"{path} has format {version}, this program knows {FORMAT}", hint="use a newer version of Daybreak."
+        )
+    for problem in schema_problems(connection):
+        raise LedgerTampered(
+            f"{path}: {problem}", hint="somebody changed the database's own rules: run `daybreak ledger verify`."
+        )
+
+
+def schema_problems(connection: apsw.Connection) -> list[str]:
+    """Where the ledger's tables, indexes and triggers differ from what they should be (views aside)."""
+    stored, expected = stored_objects(connection), expected_objects()
+    found = [
+        f"{name} is missing from the schema" if name not in stored else f"{name} is not defined as it should be"
+        for name in expected
+        if stored.get(name) != expected[name]
+    ]
+    found += [
+        f"{name} does not belong into the schema"
+        for name in stored
+        if name not in expected and not name.startswith("view_")
+    ]
+    return found

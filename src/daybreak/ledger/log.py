@@ -1,0 +1,354 @@
+"""The log on disk as its one writer sees it: transactions, without threads.
+
+A transaction: take the write lock, notice what other processes appended, admit each submission, insert rows,
+update views, grow the tiles, sign the head, commit (one sync). What it returns is durable.
+An error from the disk leaves the object unusable: the caller stops and never retries on this connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import apsw
+
+from daybreak import ids
+from daybreak.clock import Clock
+from daybreak.errors import (
+    DaybreakError,
+    DraftRefused,
+    KeyWrong,
+    LedgerBehind,
+    LedgerBusy,
+    LedgerForked,
+    LedgerTampered,
+)
+from daybreak.events import KEYS, LedgerCreated
+from daybreak.ledger import database
+from daybreak.ledger.admission import Admission, Tip
+from daybreak.ledger.blobs import BlobStore
+from daybreak.ledger.note import Checkpoint, NoteError, Signer
+from daybreak.ledger.record import BLOB_BYTES, Draft, Record, Submission
+from daybreak.ledger.rows import Rows
+from daybreak.ledger.tiles import Edge
+from daybreak.ledger.views import Views, kept_views
+
+Outcome = list[Record] | Exception
+"""What became of one submission."""
+
+TIPS_MAX = 10_000
+"""Streams whose ends are remembered; the others are looked up."""
+
+_INSERT = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)"
+_TILE = "INSERT INTO tile VALUES (?, ?, ?) ON CONFLICT (level, n) DO UPDATE SET hashes = excluded.hashes"
+_HEAD = (
+    "INSERT INTO head VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE SET size = excluded.size, note = excluded.note"
+)
+_REFUSALS = (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, apsw.BindingsError, apsw.TooBigError)
+"""What a view's statement may raise without the disk being to blame."""
+
+_REPAIR = "stop; run `daybreak ledger verify`, find out what changed the file, and restore a copy."
+
+
+class Log:
+    """One connection that writes. Not thread-safe."""
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        *,
+        path: Path,
+        signer: Signer,
+        blobs: BlobStore,
+        clock: Clock,
+        views: Views,
+        entropy: ids.Entropy,
+    ) -> None:
+        self.connection = connection
+        self.views = views
+        self.rows = Rows(connection, blobs)
+        self._path = path
+        self._signer = signer
+        self._clock = clock
+        self._entropy = entropy
+        self._tips: dict[str, Tip] = {}
+        self._edge = Edge()
+        self._seen: int | None = None
+        self._orphans: list[str] = []
+        self.head = Checkpoint(signer.verifier.origin, 0, self._edge.root(), "")
+
+    # -- start
+
+    def create(self) -> None:
+        """Tables and the first event, in one transaction; does nothing where another process just did it."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            if database.is_blank(self.connection):
+                database.create_tables(self.connection)
+                verifier = self._signer.verifier
+                admission = self._admission()
+                first = LedgerCreated(origin=verifier.origin, public_key=verifier.text)
+                admission.admit(Submission([Draft(KEYS, first)]))
+                self._insert(admission.records)
+                self._grow(admission.records)
+            self.connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        self._tips.clear()
+        self._edge = Edge()
+
+    def load(self) -> None:
+        """Take over what the file holds, checked against the key; create and catch up views.
+
+        Raises LedgerTampered, KeyWrong, LedgerForeign.
+        """
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._check_first()
+            head = self._stored_head()
+            try:
+                self._edge = Edge.load(head.size, self.rows.tiles(head.size))
+            except LookupError as error:
+                raise LedgerTampered(f"{self._path}: {error}", hint=_REPAIR) from error
+            self._check_root(head)
+            self._settle_views(head.size)
+            self.connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        self.head = head
+        self._seen = self.connection.data_version()
+
+    def compare(self, outside: Checkpoint) -> None:
+        """Is the head known outside one of ours? Raises LedgerBehind, LedgerForked, LedgerTampered."""
+        if outside.size > self.head.size:
+            raise LedgerBehind(
+                f"{self._path} holds {self.head.size} events, but {outside.size} were known outside: "
+                "it was cut short, or an old copy was put back",
+                hint="put the newest copy of the ledger back. Nothing was changed.",
+            )
+        try:
+            root = self.rows.tiles(self.head.size).root(outside.size)
+        except LookupError as error:
+            raise LedgerTampered(f"{self._path}: {error}", hint=_REPAIR) from error
+        if root != outside.root:
+            raise LedgerForked(
+                f"the first {outside.size} events of {self._path} are not those that were known outside",
+                hint="somebody rewrote the ledger or two copies were written: put the witnessed one back.",
+            )
+
+    # -- transactions
+
+    def commit(self, submissions: Sequence[Submission]) -> tuple[list[Outcome], list[Record]]:
+        """The outcome of each, durable, and all new records. Raises LedgerBusy: nothing was written, go on.
+
+        Any other exception means that this object must not be used again.
+        """
+        self._begin()
+        edge, admission = self._edge.copy(), self._admission()
+        try:
+            outcomes = [_admit(admission, submission) for submission in submissions]
+            try:
+                self._insert(admission.records)
+            except (*_REFUSALS, Exception):
+                self._roll_back()
+                admission.undo()
+                self._begin()
+                edge, admission = self._edge.copy(), self._admission()
+                outcomes = [self._insert_alone(admission, submission) for submission in submissions]
+            if not admission.records:
+                self._roll_back()
+                return outcomes, []
+            head = self._grow(admission.records)
+            self.connection.execute("COMMIT")
+        except BaseException:
+            admission.undo()
+            self._edge = edge
+            self._roll_back()
+            raise
+        self.head = head
+        self._orphans = []
+        self._seen = self.connection.data_version()
+        return outcomes, admission.records
+
+    def rebuild_views(self) -> None:
+        """Throw all views away and make them again, in one transaction."""
+        self._begin()
+        try:
+            kept = kept_views(self.connection)
+            for view in self.views.all:
+                self.views.rebuild(self.connection, view, self.rows.all(), kept.get(view.name))
+            self.connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        self._seen = self.connection.data_version()
+
+    def _begin(self) -> None:
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError as error:
+            raise LedgerBusy(
+                f"another process has held {self._path} for {database.BUSY_S:.0f} s",
+                hint="nothing was written; find the process that holds it (fuser), then try again.",
+            ) from error
+        if self.connection.data_version() != self._seen:
+            try:
+                self._catch_up()
+            except BaseException:
+                self._roll_back()
+                raise
+
+    def _catch_up(self) -> None:
+        """Another process wrote: take over its events, and check that they are signed."""
+        head = self._stored_head()
+        if head.size < self.head.size:
+            raise LedgerBehind(
+                f"{self._path} held {self.head.size} events and now holds {head.size}", hint=_REPAIR
+            )
+        if head.size > self.head.size:
+            for record in self.rows.all(self.head.size - 1):
+                if record.index >= head.size:
+                    raise LedgerTampered(f"event {record.index} is not under the signed head", hint=_REPAIR)
+                self._edge.extend([record.hash])
+                self._tips.pop(record.stream, None)
+        self._check_root(head)
+        self._settle_views(head.size)
+        self.head = head
+
+    def _admission(self) -> Admission:
+        if len(self._tips) > TIPS_MAX:
+            self._tips.clear()
+        return Admission(
+            size=self._edge.size,
+            key_id=self._signer.verifier.key_id,
+            moment=self._clock.now(),
+            entropy=self._entropy,
+            tips=self._tips,
+            load_tip=self.rows.tip,
+            find_idem=self.rows.idem,
+        )
+
+    def _insert(self, records: Sequence[Record]) -> None:
+        """Rows and views."""
+        self.connection.executemany(
+            _INSERT,
+            [
+                (
+                    record.index,
+                    record.stream,
+                    record.seq,
+                    record.gen,
+                    record.idem,
+                    record.header,
+                    record.payload if len(record.payload) <= BLOB_BYTES else None,
+                )
+                for record in records
+            ],
+        )
+        if self.views.all:
+            self.views.apply(self.connection, records)
+
+    def _insert_alone(self, admission: Admission, submission: Submission) -> Outcome:
+        """One submission under its own savepoint, so that a view's refusal fails nobody else."""
+        mark = admission.mark()
+        outcome = _admit(admission, submission)
+        if isinstance(outcome, Exception):
+            return outcome
+        self.connection.execute("SAVEPOINT submission")
+        try:
+            self._insert(admission.records[mark[0] :])
+        except apsw.Error as error:
+            if not isinstance(error, _REFUSALS):
+                raise
+            refusal: Exception = DraftRefused(
+                f"{submission.drafts[0].event.type} for {submission.drafts[0].stream} is refused by a view: {error}",
+                hint="what the event says is not allowed in the present state.",
+            )
+            refusal.__cause__ = error
+        except Exception as error:  # noqa: BLE001 - handed to the caller whose event a view's function cannot take
+            refusal = error
+        else:
+            self.connection.execute("RELEASE submission")
+            return outcome
+        self.connection.execute("ROLLBACK TO submission")
+        self.connection.execute("RELEASE submission")
+        admission.undo(*mark)
+        return refusal
+
+    def _grow(self, records: Sequence[Record]) -> Checkpoint:
+        """Tiles and head over these new records."""
+        tiles = self._edge.extend([record.hash for record in records])
+        if tiles:
+            self.connection.executemany(_TILE, tiles)
+        head = self._signer.sign(self._edge.size, self._edge.root())
+        self.connection.execute(_HEAD, (head.size, head.text))
+        for name in self._orphans:
+            self.connection.execute(
+                "UPDATE view SET behind = ? WHERE name = ? AND behind IS NULL", (records[0].index, name)
+            )
+        return head
+
+    def _roll_back(self) -> None:
+        """Back to autocommit where possible. The file decides what is so; a failed rollback is undone at reopening."""
+        if self.connection.in_transaction:
+            try:
+                self.connection.execute("ROLLBACK")
+            except apsw.Error:
+                # The first error is on its way to the caller, who stops using this connection.
+                return
+
+    # -- checks
+
+    def _check_first(self) -> None:
+        first = self.rows.page(-1, 1)
+        ours = self._signer.verifier
+        if not first or not isinstance(first[0].event, LedgerCreated):
+            raise LedgerTampered(f"{self._path} does not begin with ledger.created", hint=_REPAIR)
+        created = first[0].event
+        if created.public_key != ours.text or created.origin != ours.origin:
+            raise KeyWrong(
+                f"{self._path} belongs to the key {created.public_key.split('+')[1:2]} of {created.origin}, "
+                f"but the key here is {ours.key_id} of {ours.origin}",
+                hint="put the ledger's own key back; if the key is right, somebody replaced the ledger.",
+            )
+
+    def _stored_head(self) -> Checkpoint:
+        row = self.rows.head()
+        if row is None:
+            raise LedgerTampered(f"{self._path} has no signed head", hint=_REPAIR)
+        size, note = row
+        try:
+            head = self._signer.verifier.open(note)
+        except NoteError as error:
+            raise LedgerTampered(f"the signed head of {self._path}: {error}", hint=_REPAIR) from error
+        last = self.rows.last_leaf()
+        if head.size != size or last != size - 1:
+            raise LedgerTampered(
+                f"{self._path} holds {last + 1} events, its head says {size}, and {head.size} were signed",
+                hint=_REPAIR,
+            )
+        return head
+
+    def _check_root(self, head: Checkpoint) -> None:
+        if self._edge.size != head.size or self._edge.root() != head.root:
+            raise LedgerTampered(
+                f"the events of {self._path} do not add up to its signed head of {head.size}", hint=_REPAIR
+            )
+
+    def _settle_views(self, size: int) -> None:
+        self.views.settle(self.connection, size, lambda start: self.rows.all(start - 1))
+        mine = {view.name for view in self.views.all}
+        self._orphans = [
+            kept.name
+            for kept in kept_views(self.connection).values()
+            if kept.name not in mine and kept.behind is None
+        ]
+
+
+def _admit(admission: Admission, submission: Submission) -> Outcome:
+    try:
+        return admission.admit(submission)
+    except DaybreakError as error:
+        return error

@@ -1,0 +1,204 @@
+"""An event on its way into the ledger (`Draft`) and as it stands there (`Record`), and the header between them.
+
+The header is canonical JSON (RFC 8785) restricted so that a fast encoder gives exactly that: ASCII keys in order,
+no floats, integers within ±(2**53 - 1), text without lone surrogates. All of this is checked before encoding.
+The payload is the JSON of the event's fields, encoded once; the very bytes that were hashed are stored.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, ClassVar
+
+import msgspec
+
+from daybreak import events
+from daybreak.errors import DraftRefused, LedgerTampered
+
+FORMAT = 1
+"""The `v` of every header."""
+
+BLOB_BYTES = 64 * 1024
+"""A payload longer than this lies in the blob store under its hash."""
+
+INTEGER_MAX = 2**53 - 1
+TEXT_MAX = 4096
+"""Characters in a header's free text (actor, trace, idem)."""
+
+_STREAM = re.compile(r"[!-~]{1,200}")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event to be appended.
+
+    `epoch` fences streams that have an owner; `idem` makes a repeat return the first record; `gen` is the
+    generation of a run; `trace` correlates across the night.
+    """
+
+    stream: str
+    event: events.Event
+    actor: str = ""
+    epoch: int | None = None
+    idem: str | None = None
+    gen: int = 0
+    trace: str = ""
+
+
+class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """What a leaf commits to. The fields stand in the order of the canonical form."""
+
+    actor: str
+    commit: str | None
+    epoch: int | None
+    gen: int
+    id: str
+    idem: str | None
+    key: str
+    payload: str
+    prev: str | None
+    seq: int
+    stream: str
+    trace: str
+    ts: str
+    type: str
+    v: int
+
+
+encode_header = msgspec.json.Encoder().encode
+decode_header = msgspec.json.Decoder(Header).decode
+_encode_payload = msgspec.json.Encoder().encode
+_DECODERS = {name: msgspec.json.Decoder(kind).decode for name, kind in events.BY_TYPE.items()}
+
+
+class UnknownEvent(events.Event, frozen=True, kw_only=True):
+    """An event of a type that this version does not know, kept as it is so that newer ledgers can be shown."""
+
+    type: ClassVar[str] = ""
+    name: str
+    """The header's type."""
+    fields: Any
+    """The payload as plain JSON values."""
+
+
+class Record(msgspec.Struct, frozen=True, dict=True):
+    """An event as it stands in the ledger.
+
+    `index` counts leaves over all streams from 0, `seq` inside the stream from 0. `hash` is the RFC 6962 leaf
+    hash of `header`, the canonical bytes. Position is (stream, seq) and the index; `id` is only a label.
+    """
+
+    index: int
+    stream: str
+    seq: int
+    id: str
+    type: str
+    ts: str
+    actor: str
+    epoch: int | None
+    gen: int
+    trace: str
+    idem: str | None
+    payload: bytes
+    hash: bytes
+    header: bytes
+
+    @cached_property
+    def event(self) -> events.Event:
+        """The typed event, or `UnknownEvent`. Raises LedgerTampered where a known type has another shape."""
+        decode = _DECODERS.get(self.type)
+        try:
+            if decode is None:
+                return UnknownEvent(name=self.type, fields=msgspec.json.decode(self.payload))
+            return decode(self.payload)
+        except msgspec.MsgspecError as error:
+            raise LedgerTampered(
+                f"event {self.index} ({self.stream}, seq {self.seq}) is no {self.type}: {error}",
+                hint="run `daybreak ledger verify`; if that is clean, a different version wrote this event.",
+            ) from error
+
+
+def place(index: int, stream: str, seq: int) -> str:
+    """How every message names an event."""
+    return f"event {index} ({stream}, seq {seq})"
+
+
+def record_of(index: int, header: Header, raw: bytes, payload: bytes, leaf: bytes) -> Record:
+    return Record(
+        index,
+        header.stream,
+        header.seq,
+        header.id,
+        header.type,
+        header.ts,
+        header.actor,
+        header.epoch,
+        header.gen,
+        header.trace,
+        header.idem,
+        payload,
+        leaf,
+        raw,
+    )
+
+
+class Submission:
+    """Drafts that go in together or not at all, with their payloads already encoded and hashed."""
+
+    __slots__ = ("digests", "drafts", "payloads")
+
+    def __init__(self, drafts: Sequence[Draft]) -> None:
+        """Raises DraftRefused where a draft cannot be written; needs no ledger, so the caller pays for it."""
+        self.drafts = tuple(drafts)
+        if not self.drafts:
+            raise DraftRefused("there is nothing to append", hint="pass at least one draft.")
+        self.payloads: list[bytes] = []
+        self.digests: list[str] = []
+        for draft in self.drafts:
+            _check(draft)
+            try:
+                payload = _encode_payload(draft.event)
+            except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+                raise _refused(draft, f"its event is not JSON: {error}") from error
+            self.payloads.append(payload)
+            self.digests.append(sha256(payload).hexdigest())
+
+    def large(self) -> list[bytes]:
+        """The payloads that belong into the blob store."""
+        return [payload for payload in self.payloads if len(payload) > BLOB_BYTES]
+
+
+def _refused(draft: Draft, why: str) -> DraftRefused:
+    kind = getattr(draft.event, "type", "") or type(draft.event).__name__
+    return DraftRefused(f"{kind} for stream {draft.stream!r} is refused: {why}", hint="correct the draft.")
+
+
+def _check(draft: Draft) -> None:
+    if not isinstance(draft.event, events.Event) or not draft.event.type:
+        raise _refused(draft, "the event must be an instance of an Event class that has a type")
+    if type(draft.stream) is not str or not _STREAM.fullmatch(draft.stream):
+        raise _refused(draft, "a stream is named by 1 to 200 printable ASCII characters without spaces")
+    for name, number in (("gen", draft.gen), ("epoch", draft.epoch)):
+        if number is None and name == "epoch":
+            continue
+        if type(number) is not int or not 0 <= number <= INTEGER_MAX:
+            raise _refused(draft, f"{name} must be a whole number from 0 to 2**53 - 1, not {number!r}")
+    for name, text in (("actor", draft.actor), ("trace", draft.trace), ("idem", draft.idem)):
+        if text is None and name == "idem":
+            continue
+        if type(text) is not str or len(text) > TEXT_MAX or "\0" in text:
+            raise _refused(draft, f"{name} must be text of at most {TEXT_MAX} characters without NUL")
+        if not text.isascii() and not _encodable(text):
+            raise _refused(draft, f"{name} holds half of a surrogate pair")
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,150 @@
+"""Reads stored rows back as records, and refuses what is not what was hashed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from daybreak.errors import LedgerBusy, LedgerTampered
+from daybreak.ledger.admission import START, Tip
+from daybreak.ledger.blobs import BlobStore
+from daybreak.ledger.record import Record, decode_header, place, record_of
+from daybreak.ledger.tiles import TileReader
+from daybreak.ledger.tree import leaf_hash
+
+PAGE = 256
+"""Rows fetched at once, so that no long read keeps the write-ahead log from being folded in."""
+
+_VERIFY = "stop using it and run `daybreak ledger verify`, which names every place; then restore a copy."
+
+
+@contextlib.contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """SQLite's complaints about a damaged file as LedgerTampered, about a busy one as LedgerBusy."""
+    try:
+        yield
+    except apsw.BusyError as error:
+        raise LedgerBusy(f"another process holds {path}", hint="try again.") from error
+    except (apsw.CorruptError, apsw.NotADBError, apsw.IOError, apsw.FormatError, UnicodeDecodeError) as error:
+        raise LedgerTampered(f"{path} is damaged: {error}", hint=_VERIFY) from error
+
+
+class Rows:
+    """The ledger's tables as one connection sees them."""
+
+    def __init__(self, connection: apsw.Connection, blobs: BlobStore) -> None:
+        self._connection = connection
+        self._blobs = blobs
+
+    def head(self) -> tuple[int, str] | None:
+        """(size, signed note), None in an empty ledger."""
+        row = self._connection.execute("SELECT size, note FROM head WHERE one = 1").fetchone()
+        return None if row is None else (int(row[0]), str(row[1]))
+
+    def last_leaf(self) -> int:
+        """-1 when there is none."""
+        return int(self._connection.execute("SELECT ifnull(max(leaf), -1) FROM event").fetchone()[0])
+
+    def page(self, after: int, limit: int = PAGE) -> list[Record]:
+        """Records by leaf index, without gaps."""
+        rows = self._connection.execute(
+            "SELECT leaf, header, payload FROM event WHERE leaf > ? ORDER BY leaf LIMIT ?", (after, limit)
+        ).fetchall()
+        records = []
+        for expected, (leaf, header, payload) in enumerate(rows, after + 1):
+            if leaf != expected:
+                raise LedgerTampered(f"event {expected} is missing", hint=_VERIFY)
+            records.append(self.record(leaf, header, payload)[0])
+        return records
+
+    def all(self, after: int = -1) -> Iterator[Record]:
+        while records := self.page(after):
+            yield from records
+            after = records[-1].index
+
+    def stream_page(self, stream: str, tip: Tip) -> tuple[list[Record], Tip]:
+        """Records that follow `tip`, each checked to chain to the one before; and the new tip."""
+        rows = self._connection.execute(
+            "SELECT leaf, header, payload FROM event WHERE stream = ? AND seq > ? ORDER BY seq LIMIT ?",
+            (stream, tip[0], PAGE),
+        ).fetchall()
+        records = []
+        seq, prev, epoch = tip
+        for row in rows:
+            record, before = self.record(*row)
+            seq += 1
+            if record.stream != stream or record.seq != seq or before != prev:
+                raise LedgerTampered(
+                    f"{place(record.index, stream, seq)} does not follow the event before it", hint=_VERIFY
+                )
+            prev = record.hash.hex()
+            epoch = record.epoch or 0
+            records.append(record)
+        return records, (seq, prev, epoch)
+
+    def tip(self, stream: str, seq: int | None = None) -> Tip:
+        """The end of a stream, or how it stood when `seq` was its last event."""
+        if seq is not None and seq < 0:
+            return START
+        row = self._connection.execute(
+            "SELECT leaf, header FROM event WHERE stream = ? AND seq <= ? ORDER BY seq DESC LIMIT 1",
+            (stream, 2**62 if seq is None else seq),
+        ).fetchone()
+        if row is None:
+            return START
+        with _decoding(row[0]):
+            header = decode_header(row[1])
+        return header.seq, leaf_hash(row[1]).hex(), header.epoch or 0
+
+    def idem(self, stream: str, gen: int, idem: str) -> Record | None:
+        row = self._connection.execute(
+            "SELECT leaf, header, payload FROM event WHERE stream = ? AND gen = ? AND idem = ?",
+            (stream, gen, idem),
+        ).fetchone()
+        return None if row is None else self.record(*row)[0]
+
+    def streams(self) -> list[str]:
+        """In the order of their first events."""
+        rows = self._connection.execute("SELECT stream FROM event WHERE seq = 0 ORDER BY leaf").fetchall()
+        return [str(stream) for (stream,) in rows]
+
+    def leaf_hashes(self, start: int, end: int) -> list[bytes]:
+        rows = self._connection.execute(
+            "SELECT header FROM event WHERE leaf >= ? AND leaf < ? ORDER BY leaf", (start, end)
+        ).fetchall()
+        return [leaf_hash(header) for (header,) in rows]
+
+    def tile(self, level: int, number: int) -> bytes:
+        row = self._connection.execute(
+            "SELECT hashes FROM tile WHERE level = ? AND n = ?", (level, number)
+        ).fetchone()
+        return b"" if row is None else bytes(row[0])
+
+    def tiles(self, size: int) -> TileReader:
+        return TileReader(size, self.tile, self.leaf_hashes)
+
+    def record(self, leaf: int, raw: bytes, payload: bytes | None) -> tuple[Record, str | None]:
+        """The record and its header's `prev`. Raises LedgerTampered, BlobMissing, BlobDamaged."""
+        with _decoding(leaf):
+            header = decode_header(raw)
+        if payload is None:
+            payload = self._blobs.get(header.payload)
+        elif sha256(payload).hexdigest() != header.payload:
+            raise LedgerTampered(
+                f"the payload of {place(leaf, header.stream, header.seq)} is not the one that was signed",
+                hint=_VERIFY,
+            )
+        return record_of(leaf, header, raw, payload, leaf_hash(raw)), header.prev
+
+
+@contextlib.contextmanager
+def _decoding(leaf: int) -> Iterator[None]:
+    try:
+        yield
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise LedgerTampered(f"the header of event {leaf} cannot be read: {error}", hint=_VERIFY) from error

@@ -1,0 +1,201 @@
+"""Views: tables that say what the events add up to. Thrown away, rebuilt, compared; never evidence.
+
+A view is updated in the transaction that appends the event. A process that appends without a view marks it
+`behind`; the next one that has the view catches it up before it appends or when it opens the ledger.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import apsw
+
+from daybreak.errors import LedgerForeign, UsageError
+from daybreak.ledger.record import Record
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class Statement(NamedTuple):
+    """One change to a view's tables."""
+
+    sql: str
+    params: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Tables `view_<name>` or `view_<name>_…`, and how each event changes them.
+
+    `apply` is a pure function of the record. A statement that breaks a constraint of the tables refuses the
+    event (DraftRefused), so a view can state what must never happen. A new `version` rebuilds the view.
+    """
+
+    name: str
+    version: int
+    schema: str
+    """DDL of its tables and indexes."""
+    apply: Callable[[Record], Iterable[Statement]]
+
+
+class Difference(NamedTuple):
+    """One row that is only stored, or only in the rebuilt view; or a table whose definition differs."""
+
+    view: str
+    table: str
+    what: str
+
+
+def objects_of(view: View) -> dict[str, str]:
+    """What the view's schema creates: name -> SQL. Raises UsageError where a name is not the view's own."""
+    if not _NAME.fullmatch(view.name):
+        raise UsageError(f"{view.name!r} cannot name a view", hint="use lower-case letters, digits and _.")
+    connection = apsw.Connection(":memory:")
+    try:
+        connection.execute(view.schema)
+        found = stored_objects(connection)
+    except apsw.Error as error:
+        raise UsageError(f"the schema of view {view.name} is wrong: {error}", hint="correct its DDL.") from error
+    finally:
+        connection.close()
+    prefix = f"view_{view.name}"
+    for name in found:
+        if name != prefix and not name.startswith(f"{prefix}_"):
+            raise UsageError(f"view {view.name} defines {name!r}", hint=f"name it {prefix}_….")
+    return found
+
+
+def stored_objects(connection: apsw.Connection) -> dict[str, str]:
+    """Every table, index and trigger that was created by SQL."""
+    rows = connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
+    return {str(name): str(sql) for name, sql in rows}
+
+
+class Kept(NamedTuple):
+    """A row of the table `view`."""
+
+    name: str
+    version: int
+    objects: dict[str, str]
+    behind: int | None
+
+
+def kept_views(connection: apsw.Connection) -> dict[str, Kept]:
+    """The views that this ledger keeps, whoever defined them. Raises ValueError on a damaged row."""
+    rows = connection.execute("SELECT name, version, tables, behind FROM view").fetchall()
+    return {name: Kept(name, version, json.loads(tables), behind) for name, version, tables, behind in rows}
+
+
+class Views:
+    """The views that one process has."""
+
+    def __init__(self, views: Sequence[View]) -> None:
+        self.all = tuple(views)
+        self.objects = {view.name: objects_of(view) for view in self.all}
+        names = [name for objects in self.objects.values() for name in objects]
+        if len(self.objects) != len(self.all) or len(set(names)) != len(names):
+            raise UsageError("two views have the same name or table", hint="name each one for itself.")
+
+    def apply(self, connection: apsw.Connection, records: Sequence[Record]) -> None:
+        """All views' statements for these records; runs of one statement go as one."""
+        for view in self.all:
+            apply_view(connection, view, records)
+
+    def settle(self, connection: apsw.Connection, size: int, records: Callable[[int], Iterable[Record]]) -> None:
+        """Inside a transaction: create, rebuild or catch up whatever is not as it should be.
+
+        `records(start)` gives all records from that leaf on. Raises LedgerForeign for a view kept by a newer version.
+        """
+        kept = kept_views(connection)
+        for view in self.all:
+            old = kept.get(view.name)
+            if old is not None and old.version > view.version:
+                raise LedgerForeign(
+                    f"view {view.name} is kept in version {old.version}, this program has {view.version}",
+                    hint="use the newer version of Daybreak that wrote it.",
+                )
+            if old is None or old.version != view.version or old.objects != self.objects[view.name]:
+                self.rebuild(connection, view, records(0), old)
+            elif old.behind is not None:
+                apply_view(connection, view, records(old.behind))
+                connection.execute("UPDATE view SET behind = NULL WHERE name = ?", (view.name,))
+
+    def rebuild(self, connection: apsw.Connection, view: View, records: Iterable[Record], old: Kept | None) -> None:
+        """Inside a transaction: throw the view's tables away and make them again."""
+        names = {**(old.objects if old else {}), **self.objects[view.name]}
+        for kind in ("trigger", "index", "table"):
+            present = connection.execute(
+                "SELECT name FROM sqlite_schema WHERE type = ? AND sql IS NOT NULL", (kind,)
+            ).fetchall()
+            for (name,) in present:
+                if name in names and str(name).startswith("view_"):
+                    connection.execute(f'DROP {kind.upper()} IF EXISTS "{name}"')
+        connection.execute(view.schema)
+        connection.execute(
+            "INSERT INTO view VALUES (?, ?, ?, NULL) ON CONFLICT (name) DO UPDATE"
+            " SET version = excluded.version, tables = excluded.tables, behind = NULL",
+            (view.name, view.version, json.dumps(self.objects[view.name], sort_keys=True)),
+        )
+        apply_view(connection, view, records)
+
+    def compare(self, connection: apsw.Connection, records: Iterable[Record]) -> list[Difference]:
+        """Rebuild in memory from all records and compare with what `connection` holds, in one snapshot."""
+        fresh = apsw.Connection(":memory:")
+        try:
+            for view in self.all:
+                fresh.execute(view.schema)
+            fresh.execute("BEGIN")
+            for chunk in _chunks(records):  # one pass over the records serves all views
+                self.apply(fresh, chunk)
+            fresh.execute("COMMIT")
+            found: list[Difference] = []
+            stored = stored_objects(connection)
+            for view in self.all:
+                for name, sql in self.objects[view.name].items():
+                    if stored.get(name) != sql:
+                        found.append(Difference(view.name, name, "is not defined as it should be"))
+                    elif sql.lstrip()[:12].upper() == "CREATE TABLE":
+                        found += _differing_rows(view.name, name, connection, fresh)
+            return found
+        finally:
+            fresh.close()
+
+
+_LISTED = 20
+"""Differing rows named per table."""
+
+
+def _differing_rows(view: str, table: str, stored: apsw.Connection, fresh: apsw.Connection) -> list[Difference]:
+    query = f'SELECT * FROM "{table}"'
+    here = Counter(stored.execute(query).fetchall())
+    there = Counter(fresh.execute(query).fetchall())
+    lines = [f"holds a row that no event explains: {row!r}" for row in (here - there).elements()]
+    lines += [f"lacks a row that events explain: {row!r}" for row in (there - here).elements()]
+    more = [f"and {len(lines) - _LISTED} more differences"] if len(lines) > _LISTED else []
+    return [Difference(view, table, line) for line in lines[:_LISTED] + more]
+
+
+def apply_view(connection: apsw.Connection, view: View, records: Iterable[Record]) -> None:
+    """One view's statements, in order; runs of one statement go as one."""
+    for chunk in _chunks(records):
+        statements = [statement for record in chunk for statement in view.apply(record)]
+        for sql, run in groupby(statements, key=itemgetter(0)):
+            connection.executemany(sql, [statement[1] for statement in run])
+
+
+def _chunks(records: Iterable[Record], size: int = 1024) -> Iterable[list[Record]]:
+    chunk: list[Record] = []
+    for record in records:
+        chunk.append(record)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

@@ -1,0 +1,328 @@
+"""A bad night from a seed: one random source, one virtual clock, one ledger in memory, owners that die.
+
+    world = World(seed)
+    run = world.start(function, args)
+    world.until_quiet()
+    assert world.ends(run) == 1
+
+An owner dies before or behind any append, and wherever a step says `world.danger()`. What dies records nothing
+more; its lock is free at once, and the next owner takes over. With `rivals`, some nights have two owners that
+do not know of each other, as after a network that was cut. Everything follows from the seed: on failure,
+run the same seed again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from hashlib import sha256
+from random import Random
+from typing import Any
+
+import anyio
+import apsw
+
+from daybreak import errors
+from daybreak.clock import Clock
+from daybreak.engine import RUNS, Engine, RunResult, TaskFunction
+from daybreak.events import FINAL, RunMoved, StepDone, StepFailed, run_stream
+from daybreak.host.locks import LockHeld, Owner
+from daybreak.ids import Entropy
+from daybreak.ledger.admission import START, Admission, Tip
+from daybreak.ledger.record import Draft, Record, Submission
+from daybreak.ledger.views import View
+from daybreak.testing.clock import DAWN, FakeClock
+
+
+class MemoryLedger:
+    """The ledger's rules (fencing, idempotency, views) without its disk, tree and signatures."""
+
+    def __init__(self, clock: Clock, entropy: Entropy, views: Sequence[View] = (RUNS,)) -> None:
+        self.records: list[Record] = []
+        self.blobs: dict[str, bytes] = {}
+        self._clock = clock
+        self._entropy = entropy
+        self._views = views
+        self._tips: dict[str, Tip] = {}
+        self._streams: dict[str, list[Record]] = {}
+        self._idems: dict[tuple[str, int, str], Record] = {}
+        self._tables = apsw.Connection(":memory:")
+        for view in views:
+            self._tables.execute(view.schema)
+
+    def append(self, drafts: Sequence[Draft]) -> list[Record]:
+        admission = Admission(
+            size=len(self.records),
+            key_id="",
+            moment=self._clock.now(),
+            entropy=self._entropy,
+            tips=self._tips,
+            load_tip=lambda _stream: START,
+            find_idem=lambda stream, gen, idem: self._idems.get((stream, gen, idem)),
+        )
+        admitted = admission.admit(Submission(drafts))
+        for record in admission.records:
+            self.records.append(record)
+            self._streams.setdefault(record.stream, []).append(record)
+            if record.idem is not None:
+                self._idems[record.stream, record.gen, record.idem] = record
+            for view in self._views:
+                for statement in view.apply(record):
+                    self._tables.execute(*statement)
+        return admitted
+
+    async def append_async(self, drafts: Sequence[Draft]) -> list[Record]:
+        await anyio.lowlevel.checkpoint()
+        records = self.append(drafts)
+        await anyio.lowlevel.checkpoint()
+        return records
+
+    def read(self, stream: str, after: int = -1) -> Iterator[Record]:
+        return iter(self._streams.get(stream, [])[after + 1 :])
+
+    def epoch(self, stream: str) -> int:
+        return self._tips.get(stream, START)[2]
+
+    def query(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._tables.execute(sql, tuple(params)).fetchall()
+
+    def put_blob(self, data: bytes) -> str:
+        name = sha256(data).hexdigest()
+        self.blobs[name] = data
+        return name
+
+    def get_blob(self, name: str) -> bytes:
+        try:
+            return self.blobs[name]
+        except KeyError:
+            raise errors.LedgerError(f"there is no blob {name}", hint="it was never put here") from None
+
+
+class MemoryLocks:
+    """Locks of one pretended machine."""
+
+    def __init__(self, host: str = "here") -> None:
+        self.me = Owner(1, host, "2026-03-01T22:00:00.000000Z")
+        self._held: set[str] = set()
+
+    @contextmanager
+    def hold(self, name: str) -> Iterator[None]:
+        if name in self._held:
+            raise errors_busy(name, self.me)
+        self._held.add(name)
+        try:
+            yield
+        finally:
+            self._held.discard(name)
+
+    def owner(self, name: str) -> Owner | None:
+        return self.me if name in self._held else None
+
+
+def errors_busy(name: str, owner: Owner) -> LockHeld:
+    from pathlib import Path
+
+    return LockHeld(Path(name), owner)
+
+
+class Died(BaseException):
+    """The process is dead. Nothing of ours may catch it."""
+
+
+@dataclass
+class Life:
+    """One owner process. As a ledger it is the world's, until it dies; from then on every call dies again."""
+
+    world: World
+    dead: bool = False
+    began: int = 0
+    """Events in the ledger when it was born: it has read at least these."""
+
+    def append(self, drafts: Sequence[Draft]) -> list[Record]:
+        self.danger()
+        records = self.world.ledger.append(drafts)
+        self.danger()
+        return records
+
+    async def append_async(self, drafts: Sequence[Draft]) -> list[Record]:
+        self.danger()
+        await anyio.lowlevel.checkpoint()
+        self.alive()
+        records = self.world.ledger.append(drafts)
+        self.danger()
+        await anyio.lowlevel.checkpoint()
+        self.alive()
+        return records
+
+    def read(self, stream: str, after: int = -1) -> Iterator[Record]:
+        self.alive()
+        return self.world.ledger.read(stream, after)
+
+    def epoch(self, stream: str) -> int:
+        self.alive()
+        return self.world.ledger.epoch(stream)
+
+    def query(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        self.alive()
+        return self.world.ledger.query(sql, params)
+
+    def put_blob(self, data: bytes) -> str:
+        self.danger()
+        return self.world.ledger.put_blob(data)
+
+    def get_blob(self, name: str) -> bytes:
+        self.alive()
+        return self.world.ledger.get_blob(name)
+
+    def alive(self) -> None:
+        if self.dead:
+            raise Died
+
+    def danger(self) -> None:
+        """A place where the process may die."""
+        self.alive()
+        if self.world.deaths < self.world.deaths_max and self.world.random.random() < self.world.death_rate:
+            self.world.deaths += 1
+            self.dead = True
+            raise Died
+
+
+@dataclass
+class Computed:
+    """A step's function was called: by which life, and how much the ledger held at that life's birth."""
+
+    step: str
+    began: int
+
+
+@dataclass
+class World:
+    """Everything that a run can notice, from one seed."""
+
+    seed: int
+    deaths_max: int = 8
+    death_rate: float = 0.1
+    rivals: bool = False
+    random: Random = field(init=False)
+    clock: FakeClock = field(init=False)
+    ledger: MemoryLedger = field(init=False)
+    outside: Counter[str] = field(init=False, default_factory=Counter)
+    """What steps did to the world outside, by idempotency key; it never forgets and never loses."""
+    computed: list[Computed] = field(init=False, default_factory=list)
+    deaths: int = field(init=False, default=0)
+    results: dict[str, RunResult] = field(init=False, default_factory=dict)
+    life: Life = field(init=False)
+    """Whose turn it is; a step's function finds its own process here."""
+
+    def __post_init__(self) -> None:
+        from trio.testing import MockClock  # late: a development dependency
+
+        self.random = Random(self.seed)
+        self._mock = MockClock(autojump_threshold=0)
+        self.clock = FakeClock(DAWN + timedelta(hours=self.seed % 24), elapsed=self._mock.current_time)
+        self.ledger = MemoryLedger(self.clock, self.random.randbytes)
+        self._functions: dict[str, TaskFunction] = {}
+
+    def start(self, function: TaskFunction, args: Any) -> str:
+        """Put a task into the queue; the id of its run."""
+        kind = f"kind-{len(self._functions)}"
+        self._functions[kind] = function
+        engine = Engine(self.ledger, self._functions, MemoryLocks(), self.clock, self.random.randbytes)
+        return engine.submit(kind, f"task of seed {self.seed}", args)
+
+    def until_quiet(self, *, lives_max: int = 200) -> None:
+        """Let owners live and die until every run is final, or parked with a question that nobody answers.
+
+        Raises AssertionError, which names the seed, where that takes more than `lives_max` owners.
+        """
+        import trio
+        from trio._core import _run as scheduler  # the hook that hypothesis uses, too
+
+        before = scheduler._ALLOW_DETERMINISTIC_SCHEDULING
+        scheduler._ALLOW_DETERMINISTIC_SCHEDULING = True
+        scheduler._r.seed(self.seed)
+        try:
+            trio.run(self._night, lives_max, clock=self._mock)
+        finally:
+            scheduler._ALLOW_DETERMINISTIC_SCHEDULING = before
+
+    def danger(self) -> None:
+        """For a step's function: its process may die here."""
+        self.life.danger()
+
+    # -- what came of it
+
+    def ends(self, run: str) -> int:
+        """How often the run went to a final state."""
+        return sum(event.new in FINAL for event in self._events(run) if isinstance(event, RunMoved))
+
+    def recorded(self, run: str) -> dict[str, int]:
+        """Outcomes in the run's history: `branch/name/nth` and the ledger index; fails on a second outcome."""
+        found: dict[str, int] = {}
+        for record in self.ledger.read(run_stream(run)):
+            event = record.event
+            if isinstance(event, StepDone | StepFailed):
+                key = f"{event.branch}/{event.name}/{event.nth}"
+                assert key not in found, f"seed {self.seed}: {key} was recorded twice"
+                found[key] = record.index
+        return found
+
+    def history(self) -> list[tuple[str, int, str, bytes]]:
+        """All that happened: stream, seq, type and payload of every event."""
+        return [(record.stream, record.seq, record.type, record.payload) for record in self.ledger.records]
+
+    def _events(self, run: str) -> list[Any]:
+        return [record.event for record in self.ledger.read(run_stream(run))]
+
+    # -- owners
+
+    async def _night(self, lives_max: int) -> None:
+        locks = [MemoryLocks("here"), MemoryLocks("there")]
+        lives = 0
+        while unfinished := self._unfinished():
+            lives += 1
+            assert lives <= lives_max, f"seed {self.seed}: still not quiet after {lives_max} owners"
+            if self.rivals and self.random.random() < 0.5:
+                async with anyio.create_task_group() as group:
+                    for place in locks:
+                        group.start_soon(self._one_life, unfinished[0], place, self.random.random() * 3)
+            else:
+                await self._one_life(unfinished[0], locks[0], 0.0)
+
+    def _unfinished(self) -> list[str]:
+        rows = self.ledger.query(
+            "SELECT run FROM view_runs WHERE state NOT IN ('done', 'failed', 'cancelled') ORDER BY created, run"
+        )
+        return [run for (run,) in rows if run not in self.results]
+
+    async def _one_life(self, run: str, locks: MemoryLocks, delay_s: float) -> None:
+        await anyio.sleep(delay_s)
+        life = Life(self, began=len(self.ledger.records))
+        self.life = life
+        engine = Engine(life, self._functions, locks, self.clock, self.random.randbytes)
+        try:
+            result = await engine.supervise(run)
+        except errors.LeaseLost:
+            return
+        except Died:
+            return
+        except BaseExceptionGroup as group:
+            if group.split(Died)[1] is not None:
+                raise
+            return
+        if result.state == "parked":
+            self._answer(run, result.question)
+        else:
+            self.results[run] = result
+
+    def _answer(self, run: str, question: str) -> None:
+        """A person who knows what happened outside answers an ambiguous `once`; other questions stay."""
+        key = next((key for key in self.outside if key in question), None)
+        engine = Engine(self.ledger, self._functions, MemoryLocks(), self.clock, self.random.randbytes)
+        if "nobody knows" in question:
+            engine.answer(run, question, "repeat" if key is None else "happened")
+        else:
+            self.results[run] = RunResult(run, "parked", question=question)
