@@ -314,6 +314,7 @@ def test_any_entities_become_clean_python(order: Brief) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = written(files, Path(place))
         passed(folder, "ruff", "check", "--no-cache", ".")
+        passed(folder, "ruff", "check", "--no-cache", "--isolated", ".")
         passed(folder, "ruff", "format", "--no-cache", "--check", ".")
 
 

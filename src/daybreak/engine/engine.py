@@ -236,18 +236,23 @@ class Engine:
             value = await self._function(task.kind)(root, task.args)
             root.end_root()
             return RunResult(run, "done", value=plain.plain(value, f"the result of {task.kind} {task.title!r}"))
-        except Parked as parked:
-            return RunResult(run, "parked", question=parked.question, why=parked.why)
-        except CancelHonoured as cancelled:
-            return RunResult(run, "cancelled", why=cancelled.why)
-        except HistoryDiverged as problem:
-            # Not failed: with the code that it began with, the run can still go on.
-            question = "the task's code does not fit the run's history: resume with the code it began with?"
-            return _refusal(run, "parked", problem, question)
-        except DaybreakError as problem:
-            return _refusal(run, "failed", problem)
-        except Exception as problem:  # noqa: BLE001 - the run fails with its traceback kept; other runs go on
-            return self._crashed(journal, problem)
+        except Exception as problem:  # noqa: BLE001 - the run ends with it; other runs go on
+            return self._ended_by(journal, _alone(problem))
+
+    def _ended_by(self, journal: Journal, problem: Exception) -> RunResult:
+        match problem:
+            case Parked():
+                return RunResult(journal.run, "parked", question=problem.question, why=problem.why)
+            case CancelHonoured():
+                return RunResult(journal.run, "cancelled", why=problem.why)
+            case HistoryDiverged():
+                # Not failed: with the code that it began with, the run can still go on.
+                question = "the task's code does not fit the run's history: resume with the code it began with?"
+                return _refusal(journal.run, "parked", problem, question)
+            case DaybreakError():
+                return _refusal(journal.run, "failed", problem)
+            case _:
+                return self._crashed(journal, problem)
 
     def _crashed(self, journal: Journal, problem: Exception) -> RunResult:
         if journal.broken is not None:
@@ -289,6 +294,13 @@ async def _record(journal: Journal, result: RunResult) -> None:
     value = step.done(result.run, identity, result.value, 0) if done else []
     details = {"why": result.why, "code": result.code, "hint": result.hint, "question": result.question}
     await journal.move(result.state, before=value, **details)
+
+
+def _alone(problem: Exception) -> Exception:
+    """What a task group of the task's own has wrapped, where it holds but one."""
+    while isinstance(problem, ExceptionGroup) and len(problem.exceptions) == 1:
+        problem = problem.exceptions[0]
+    return problem
 
 
 def _refusal(run: str, state: State, problem: DaybreakError, question: str = "") -> RunResult:

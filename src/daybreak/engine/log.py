@@ -17,7 +17,7 @@ class Log(Protocol):
 
     async def append_async(self, drafts: Sequence[Draft]) -> Sequence[Record]: ...
 
-    def read(self, stream: str, after: int = -1) -> Iterator[Record]:
+    def read(self, stream: str, *, after: int = -1) -> Iterator[Record]:
         """Records of a stream with `seq` above `after`, in order."""
         ...
 

@@ -69,7 +69,7 @@ async def call(key: str, function: Callable[..., Any], args: Sequence[Any], *, a
     try:
         if _is_async(function):
             return await function(*args)
-        value = await anyio.to_thread.run_sync(partial(_guarded, function, args), abandon_on_cancel=abandon)
+        (value,) = await anyio.to_thread.run_sync(partial(_guarded, function, args), abandon_on_cancel=abandon)
         return await value if inspect.isawaitable(value) else value
     finally:
         _KEY.reset(token)
@@ -79,9 +79,10 @@ class StepExited(Exception):
     """A step called `sys.exit`, which must not end the supervisor."""
 
 
-def _guarded(function: Callable[..., Any], args: Sequence[Any]) -> Any:
+def _guarded(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Any]:
+    """The result in a tuple, because it may be a coroutine, which trio takes no thread to return."""
     try:
-        return function(*args)
+        return (function(*args),)
     except SystemExit as leaving:
         raise StepExited(f"SystemExit: {leaving.code}") from leaving
     except StopIteration as stopped:  # a future cannot carry it

@@ -41,13 +41,15 @@ TIPS_MAX = 10_000
 
 _INSERT = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)"
 _TILE = "INSERT INTO tile VALUES (?, ?, ?) ON CONFLICT (level, n) DO UPDATE SET hashes = excluded.hashes"
-_HEAD = (
-    "INSERT INTO head VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE SET size = excluded.size, note = excluded.note"
-)
+_HEAD = "INSERT INTO head VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE SET size = excluded.size, note = excluded.note"
 _REFUSALS = (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, apsw.BindingsError, apsw.TooBigError)
 """What a view's statement may raise without the disk being to blame."""
 
 _REPAIR = "stop; run `daybreak ledger verify`, find out what changed the file, and restore a copy."
+
+
+class _ViewRefusesError(Exception):
+    """A view's statement broke a constraint, or its function cannot take the event: the cause."""
 
 
 class Log:
@@ -151,7 +153,7 @@ class Log:
             outcomes = [_admit(admission, submission) for submission in submissions]
             try:
                 self._insert(admission.records)
-            except (*_REFUSALS, Exception):
+            except _ViewRefusesError:  # find out whose event it was: the others go on
                 self._roll_back()
                 admission.undo()
                 self._begin()
@@ -204,13 +206,9 @@ class Log:
         """Another process wrote: take over its events, and check that they are signed."""
         head = self._stored_head()
         if head.size < self.head.size:
-            raise LedgerBehind(
-                f"{self._path} held {self.head.size} events and now holds {head.size}", hint=_REPAIR
-            )
+            raise LedgerBehind(f"{self._path} held {self.head.size} events and now holds {head.size}", hint=_REPAIR)
         if head.size > self.head.size:
             for record in self.rows.all(self.head.size - 1):
-                if record.index >= head.size:
-                    raise LedgerTampered(f"event {record.index} is not under the signed head", hint=_REPAIR)
                 self._edge.extend([record.hash])
                 self._tips.pop(record.stream, None)
         self._check_root(head)
@@ -247,8 +245,14 @@ class Log:
                 for record in records
             ],
         )
-        if self.views.all:
+        try:
             self.views.apply(self.connection, records)
+        except apsw.Error as error:
+            if isinstance(error, _REFUSALS):
+                raise _ViewRefusesError from error
+            raise
+        except Exception as error:
+            raise _ViewRefusesError from error
 
     def _insert_alone(self, admission: Admission, submission: Submission) -> Outcome:
         """One submission under its own savepoint, so that a view's refusal fails nobody else."""
@@ -259,23 +263,17 @@ class Log:
         self.connection.execute("SAVEPOINT submission")
         try:
             self._insert(admission.records[mark[0] :])
-        except apsw.Error as error:
-            if not isinstance(error, _REFUSALS):
-                raise
-            refusal: Exception = DraftRefused(
-                f"{submission.drafts[0].event.type} for {submission.drafts[0].stream} is refused by a view: {error}",
+        except _ViewRefusesError as error:
+            self.connection.execute("ROLLBACK TO submission")
+            outcome = DraftRefused(
+                f"{submission.drafts[0].event.type} for {submission.drafts[0].stream} is refused by a view: "
+                f"{error.__cause__}",
                 hint="what the event says is not allowed in the present state.",
             )
-            refusal.__cause__ = error
-        except Exception as error:  # noqa: BLE001 - handed to the caller whose event a view's function cannot take
-            refusal = error
-        else:
-            self.connection.execute("RELEASE submission")
-            return outcome
-        self.connection.execute("ROLLBACK TO submission")
+            outcome.__cause__ = error.__cause__
+            admission.undo(*mark)
         self.connection.execute("RELEASE submission")
-        admission.undo(*mark)
-        return refusal
+        return outcome
 
     def _grow(self, records: Sequence[Record]) -> Checkpoint:
         """Tiles and head over these new records."""
@@ -309,8 +307,7 @@ class Log:
         created = first[0].event
         if created.public_key != ours.text or created.origin != ours.origin:
             raise KeyWrong(
-                f"{self._path} belongs to the key {created.public_key.split('+')[1:2]} of {created.origin}, "
-                f"but the key here is {ours.key_id} of {ours.origin}",
+                f"{self._path} was made with the key {created.public_key}, but the key here is {ours.text}",
                 hint="put the ledger's own key back; if the key is right, somebody replaced the ledger.",
             )
 
@@ -341,9 +338,7 @@ class Log:
         self.views.settle(self.connection, size, lambda start: self.rows.all(start - 1))
         mine = {view.name for view in self.views.all}
         self._orphans = [
-            kept.name
-            for kept in kept_views(self.connection).values()
-            if kept.name not in mine and kept.behind is None
+            kept.name for kept in kept_views(self.connection).values() if kept.name not in mine and kept.behind is None
         ]
 
 

@@ -120,9 +120,7 @@ class Rows:
         return [leaf_hash(header) for (header,) in rows]
 
     def tile(self, level: int, number: int) -> bytes:
-        row = self._connection.execute(
-            "SELECT hashes FROM tile WHERE level = ? AND n = ?", (level, number)
-        ).fetchone()
+        row = self._connection.execute("SELECT hashes FROM tile WHERE level = ? AND n = ?", (level, number)).fetchone()
         return b"" if row is None else bytes(row[0])
 
     def tiles(self, size: int) -> TileReader:

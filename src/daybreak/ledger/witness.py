@@ -13,7 +13,8 @@ from pathlib import Path
 
 from daybreak.errors import LedgerError, LedgerForked, WitnessBroken
 from daybreak.ledger.files import locked, write_synced
-from daybreak.ledger.note import Checkpoint, NoteError, Verifier
+from daybreak.ledger.note import Checkpoint, NoteError, Signer, Verifier
+from daybreak.ledger.tree import EMPTY_ROOT
 
 FILE = "head"
 LOCK = "lock"
@@ -41,6 +42,10 @@ class Witness:
                 f"the head kept outside at {self.path} cannot be used: {error}",
                 hint="somebody changed it or the key; put both back, or start a new ledger from a copy.",
             ) from error
+
+    def start(self, signer: Signer) -> None:
+        """The head of the empty tree, for a ledger that is about to be made; the caller holds the lock."""
+        write_synced(self.path, signer.sign(0, EMPTY_ROOT).text.encode(), mode=0o644)
 
     def raise_to(self, head: Checkpoint, verifier: Verifier) -> None:
         """On disk: at least this head. Raises LedgerForked for another root of the same size, WitnessBroken."""

@@ -6,8 +6,6 @@ Reads events and nothing else, so it works the same beside the run and from anot
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
-
 from daybreak import events
 from daybreak.clock import Clock
 
@@ -25,6 +23,8 @@ class Progress:
     under_way: dict[str, float] = field(default_factory=dict)
     """Steps that run now, with the monotonic time of their start; volatile, from the engine's listener."""
     started: float | None = None
+    titles: dict[str, str] = field(default_factory=dict)
+    """Of the acceptance examples, by id."""
 
     def take(self, event: events.Event) -> str | None:
         """Take one event in; the line to tell people, or None where there is nothing to tell."""
@@ -33,17 +33,18 @@ class Progress:
                 return self._moved(event)
             case events.PlanMade():
                 self.weights = {step["name"]: step["weight_s"] for step in event.plan["steps"]}
+                self.titles = {known["id"]: known["title"] for known in event.plan.get("shown_by", [])}
                 self.phase = "prove examples"
             case events.StepDone() | events.StepFailed():
                 self.done.add(event.name)
                 self.under_way.pop(event.name, None)
             case events.ExampleProved(proves=False):
-                return f"proves nothing: example {event.example}: {event.why}"
+                return f"proves nothing: {self.titles.get(event.example, event.example)}: {event.why}"
             case events.AttemptClaimed():
                 return self._claimed(event)
             case events.CheckLooked():
                 seen = event.evidence
-                return f"{seen['outcome']:>8}  {_name(event)}: {seen['summary']}"
+                return f"{seen['outcome']:>8}  {self._name(event)}: {seen['summary']}"
             case events.GateDecided():
                 self.phase = "deliver"
                 reasons = "".join(f"\n          {reason}" for reason in event.reasons)
@@ -89,9 +90,7 @@ class Progress:
         missing = "".join(f"\n          not built: {what}" for what in event.not_built)
         return f"attempt {event.attempt}: {event.worker} claims {event.outcome}: {event.summary}{missing}"
 
-
-def _name(event: events.CheckLooked) -> str:
-    check: str = event.evidence["check"]
-    shows: list[Any] = event.evidence.get("requirements", [])
-    held = " (held out)" if event.held_out else ""
-    return f"{check}{' for ' + ', '.join(shows) if shows else ''}{held}"
+    def _name(self, event: events.CheckLooked) -> str:
+        check: str = event.evidence["check"]
+        title = self.titles.get(check.removeprefix("example:"), check)
+        return f"{title} (held out)" if event.held_out else title

@@ -16,9 +16,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -27,7 +29,9 @@ import apsw
 
 from daybreak import errors
 from daybreak.clock import Clock
-from daybreak.engine import RUNS, Engine, RunResult, TaskFunction
+from daybreak.engine import RUNS, Engine, RunResult, TaskFunction, step_key
+from daybreak.engine.history import Identity
+from daybreak.engine.step import key_of
 from daybreak.events import FINAL, RunMoved, StepDone, StepFailed, run_stream
 from daybreak.host.locks import LockHeld, Owner
 from daybreak.ids import Entropy
@@ -111,7 +115,7 @@ class MemoryLocks:
     @contextmanager
     def hold(self, name: str) -> Iterator[None]:
         if name in self._held:
-            raise errors_busy(name, self.me)
+            raise LockHeld(Path(name), self.me)
         self._held.add(name)
         try:
             yield
@@ -120,12 +124,6 @@ class MemoryLocks:
 
     def owner(self, name: str) -> Owner | None:
         return self.me if name in self._held else None
-
-
-def errors_busy(name: str, owner: Owner) -> LockHeld:
-    from pathlib import Path
-
-    return LockHeld(Path(name), owner)
 
 
 class Died(BaseException):
@@ -190,11 +188,15 @@ class Life:
             raise Died
 
 
+_LIFE: ContextVar[Life] = ContextVar("life")
+"""The process that the code runs in."""
+
+
 @dataclass
 class Computed:
-    """A step's function was called: by which life, and how much the ledger held at that life's birth."""
+    """A step's function was called, by a life at whose birth the ledger held `began` events."""
 
-    step: str
+    key: str
     began: int
 
 
@@ -214,8 +216,6 @@ class World:
     computed: list[Computed] = field(init=False, default_factory=list)
     deaths: int = field(init=False, default=0)
     results: dict[str, RunResult] = field(init=False, default_factory=dict)
-    life: Life = field(init=False)
-    """Whose turn it is; a step's function finds its own process here."""
 
     def __post_init__(self) -> None:
         from trio.testing import MockClock  # late: a development dependency
@@ -225,6 +225,7 @@ class World:
         self.clock = FakeClock(DAWN + timedelta(hours=self.seed % 24), elapsed=self._mock.current_time)
         self.ledger = MemoryLedger(self.clock, self.random.randbytes)
         self._functions: dict[str, TaskFunction] = {}
+        self._questions: dict[str, str] = {}
 
     def start(self, function: TaskFunction, args: Any) -> str:
         """Put a task into the queue; the id of its run."""
@@ -239,34 +240,46 @@ class World:
         Raises AssertionError, which names the seed, where that takes more than `lives_max` owners.
         """
         import trio
-        from trio._core import _run as scheduler  # the hook that hypothesis uses, too
+        from trio._core import _run as scheduler
 
-        before = scheduler._ALLOW_DETERMINISTIC_SCHEDULING
-        scheduler._ALLOW_DETERMINISTIC_SCHEDULING = True
+        hook = "_ALLOW_DETERMINISTIC_SCHEDULING"  # made for hypothesis, which wants the same as we do
+        before = getattr(scheduler, hook)
+        setattr(scheduler, hook, True)
         scheduler._r.seed(self.seed)
         try:
             trio.run(self._night, lives_max, clock=self._mock)
         finally:
-            scheduler._ALLOW_DETERMINISTIC_SCHEDULING = before
+            setattr(scheduler, hook, before)
 
     def danger(self) -> None:
         """For a step's function: its process may die here."""
-        self.life.danger()
+        _LIFE.get().danger()
+
+    def begin_step(self) -> None:
+        """For a step's function: note that it is being computed, and by whom."""
+        self.computed.append(Computed(step_key(), _LIFE.get().began))
+        self.danger()
 
     # -- what came of it
+
+    def computed_again(self, run: str) -> list[Computed]:
+        """Steps that an owner computed although their outcome was in the ledger when it was born: none, ever."""
+        recorded = self.recorded(run)
+        return [computed for computed in self.computed if recorded.get(computed.key, computed.began) < computed.began]
 
     def ends(self, run: str) -> int:
         """How often the run went to a final state."""
         return sum(event.new in FINAL for event in self._events(run) if isinstance(event, RunMoved))
 
     def recorded(self, run: str) -> dict[str, int]:
-        """Outcomes in the run's history: `branch/name/nth` and the ledger index; fails on a second outcome."""
+        """The run's history: ledger index of each step's outcome by the step's key; fails on a second one."""
         found: dict[str, int] = {}
         for record in self.ledger.read(run_stream(run)):
             event = record.event
             if isinstance(event, StepDone | StepFailed):
-                key = f"{event.branch}/{event.name}/{event.nth}"
-                assert key not in found, f"seed {self.seed}: {key} was recorded twice"
+                identity = Identity(event.branch, event.name, event.nth, event.args)
+                key = key_of(run, identity)
+                assert key not in found, f"seed {self.seed}: {identity} was recorded twice"
                 found[key] = record.index
         return found
 
@@ -291,17 +304,18 @@ class World:
                         group.start_soon(self._one_life, unfinished[0], place, self.random.random() * 3)
             else:
                 await self._one_life(unfinished[0], locks[0], 0.0)
+            for run, question in self._questions.items():  # asked when every owner is gone, as a person would
+                self._answer(run, question)
+            self._questions.clear()
 
     def _unfinished(self) -> list[str]:
-        rows = self.ledger.query(
-            "SELECT run FROM view_runs WHERE state NOT IN ('done', 'failed', 'cancelled') ORDER BY created, run"
-        )
+        rows = self.ledger.query("SELECT run FROM view_runs ORDER BY created, run")
         return [run for (run,) in rows if run not in self.results]
 
     async def _one_life(self, run: str, locks: MemoryLocks, delay_s: float) -> None:
         await anyio.sleep(delay_s)
         life = Life(self, began=len(self.ledger.records))
-        self.life = life
+        _LIFE.set(life)
         engine = Engine(life, self._functions, locks, self.clock, self.random.randbytes)
         try:
             result = await engine.supervise(run)
@@ -314,7 +328,7 @@ class World:
                 raise
             return
         if result.state == "parked":
-            self._answer(run, result.question)
+            self._questions[run] = result.question
         else:
             self.results[run] = result
 

@@ -35,6 +35,11 @@ from daybreak.factory.spec import Specification, read_text
 SPECS = Path(__file__).parent / "specs"
 EXAMPLES = Path(__file__).parents[3] / "examples"
 PATIENCE_S = 30.0
+SAMPLE_FIELDS = """
+    id title code pages big rating weight price cost read flag shelf mood published due starts ends tags marks
+    amounts days steps switches maker origin mask best_before seen_at created_at updated_at
+""".split()  # noqa: SIM905 - a list of thirty words reads better as words
+"""What is printed of a sample, in table order: all but secrets and links."""
 
 STARTER = r"""
 import argparse, base64, collections, csv, dataclasses, datetime, decimal, enum, functools, io, json, os, pathlib
@@ -199,7 +204,7 @@ class Product:
 def build(source: Path | str, folder: Path, starter: Starter) -> Product:
     """Read a specification, build it, write it to `folder`."""
     text = source if isinstance(source, str) else source.read_text(encoding="utf-8")
-    spec = read_text(text, "spec.md")
+    spec = read_text(text, name="spec.md", format="md")
     for path, content in generate(brief(spec, text)).items():
         target = folder / path
         assert target.resolve().is_relative_to(folder.resolve()), path

@@ -186,10 +186,10 @@ def counted(lend_desk: Desk) -> Desk:
     lend_desk.add("region", "--name", "North")
     lend_desk.add("region", "--name", "South")
     for row in [
-        ("--status", "done", "--level", "1", "--cost", "0.01", "--score", "1", "--region", "2", "--opened", "2027-02-28",
-         "--urgent", "true"),
-        ("--status", "open", "--level", "2", "--cost", "0.00", "--score", "2", "--region", "1", "--opened", "2027-03-01",
-         "--urgent", "true"),
+        ("--status", "done", "--level", "1", "--cost", "0.01", "--score", "1", "--region", "2",
+         "--opened", "2027-02-28", "--urgent", "true"),
+        ("--status", "open", "--level", "2", "--cost", "0.00", "--score", "2", "--region", "1",
+         "--opened", "2027-03-01", "--urgent", "true"),
         ("--status", "open", "--level", "3", "--cost", "0.01", "--region", "2", "--opened", "2027-03-31"),
         ("--status", "done", "--cost", "123456789012345678901234567890.10", "--score", "2", "--urgent", "false"),
         ("--status", "", "--cost", "1.10"),

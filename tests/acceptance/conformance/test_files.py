@@ -24,7 +24,7 @@ OWN = ("id", "created_at", "updated_at")
 def test_what_was_exported_comes_in_again_without_loss(sink: Desk, suffix: str):
     """Every type; missing stays missing, digits stay digits. New ids, nothing else changes."""
     sink.add("sample", *FULL)
-    sink.add("sample", "--title", "xx", "--clear", "x") if False else sink.add("sample", "--title", "yy")
+    sink.add("sample", "--title", "yy")
     for field in ("marks", "price", "shelf", "best_before"):
         sink.run("sample", "edit", "2", "--clear", field).done()
     assert sink.run("sample", "export", f"out.{suffix}").done().out == "exported 2 samples\n"
@@ -212,6 +212,5 @@ def test_a_required_secret_cannot_be_imported_from_an_export(sink: Desk):
     """It was never exported, so it is missing, and that is said."""
     sink.add("account", "--email", "a", "--password", "p")
     sink.run("account", "export", "out.csv").done()
-    assert sink.fails("account", "import", "out.csv", status=1) if False else True
     result = sink.run("account", "import", "out.csv", SINK_DB="copy.sqlite")
     assert (result.status, result.err) == (1, "sink: line 2: password is required\n")

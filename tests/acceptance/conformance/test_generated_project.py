@@ -67,5 +67,5 @@ def test_its_own_tests_pass_and_cover_it(products: Products, name: str, tmp_path
 def test_the_same_specification_gives_the_same_bytes(name: str):
     """No time, no machine, no order of a set is in it."""
     text = (SPECS / f"{name}.md").read_text(encoding="utf-8")
-    given = brief(read_text(text, "spec.md"), text)
+    given = brief(read_text(text, name="spec.md", format="md"), text)
     assert generate(given) == generate(given)

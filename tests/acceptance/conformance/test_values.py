@@ -80,7 +80,7 @@ REFUSED: list[tuple[str, str, str]] = [
     ("title", "☃" * 22, "title must have at most 20 characters (got 22)"),
     ("code", "12", r"code must match \d{3} (got 12)"),
     ("code", "1234", r"code must match \d{3} (got 1234)"),
-    ("code", "123\n", None or r"code must match \d{3} (got 123"),
+    ("code", "123\n", r"code must match \d{3} (got 123"),
     ("code", "١٢٣", r"code must match \d{3} (got ١٢٣)"),
     ("mask", "ab,1", r"mask must match [a-z]+\|[0-9,]+ (got ab,1)"),
     ("pages", "0", "pages must be at least 1 (got 0)"),
@@ -302,7 +302,8 @@ def test_a_secret_is_never_printed_and_not_stored_as_it_is(sink: Desk, value: st
         sink.run("sample", "list"), sink.run("sample", "list", "--json"), sink.run("sample", "show", "1"),
         sink.run("sample", "show", "1", "--json"), sink.run("sample", "edit", "1", "--password", value + "!"),
         sink.run("sample", "edit", "1", "--title", "yy", "--json"), sink.run("sample", "export", "out.csv"),
-        sink.run("sample", "export", "out.json"), sink.run("sample", "add", "--title", "zz", "--password", value, "--json"),
+        sink.run("sample", "export", "out.json"),
+        sink.run("sample", "add", "--title", "zz", "--password", value, "--json"),
     ]  # fmt: skip
     for result in told:
         result.done()

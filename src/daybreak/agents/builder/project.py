@@ -23,10 +23,10 @@ from daybreak.errors import WorkerError
 TEMPLATES = Path(__file__).parent / "templates"
 PACKAGE = ("__init__", "__main__", "fields", "problems", "values", "drafts", "database", "queries", "store")
 FACES = ("transfer", "screen", "options", "help", "cli", "models")
-# Helpers begin with an underscore, which no project's name does: theirs never clash with the package.
 TESTS = (
-    "_library",
-    "_samples",
+    "__init__",
+    "library",
+    "samples",
     "test_cli",
     "test_entities",
     "test_queries",
@@ -60,7 +60,7 @@ def generate(brief: Brief) -> dict[str, bytes]:
     emit("pyproject.toml", "pyproject.toml.j2")
     emit("README.md", "README.md.j2")
     emit(".gitignore", "gitignore.j2")
-    own = [context["package"], *(name for name in _tests(context) if not name.startswith("test_"))]
+    own = context["package"]
     return {path: _formatted(path, text, own).encode() for path, text in sorted(files.items())}
 
 
@@ -81,8 +81,8 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _formatted(path: str, text: str, own: list[str]) -> str:
-    """The text with its imports in order, `own` being the project's modules."""
+def _formatted(path: str, text: str, own: str) -> str:
+    """The text with its imports in order, `own` being the project's package."""
     if not path.endswith(".py"):
         return text
     settings = ["--isolated", "--config", "line-length = 110", "--config", "target-version = 'py311'"]
@@ -94,7 +94,7 @@ def _formatted(path: str, text: str, own: list[str]) -> str:
             "--fix",
             "--quiet",
             "--config",
-            f"lint.isort.known-first-party = {own}",
+            f"lint.isort.known-first-party = ['{own}']",
         ],
         ["format", "--quiet"],
     ):
@@ -137,7 +137,7 @@ def _parts(context: dict[str, Any]) -> list[str]:
 def _tests(context: dict[str, Any]) -> list[str]:
     """The modules below tests/ that are needed."""
     optional = {
-        "_client": context["http"],
+        "client": context["http"],
         "test_api": context["http"],
         "test_secret": context["secrets"],
         "test_totals": context["totals"],

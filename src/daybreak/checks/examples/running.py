@@ -20,6 +20,10 @@ NOTHING_READY_S = 5.0
 """How long something may take to serve an http example when nothing is installed."""
 
 
+SERVER_LONGER_S = 10.0
+"""How much longer a server may run than its block, so that the requests' time is over first."""
+
+
 def run_example(
     example: Example,
     product: Product,
@@ -214,7 +218,7 @@ def _run_http(
             folder,
             prefix=prefix,
             ready_s=min(ready_s, timeout_s),
-            timeout_s=timeout_s,
+            timeout_s=timeout_s + SERVER_LONGER_S,
             cancelled=cancelled,
         ) as (server, port):
             left_s = timeout_s - (time.monotonic() - started)

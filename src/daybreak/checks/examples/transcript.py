@@ -171,24 +171,26 @@ def _glob_to_regex(glob: str) -> str:
 
 
 def difference(expected: Sequence[str], printed: Sequence[str]) -> list[str]:
-    """For people: `  ` lines that fit, `- ` expected but not printed, `+ ` printed but not expected."""
-    # The longest common subsequence; `...` takes what is between. Long outputs are compared at their start only.
+    """For people: `  ` lines that fit, `- ` expected but not printed, `+ ` printed but not expected.
+
+    The fewest `- ` and `+ ` there can be; none exactly where the printed lines fit. Long outputs are compared
+    at their start only.
+    """
     rows, columns = list(expected)[:_DIFFERENCE_LINES_MAX], list(printed)[:_DIFFERENCE_LINES_MAX]
-    same = [[row == ANY_LINES or _matcher(row)(column) for column in columns] for row in rows]
-    best = [[0] * (len(columns) + 1) for _ in range(len(rows) + 1)]
-    for i in reversed(range(len(rows))):
-        for j in reversed(range(len(columns))):
-            step = best[i + (rows[i] != ANY_LINES)][j + 1] + 1 if same[i][j] else 0
-            best[i][j] = max(step, best[i + 1][j], best[i][j + 1])
+    cost = _costs(rows, columns)
     out, i, j = [], 0, 0
     while i < len(rows) or j < len(columns):
-        if i < len(rows) and rows[i] == ANY_LINES and (j == len(columns) or best[i + 1][j] == best[i][j]):
+        here = cost[i][j]
+        if i < len(rows) and rows[i] == ANY_LINES and cost[i + 1][j] == here:
             out.append("  ...")
             i += 1
-        elif i < len(rows) and j < len(columns) and same[i][j]:
+        elif i < len(rows) and rows[i] == ANY_LINES:
             out.append(f"  {columns[j]}")
-            i, j = i + (rows[i] != ANY_LINES), j + 1
-        elif j == len(columns) or (i < len(rows) and best[i + 1][j] >= best[i][j + 1]):
+            j += 1
+        elif i < len(rows) and j < len(columns) and _matcher(rows[i])(columns[j]) and cost[i + 1][j + 1] == here:
+            out.append(f"  {columns[j]}")
+            i, j = i + 1, j + 1
+        elif i < len(rows) and cost[i + 1][j] == here - 1:
             out.append(f"- {rows[i]}")
             i += 1
         else:
@@ -196,6 +198,24 @@ def difference(expected: Sequence[str], printed: Sequence[str]) -> list[str]:
             j += 1
     left_out = max(len(expected), len(printed)) - _DIFFERENCE_LINES_MAX
     return [*out, f"({left_out} more lines)"] if left_out > 0 else out
+
+
+def _costs(rows: Sequence[str], columns: Sequence[str]) -> list[list[int]]:
+    """How many lines differ at least from rows[i:] and columns[j:] on (the edit distance without exchanges)."""
+    cost = [[0] * (len(columns) + 1) for _ in range(len(rows) + 1)]
+    for i in reversed(range(len(rows) + 1)):
+        for j in reversed(range(len(columns) + 1)):
+            if i == len(rows):
+                cost[i][j] = len(columns) - j
+                continue
+            price = int(rows[i] != ANY_LINES)
+            ways = [cost[i + 1][j] + price]
+            if j < len(columns):
+                ways.append(cost[i][j + 1] + price)
+                if price and _matcher(rows[i])(columns[j]):
+                    ways.append(cost[i + 1][j + 1])
+            cost[i][j] = min(ways)
+    return cost
 
 
 _DIFFERENCE_LINES_MAX = 200

@@ -114,10 +114,16 @@ class _OneBuild:
 
     async def go(self) -> dict[str, Any]:
         """Build, with programs ended at once when the run is cancelled: their threads cannot be."""
+        failure: Exception | None = None
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch_for_cancelling)
-            result = await self._build()
+            try:
+                result = await self._build()
+            except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
+                failure = error
             group.cancel_scope.cancel("the build is over")
+        if failure is not None:
+            raise failure
         shutil.rmtree(self.folder, ignore_errors=True)
         return result
 
@@ -315,7 +321,8 @@ class _OneBuild:
         required = [*plan.CHECKS, *(f"example:{example.id}" for example in self.spec.examples)]
 
         def decide() -> Kept:
-            decision = gate.decide(evidence, threshold=threshold, required=required)
+            found = gate.decide(evidence, threshold=threshold, required=required)
+            decision = found.model_copy(update={"reasons": tuple(map(self._titled, found.reasons))})
             told = events.GateDecided(
                 run=self.ctx.run,
                 attempt=number,
@@ -327,6 +334,12 @@ class _OneBuild:
             return Kept(decision.model_dump(mode="json"), tell=[told])
 
         return gate.Decision.model_validate(await self.ctx.step("gate", decide))
+
+    def _titled(self, reason: str) -> str:
+        """People know examples by their headings."""
+        for example in self.spec.examples:
+            reason = reason.replace(f"example:{example.id}", f"{example.title!r}")
+        return reason
 
     async def _ask_for_the_unshown(self) -> None:
         """A MUST that nothing shows is a person's decision, asked when everything else is done."""

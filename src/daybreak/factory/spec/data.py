@@ -32,8 +32,11 @@ KINDS: tuple[Kind, ...] = ("console", "http", "files")
 ACTION_LINE = re.compile(r"(?P<name>`[^`]+`|[^`:\s]+)\s*:\s*(?P<changes>.*)", re.DOTALL)
 
 
-def read(node: Node, problems: Problems) -> Draft:
-    """The draft of the whole document; what has the wrong shape becomes a problem."""
+def read(node: Node, problems: Problems) -> Draft | None:
+    """The draft of the whole document; what has the wrong shape becomes a problem. None where it is no mapping."""
+    if not isinstance(node, Mapping):
+        shape.fields(node, SpecificationFile, "the specification", problems)
+        return None
     return _Reader(problems).draft(node)
 
 

@@ -23,9 +23,8 @@ def read(drafts: list[DraftEntity], problems: Problems) -> tuple[Entity, ...]:
         )
     found = [_Reader(draft, problems) for draft in drafts]
     entities = tuple(reader.entity() for reader in found)
-    lines = {reader.name: reader.lines for reader in found}
     _clashes(drafts, entities, problems)
-    _references(entities, lines, problems)
+    _references(entities, [reader.lines for reader in found], problems)
     return entities
 
 
@@ -257,6 +256,8 @@ def _clashes(drafts: list[DraftEntity], entities: tuple[Entity, ...], problems: 
     for entity, line, first, _ in _seen_twice(usable, lambda entity: names.command(entity.name)):
         text = f"{entity.name} and {first.name} would both be the command {names.command(entity.name)}"
         problems.add(line, "S145", text, "rename one of them")
+    repeated |= {id(entity) for entity, *_ in _seen_twice(usable, lambda entity: names.command(entity.name))}
+    usable = [(entity, line) for entity, line in usable if id(entity) not in repeated]
     for entity, line, first, _ in _seen_twice(usable, names.path):
         text = f"the collections of {entity.name} and {first.name} would both be /{names.path(entity)}"
         problems.add(line, "S145", text, "write `Plural:` and another word for one of them")
@@ -280,33 +281,29 @@ def _seen_twice(
     return twice
 
 
-def _references(entities: tuple[Entity, ...], lines: dict[str, dict[str, int]], problems: Problems) -> None:
-    known = [entity.name for entity in entities]
+def _references(entities: tuple[Entity, ...], lines: list[dict[str, int]], problems: Problems) -> None:
+    known = list(dict.fromkeys(entity.name for entity in entities))
     required: dict[str, list[str]] = {name: [] for name in known}
-    for entity in entities:
+    places: dict[tuple[str, str], tuple[str, int]] = {}  # by an entity and the one it needs: the field, its line
+    for entity, lines_of in zip(entities, lines, strict=True):
         for field in entity.fields:
             target = types.target(field.type)
             if target is None:
                 continue
-            line = lines[entity.name].get(field.name, 1)
+            line = lines_of.get(field.name, 1)
             if target not in known:
                 otherwise = f"the entities are {listed(known)}"
-                problems.add(
-                    line,
-                    "S155",
-                    f"{entity.name}.{field.name}: there is no entity {cut(target)}",
-                    meant(target, known, otherwise),
-                )
+                message = f"{entity.name}.{field.name}: there is no entity {cut(target)}"
+                problems.add(line, "S155", message, meant(target, known, otherwise))
             elif field.required:
                 required[entity.name].append(target)
+                places.setdefault((entity.name, target), (field.name, line))
     for circle in circles(required):
-        first = next(e for e in entities if e.name == circle[0])
-        following = circle[1] if len(circle) > 1 else circle[0]
-        name = next(f.name for f in first.fields if f.required and types.target(f.type) == following)
+        name, line = places[circle[0], circle[1] if len(circle) > 1 else circle[0]]
         way = " → ".join([*circle, circle[0]])
         problems.add(
-            lines[first.name].get(name, 1),
+            line,
             "S156",
-            f"{first.name}.{name}: required refs go in a circle ({way}), so no record could ever be the first",
+            f"{circle[0]}.{name}: required refs go in a circle ({way}), so no record could ever be the first",
             "take `required` away from one of them",
         )

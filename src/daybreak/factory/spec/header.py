@@ -100,6 +100,7 @@ class _Reader:
             return ""
         if fault := names.name_fault(value.text):
             self.problems.add(value.line, "S125", *fault)
+            return ""
         return value.text
 
     def matching(self, key: str, form: re.Pattern[str], default: str, remedy: str) -> str:

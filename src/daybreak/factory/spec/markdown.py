@@ -56,7 +56,7 @@ class _Reader:
             self.document(found)
         else:
             self.problems.add(
-                len(self.lines),
+                text.rstrip().count("\n") + 1,
                 "S114",
                 "there is no content after the front matter",
                 "write # Title and the sections below it",
@@ -67,31 +67,31 @@ class _Reader:
     def front_matter(self, text: str) -> str:
         """The text with blank lines for its front matter, which goes into the draft."""
         lines = text.split("\n")
-        if lines[0].rstrip() != _FENCE:
-            self.no_front_matter(lines)
-            return text
-        end = next((n for n, line in enumerate(lines[1:], 1) if line.rstrip() == _FENCE), None)
-        if end is None:
-            self.problems.add(1, "S120", "the front matter is not closed", "write --- on a line of its own after it")
-            end = next((n for n, line in enumerate(lines) if line.startswith("# ")), len(lines)) - 1
-            # A Markdown title ends it all the same, so that the rest is read; YAML would see a comment there.
-        self.header("\n".join(lines[1 : end if end < len(lines) else None]))
-        return "\n".join([""] * (end + 1) + lines[end + 1 :])
-
-    def no_front_matter(self, lines: list[str]) -> None:
-        first = next((n for n, line in enumerate(lines, 1) if line.strip()), 1)
-        if lines[first - 1].rstrip() == _FENCE:
-            self.problems.add(
-                first, "S120", "the front matter does not begin on the first line", "remove what stands above ---"
-            )
-        else:
+        start = next(n for n, line in enumerate(lines) if line.strip())
+        if lines[start].rstrip() != _FENCE:
             self.problems.add(
                 1, "S120", "the front matter is missing", "begin the file with ---, name: NAME and --- on three lines"
             )
+            return text
+        if start > 0:
+            self.problems.add(
+                1, "S120", "the front matter does not begin on the first line", "remove the empty lines above ---"
+            )
+        end = next((n for n, line in enumerate(lines) if n > start and line.rstrip() == _FENCE), None)
+        if end is not None:
+            self.header("\n".join(lines[start + 1 : end]), start + 1)
+            return "\n".join([""] * (end + 1) + lines[end + 1 :])
+        self.problems.add(
+            start + 1, "S120", "the front matter is not closed", "write --- on a line of its own after it"
+        )
+        # It ends at the title all the same, so that the rest is looked at.
+        title = next((n for n, line in enumerate(lines) if line.startswith("# ")), len(lines))
+        self.header("\n".join(lines[start + 1 : title]), start + 1)
+        return "\n".join([""] * title + lines[title:])
 
-    def header(self, text: str) -> None:
+    def header(self, text: str, lines_before: int) -> None:
         told = len(self.problems.found)
-        node = yaml_nodes.read(text, self.problems, lines_before=1)
+        node = yaml_nodes.read(text, self.problems, lines_before=lines_before)
         if len(self.problems.found) > told:
             return
         if node is None:
@@ -131,7 +131,7 @@ class _Reader:
         if titles:
             self.draft.summary = self.prose(titles[0].blocks)
         self.sections([part for part in found if part.level > 1 or part in titles[1:]])
-        if not self.draft.objectives_line or self.draft.objectives_line == 1:
+        if self.draft.objectives_line == 1:
             self.draft.objectives_line = titles[0].first if titles else 1
         if self.draft.requirements_line == 1:
             self.draft.requirements_line = titles[0].first if titles else 1
@@ -181,7 +181,7 @@ class _Reader:
 
     def unread(self, blocks: list[Block], what: str, remedy: str = "move it to where it is read, or remove it") -> None:
         for block in blocks:
-            if block.text and block.kind != "hr":
+            if block.text and block.kind != "hr" and not _is_example(block):
                 self.problems.warn(block.first, "S181", f"{what} is not read: {cut(block.text, 40)!r}", remedy)
 
     def prose(self, blocks: list[Block]) -> str:
@@ -209,7 +209,8 @@ class _Reader:
         return found
 
     def objectives(self, part: Part, below: list[Part]) -> None:
-        self.draft.objectives_line = part.first
+        if self.draft.objectives_line == 1:
+            self.draft.objectives_line = part.first
         self.draft.objectives += self.list_texts(part.blocks, "objectives")
         for other in below:
             self.unknown(other)
@@ -228,7 +229,7 @@ class _Reader:
         for other, deeper in _grouped(below, 3):
             found = _STORY.fullmatch(other.title.text)
             if found is None or not found["title"]:
-                if re.match(r"user\s+story|story", other.title.text, re.IGNORECASE):
+                if re.match(r"(user\s+)?story\b", other.title.text, re.IGNORECASE):
                     self.problems.add(
                         other.first,
                         "S137",
@@ -410,6 +411,7 @@ class _Reader:
             self.problems.add(
                 block.first, "S162", "indented code is not run", "write a fenced block: ```console, ```http or ```files"
             )
+            return
         if block.kind != "fence":
             self.nested_examples(block)
             return
@@ -440,7 +442,7 @@ class _Reader:
     def stray_examples(self, found: list[Part]) -> None:
         for part in found:
             for block in part.blocks:
-                if block.kind == "fence" and block.tokens[0].info.split()[:1] in [[kind] for kind in KINDS]:
+                if _is_example(block):
                     self.problems.warn(
                         block.first,
                         "S181",
@@ -541,6 +543,10 @@ class _Tail:
                     f"{self.name}: {cut(item.text)!r} is no action",
                     "write - `lend`: status in -> out",
                 )
+
+
+def _is_example(block: Block) -> bool:
+    return block.kind == "fence" and block.tokens[0].info.split()[:1] in [[kind] for kind in KINDS]
 
 
 def _key(part: Part) -> str:

@@ -114,10 +114,8 @@ def _understood(text: str, format_: Format, problems: Problems) -> tuple[Specifi
     if draft is None:
         return None, problems.sorted()
     spec = _assembled(draft, problems)
-    if problems.errors:
-        return None, problems.sorted()
     _warn(spec, draft, problems)
-    return spec, problems.sorted()
+    return None if problems.errors else spec, problems.sorted()
 
 
 def _assembled(draft: Draft, problems: Problems) -> Specification:
@@ -166,6 +164,8 @@ def _assembled(draft: Draft, problems: Problems) -> Specification:
 
 
 def _needed(draft: Draft, problems: Problems) -> None:
+    if any(problem.code in ("S114", "S136") for problem in problems.found):
+        return  # Nothing is there, or it is hidden behind what is not closed: that was told.
     if not draft.objectives and not _told(problems, "objectives"):
         problems.add(
             draft.objectives_line,

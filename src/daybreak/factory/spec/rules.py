@@ -85,6 +85,8 @@ class Rule:
 
     name: str
     value: str | None = None
+    written: str = ""
+    """What the person wrote, where that has another name: `1..200`."""
 
 
 def split(text: str) -> list[str]:
@@ -121,7 +123,7 @@ def _one(part: str, line: int, where: str, problems: Problems) -> list[Rule]:
 
 def _range(low: str, high: str, line: int, where: str, problems: Problems) -> list[Rule]:
     if low and high:
-        return [Rule("min", low), Rule("max", high)]
+        return [Rule("min", low, f"{low}..{high}"), Rule("max", high, f"{low}..{high}")]
     remedy = f"write min {low}" if low else f"write max {high}" if high else "write both ends, such as 1..200"
     problems.add(line, "S148", f"{where}: one end of the range is left out", remedy)
     return []
@@ -178,12 +180,12 @@ def fits(rule: str, type_: Type) -> bool:
 def _unfit(rule: Rule, type_: Type, line: int, where: str, problems: Problems) -> None:
     spoken = types.spoken(type_)
     fitting = [name for name in (*types.SIMPLE, "choice", "list", "ref") if name in FITS[rule.name]]
-    remedy = f"leave it out; {rule.name} fits {listed(fitting)}"
+    remedy = f"leave it out; {rule.written or rule.name} fits {listed(fitting)}"
     if type_.name == "link":
         remedy = "leave it out: a link is the record's own address and always computed"
     elif rule.name == "default" and types.target(type_) is not None:
         remedy = "leave it out: which records exist is not known in advance"
-    problems.add(line, "S150", f"{where}: the rule {rule.name} does not fit the type {spoken}", remedy)
+    problems.add(line, "S150", f"{where}: the rule {rule.written or rule.name} does not fit the type {spoken}", remedy)
 
 
 def _exclusions(kept: dict[str, Rule], line: int, where: str, problems: Problems) -> None:

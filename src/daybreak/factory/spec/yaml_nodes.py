@@ -12,6 +12,8 @@ from daybreak.factory.spec.located import DEPTH_MAX, Mapping, Node, Scalar, Sequ
 from daybreak.factory.spec.problems import Problems
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BREAK = re.compile("[\n\x85\u2028\u2029]")
+_OTHER_BREAK = re.compile("[\x85\u2028\u2029]")
 _POSITION = re.compile(r"position (\d+)")
 
 
@@ -48,14 +50,14 @@ def read(text: str, problems: Problems, *, lines_before: int = 0) -> Node | None
 
     `lines_before` is how many lines of the file stand above `text`.
     """
+    places = _Places(text, lines_before)
     try:
-        return _tree(text, lines_before)
+        return _tree(text, places)
     except _Refused as error:
         problems.add(error.line, error.code, error.message, error.remedy)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = (mark.line + 1 if mark else 1) + lines_before
-        line = min(line, lines_before + max(1, len(text.rstrip("\n").split("\n"))))
+        line = places.of(mark.line if mark else 0)
         what = error.problem or error.context or "it cannot be parsed"
         problems.add(line, "S118", f"this is not YAML: {what}", _remedy(str(what)))
     except yaml.YAMLError as error:
@@ -66,6 +68,25 @@ def read(text: str, problems: Problems, *, lines_before: int = 0) -> Node | None
     return None
 
 
+class _Places:
+    """Lines of the file for lines of the parser, which also counts U+0085, U+2028 and U+2029 as line ends."""
+
+    def __init__(self, text: str, lines_before: int) -> None:
+        self.before = lines_before
+        self.last = lines_before + text.rstrip("\n").count("\n") + 1
+        self.starts: list[int] | None = None
+        if _OTHER_BREAK.search(text):
+            self.starts = [0]
+            for found in _BREAK.finditer(text):
+                self.starts.append(self.starts[-1] + (found[0] == "\n"))
+
+    def of(self, line: int) -> int:
+        """The line of the file, from 1, for the parser's line, from 0; never below the last one that is written."""
+        if self.starts is not None:
+            line = self.starts[min(line, len(self.starts) - 1)]
+        return min(self.before + line + 1, self.last)
+
+
 def _remedy(what: str) -> str:
     if "mapping values" in what:
         return "put a value that holds `: ` in quotes"
@@ -74,12 +95,12 @@ def _remedy(what: str) -> str:
     return "look at the indentation, quotes and brackets of this line and the one above"
 
 
-def _tree(text: str, lines_before: int) -> Node | None:
+def _tree(text: str, places: _Places) -> Node | None:
     stack: list[_Open] = []
     root: Node | None = None
     documents = 0
     for event in yaml.parse(text, Loader=_LOADER):
-        line = event.start_mark.line + 1 + lines_before if event.start_mark else 1 + lines_before
+        line = places.of(event.start_mark.line if event.start_mark else 0)
         node: Node | None = None
         match event:
             case yaml.DocumentStartEvent():
