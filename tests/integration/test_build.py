@@ -270,7 +270,7 @@ def test_yesterdays_copy_of_the_database_is_refused_at_start(copy: Cli) -> None:
 def test_a_changed_byte_of_an_event_is_named(copy: Cli) -> None:
     """`ledger verify` names the place of a change."""
     # shows: N3
-    database = next((copy.home / "ledger").glob("*.sqlite*"))
+    database = next((copy.home / "ledger").glob("*.db"))
     data = bytearray(database.read_bytes())
     at = data.index(b"added note 1")
     data[at] ^= 1

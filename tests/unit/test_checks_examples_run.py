@@ -95,7 +95,7 @@ def test_a_console_example_passes_on_an_honest_product(shelf: Product, tmp_path:
     assert seen.outcome == "passed", seen.marks
     assert seen.workspace == HASH
     assert seen.requirements == ("FR-001",)
-    assert seen.counts["commands"] == 10
+    assert seen.counts["commands"] == 11
 
 
 def test_every_block_starts_from_nothing(shelf: Product, tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_an_http_example_passes_on_an_honest_product(shelf: Product, tmp_path: P
         ('"price": 1}', '"price": 2}', "$.price: expected 2, got 1.0"),
         ('"title": "Dune", "price"', '"name": "Dune", "price"', "$.title: not expected"),
         ("Location: <url as here>", "Location: <integer as here>", "header Location"),
-        ("content-type: application/json", "content-type: text/html", "header content-type"),
+        ("content-type: application/json", "content-type: application/problem+json", "header content-type"),
         ("201\nc", "200\nc", "expected status 200, got 201"),
     ],
 )

@@ -58,6 +58,8 @@ def look(
         )
     except (HostError, OSError) as error:
         return _unusable(workspace, command, error), None
+    if finished.cancelled:
+        return _unusable(workspace, command, finished.ending), None
     program = prefix / "bin" / name
     problem = None
     if not finished.ok:
@@ -77,12 +79,12 @@ def look(
     return seen, None if problem else Product(name=name, workspace=workspace, tree=tree, prefix=prefix)
 
 
-def _unusable(workspace: str, command: str, error: Exception) -> Evidence:
+def _unusable(workspace: str, command: str, why: object) -> Evidence:
     return Evidence(
         check=CHECK,
         workspace=workspace,
         outcome="unusable",
-        summary=f"could not look: {error}",
+        summary=f"could not look: {why}",
         command=command,
     )
 

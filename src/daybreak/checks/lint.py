@@ -49,13 +49,14 @@ def look(
                 output_bytes_max=50_000_000,
                 cancelled=cancelled,
             )
-            for arguments in (["check", *rules], ["format", "--check"])
+            for arguments in (["check", *rules], ["format", "--check", "--output-format", "json"])
         )
     except HostError as error:
         return Evidence(check=CHECK, workspace=workspace, outcome="unusable", summary=error.message)
     duration_ms = checked.duration_ms + formatted.duration_ms
-    broken = next((one for one in (checked, formatted) if one.ended_by_us or one.exit_code not in (0, 1)), None)
-    if broken is not None:
+    findings, unformatted = _read(checked, tree), _read(formatted, tree)
+    if findings is None or unformatted is None:
+        broken = checked if findings is None else formatted
         return Evidence(
             check=CHECK,
             workspace=workspace,
@@ -64,13 +65,7 @@ def look(
             output=transcripts.of(broken),
             duration_ms=duration_ms,
         )
-    marks = _findings(checked.stdout, tree)
-    misformatted = [
-        line.removeprefix("Would reformat: ")
-        for line in transcripts.text(formatted.stdout).splitlines()
-        if line.startswith("Would reformat: ")
-    ]
-    marks += [Mark(message="is not formatted as `ruff format` does it", place=path) for path in misformatted]
+    marks = list(dict.fromkeys([*findings, *unformatted]))  # both name a file that cannot be read
     clean = not marks and checked.ok and formatted.ok
     return Evidence(
         check=CHECK,
@@ -78,9 +73,8 @@ def look(
         outcome="passed" if clean else "failed",
         summary="no findings" if clean else f"{len(marks)} findings",
         command=f"ruff check --isolated --select {RULES} --ignore {IGNORED}; ruff format --check",
-        counts={"findings": len(marks) - len(misformatted), "misformatted": len(misformatted)},
+        counts={"findings": len(findings), "misformatted": len(unformatted)},
         marks=tuple(marks[:MARKS_MAX]),
-        output=transcripts.of(formatted) if misformatted else "",
         duration_ms=duration_ms,
     )
 
@@ -97,12 +91,20 @@ def line_length(tree: Path) -> int:
     return length if LINE_LENGTH_MIN <= length <= LINE_LENGTH_MAX else LINE_LENGTH
 
 
-def _findings(printed: bytes, tree: Path) -> list[Mark]:
-    found: list[dict[str, Any]] = json.loads(printed or b"[]")
+def _read(finished: process.Finished, tree: Path) -> list[Mark] | None:
+    """What ruff found; None where it could not look (it says 2 also for a file that it cannot read)."""
+    if finished.ended_by_us or finished.exit_code not in (0, 1, 2):
+        return None
+    try:
+        found: list[dict[str, Any]] = json.loads(finished.stdout or b"[]")
+    except ValueError:
+        return None
+    if finished.exit_code == 2 and not found:
+        return None
     root = re.escape(str(tree.resolve()))
     return [
         Mark(
-            message=f"{one['code'] or 'syntax'}: {one['message']}",
+            message=f"{one['code']}: {one['message']}",
             place=f"{re.sub(rf'^{root}/', '', one['filename'])}:{one['location']['row']}",
         )
         for one in found

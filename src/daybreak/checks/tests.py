@@ -71,10 +71,10 @@ def look(
     try:
         shutil.copytree(tree, copy, symlinks=True)
         finished, tally = _run(copy, folder, product, timeout_s, cancelled)
-        coverage = _coverage(copy, folder) if tally.end is not None else None
+        problems = _problems(tally, finished)
+        coverage = None if problems else _coverage(copy, folder)  # of a failed run it would say nothing
     except (HostError, OSError) as error:
         return Evidence(check=CHECK, workspace=workspace, outcome="unusable", summary=f"could not look: {error}")
-    problems = _problems(tally, finished)
     if coverage is not None and coverage < coverage_min:
         problems.append(f"coverage is {coverage:g} %, {coverage_min:g} % are needed")
     if coverage is None and not problems:

@@ -29,12 +29,12 @@ def verify(as_json: Json = False) -> None:
                 "ok": found.ok,
                 "events": found.events,
                 "seconds": round(found.seconds, 3),
-                "problems": [{"place": problem.place, "message": problem.message} for problem in found.problems],
+                "problems": [{"place": problem.place, "message": problem.what} for problem in found.problems],
             }
         )
     else:
         for problem in found.problems:
-            faces.result(f"{problem.place}: {problem.message}")
+            faces.result(f"{problem.place}: {problem.what}")
         verdict = "whole" if found.ok else f"NOT whole, {len(found.problems)} problems"
         rate = f"{found.events / found.seconds:,.0f} events/s" if found.seconds else "at once"
         faces.result(f"{where.ledger}: {found.events} events, {verdict} ({rate})")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import anyio
@@ -40,11 +39,14 @@ def until_over(home: Home, run: str, *, as_json: bool) -> int:
     unsubscribe = home.ledger.subscribe(lambda records: show.records(run, records))
     home.listeners.append(show.step)
     try:
-        with show, _terminated_like_interrupted():
-            outcome: RunResult = anyio.run(home.engine.supervise, run)
+        with show:
+            outcome = anyio.run(_supervise, home, run)
     finally:
         unsubscribe()
         home.listeners.remove(show.step)
+    if outcome is None:
+        faces.say(f"interrupted; nothing is lost: `daybreak resume {run}` goes on where it stopped")
+        return faces.EXIT_INTERRUPTED
     report = collect(home.records(run))
     if as_json:
         faces.result_json({**report.model_dump(mode="json"), "next_steps": report.next_steps})
@@ -115,17 +117,28 @@ def _style(line: str) -> str:
     return {"passed": "green", "failed": "red", "unusable": "red", "parked": "yellow"}.get(word, "")
 
 
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM means what Ctrl-C means: stop cleanly, lose nothing."""
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+async def _supervise(home: Home, run: str) -> RunResult | None:
+    """The run's result; None where Ctrl-C or SIGTERM stopped it, which cancels everything of it at once."""
+    outcome: RunResult | None = None
+    failure: Exception | None = None
+    async with anyio.create_task_group() as group:
+        group.start_soon(_cancel_on_signal, group.cancel_scope)
+        try:
+            outcome = await home.engine.supervise(run)
+        except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
+            failure = error
+        group.cancel_scope.cancel("the run is over")
+    if failure is not None:
+        raise failure
+    return outcome
+
+
+async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            scope.cancel(f"stopped by {number.name}")
+            return
 
 
 def _status(state: str) -> int:
-    return {"done": faces.EXIT_VERIFIED, "parked": faces.EXIT_PARKED, "paused": faces.EXIT_INTERRUPTED}.get(
-        state, faces.EXIT_FAILED
-    )
+    return {"done": faces.EXIT_VERIFIED, "parked": faces.EXIT_PARKED}.get(state, faces.EXIT_FAILED)

@@ -127,6 +127,8 @@ class Engine:
         self._entropy = entropy
         self._listeners = listeners
         self._sleep = sleep
+        self._journals: dict[str, Journal] = {}
+        """Of the runs that are under way here."""
 
     def submit(self, kind: str, title: str, args: Any) -> str:
         """Put a task into the queue, durable at return; the id of its run. `args` is a dictionary of JSON.
@@ -146,6 +148,8 @@ class Engine:
         """Ask for a run to be cancelled; its owner honours that before the next step."""
         self._task(run)
         self._log.append([Draft(control_stream(run), CancelAsked(run=run, why=why), trace=run)])
+        if journal := self._journals.get(run):
+            journal.told = True
 
     def answer(self, run: str, question: str, answer: Any) -> None:
         """Answer a question that a run was, or will be, parked with; used when it is supervised again."""
@@ -181,7 +185,11 @@ class Engine:
             if history.state in FINAL:
                 return _standing(history)
             journal = await self._lease(run, history)
-            return await self._conduct(task, journal, history)
+            self._journals[run] = journal
+            try:
+                return await self._conduct(task, journal, history)
+            finally:
+                del self._journals[run]
 
     # -- the way of one run
 
@@ -190,7 +198,7 @@ class Engine:
         me = self._locks.me
         epoch = self._log.epoch(run_stream(run)) + 1
         owner = self._entropy(16).hex()
-        journal = Journal(self._log, run, epoch=epoch, owner=owner, state=history.state)
+        journal = Journal(self._log, run, clock=self._clock, epoch=epoch, owner=owner, state=history.state)
         died = history.state in states.ACTIVE
         states.check(history.state, "leased")
         why = "its owner died" if died else ""
@@ -199,7 +207,8 @@ class Engine:
                 LeaseGranted(run=run, owner=owner, host=me.host, pid=me.pid),
                 RunMoved(run=run, old=history.state, new="leased", why=why),
                 RunMoved(run=run, old="leased", new="running"),
-            ]
+            ],
+            moves=True,
         )
         journal.state = "running"
         return journal

@@ -7,11 +7,20 @@ from typing import Any
 
 import anyio
 
+from daybreak.clock import Clock
 from daybreak.engine import states
 from daybreak.engine.flow import CancelHonoured
 from daybreak.engine.log import Log
+from daybreak.errors import DraftRefused, LedgerBusy
 from daybreak.events import Answered, CancelAsked, Event, RunMoved, State, control_stream, run_stream
 from daybreak.ledger.record import Draft, Record
+
+BUSY_TRIES = 3
+"""How often an append is tried while another process holds the ledger; each try waits by itself."""
+
+
+CONTROL_POLL_S = 0.05
+"""How old the knowledge of other processes' words about the run may be when a step begins."""
 
 
 class Journal:
@@ -21,8 +30,9 @@ class Journal:
     raises it again, and nothing more is recorded: what happened meanwhile is for the next owner to find out.
     """
 
-    def __init__(self, log: Log, run: str, *, epoch: int, owner: str, state: State) -> None:
+    def __init__(self, log: Log, run: str, *, clock: Clock, epoch: int, owner: str, state: State) -> None:
         self.log = log
+        self._clock = clock
         self.run = run
         self.epoch = epoch
         self.owner = owner
@@ -32,49 +42,59 @@ class Journal:
         self.broken: BaseException | None = None
         self.cancelled: CancelHonoured | None = None
         """Set once the code was told, so that code that swallows it does not end as done."""
+        self.told = True
+        """Somebody in this process has appended to the control stream: follow it before the next step."""
+        self._followed_s = 0.0
         self._control_seq = -1
         self._cancel: CancelAsked | None = None
         self._answers: list[tuple[int, Answered]] = []
 
-    async def append(self, events: Sequence[Event], idem: str | None = None) -> Sequence[Record]:
+    async def append(
+        self, events: Sequence[Event], idem: str | None = None, *, moves: bool = False
+    ) -> Sequence[Record]:
         """Append to the run's stream, all or none; `idem` belongs to the first event.
 
         Shielded from cancellation: an append that has begun is waited for, so that what is recorded is known.
+        Asyncio's own cancellation (Ctrl-C) goes through the shield. Then a step may be recorded that nobody
+        here knows of, which does no harm; where the events move the run, nothing may follow them.
+        DraftRefused says that nothing was appended because of the events themselves: the run may go on.
         """
         if self.broken is not None:
             raise self.broken
         stream = run_stream(self.run)
         drafts = [
-            Draft(
-                stream,
-                event,
-                actor=self.owner,
-                epoch=self.epoch,
-                idem=None if place else idem,
-                trace=self.run,
-            )
+            Draft(stream, event, self.owner, epoch=self.epoch, idem=None if place else idem, trace=self.run)
             for place, event in enumerate(events)
         ]
         with anyio.CancelScope(shield=True):
             try:
-                records = await self.log.append_async(drafts)
+                records = await self._append_when_free(drafts)
+            except DraftRefused:
+                raise
             except BaseException as problem:
-                self.broken = problem
+                if moves or not isinstance(problem, anyio.get_cancelled_exc_class()):
+                    self.broken = problem
                 raise
         return records
 
     async def move(self, new: State, *, before: Sequence[Event] = (), **details: str) -> None:
         """Record that the run goes to another state, in one commit with the events `before` it."""
         states.check(self.state, new)
-        await self.append([*before, RunMoved(run=self.run, old=self.state, new=new, **details)])
+        moved = RunMoved(run=self.run, old=self.state, new=new, **details)
+        await self.append([*before, moved], moves=True)
         self.state = new
 
     async def before_live_step(self) -> None:
         """Called before anything that is not replay: stop here if asked to, and record the state entered."""
         if self.broken is not None:
             raise self.broken
-        await anyio.lowlevel.checkpoint()
-        self.honour_cancel()
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        now_s = self._clock.monotonic()
+        if self.told or now_s - self._followed_s >= CONTROL_POLL_S:
+            self.told, self._followed_s = False, now_s
+            self.honour_cancel()
+        elif self.cancelled is not None:
+            raise self.cancelled
         wanted, self.wanted = self.wanted, None
         if wanted is not None and wanted != self.state:
             await self.move(wanted)
@@ -91,6 +111,15 @@ class Journal:
         self._follow_control()
         found = [(index, told.answer) for index, told in self._answers if told.question == question and index > after]
         return found[-1] if found else None
+
+    async def _append_when_free(self, drafts: Sequence[Draft]) -> Sequence[Record]:
+        """Other processes append too; where one held the ledger for too long, nothing was appended: try again."""
+        for _ in range(BUSY_TRIES - 1):
+            try:
+                return await self.log.append_async(drafts)
+            except LedgerBusy:
+                continue
+        return await self.log.append_async(drafts)
 
     def _follow_control(self) -> None:
         for record in self.log.read(control_stream(self.run), after=self._control_seq):

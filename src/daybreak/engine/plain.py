@@ -18,10 +18,10 @@ DEPTH_MAX = 100
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
-def plain(value: Any, what: str) -> Any:
+def plain(value: Any, what: object) -> Any:
     """`value` as a reader of its JSON would see it: a copy, tuples as lists.
 
-    Raises NotPlain, which names `what` and the place inside it, for anything JSON cannot hold exactly: other
+    Raises NotPlain, which names `what` (turned into text only then) and the place inside it, for anything JSON cannot hold exactly: other
     types and subclasses, keys that are not text, NaN and infinities, integers beyond 64 bits, lone
     surrogates, values nested deeper than DEPTH_MAX.
     """
@@ -38,7 +38,7 @@ def digest(value: Any) -> str:
     return hashlib.sha256(_encode(value)).hexdigest()
 
 
-def _plain(value: Any, what: str, place: str, depth: int) -> Any:
+def _plain(value: Any, what: object, place: str, depth: int) -> Any:
     kind = type(value)
     if depth > DEPTH_MAX:
         raise _refused(what, place[:80], f"is nested deeper than {DEPTH_MAX}")
@@ -61,13 +61,13 @@ def _plain(value: Any, what: str, place: str, depth: int) -> Any:
     raise _refused(what, place, f"is a {kind.__module__}.{kind.__qualname__}")
 
 
-def _key(key: Any, what: str, place: str) -> str:
+def _key(key: Any, what: object, place: str) -> str:
     if type(key) is not str:
         raise _refused(what, place, f"has the key {key!r}, which is not text")
     return _text(key, what, place)
 
 
-def _text(value: str, what: str, place: str) -> str:
+def _text(value: str, what: object, place: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as problem:
@@ -75,7 +75,7 @@ def _text(value: str, what: str, place: str) -> str:
     return value
 
 
-def _refused(what: str, place: str, why: str) -> NotPlain:
+def _refused(what: object, place: str, why: str) -> NotPlain:
     return NotPlain(
         f"{what} is not JSON: {place.lstrip('.') or 'it'} {why}",
         hint="give and return text, numbers, true, false, null, lists and dictionaries with text as keys; "

@@ -100,6 +100,14 @@ def _is_async(function: Callable[..., Any]) -> bool:
 # -- outcome to event
 
 
+@dataclass(frozen=True, slots=True)
+class _ResultOf:
+    identity: Identity
+
+    def __str__(self) -> str:
+        return f"the result of {self.identity}"
+
+
 def done(run: str, identity: Identity, value: Any, duration_ms: int) -> list[Event]:
     """The events of a step that returned. Raises NotPlain where the value is not JSON, ContextMisused where
     something else than an event shall be told."""
@@ -117,7 +125,7 @@ def done(run: str, identity: Identity, value: Any, duration_ms: int) -> list[Eve
         name=identity.name,
         nth=identity.nth,
         args=identity.args,
-        result=plain.plain(kept.value, f"the result of {identity}"),
+        result=plain.plain(kept.value, _ResultOf(identity)),
         duration_ms=duration_ms,
     )
     return [event, *kept.tell]

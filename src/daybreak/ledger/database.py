@@ -104,7 +104,7 @@ class _Patience:
 
 def is_blank(connection: apsw.Connection) -> bool:
     """Is nothing in the file yet? True of one whose creation was cut short."""
-    return connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+    return connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is None
 
 
 def create_tables(connection: apsw.Connection) -> None:

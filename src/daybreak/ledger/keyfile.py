@@ -50,7 +50,10 @@ def load(folder: Path) -> Signer:
 
 
 def load_verifier(folder: Path) -> Verifier:
-    """The verification key, from the public file or else from the secret one. Raises KeyMissing, KeyWrong, KeyExposed."""
+    """The verification key, from the public file or else from the secret one.
+
+    Raises KeyMissing, KeyWrong, KeyExposed.
+    """
     path = folder / PUBLIC
     try:
         return Verifier.parse(path.read_text("ascii"))

@@ -178,7 +178,8 @@ def _refused(draft: Draft, why: str) -> DraftRefused:
 
 
 def _check(draft: Draft) -> None:
-    if not isinstance(draft.event, events.Event) or not draft.event.type:
+    event: object = draft.event  # whatever an untyped caller passed
+    if not isinstance(event, events.Event) or not event.type:
         raise _refused(draft, "the event must be an instance of an Event class that has a type")
     if type(draft.stream) is not str or not _STREAM.fullmatch(draft.stream):
         raise _refused(draft, "a stream is named by 1 to 200 printable ASCII characters without spaces")

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import apsw
 import msgspec
@@ -41,20 +42,29 @@ class Rows:
         self._connection = connection
         self._blobs = blobs
 
+    def _all(self, sql: str, *params: object) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql, params).fetchall()
+
+    def _one(self, sql: str, *params: object) -> tuple[Any, ...] | None:
+        return self._connection.execute(sql, params).fetchone()
+
     def head(self) -> tuple[int, str] | None:
         """(size, signed note), None in an empty ledger."""
-        row = self._connection.execute("SELECT size, note FROM head WHERE one = 1").fetchone()
+        row = self._one("SELECT size, note FROM head WHERE one = 1")
         return None if row is None else (int(row[0]), str(row[1]))
 
     def last_leaf(self) -> int:
         """-1 when there is none."""
-        return int(self._connection.execute("SELECT ifnull(max(leaf), -1) FROM event").fetchone()[0])
+        row = self._one("SELECT max(leaf) FROM event")
+        return -1 if row is None or row[0] is None else int(row[0])
 
     def page(self, after: int, limit: int = PAGE) -> list[Record]:
         """Records by leaf index, without gaps."""
-        rows = self._connection.execute(
-            "SELECT leaf, header, payload FROM event WHERE leaf > ? ORDER BY leaf LIMIT ?", (after, limit)
-        ).fetchall()
+        rows = self._all(
+            "SELECT leaf, header, payload FROM event WHERE leaf > ? ORDER BY leaf LIMIT ?",
+            after,
+            limit,
+        )
         records = []
         for expected, (leaf, header, payload) in enumerate(rows, after + 1):
             if leaf != expected:
@@ -69,10 +79,12 @@ class Rows:
 
     def stream_page(self, stream: str, tip: Tip) -> tuple[list[Record], Tip]:
         """Records that follow `tip`, each checked to chain to the one before; and the new tip."""
-        rows = self._connection.execute(
+        rows = self._all(
             "SELECT leaf, header, payload FROM event WHERE stream = ? AND seq > ? ORDER BY seq LIMIT ?",
-            (stream, tip[0], PAGE),
-        ).fetchall()
+            stream,
+            tip[0],
+            PAGE,
+        )
         records = []
         seq, prev, epoch = tip
         for row in rows:
@@ -91,10 +103,11 @@ class Rows:
         """The end of a stream, or how it stood when `seq` was its last event."""
         if seq is not None and seq < 0:
             return START
-        row = self._connection.execute(
+        row = self._one(
             "SELECT leaf, header FROM event WHERE stream = ? AND seq <= ? ORDER BY seq DESC LIMIT 1",
-            (stream, 2**62 if seq is None else seq),
-        ).fetchone()
+            stream,
+            2**62 if seq is None else seq,
+        )
         if row is None:
             return START
         with _decoding(row[0]):
@@ -102,25 +115,29 @@ class Rows:
         return header.seq, leaf_hash(row[1]).hex(), header.epoch or 0
 
     def idem(self, stream: str, gen: int, idem: str) -> Record | None:
-        row = self._connection.execute(
+        row = self._one(
             "SELECT leaf, header, payload FROM event WHERE stream = ? AND gen = ? AND idem = ?",
-            (stream, gen, idem),
-        ).fetchone()
+            stream,
+            gen,
+            idem,
+        )
         return None if row is None else self.record(*row)[0]
 
     def streams(self) -> list[str]:
         """In the order of their first events."""
-        rows = self._connection.execute("SELECT stream FROM event WHERE seq = 0 ORDER BY leaf").fetchall()
+        rows = self._all("SELECT stream FROM event WHERE seq = 0 ORDER BY leaf")
         return [str(stream) for (stream,) in rows]
 
     def leaf_hashes(self, start: int, end: int) -> list[bytes]:
-        rows = self._connection.execute(
-            "SELECT header FROM event WHERE leaf >= ? AND leaf < ? ORDER BY leaf", (start, end)
-        ).fetchall()
+        rows = self._all(
+            "SELECT header FROM event WHERE leaf >= ? AND leaf < ? ORDER BY leaf",
+            start,
+            end,
+        )
         return [leaf_hash(header) for (header,) in rows]
 
     def tile(self, level: int, number: int) -> bytes:
-        row = self._connection.execute("SELECT hashes FROM tile WHERE level = ? AND n = ?", (level, number)).fetchone()
+        row = self._one("SELECT hashes FROM tile WHERE level = ? AND n = ?", level, number)
         return b"" if row is None else bytes(row[0])
 
     def tiles(self, size: int) -> TileReader:

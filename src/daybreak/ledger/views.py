@@ -89,7 +89,7 @@ class Kept(NamedTuple):
 
 def kept_views(connection: apsw.Connection) -> dict[str, Kept]:
     """The views that this ledger keeps, whoever defined them. Raises ValueError on a damaged row."""
-    rows = connection.execute("SELECT name, version, tables, behind FROM view").fetchall()
+    rows: list[Any] = connection.execute("SELECT name, version, tables, behind FROM view").fetchall()
     return {name: Kept(name, version, json.loads(tables), behind) for name, version, tables, behind in rows}
 
 

@@ -239,7 +239,7 @@ class Writer:
         for callback in self._subscribers:
             try:
                 callback(records)
-            except Exception:
+            except Exception:  # noqa: BLE001 - other people's code, after the fact
                 _log.exception("a subscriber of the ledger failed; the events are appended")
 
     def _do(self, job: _Job) -> None:

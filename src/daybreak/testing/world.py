@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -84,7 +84,7 @@ class MemoryLedger:
         await anyio.lowlevel.checkpoint()
         return records
 
-    def read(self, stream: str, after: int = -1) -> Iterator[Record]:
+    def read(self, stream: str, *, after: int = -1) -> Iterator[Record]:
         return iter(self._streams.get(stream, [])[after + 1 :])
 
     def epoch(self, stream: str) -> int:
@@ -112,11 +112,14 @@ class MemoryLocks:
         self.me = Owner(1, host, "2026-03-01T22:00:00.000000Z")
         self._held: set[str] = set()
 
-    @contextmanager
-    def hold(self, name: str) -> Iterator[None]:
+    def hold(self, name: str) -> AbstractContextManager[None]:
         if name in self._held:
             raise LockHeld(Path(name), self.me)
         self._held.add(name)
+        return self._release_after(name)
+
+    @contextmanager
+    def _release_after(self, name: str) -> Iterator[None]:
         try:
             yield
         finally:
@@ -155,9 +158,9 @@ class Life:
         self.alive()
         return records
 
-    def read(self, stream: str, after: int = -1) -> Iterator[Record]:
+    def read(self, stream: str, *, after: int = -1) -> Iterator[Record]:
         self.alive()
-        return self.world.ledger.read(stream, after)
+        return self.world.ledger.read(stream, after=after)
 
     def epoch(self, stream: str) -> int:
         self.alive()

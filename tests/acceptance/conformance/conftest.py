@@ -7,26 +7,28 @@ from pathlib import Path
 
 import pytest
 
-from .product import SPECS, Desk, Product, Site, Starter, build
+from .product import SERVER_MODULES, SPECS, Desk, Product, Site, Starter, build
 
 Products = Callable[[str], Product]
 
 
 @pytest.fixture(scope="session")
-def starter() -> Iterator[Starter]:
-    made = Starter()
+def starters() -> Iterator[tuple[Starter, Starter]]:
+    """One for commands, one for servers."""
+    made = Starter(), Starter(*SERVER_MODULES)
     yield made
-    made.close()
+    for one in made:
+        one.close()
 
 
 @pytest.fixture(scope="session")
-def products(tmp_path_factory: pytest.TempPathFactory, starter: Starter) -> Products:
+def products(tmp_path_factory: pytest.TempPathFactory, starters: tuple[Starter, Starter]) -> Products:
     """The product of a specification in `specs/`, built when first asked for."""
     made: dict[str, Product] = {}
 
     def product(name: str) -> Product:
         if name not in made:
-            made[name] = build(SPECS / f"{name}.md", tmp_path_factory.mktemp(name), starter)
+            made[name] = build(SPECS / f"{name}.md", tmp_path_factory.mktemp(name), *starters)
         return made[name]
 
     return product

@@ -2,8 +2,8 @@
 
 A product is known only by its specification: its command is what its own pyproject.toml names under
 `[project.scripts]`. To stay quick, commands are started by a *starter*: a process that has imported nothing but
-the standard library and the web framework, and forks. Everything of the product is imported after the fork,
-with the environment, the working directory and the streams of that one command, and the interpreter ends it as
+the standard library (for servers also the web framework), and forks. Everything of the product is imported after the
+fork, with the environment, the working directory and the streams of that one command, and the interpreter ends it as
 it would end any program.
 """
 
@@ -42,11 +42,12 @@ SAMPLE_FIELDS = """
 """What is printed of a sample, in table order: all but secrets and links."""
 
 STARTER = r"""
-import argparse, base64, collections, csv, dataclasses, datetime, decimal, enum, functools, io, json, os, pathlib
-import re, signal, sqlite3, sys, typing, unicodedata
-import fastapi, uvicorn, httpx, fastapi.middleware.cors, uvicorn.protocols.http.h11_impl, uvicorn.lifespan.on
+import argparse, base64, collections, csv, dataclasses, datetime, decimal, enum, functools, gc, importlib, io, json, os
+import pathlib, re, sqlite3, sys, typing, unicodedata
 
-module_name, function_name = None, None
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+gc.freeze()
 while True:
     line = sys.stdin.readline()
     if not line:
@@ -108,12 +109,15 @@ class Result:
         return self
 
 
-class Starter:
-    """Forks commands; one for all products of a test session."""
+SERVER_MODULES = ("fastapi", "uvicorn", "uvicorn.protocols.http.h11_impl", "uvicorn.lifespan.on")
 
-    def __init__(self) -> None:
+
+class Starter:
+    """Forks commands; `modules` are imported once before all of them."""
+
+    def __init__(self, *modules: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", STARTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", STARTER, *modules], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def _ask(self, order: dict[str, Any]) -> Any:
@@ -164,7 +168,8 @@ class Product:
     name: str
     module: str
     function: str
-    starter: Starter
+    commands: Starter
+    servers: Starter
     runs: Iterator[int] = field(default_factory=lambda: itertools.count())
 
     @property
@@ -180,10 +185,10 @@ class Product:
         keep = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
         return keep | {"LANG": "C.UTF-8", "TZ": "UTC", **more}
 
-    def start(self, argv: tuple[str | bytes, ...], cwd: Path, stem: Path, **env: str) -> int:
-        """Fork a command; its output goes to `stem`.out and `stem`.err."""
+    def start(self, by: Starter, argv: tuple[str | bytes, ...], cwd: Path, stem: Path, **env: str) -> int:
+        """Fork a command; its output goes to `stem`.out and `stem`.err. Its process id, known to `by`."""
         words = [os.fsencode(word) for word in (self.name, *argv)]
-        return self.starter.start(
+        return by.start(
             argv=[base64.b64encode(word).decode() for word in words],
             cwd=str(cwd),
             env=self.environment(**env),
@@ -201,7 +206,7 @@ class Product:
         return Desk(self, folder)
 
 
-def build(source: Path | str, folder: Path, starter: Starter) -> Product:
+def build(source: Path | str, folder: Path, commands: Starter, servers: Starter) -> Product:
     """Read a specification, build it, write it to `folder`."""
     text = source if isinstance(source, str) else source.read_text(encoding="utf-8")
     spec = read_text(text, name="spec.md", format="md")
@@ -213,7 +218,7 @@ def build(source: Path | str, folder: Path, starter: Starter) -> Product:
     scripts = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     assert list(scripts) == [spec.name], scripts
     module, _, function = scripts[spec.name].partition(":")
-    return Product(folder, spec.name, module, function, starter)
+    return Product(folder, spec.name, module, function, commands, servers)
 
 
 @dataclass
@@ -231,8 +236,8 @@ class Desk:
         """Run one command and wait for its end. The environment names the database unless told otherwise."""
         stem = self.folder / f".run-{next(self.product.runs)}"
         seen = {self.product.variable: str(self.database)} | env
-        pid = self.product.start(argv, self.folder, stem, **seen)
-        status = self.product.starter.wait(pid)
+        pid = self.product.start(self.product.commands, argv, self.folder, stem, **seen)
+        status = self.product.commands.wait(pid)
         out, err = Path(f"{stem}.out"), Path(f"{stem}.err")
         result = Result(status, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
         assert "Traceback" not in result.err, result.err
@@ -284,7 +289,7 @@ class Desk:
         port = free_port()
         stem = self.folder / f".serve-{next(self.product.runs)}"
         names = {self.product.variable: str(self.database)}
-        pid = self.product.start(("serve", "--port", str(port)), self.folder, stem, **names)
+        pid = self.product.start(self.product.servers, ("serve", "--port", str(port)), self.folder, stem, **names)
         root = f"http://127.0.0.1:{port}"
         with httpx.Client(base_url=root + prefix, timeout=PATIENCE_S, trust_env=False) as client:
             try:
@@ -293,7 +298,7 @@ class Desk:
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(pid, signal.SIGTERM)
-                    self.product.starter.wait(pid)
+                    self.product.servers.wait(pid)
 
 
 def free_port() -> int:

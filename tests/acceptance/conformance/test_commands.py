@@ -177,8 +177,8 @@ def test_the_database_is_named_by_the_environment_or_lies_in_the_working_directo
 def test_the_default_database_is_named_after_the_program(plain: Desk):
     """`plain.db` in the working directory, where no environment names another."""
     stem = plain.folder / "bare"
-    pid = plain.product.start(("thing", "add", "--name", "Ball"), plain.folder, stem)
-    assert plain.product.starter.wait(pid) == 0
+    pid = plain.product.start(plain.product.commands, ("thing", "add", "--name", "Ball"), plain.folder, stem)
+    assert plain.product.commands.wait(pid) == 0
     assert (plain.folder / "plain.db").read_bytes().startswith(b"SQLite format 3\0")
 
 

@@ -54,8 +54,14 @@ def options(record: dict[str, object]) -> list[str]:
     found: list[str] = []
     for name, value in record.items():
         for one in value if isinstance(value, list) else [value]:
-            found += [f"--{name}", str(one).lower() if isinstance(one, bool) else str(one)]
+            found += [f"--{name}", first(one)]
     return found
+
+
+def first(value: object) -> str:
+    """A value, or a list's first, as a word of the command line."""
+    one = value[0] if isinstance(value, list) else value
+    return str(one).lower() if isinstance(one, bool) else str(one)
 
 
 def test_fields_may_be_called_as_sql_and_python_call_their_own(web_shop: Desk):
@@ -63,11 +69,9 @@ def test_fields_may_be_called_as_sql_and_python_call_their_own(web_shop: Desk):
     web_shop.add("group", "--select", "from")
     assert web_shop.run("order", "add", *options(ORDER), "--json").done().json == {"id": 1} | ORDER
     web_shop.add("order", "--order", "B2")
-    for name, value in ORDER.items():
-        one = value[0] if isinstance(value, list) else value
-        word = str(one).lower() if isinstance(one, bool) else str(one)
-        assert web_shop.ids("order", f"--{name}", word) == [1], name
-        assert sorted(web_shop.ids("order", "--sort", name)) == [1, 2], name
+    all_filters = [word for name, value in ORDER.items() for word in (f"--{name}", first(value))]
+    assert web_shop.ids("order", *all_filters) == [1]
+    assert web_shop.ids("order", "--sort", ",".join(f"-{name}" for name in ORDER)) == [2, 1]
     assert web_shop.ids("order", "--search", "A1") == [1]
     web_shop.run("order", "export", "out.csv").done()
     assert web_shop.fails("order", "import", "out.csv", status=1)[0].startswith("line 2: order A1 is already used")
@@ -78,12 +82,8 @@ def test_fields_may_be_called_as_sql_and_python_call_their_own(web_shop: Desk):
     assert web_shop.run("order", "check", "4").done().out == "changed order 4\n"
     assert web_shop.run("order", "table", "4", "--text", "x").done().out == "order 4: list -> table\n"
     assert web_shop.run("order", "edit", "3", "--where", "9", "--clear", "values").done().out == "changed order 3\n"
-    assert web_shop.run("order", "totals").done().out.splitlines()[0].split() == [
-        "type",
-        "count",
-        "sum_count",
-        "mean_total",
-    ]
+    totals = web_shop.run("order", "totals").done().lines
+    assert totals[0].split() == ["type", "count", "sum_count", "mean_total"]
     assert web_shop.fails("group", "delete", "1", status=1) == ["group 1 is still used by 1 order"]
 
 
@@ -93,6 +93,12 @@ def test_such_fields_over_http(shop_site: Site):
     record = shop_site.post("/orders", **(ORDER | {"group": group, "order": "H1"}))
     query = {"order": "H1", "me": "self", "db": "d", "cur": "c", "host": "h", "request": "q", "port_min": "7"}
     assert shop_site.ids("/orders", **query) == [record["id"]]
+    other = shop_site.post("/orders", order="H2")
+    for name, value in (ORDER | {"group": group, "order": "H1"}).items():
+        found = shop_site.ids("/orders", **{name: first(value)})
+        assert record["id"] in found, name
+        assert name == "type" or other["id"] not in found, name
+        assert {record["id"], other["id"]} <= set(shop_site.ids("/orders", sort=name)), name
     answer = shop_site.call("PUT", f"/orders/{record['id']}", record | {"me": "you"})
     assert (answer.status_code, answer.json()) == (200, record | {"me": "you"})
     day = shop_site.post("/dates", date="2027-03-01")

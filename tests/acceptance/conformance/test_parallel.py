@@ -84,13 +84,12 @@ def test_the_command_line_and_the_server_write_at_once(desk: Desk, site: Site):
     """Another process beside twenty threads."""
     product = desk.product
     stems = [desk.folder / f"beside-{number}" for number in range(10)]
+    names = {product.variable: str(desk.database)}
     pids = [
-        product.start(
-            ("thing", "add", "--name", f"cli {number}"), desk.folder, stem, **{product.variable: str(desk.database)}
-        )
+        product.start(product.commands, ("thing", "add", "--name", f"cli {number}"), desk.folder, stem, **names)
         for number, stem in enumerate(stems)
     ]
     answers = at_once(site, lambda client, number: client.post("/things", json={"name": f"web {number}"}), 60)
-    assert [product.starter.wait(pid) for pid in pids] == [0] * 10
+    assert [product.commands.wait(pid) for pid in pids] == [0] * 10
     assert {answer.status_code for answer in answers} == {201}
     assert len(site.get("/things")) == 70

@@ -55,11 +55,11 @@ TAKEN: list[tuple[str, str, Any]] = [
 def test_a_value_is_kept_and_printed_in_the_form_of_its_type(sink: Desk, field: str, given: str, kept: Any):
     """What was given on the command line comes back in JSON, and on screen."""
     options = ["--title", "Some title"] if field != "title" else []
-    number = sink.add("sample", *options, f"--{field.replace('_', '-')}", given)
-    assert sink.record("sample", number)[field] == kept
-    assert type(sink.record("sample", number)[field]) in {type(kept), float}
+    record = sink.run("sample", "add", *options, f"--{field}", given, "--json").done().json
+    assert record[field] == kept
+    assert type(record[field]) in {type(kept), float}
     shown = kept if isinstance(kept, str) else json.dumps(kept)
-    assert f"{field}: {shown}" in sink.run("sample", "show", str(number)).done().lines
+    assert f"{field}: {shown}" in sink.run("sample", "show", "1").done().lines
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ REFUSED: list[tuple[str, str, str]] = [
     ("code", "1234", r"code must match \d{3} (got 1234)"),
     ("code", "123\n", r"code must match \d{3} (got 123"),
     ("code", "١٢٣", r"code must match \d{3} (got ١٢٣)"),
-    ("mask", "ab,1", r"mask must match [a-z]+\|[0-9,]+ (got ab,1)"),
+    ("mask", "ab,1", r"mask must match [a-z]+[|][0-9,]+ (got ab,1)"),
     ("pages", "0", "pages must be at least 1 (got 0)"),
     ("pages", "-1", "pages must be at least 1 (got -1)"),
     ("pages", "1001", "pages must be at most 1000 (got 1001)"),
@@ -136,7 +136,6 @@ def test_a_wrong_value_is_refused_with_its_message(sink: Desk, field: str, given
     options = ["--title", "Some title"] if field != "title" else []
     problems = sink.fails("sample", "add", *options, f"--{field}", given, status=2)
     assert "\n".join(problems).startswith(message) if given.endswith("\n") else problems == [message]
-    assert sink.run("sample", "list").out == "no samples\n"
     assert sink.add("sample", "--title", "xx") == 1
 
 

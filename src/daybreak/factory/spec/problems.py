@@ -119,12 +119,15 @@ class Problems:
 
     file: str
     found: list[Problem] = field(default_factory=list)
+    last: int | None = None
+    """The file's last line: what is missing below it is told there."""
 
-    def add(self, line: int, code: str, message: str, remedy: str) -> None:
-        self.found.append(Problem(self.file, max(1, line), code, message, remedy))
+    def add(self, line: int, code: str, message: str, remedy: str, severity: Severity = "error") -> None:
+        line = max(1, line if self.last is None else min(line, self.last))
+        self.found.append(Problem(self.file, line, code, message, remedy, severity))
 
     def warn(self, line: int, code: str, message: str, remedy: str) -> None:
-        self.found.append(Problem(self.file, max(1, line), code, message, remedy, "warning"))
+        self.add(line, code, message, remedy, "warning")
 
     @property
     def errors(self) -> bool:

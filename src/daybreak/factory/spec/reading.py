@@ -110,6 +110,7 @@ def assumed(spec: Specification) -> Specification:
 
 
 def _understood(text: str, format_: Format, problems: Problems) -> tuple[Specification | None, list[Problem]]:
+    problems.last = text.count("\n") + 1
     draft = drafted(text, format_, problems)
     if draft is None:
         return None, problems.sorted()

@@ -1,0 +1,142 @@
+"""Durable steps a second, alone and side by side, against one transaction for each event.
+
+The baseline is a bare SQLite table of the same disk and minute: no chain, no tree, no signature, one
+transaction for each row. Where the disk is fast the whole is measured a second time with every sync made
+slower (by strace), because that is where shared syncs are for.
+
+    python -m benchmarks engine_steps
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio
+import apsw
+
+from daybreak.clock import SystemClock
+from daybreak.config import Places
+from daybreak.engine import RUNS, Context, Engine
+from daybreak.ledger import Ledger
+
+SLOW_SYNC_MS = 2.0
+"""A disk whose fdatasync takes longer is called slow."""
+DELAY_MS = 5
+"""Added to each sync for the slow measurement."""
+SIDE_BY_SIDE = 64
+FAST_RATIO_MIN, SLOW_RATIO_MIN = 5, 20
+MEASURE_S = 2.0
+"""About how long each measurement takes."""
+ROUNDS = 3
+
+
+def sync_ms(folder: Path, times: int = 40) -> float:
+    """Median milliseconds of writing 4 KiB and fdatasync."""
+    descriptor = os.open(folder / "probe", os.O_WRONLY | os.O_CREAT)
+    try:
+        taken = []
+        for number in range(times):
+            os.pwrite(descriptor, b"\0" * 4096, number * 4096)
+            began = time.perf_counter()
+            os.fdatasync(descriptor)
+            taken.append((time.perf_counter() - began) * 1000)
+    finally:
+        os.close(descriptor)
+    return statistics.median(taken)
+
+
+def bare_transactions(folder: Path, seconds: float) -> float:
+    """Rows a second, one transaction each, in a bare table (WAL, synchronous=FULL) beside the ledger."""
+    connection = apsw.Connection(str(folder / "bare.db"))
+    connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("CREATE TABLE IF NOT EXISTS event (id INTEGER PRIMARY KEY, payload BLOB NOT NULL) STRICT")
+    rows, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        connection.execute("INSERT INTO event (payload) VALUES (?)", (b"x" * 500,))
+        rows += 1
+    rate = rows / (time.perf_counter() - began)
+    connection.close()
+    return rate
+
+
+async def steps(engine: Engine, width: int, each: int) -> float:
+    """Durable steps a second of one run with `width` branches of `each` steps."""
+    run = engine.submit("kind", "benchmark", {"width": width, "each": each})
+    began = time.perf_counter()
+    result = await engine.supervise(run)
+    assert result.state == "done", result
+    return width * each / (time.perf_counter() - began)
+
+
+async def task(ctx: Context, args: Any) -> None:
+    async def nothing(number: int) -> int:
+        return number
+
+    async def branch(ctx: Context) -> None:
+        for number in range(args["each"]):
+            await ctx.step("step", nothing, number, effect="pure")
+
+    await ctx.gather(*[branch] * args["width"])
+
+
+def measure(folder: Path) -> dict[str, float]:
+    """One measurement of everything on the disk of `folder`: the medians of ROUNDS interleaved rounds."""
+    places, clock = Places.below(folder, "benchmark"), SystemClock()
+    opened = Ledger.open(places.ledger, keys=places.keys, witness=places.witness, clock=clock, views=[RUNS])
+    with opened as ledger:
+        engine = Engine(ledger, {"kind": task}, places.locks, clock, os.urandom)
+        anyio.run(steps, engine, 1, 20)  # warm
+        found: dict[str, list[float]] = {"sync_ms": [], "bare": [], "alone": [], "together": []}
+        share_s = MEASURE_S / ROUNDS
+        for _ in range(ROUNDS):
+            found["sync_ms"].append(sync_ms(folder))
+            bare = bare_transactions(folder, share_s)
+            found["bare"].append(bare)
+            found["alone"].append(anyio.run(steps, engine, 1, max(10, int(bare * share_s / 2))))
+            each = max(4, int(bare * 8 * share_s / SIDE_BY_SIDE))
+            found["together"].append(anyio.run(steps, engine, SIDE_BY_SIDE, each))
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def show(found: dict[str, float], note: str = "") -> None:
+    slow = found["sync_ms"] >= SLOW_SYNC_MS
+    wanted = SLOW_RATIO_MIN if slow else FAST_RATIO_MIN
+    ratio = found["together"] / found["bare"]
+    print(f"{'slow' if slow else 'fast'} disk{note}: fdatasync {found['sync_ms']:.2f} ms")
+    print(f"  one transaction for each event, bare SQLite   {found['bare']:10,.0f} /s")
+    print(f"  durable steps, one at a time                  {found['alone']:10,.0f} /s")
+    print(f"  durable steps, {SIDE_BY_SIDE} side by side                {found['together']:10,.0f} /s")
+    print(f"  ratio {ratio:.1f}; at least {wanted} wanted: {'reached' if ratio >= wanted else 'MISSED'}")
+
+
+def measure_slow(folder: Path) -> None:
+    """The same in a process whose syncs strace delays."""
+    strace = shutil.which("strace")
+    if strace is None:
+        print("slow disk: not measured, because strace is missing")
+        return
+    delay = f"inject=fsync,fdatasync:delay_exit={DELAY_MS * 1000}"
+    command = [strace, "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", delay]
+    subprocess.run([*command, sys.executable, "-m", "benchmarks.engine_steps", str(folder)], check=True)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="daybreak-bench-", dir=os.environ.get("DAYBREAK_BENCH_DIR")) as folder:
+        found = measure(Path(folder))
+        show(found)
+        if found["sync_ms"] < SLOW_SYNC_MS:
+            Path(folder, "slow").mkdir()
+            measure_slow(Path(folder, "slow"))
+
+
+if __name__ == "__main__":
+    show(measure(Path(sys.argv[1])), f" (each sync {DELAY_MS} ms longer)")

@@ -1,0 +1,148 @@
+"""Checks event rows one after the other: headers, payloads, each stream's chain and epochs. Part of `verification`.
+
+Works on whole pages, because one call per page costs half of one call per row. A page that is not perfect is
+looked at again row by row, so that what is found has its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+
+import msgspec
+
+from daybreak.errors import DaybreakError
+from daybreak.events import LeaseGranted
+from daybreak.ledger.admission import START, Tip, fenced
+from daybreak.ledger.blobs import BlobStore
+from daybreak.ledger.record import FORMAT, Header, decode_header, encode_header, place
+
+Row = tuple[int, str, int, int, str | None, bytes, bytes | None]
+"""leaf, stream, seq, gen, idem, header, payload"""
+
+_GRANT = LeaseGranted.type
+_END = f',"v":{FORMAT}}}'.encode()
+_decode_page = msgspec.json.Decoder(list[Header]).decode
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)
+
+
+class ChainCheck:
+    """Give it pages in leaf order. `add(place, what)` takes each finding."""
+
+    def __init__(self, key_id: str | None, blobs: BlobStore, add: Callable[[str, str], None]) -> None:
+        self.tips: dict[str, Tip] = {}
+        self.expected = 0
+        """The leaf that comes next."""
+        self.events = 0
+        self._key_id = key_id
+        self._blobs = blobs
+        self._add = add
+
+    def page(self, rows: list[Row]) -> list[bytes]:
+        """Check these rows; returns their leaf hashes."""
+        self._leaves([row[0] for row in rows])
+        self.events += len(rows)
+        raws = [row[5] for row in rows]
+        hashes = [sha256(b"\x00" + raw).digest() for raw in raws]
+        headers = self._headers(raws) or [self._header(row) for row in rows]
+        digests = [None if row[6] is None else sha256(row[6]).hexdigest() for row in rows]
+        self._links(rows, headers, digests, [leaf.hex() for leaf in hashes])
+        return hashes
+
+    def _leaves(self, leaves: list[int]) -> None:
+        """Are they numbered without gaps?"""
+        if leaves == list(range(self.expected, self.expected + len(leaves))):
+            self.expected += len(leaves)
+            return
+        for leaf in leaves:
+            if leaf != self.expected:
+                gap = leaf - self.expected
+                which = f"event {self.expected} is" if gap == 1 else f"events {self.expected} to {leaf - 1} are"
+                self._add("table event", f"{which} missing")
+            self.expected = leaf + 1
+
+    def _headers(self, raws: list[bytes]) -> list[Header | None] | None:
+        """All headers at once if all are canonical, else None.
+
+        No header can hide in two rows or two in one: text that encodes to itself is canonical, in such text the
+        bytes of `_END` stand only at the end of a header (a quote inside a string would be escaped), every row
+        ends with them, and there are as many headers as rows.
+        """
+        text = b"[" + b",".join(raws) + b"]"
+        try:
+            headers = _decode_page(text)
+        except _UNREADABLE:
+            return None
+        whole = len(headers) == len(raws) and all([raw.endswith(_END) for raw in raws])
+        return list(headers) if whole and msgspec.json.encode(headers) == text else None
+
+    def _header(self, row: Row) -> Header | None:
+        leaf, stream, seq, _, _, raw, _ = row
+        try:
+            header = decode_header(raw)
+        except _UNREADABLE as error:
+            self._add(place(leaf, stream, seq), f"its header cannot be read: {error}")
+            return None
+        if encode_header(header) != raw:
+            self._add(place(leaf, stream, seq), "its header is not in canonical form")
+        return header
+
+    def _links(
+        self, rows: list[Row], headers: list[Header | None], digests: list[str | None], hashes: list[str]
+    ) -> None:
+        """Each header with the columns beside it, its payload and the event before it. The hot loop."""
+        tips, key_id = self.tips, self._key_id
+        for row, header, digest, leaf in zip(rows, headers, digests, hashes, strict=True):
+            if header is None:
+                continue
+            stream = header.stream
+            seq, prev, current = before = tips.get(stream, START)
+            epoch = header.epoch
+            if (
+                stream != row[1]
+                or header.seq != row[2]
+                or header.gen != row[3]
+                or header.idem != row[4]
+                or header.payload != digest
+                or header.seq != seq + 1
+                or header.prev != prev
+                or (current if epoch is None else epoch) != current + (header.type == _GRANT and epoch is not None)
+                or (epoch is None and fenced(stream, current))
+                or header.key != key_id
+                or header.v != FORMAT
+                or header.commit is not None
+            ):
+                self._name(row, header, digest, before)
+            tips[stream] = (header.seq, leaf, current if epoch is None else epoch)
+
+    def _name(self, row: Row, header: Header, digest: str | None, before: Tip) -> None:
+        """Everything that is wrong with an event."""
+        leaf, stream, seq, gen, idem, _, _ = row
+        where = place(leaf, stream, seq)
+        if (header.stream, header.seq, header.gen, header.idem) != (stream, seq, gen, idem):
+            self._add(
+                where, f"its header says {header.stream}, seq {header.seq}, gen {header.gen}, idem {header.idem!r}"
+            )
+        if digest is None:
+            self._blob(where, header.payload)
+        elif digest != header.payload:
+            self._add(where, "its payload is not the one that its header names")
+        if header.seq != before[0] + 1 or header.prev != before[1]:
+            self._add(where, f"does not follow the event before it in its stream (seq {before[0]})")
+        if header.epoch is None:
+            if fenced(header.stream, before[2]):
+                self._add(where, "has no epoch on a stream that has an owner")
+        elif header.epoch != before[2] + (header.type == _GRANT):
+            self._add(where, f"has epoch {header.epoch}, but {before[2]} was current")
+        if header.key != self._key_id:
+            self._add(where, f"names the signing key {header.key}, the ledger's is {self._key_id}")
+        if header.v != FORMAT:
+            self._add(where, f"its header has version {header.v}, this program knows {FORMAT}")
+        if header.commit is not None:
+            self._add(where, "its header holds a commitment, which this version does not know")
+
+    def _blob(self, where: str, digest: str) -> None:
+        try:
+            self._blobs.get(digest)
+        except (DaybreakError, OSError) as error:
+            self._add(where, f"its payload: {error}")
