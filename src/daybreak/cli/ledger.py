@@ -17,11 +17,19 @@ if TYPE_CHECKING:
 def verify(as_json: Json = False) -> None:
     """Check every event, hash, signature and view, and the newest state known outside. Exit 1 if anything is wrong."""
     from daybreak.cli import home
-    from daybreak.engine.view import RUNS
+    from daybreak.engine import RUNS
+    from daybreak.factory.kinds.build import blobs_of
     from daybreak.ledger import verify as verify_ledger
 
     where = home.places()
-    found = verify_ledger(where.ledger, keys=where.keys, witness=where.witness, views=[RUNS], progress=_progress())
+    found = verify_ledger(
+        where.ledger,
+        keys=where.keys,
+        witness=where.witness,
+        views=[RUNS],
+        blobs=lambda record: blobs_of(record.event),
+        progress=_progress(),
+    )
     if as_json:
         faces.result_json(
             {

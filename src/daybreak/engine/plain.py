@@ -21,9 +21,9 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 def plain(value: Any, what: object) -> Any:
     """`value` as a reader of its JSON would see it: a copy, tuples as lists.
 
-    Raises NotPlain, which names `what` (turned into text only then) and the place inside it, for anything JSON cannot hold exactly: other
-    types and subclasses, keys that are not text, NaN and infinities, integers beyond 64 bits, lone
-    surrogates, values nested deeper than DEPTH_MAX.
+    Raises NotPlain, which names `what` (turned into text only then) and the place inside it, for anything
+    that JSON cannot hold exactly: other types and subclasses, keys that are not text, NaN and infinities,
+    integers beyond 64 bits, lone surrogates, values nested deeper than DEPTH_MAX.
     """
     return _plain(value, what, "", 0)
 

@@ -73,7 +73,7 @@ class ChainCheck:
             headers = _decode_page(text)
         except _UNREADABLE:
             return None
-        whole = len(headers) == len(raws) and all([raw.endswith(_END) for raw in raws])
+        whole = len(headers) == len(raws) and all(raw.endswith(_END) for raw in raws)
         return list(headers) if whole and msgspec.json.encode(headers) == text else None
 
     def _header(self, row: Row) -> Header | None:

@@ -22,9 +22,12 @@ from daybreak.errors import DaybreakError
 from daybreak.events import LedgerCreated
 from daybreak.ledger import database, keyfile
 from daybreak.ledger.blobs import BlobStore
+from daybreak.ledger.chaincheck import ChainCheck, Row
 from daybreak.ledger.note import Checkpoint, NoteError, Verifier
 from daybreak.ledger.record import Record, decode_header, place, record_of
-from daybreak.ledger.views import View, Views
+from daybreak.ledger.tree import leaf_hash
+from daybreak.ledger.treecheck import TreeCheck
+from daybreak.ledger.views import View, Views, stored_objects
 from daybreak.ledger.witness import Witness
 
 PROBLEMS_MAX = 1000

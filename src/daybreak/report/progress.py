@@ -6,6 +6,7 @@ Reads events and nothing else, so it works the same beside the run and from anot
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+
 from daybreak import events
 from daybreak.clock import Clock
 

@@ -412,6 +412,15 @@ class _OneBuild:
             raise Parked("the disk is full: make room, then resume", why=f"no room for {self.folder}")
 
 
+def blobs_of(event: events.Event) -> Iterator[str]:
+    """The blobs that an event of a build refers to: the specification's text, the packed tree of an attempt."""
+    match event:
+        case events.TaskAdded(kind="build"):
+            yield event.args["specification"]
+        case events.StepDone(name="attempt"):
+            yield event.result["tree"]
+
+
 def _json_lines(output: bytes) -> Iterator[dict[str, Any]]:
     for line in output.splitlines():
         try:
