@@ -1,8 +1,8 @@
 """Durable steps a second, alone and side by side, against one transaction for each event.
 
-The baseline is the same ledger on the same disk in the same minute, one transaction for each event. A bare
-SQLite table (no chain, no tree, no signature), one transaction for each row, stands beside it. Where the disk is fast the whole is measured a second time with every sync made
-slower (by strace), because that is where shared syncs are for.
+The baseline is the same ledger on the same disk in the same minute, one transaction for each event; beside it a
+bare SQLite table (no chain, no tree, no signature) with one transaction for each row. Where the disk is fast the
+whole is measured a second time with every sync made slower (by strace), where shared syncs are for.
 
     python -m benchmarks engine_steps
 """

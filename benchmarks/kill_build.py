@@ -107,7 +107,6 @@ def main() -> None:
         for number in range(kills):
             outcome = kill_and_resume(Path(top) / str(number), chance.uniform(0.1, reference.seconds), reference)
             good += not outcome.problems
-            print(
-                f"  killed after {outcome.after_s:5.2f} s, {outcome.kept_before:3} steps kept: {outcome.problems or 'fine'}"
-            )
+            verdict = "; ".join(outcome.problems) or "fine"
+            print(f"  killed after {outcome.after_s:5.2f} s, {outcome.kept_before:3} steps kept: {verdict}")
     print(f"{good} of {kills} killed builds resumed as promised (seed {seed}, undisturbed {reference.seconds:.1f} s)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import shutil
@@ -14,6 +15,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from daybreak.clock import SystemClock
+from daybreak.config import Places
+from daybreak.engine import RUNS, Engine
+from daybreak.ledger import Ledger
 
 OWNER = Path(__file__).with_name("engine_owner.py")
 STRACE = shutil.which("strace")
@@ -133,3 +139,23 @@ def syncs(home: Path, steps: int) -> int:
     trace = home.with_suffix(".trace")
     traced(home, steps, trace)
     return len(re.findall(r"f(?:data)?sync\(\d+<[^>]*-wal>", trace.read_text()))
+
+
+def test_an_interrupted_owner_records_that_the_run_is_paused(tmp_path: Path) -> None:
+    """Ctrl-C in the middle of the work: the ledger says `paused`, and the lock is free."""
+    # shows: X4
+    home, number = tmp_path / "home", signal.SIGINT
+    with begin(home, steps=5000) as owner:
+        assert owner.stdout is not None
+        owner.stdout.readline()
+        while "computed" not in (home / "journal").read_text():
+            assert owner.poll() is None
+        owner.send_signal(number)
+        owner.communicate(timeout=30)
+    places = Places.below(home, "test")
+    opened = Ledger.open(places.ledger, keys=places.keys, witness=places.witness, clock=SystemClock(), views=[RUNS])
+    with opened as ledger:
+        engine = Engine(ledger, {}, places.locks, SystemClock(), os.urandom)
+        (resumable,) = engine.resumable()
+    assert (resumable.state, resumable.owner) == ("paused", None)
+    assert "interrupted" in resumable.why

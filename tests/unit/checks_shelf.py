@@ -155,7 +155,7 @@ def test_unknown_commands_are_refused(word: str) -> None:
 
 def test_the_server_keeps_titles() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), server.Handler) as running:
-        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
+        threading.Thread(target=running.serve_forever, args=[0.01], daemon=True).start()
         base = f"http://127.0.0.1:{running.server_address[1]}"
         body = json.dumps({"title": "Emma"}).encode()
         with urllib.request.urlopen(base + "/titles", data=body) as answer:

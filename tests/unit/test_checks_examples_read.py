@@ -93,6 +93,8 @@ def test_the_examples_of_the_format_have_no_fault(kind: str, body: str) -> None:
         ("files", 'a contains ""\n', 0, "empty text"),
         ("files", "*.py count many\n", 0, "not understood"),
         ("sql", "select 1", 0, "no kind of example"),
+        ("console", "$ app\n$ app \0\n", 1, "cannot stand"),
+        ("http", "GET /\ud800\n\n200\n", 0, "cannot stand"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(kind: str, body: str, line: int, message: str) -> None:

@@ -295,6 +295,11 @@ class H(http.server.BaseHTTPRequestHandler):
             body = b'"http://example.com/1"'
             self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
             self.wfile.write(body)
+        if self.path == "/text":
+            body = "a,b\\n1,ü\\n".encode()
+            self.send_response(200); self.send_header("Content-Type", "text/csv")
+            self.send_header("Content-Length", str(len(body))); self.end_headers()
+            self.wfile.write(body)
         if self.path == "/crash":
             import os; os._exit(1)
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_forever()
@@ -323,6 +328,27 @@ def test_a_mischievous_server_fails_and_is_ended(mischief: Product, tmp_path: Pa
     assert seen.outcome == "failed"
     assert message in seen.marks[0].message, seen.marks
     assert seen.duration_ms < 10_000
+
+
+@pytest.mark.parametrize(
+    ("body", "fits"),
+    [
+        ("a,b\n1,ü", True),
+        ("a,b\n1,u", False),
+        ("<text>", True),
+        ("<any as all>", True),
+    ],
+)
+def test_a_body_that_is_not_json_is_compared_as_text(mischief: Product, tmp_path: Path, body: str, fits: bool) -> None:
+    """Where the expected answer names another media type."""
+    seen = look(mischief, tmp_path, "http", f"GET /text\n\n200\nContent-Type: text/csv\n{body}\n")
+    assert (seen.outcome == "passed") is fits, seen.marks
+
+
+def test_a_body_that_should_be_json_and_is_not_is_told(mischief: Product, tmp_path: Path) -> None:
+    """With what came instead."""
+    seen = look(mischief, tmp_path, "http", "GET /text\n\n200\n<any>\n")
+    assert "not JSON" in seen.marks[0].message
 
 
 def test_redirects_are_not_followed(mischief: Product, tmp_path: Path) -> None:
@@ -361,7 +387,17 @@ def test_a_proxy_in_our_environment_is_not_used(
 
 def test_files_examples_look_at_the_delivered_tree(shelf: Product, tmp_path: Path) -> None:
     """exists, contains, count; each failing claim told."""
-    good = 'README.md contains "Keeps titles"\nsrc/shelf exists\nsrc/**/*.py count 5\n*.md count 1\nx* count 0\n'
+    good = """\
+README.md contains "Keeps titles"
+src/shelf exists
+src/**/*.py count 5
+*.md count 1
+x* count 0
+src/shelf/s[et]*.py count 2
+src/shelf/[!s_]*.py count 1
+src/shelf/cl?.py count 1
+src/** count 6
+"""
     assert look(shelf, tmp_path, "files", good).outcome == "passed"
     bad = 'README.md contains "nope"\nsrc/none exists\nsrc/*.py count 5\n'
     seen = look(shelf, tmp_path, "files", bad)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import threading
 from pathlib import Path
@@ -10,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from daybreak.checks import Evidence, install, lint, structure, syntax, types
+from daybreak.checks import Evidence, building, install, lint, reading, structure, syntax, types
 from daybreak.host import process
 
 HASH = "ab" * 32
@@ -150,6 +151,17 @@ def test_nothing_runs_when_code_is_read(tmp_path: Path, scratch: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+def test_reading_names_files_lines_faults_and_silencers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the reading program tells, seen without a process between."""
+    project = changed(tmp_path, "src/shelf/bad.py", "x = (\n")
+    (project / "src" / "shelf" / "quiet.py").write_text("import os  # noqa: F401\n")
+    reading.main(str(project))
+    found = json.loads(capsys.readouterr().out)
+    assert found["files"] == 8
+    assert [fault["path"] for fault in found["faults"]] == ["src/shelf/bad.py"]
+    assert found["silenced"]["noqa"] == [["src/shelf/quiet.py", 1]]
+
+
 def test_no_code_at_all_fails(tmp_path: Path, scratch: Path) -> None:
     """A tree without Python has nothing that compiles."""
     (tmp_path / "empty").mkdir()
@@ -251,6 +263,20 @@ def test_what_cannot_be_installed_fails_with_the_reason(
         assert seen.outcome == "failed"
         assert message in said(seen)
         assert product is None
+
+
+def test_building_installs_the_command_and_finds_what_is_required(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The building program, seen without a process between."""
+    text = SHELF.FILES["pyproject.toml"].replace("dependencies = []", "dependencies = [\"none-such; extra == 'x'\"]")
+    project = changed(tmp_path, "pyproject.toml", text)
+    monkeypatch.chdir(tmp_path)  # building changes it
+    (tmp_path / "out").mkdir()
+    wheel = building.build(project, tmp_path / "out")
+    building.install(wheel, tmp_path / "prefix", "/usr/bin/python3")
+    assert (tmp_path / "prefix" / "bin" / "shelf").read_text().startswith("#!/usr/bin/python3\n")
+    assert building.unmet_requirements(tmp_path / "prefix") == []
 
 
 def test_a_wheel_without_its_package_fails_when_it_is_run(tmp_path: Path, scratch: Path) -> None:

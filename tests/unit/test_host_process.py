@@ -233,6 +233,14 @@ def test_a_swarm_is_ended(tmp_path: Path) -> None:
     assert not done.timed_out
 
 
+def test_a_swarm_that_doubles_is_ended(tmp_path: Path) -> None:
+    """Also one that grows while it is being ended (this one would stop by itself at a thousand)."""  # shows: N14
+    script = "f() { if [ $1 -gt 0 ]; then f $(($1 - 1)) & f $(($1 - 1)) & fi; exec sleep 1000; }; f 9"
+    done = sh(script, tmp_path, processes_max=40)
+    assert done.processes_cut
+    assert not done.timed_out
+
+
 # -- nothing is left
 
 

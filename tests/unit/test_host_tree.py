@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -104,9 +105,8 @@ def test_damaged_packs_are_refused_and_never_crash(
     at = data.draw(st.integers(0, len(packed) - 1))
     packed[at] ^= data.draw(st.integers(1, 255))
     cut = data.draw(st.integers(0, len(packed)))
-    with pytest.raises(tree.PackDamaged):
+    with contextlib.suppress(tree.PackDamaged):
         tree.unpack(bytes(packed[:cut]), folder / "target")
-        raise tree.PackDamaged("readable after all", hint="")
 
 
 def test_unpacking_over_something_is_refused(tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
@@ -63,6 +62,9 @@ class Listeners:
 
     def __init__(self, listeners: Sequence[Listener]) -> None:
         self._listeners = list(listeners)
+
+    def __bool__(self) -> bool:
+        return bool(self._listeners)
 
     def tell(self, told: Told) -> None:
         for listener in list(self._listeners):
@@ -265,8 +267,7 @@ class Context:
             held = self._around.history.leftover(branch)
             raise diverged(self.run, held=str(held), asked="no such branch: it returned")
 
-    @contextmanager
-    def _alone(self, name: str) -> Iterator[None]:
+    def _alone(self, name: str) -> _Alone:
         """One thing at a time in a branch; what made the branch stop is raised again if the code goes on."""
         if self._around.journal.broken is not None:
             raise self._around.journal.broken
@@ -279,10 +280,7 @@ class Context:
                 "given; a step's function has no steps of its own",
             )
         self._doing = name
-        try:
-            yield
-        finally:
-            self._doing = ""
+        return _Alone(self)
 
     def _identify(self, name: str, args: Sequence[Any]) -> Identity:
         nth = self._used[name]
@@ -319,11 +317,11 @@ class Context:
     ) -> Any:
         """Compute a step and record how it ended, in one commit. Cancelled, it records nothing."""
         around = self._around
-        if not identity.name.startswith(RESERVED):
+        if around.listeners and not identity.name.startswith(RESERVED):
             around.listeners.tell(Told(self.run, self._branch, identity.name, "", started=True))
         began = around.clock.monotonic()
         try:
-            value = await step.call(step.key_of(self.run, identity), function, args, abandon=abandon)
+            value = await step.call(self.run, identity, function, args, abandon=abandon)
             events = step.done(self.run, identity, value, self._since_ms(began))
         except Parked as parked:
             self._park(parked.question, parked.why)
@@ -379,7 +377,7 @@ class Context:
         if lookup is not None:
             key = step.key_of(self.run, intent.identity)
             try:
-                looked = await step.call(key, lookup, (key,))
+                looked = await step.call(self.run, intent.identity, lookup, (key,))
             except Exception as problem:  # noqa: BLE001 - it cannot tell, so a person is asked
                 looked = f"{type(problem).__name__}: {problem}"
             if isinstance(looked, Found):
@@ -411,6 +409,21 @@ class Context:
             key=step.key_of(self.run, identity),
         )
         await self._around.journal.append([intended])
+
+
+class _Alone:
+    """While it lasts, the branch does nothing else. (A class, because a generator costs more than the rest.)"""
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._context._doing = ""
 
 
 def trace(problem: BaseException) -> bytes:

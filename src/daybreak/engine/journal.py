@@ -68,14 +68,17 @@ class Journal:
         ]
         with anyio.CancelScope(shield=True):
             try:
-                records = await self._append_when_free(drafts)
+                try:
+                    return await self.log.append_async(drafts)
+                except LedgerBusy as busy:
+                    return await self._append_again(drafts, busy)
             except DraftRefused:
                 raise
             except BaseException as problem:
                 if moves or not isinstance(problem, anyio.get_cancelled_exc_class()):
                     self.broken = problem
                 raise
-        return records
+        raise AssertionError("a shielded scope swallows no cancellation")
 
     async def move(self, new: State, *, before: Sequence[Event] = (), **details: str) -> None:
         """Record that the run goes to another state, in one commit with the events `before` it."""
@@ -112,14 +115,14 @@ class Journal:
         found = [(index, told.answer) for index, told in self._answers if told.question == question and index > after]
         return found[-1] if found else None
 
-    async def _append_when_free(self, drafts: Sequence[Draft]) -> Sequence[Record]:
-        """Other processes append too; where one held the ledger for too long, nothing was appended: try again."""
+    async def _append_again(self, drafts: Sequence[Draft], busy: LedgerBusy) -> Sequence[Record]:
+        """Another process held the ledger for too long and nothing was appended: try again."""
         for _ in range(BUSY_TRIES - 1):
             try:
                 return await self.log.append_async(drafts)
-            except LedgerBusy:
-                continue
-        return await self.log.append_async(drafts)
+            except LedgerBusy as problem:
+                busy = problem
+        raise busy
 
     def _follow_control(self) -> None:
         for record in self.log.read(control_stream(self.run), after=self._control_seq):

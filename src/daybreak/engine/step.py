@@ -20,7 +20,8 @@ from daybreak.events import Event, StepDone, StepFailed
 Effect = Literal["pure", "idempotent", "once"]
 """What a repeat would mean: nothing at all; nothing new, under the same key; something that must not be."""
 
-_KEY: ContextVar[str] = ContextVar("daybreak_step_key")
+_DOING: ContextVar[tuple[str, Identity]] = ContextVar("daybreak_step")
+"""The run and the step that is being computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def step_key() -> str:
 
     Raises LookupError outside of a step.
     """
-    return _KEY.get()
+    return key_of(*_DOING.get())
 
 
 def key_of(run: str, identity: Identity) -> str:
@@ -60,19 +61,21 @@ def key_of(run: str, identity: Identity) -> str:
     return plain.digest([run, identity.branch, identity.name, identity.nth, identity.args])
 
 
-async def call(key: str, function: Callable[..., Any], args: Sequence[Any], *, abandon: bool = False) -> Any:
+async def call(
+    run: str, identity: Identity, function: Callable[..., Any], args: Sequence[Any], *, abandon: bool = False
+) -> Any:
     """Call a step's function: async ones here, all others in a thread, so that they do not stop the world.
 
     A thread cannot be ended. When the run is cancelled we wait for it, or with `abandon` leave it to itself.
     """
-    token = _KEY.set(key)
+    token = _DOING.set((run, identity))
     try:
         if _is_async(function):
             return await function(*args)
         (value,) = await anyio.to_thread.run_sync(partial(_guarded, function, args), abandon_on_cancel=abandon)
         return await value if inspect.isawaitable(value) else value
     finally:
-        _KEY.reset(token)
+        _DOING.reset(token)
 
 
 class StepExited(Exception):

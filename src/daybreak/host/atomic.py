@@ -3,16 +3,20 @@
 `write_file` replaces one file. `put_folder` puts a whole folder in its place: it is copied beside the target
 under a temporary name, every file and folder is synced, and one rename (or one exchange, where the target is
 there already) makes it appear. A crash leaves the old state or the new one, and perhaps a folder named
-`.NAME.daybreak-*` beside the target, which the next `put_folder` to that target removes.
+`.NAME.daybreak-*` beside the target, which the next `put_folder` to that target removes. Several processes may
+put folders side by side, also to the same target: one after the other wins, or is refused.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
+import re
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from daybreak.errors import DeliveryError, HostError
@@ -95,17 +99,23 @@ def check_target(target: Path, bytes_needed: int = 0) -> None:
         )
 
 
-def put_folder(source: Path, target: Path) -> None:
-    """Make `target` a copy of `source`, whole or not at all. A folder that is there already is exchanged in one step and
-    then removed: the caller has made sure that it may be. Raises TargetUnusable, NoRoom, NotDelivered."""
+Refusal = Callable[[Path], None]
+"""Looks at the folder that was just replaced and raises where it may not go."""
+
+
+def put_folder(source: Path, target: Path, *, refuse: Refusal | None = None) -> None:
+    """Make `target` a copy of `source`, whole or not at all. A folder that is there already is exchanged in one step
+    and then removed: the caller has made sure that it may be. `refuse` is asked about it once more when nobody can
+    reach it by its name any longer, so that a change of the last moment is not lost: where it raises, the folders
+    are exchanged back. Raises TargetUnusable, NoRoom, NotDelivered, and what `refuse` raises."""
     check_target(target, sum(path.stat().st_size for path in source.rglob("*") if path.is_file()))
     remove_leftovers(target)
-    staged = target.with_name(f".{target.name}.daybreak-{os.urandom(6).hex()}")
+    staged, hold = _stage(target)
     try:
-        shutil.copytree(source, staged, symlinks=True)
+        shutil.copytree(source, staged, symlinks=True, dirs_exist_ok=True)
         _sync_tree(staged)
         if target.exists():
-            _exchange(staged, target)
+            _replace(staged, target, refuse)
         else:
             staged.rename(target)
         sync_folder(target.parent)
@@ -113,16 +123,71 @@ def put_folder(source: Path, target: Path) -> None:
         raise _not_delivered(error, target) from error
     except shutil.Error as error:
         raise _not_delivered(OSError(errno.EIO, str(error.args[0][0][2])), target) from error
-    finally:
-        shutil.rmtree(
-            staged, ignore_errors=True
-        )  # the old folder after an exchange, or what was copied before a refusal
+    finally:  # the old folder after an exchange, or what was copied before a refusal
+        shutil.rmtree(staged, ignore_errors=True)
+        os.close(hold)
 
 
 def remove_leftovers(target: Path) -> None:
-    """Remove what a crashed `put_folder` to `target` left beside it."""
-    for leftover in target.parent.glob(f".{target.name}.daybreak-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    """Remove what a crashed `put_folder` to `target` left beside it: real folders of exactly its naming that no living
+    process has locked."""
+    name = re.compile(re.escape(f".{target.name}.daybreak-") + "[0-9a-f]{12}")
+    for leftover in target.parent.iterdir():
+        if name.fullmatch(leftover.name) and (hold := _lock(leftover)) is not None:
+            shutil.rmtree(leftover, ignore_errors=True)
+            os.close(hold)
+
+
+def _stage(target: Path) -> tuple[Path, int]:
+    """A fresh folder beside the target, and the descriptor that keeps it locked: `remove_leftovers` of another
+    process leaves it alone, and the kernel frees it when this one dies."""
+    while True:
+        staged = target.with_name(f".{target.name}.daybreak-{os.urandom(6).hex()}")
+        try:
+            staged.mkdir()
+            hold = _lock(staged)
+        except OSError as error:
+            raise _not_delivered(error, target) from error
+        if hold is not None:
+            return staged, hold
+        # Another process took it for a leftover before it was locked, and removes it.
+
+
+def _lock(folder: Path) -> int | None:
+    """A descriptor that locks the folder that stands at this path; None where somebody else has it, or it is gone."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a symbolic link is nothing of ours
+            return None
+        raise
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), os.lstat(folder)):
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(descriptor)
+    return None
+
+
+def _replace(staged: Path, target: Path, refuse: Refusal | None) -> None:
+    """Exchange; then look at what was there, and exchange back if it must stay."""
+    hold = _lock(target)  # it is about to have a leftover's name
+    if hold is None:
+        raise OSError(errno.EBUSY, "somebody else is putting a folder there")
+    try:
+        _exchange(staged, target)
+        if refuse is not None:
+            try:
+                refuse(staged)
+            except BaseException:
+                _exchange(staged, target)
+                raise
+    finally:
+        os.close(hold)
 
 
 def _sync_tree(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from daybreak.ledger.ledger import Ledger
 from daybreak.ledger.note import Checkpoint
 from daybreak.ledger.record import Draft, Record, UnknownEvent
+from daybreak.ledger.verification import Problem, Verification, verify
 from daybreak.ledger.views import Difference, Statement, View
 
 __all__ = [
@@ -10,8 +11,11 @@ __all__ = [
     "Difference",
     "Draft",
     "Ledger",
+    "Problem",
     "Record",
     "Statement",
     "UnknownEvent",
+    "Verification",
     "View",
+    "verify",
 ]

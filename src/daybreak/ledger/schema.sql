@@ -7,10 +7,10 @@
 -- view    which views are kept here; `behind` is the first leaf that a process without the view appended
 
 CREATE TABLE event (
-  leaf    INTEGER PRIMARY KEY CHECK (leaf >= 0),
+  leaf    INTEGER PRIMARY KEY,
   stream  TEXT NOT NULL,
-  seq     INTEGER NOT NULL CHECK (seq >= 0),
-  gen     INTEGER NOT NULL CHECK (gen >= 0),
+  seq     INTEGER NOT NULL,
+  gen     INTEGER NOT NULL,
   idem    TEXT,
   header  BLOB NOT NULL,
   payload BLOB

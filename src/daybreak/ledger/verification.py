@@ -391,11 +391,13 @@ class _Check:
             self.result.add(f"view {view.name}", f"cannot be rebuilt and compared: {error}")
 
     def _records(self) -> Iterator[Record]:
-        rows: list[Any]
         after = -1
-        while rows := self.connection.execute(
-            "SELECT leaf, header, payload FROM event WHERE leaf > ? ORDER BY leaf LIMIT ?", (after, _PAGE)
-        ).fetchall():
+        while True:
+            rows: list[Any] = self.connection.execute(
+                "SELECT leaf, header, payload FROM event WHERE leaf > ? ORDER BY leaf LIMIT ?", (after, _PAGE)
+            ).fetchall()
+            if not rows:
+                return
             for row in rows:
                 yield self._record(*row)
             after = rows[-1][0]

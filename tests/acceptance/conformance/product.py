@@ -165,6 +165,7 @@ class Product:
     """A built project on disk, and how to run it."""
 
     root: Path
+    brief: Brief
     name: str
     module: str
     function: str
@@ -210,7 +211,8 @@ def build(source: Path | str, folder: Path, commands: Starter, servers: Starter)
     """Read a specification, build it, write it to `folder`."""
     text = source if isinstance(source, str) else source.read_text(encoding="utf-8")
     spec = read_text(text, name="spec.md", format="md")
-    for path, content in generate(brief(spec, text)).items():
+    given = brief(spec, text)
+    for path, content in generate(given).items():
         target = folder / path
         assert target.resolve().is_relative_to(folder.resolve()), path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -218,7 +220,7 @@ def build(source: Path | str, folder: Path, commands: Starter, servers: Starter)
     scripts = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     assert list(scripts) == [spec.name], scripts
     module, _, function = scripts[spec.name].partition(":")
-    return Product(folder, spec.name, module, function, commands, servers)
+    return Product(folder, given, spec.name, module, function, commands, servers)
 
 
 @dataclass

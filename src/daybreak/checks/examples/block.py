@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from daybreak.checks.example import Fault
 from daybreak.checks.examples import exchange, listing, transcript
+
+_UNUSABLE = re.compile("[\0\ud800-\udfff]")
+"""NUL and lone surrogates: no shell, header or UTF-8 file can hold them."""
 
 
 def faults(kind: str, body: str, *, product: str | None = None) -> list[Fault]:
@@ -11,6 +16,9 @@ def faults(kind: str, body: str, *, product: str | None = None) -> list[Fault]:
 
     With `product`, the name of the command, a console block that never runs it is a fault: it shows nothing.
     """
+    if unprintable := _UNUSABLE.search(body):
+        line = body[: unprintable.start()].count("\n")
+        return [Fault(line, f"the character {unprintable[0]!r} cannot stand in an example", "leave it out")]
     if kind == "console":
         commands, found = transcript.read(body)
         if product is not None and commands and not transcript.runs(commands, product):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 
 from daybreak.factory.spec import codespans
 from daybreak.factory.spec.located import Mapping, Node, Scalar, Sequence
@@ -19,8 +20,9 @@ def find(text: str, line: int, problems: Problems, *, by_line: bool = True) -> l
     if WORDS not in text.upper():
         return []
     shown, found = codespans.masked(text), []
+    ends = [end.start() for end in re.finditer("\n", text)] if by_line else []
     for marker in _MARKER.finditer(shown):
-        place = line + (text.count("\n", 0, marker.start()) if by_line else 0)
+        place = line + bisect_left(ends, marker.start())
         start, end = marker.span("question")
         question = " ".join(text[start:end].split()) if start >= 0 else ""
         if question:
@@ -29,7 +31,7 @@ def find(text: str, line: int, problems: Problems, *, by_line: bool = True) -> l
             problems.add(place, "S138", "the open question asks nothing", "write [NEEDS CLARIFICATION: the question]")
     rest = _MARKER.sub(lambda marker: re.sub(r"[^\n]", " ", marker[0]), shown)
     for start_only in _START.finditer(rest):
-        place = line + (text.count("\n", 0, start_only.start()) if by_line else 0)
+        place = line + bisect_left(ends, start_only.start())
         problems.add(
             place, "S138", "an open question is not closed", "write [NEEDS CLARIFICATION: the question] with its `]`"
         )
@@ -58,7 +60,7 @@ def without(text: str) -> str:
     """The text without its markers."""
     if WORDS not in text.upper():
         return text
-    return codespans.substitute(_MARKER, text, lambda _: "").strip()
+    return codespans.substitute(_MARKER, text, "").strip()
 
 
 def as_scalar(items: tuple[Node, ...], line: int) -> Scalar | None:

@@ -21,6 +21,8 @@ BY_SUFFIX: dict[str, Format] = {
     ".toml": "toml",
     ".json": "json",
 }
+LINES_MAX = 200_000
+
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
 
@@ -111,6 +113,14 @@ def clean(text: str, problems: Problems) -> str | None:
             "S116",
             f"the text holds the control character U+{ord(found[0]):04X}",
             "remove it; in examples write it as an escape that the shell or JSON knows",
+        )
+        return None
+    if text.count("\n") > LINES_MAX:
+        problems.add(
+            LINES_MAX,
+            "S113",
+            f"the specification has more than {LINES_MAX} lines",
+            "a specification is text that people read: move data to files of their own",
         )
         return None
     if not text.strip():

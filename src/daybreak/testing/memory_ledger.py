@@ -1,0 +1,218 @@
+"""A ledger without disk and threads, for simulation: the same rules, the same answers, in microseconds.
+
+Admission, headers, hashes and views are the real ones; what is left out is what a disk is for: tiles, witness,
+damage. With a fixed clock and entropy it is deterministic. The contract tests run on both ledgers.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from hashlib import sha256
+from types import TracebackType
+from typing import Any, Self
+
+import anyio.lowlevel
+import apsw
+
+from daybreak import ids
+from daybreak.clock import Clock
+from daybreak.errors import BlobMissing, DraftRefused, LedgerStopped
+from daybreak.events import KEYS, LedgerCreated
+from daybreak.ledger.admission import START, Admission, Tip
+from daybreak.ledger.note import Checkpoint, Signer, Verifier
+from daybreak.ledger.record import Draft, Record, Submission
+from daybreak.ledger.tree import Frontier
+from daybreak.ledger.views import Difference, View, Views
+
+_log = logging.getLogger("daybreak.ledger")
+
+
+class MemoryLedger:
+    """Drop-in for `Ledger` inside one thread. `append` is atomic and at once; subscribers are called inside it."""
+
+    def __init__(self, *, clock: Clock, views: Sequence[View] = (), entropy: ids.Entropy = os.urandom) -> None:
+        self._clock = clock
+        self._entropy = entropy
+        self._views = Views(views)
+        self._signer = Signer(f"daybreak.local/{ids.new('ledger', clock.now(), entropy)}", entropy(32))
+        self._records: list[Record] = []
+        self._streams: dict[str, list[Record]] = {}
+        self._idems: dict[tuple[str, int, str], Record] = {}
+        self._tips: dict[str, Tip] = {}
+        self._blobs: dict[str, bytes] = {}
+        self._subscribers: tuple[Callable[[list[Record]], None], ...] = ()
+        self._telling = False
+        self._closed = False
+        self._database = self._fresh_database()
+        created = LedgerCreated(origin=self.verifier.origin, public_key=self.verifier.text)
+        self.append([Draft(KEYS, created)])
+
+    @property
+    def verifier(self) -> Verifier:
+        return self._signer.verifier
+
+    # -- append
+
+    def append(self, drafts: Sequence[Draft]) -> list[Record]:
+        """As `Ledger.append`; never LedgerBusy."""
+        assert not self._telling, "a subscriber must not wait for the ledger"
+        self._check_open()
+        submission = Submission(drafts)
+        for payload in submission.large():
+            self.put_blob(payload)
+        admission = Admission(
+            size=len(self._records),
+            key_id=self._signer.verifier.key_id,
+            moment=self._clock.now(),
+            entropy=self._entropy,
+            tips=self._tips,
+            load_tip=lambda stream: START,
+            find_idem=lambda *key: self._idems.get(key),
+        )
+        answer = admission.admit(submission)
+        if admission.records:
+            self._update_views(admission, drafts[0])
+            self._keep(admission.records)
+            self._tell(list(admission.records))
+        return answer
+
+    async def append_async(self, drafts: Sequence[Draft]) -> list[Record]:
+        """As `append`, after letting other tasks run; a task cancelled there has appended nothing."""
+        await anyio.lowlevel.checkpoint()
+        return self.append(drafts)
+
+    def submit(self, drafts: Sequence[Draft]) -> Future[list[Record]]:
+        """As `append`; a refusal is the future's exception. A draft that cannot be encoded raises at once."""
+        Submission(drafts)
+        self._check_open()
+        future: Future[list[Record]] = Future()
+        try:
+            future.set_result(self.append(drafts))
+        except Exception as error:  # noqa: BLE001 - handed to whoever holds the future
+            future.set_exception(error)
+        return future
+
+    def subscribe(self, callback: Callable[[list[Record]], None]) -> Callable[[], None]:
+        self._subscribers = (*self._subscribers, callback)
+
+        def unsubscribe() -> None:
+            self._subscribers = tuple(other for other in self._subscribers if other is not callback)
+
+        return unsubscribe
+
+    def _update_views(self, admission: Admission, first: Draft) -> None:
+        self._database.execute("SAVEPOINT submission")
+        try:
+            self._views.apply(self._database, admission.records)
+        except Exception as error:
+            self._database.execute("ROLLBACK TO submission")
+            admission.undo()
+            raise DraftRefused(
+                f"{first.event.type} for {first.stream} is refused by a view: {error}",
+                hint="what the event says is not allowed in the present state.",
+            ) from error
+        finally:
+            self._database.execute("RELEASE submission")
+
+    def _keep(self, records: Sequence[Record]) -> None:
+        self._records += records
+        for record in records:
+            self._streams.setdefault(record.stream, []).append(record)
+            if record.idem is not None:
+                self._idems[record.stream, record.gen, record.idem] = record
+
+    def _tell(self, records: list[Record]) -> None:
+        self._telling = True
+        try:
+            for callback in self._subscribers:
+                try:
+                    callback(records)
+                except Exception:  # noqa: BLE001 - other people's code, after the fact
+                    _log.exception("a subscriber of the ledger failed; the events are appended")
+        finally:
+            self._telling = False
+
+    # -- read
+
+    def read(self, stream: str, *, after: int = -1) -> Iterator[Record]:
+        self._check_open()
+        return iter(self._streams.get(stream, [])[max(after, -1) + 1 :])
+
+    def read_all(self, *, after: int = -1) -> Iterator[Record]:
+        self._check_open()
+        return iter(self._records[max(after, -1) + 1 :])
+
+    def streams(self) -> list[str]:
+        return list(self._streams)
+
+    def epoch(self, stream: str) -> int:
+        return self._tips.get(stream, START)[2]
+
+    def query(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Ask the views; a statement that would write is refused."""
+        self._check_open()
+        self._database.pragma("query_only", True)
+        try:
+            return self._database.execute(sql, tuple(params)).fetchall()
+        finally:
+            self._database.pragma("query_only", False)
+
+    def put_blob(self, data: bytes) -> str:
+        digest = sha256(data).hexdigest()
+        self._blobs[digest] = bytes(data)
+        return digest
+
+    def get_blob(self, digest: str) -> bytes:
+        if digest not in self._blobs:
+            raise BlobMissing(f"blob {digest} is not there", hint="put it first.")
+        return self._blobs[digest]
+
+    def has_blob(self, digest: str) -> bool:
+        return digest in self._blobs
+
+    def head(self) -> Checkpoint:
+        """Signed over all events, made when asked for."""
+        tree = Frontier()
+        for record in self._records:
+            tree.append(record.hash)
+        return self._signer.sign(tree.size, tree.root())
+
+    # -- views
+
+    def rebuild_views(self) -> None:
+        old, self._database = self._database, self._fresh_database()
+        old.close()
+        self._views.apply(self._database, self._records)
+
+    def compare_views(self) -> list[Difference]:
+        return self._views.compare(self._database, self._records)
+
+    def _fresh_database(self) -> apsw.Connection:
+        database = apsw.Connection(":memory:")
+        for view in self._views.all:
+            database.execute(view.schema)
+        return database
+
+    # -- end
+
+    def sync_witness(self) -> None:
+        """Nothing is outside."""
+
+    def close(self) -> None:
+        """Refuse everything from now on."""
+        self._closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise LedgerStopped("the ledger was closed", hint="open it again.")
