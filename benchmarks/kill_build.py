@@ -50,8 +50,13 @@ def delivered(output: Path) -> dict[str, bytes]:
     return files
 
 
+def _places(folder: Path) -> tuple[Path, Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "home", folder / "output"
+
+
 def undisturbed(folder: Path, spec: Path = SPEC) -> Undisturbed:
-    home, output = folder / "home", folder / "output"
+    home, output = _places(folder)
     began = time.perf_counter()
     daybreak(home, "build", str(spec), "--output", str(output), "--json")
     return Undisturbed(time.perf_counter() - began, delivered(output))
@@ -71,7 +76,7 @@ def steps(home: Path) -> dict[tuple[str, str, int], tuple[int, Any]]:
 
 def kill_and_resume(folder: Path, after_s: float, reference: Undisturbed, spec: Path = SPEC) -> Killed:
     """Kill a build after `after_s` seconds, resume it to the end, and compare with the undisturbed one."""
-    home, output = folder / "home", folder / "output"
+    home, output = _places(folder)
     command = [sys.executable, "-m", "daybreak", "build", str(spec), "--output", str(output), "--json"]
     environment = {**os.environ, "DAYBREAK_HOME": str(home)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

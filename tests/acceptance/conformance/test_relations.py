@@ -77,6 +77,49 @@ def test_a_ref_must_exist_on_edit_too(lend_desk: Desk):
     assert lend_desk.fails("town", "add", "--name", "x", status=2) == ["region is required"]
 
 
+def nodes(desk: Desk, *options: tuple[str, ...]) -> None:
+    for more in options:
+        desk.add("node", "--name", "n", "--tags", "t", *more)
+
+
+def test_a_tree_in_one_table_is_deleted_from_its_root(lend_desk: Desk):
+    """Refs of an entity to itself: children and their children go, twins stay without their twin."""
+    nodes(lend_desk, (), ("--parent", "1"), ("--parent", "2"), ("--twin", "3"), ("--parent", "4"))
+    assert lend_desk.run("node", "delete", "1").done().out == "deleted node 1\n"
+    assert [(record["id"], record["twin"]) for record in lend_desk.records("node")] == [(4, None), (5, None)]
+
+
+def test_a_circle_of_records_is_deleted_too(lend_desk: Desk):
+    """Each the parent of the other; the delete ends."""
+    nodes(lend_desk, (), ("--parent", "1"))
+    lend_desk.run("node", "edit", "1", "--parent", "2").done()
+    lend_desk.run("node", "delete", "1").done()
+    assert lend_desk.run("node", "list").out == "no nodes\n"
+
+
+def test_a_record_of_the_same_kind_restricts(lend_desk: Desk):
+    """Also below a cascade: nothing is deleted."""
+    nodes(lend_desk, (), ("--parent", "1"), ("--buddy", "2"))
+    assert lend_desk.fails("node", "delete", "2", status=1) == ["node 2 is still used by 1 node"]
+    assert lend_desk.run("node", "delete", "1").status == 1
+    assert lend_desk.ids("node") == [1, 2, 3]
+
+
+def test_an_empty_list_is_missing(lend_desk: Desk):
+    """A required list wants an element, on the command line and over HTTP."""
+    assert lend_desk.fails("node", "add", "--name", "n", status=2) == ["tags is required"]
+    nodes(lend_desk, ())
+    assert lend_desk.fails("node", "edit", "1", "--clear", "tags", status=2) == ["tags is required"]
+
+
+def test_unique_decimals_are_compared_by_value(lend_desk: Desk):
+    """As filters compare them: 7.5 is 7.50."""
+    nodes(lend_desk, ("--ratio", "7.5"))
+    assert lend_desk.fails("node", "add", "--name", "n", "--tags", "t", "--ratio", "7.50", status=1) == [
+        "ratio 7.50 is already used by node 1"
+    ]
+
+
 def test_a_restricted_delete_over_http(desk_site: Site):
     """409, and the same words."""
     region = desk_site.post("/realms", name="North")["id"]

@@ -76,6 +76,8 @@ CODES: dict[str, str] = {
 """What each code stands for. From S180 on they are warnings. A code never changes its meaning."""
 
 _WORD_LENGTH_MAX = 60
+_TEXT_LENGTH_MAX = 400
+"""Of a message or remedy, in characters; what a person wrote may be longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class Problems:
 
     def add(self, line: int, code: str, message: str, remedy: str, severity: Severity = "error") -> None:
         line = max(1, line if self.last is None else min(line, self.last))
-        self.found.append(Problem(self.file, line, code, message, remedy, severity))
+        self.found.append(Problem(self.file, line, code, _told(message), _told(remedy), severity))
 
     def warn(self, line: int, code: str, message: str, remedy: str) -> None:
         self.add(line, code, message, remedy, "warning")
@@ -136,6 +138,10 @@ class Problems:
     def sorted(self) -> list[Problem]:
         """By line, then code; equal ones once."""
         return sorted(dict.fromkeys(self.found), key=lambda problem: (problem.line, problem.code))
+
+
+def _told(text: str) -> str:
+    return text if len(text) <= _TEXT_LENGTH_MAX and text.isprintable() else cut(text, _TEXT_LENGTH_MAX)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -21,7 +21,7 @@ BY_SUFFIX: dict[str, Format] = {
     ".toml": "toml",
     ".json": "json",
 }
-LINES_MAX = 200_000
+LINES_MAX = 50_000
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")

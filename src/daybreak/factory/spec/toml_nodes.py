@@ -11,6 +11,7 @@ from daybreak.factory.spec.located import DEPTH_MAX, Mapping, Node, Scalar, Sequ
 from daybreak.factory.spec.problems import Problems
 
 _AT_LINE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)")
+KEY_PARTS_MAX = 100
 Path = tuple[str | int, ...]
 
 
@@ -22,6 +23,9 @@ class _Float(str):
 
 def read(text: str, problems: Problems) -> Node | None:
     """The document as a mapping, or None with a problem."""
+    if (line := _long_key(text)) is not None:
+        problems.add(line, "S119", f"a key of more than {KEY_PARTS_MAX} parts", "a key has one to three parts")
+        return None
     try:
         data = tomllib.loads(text, parse_float=_Float)
     except tomllib.TOMLDecodeError as error:
@@ -42,6 +46,16 @@ def read(text: str, problems: Problems) -> Node | None:
         return None
     places = _Scan(text).places
     return _node(data, (), places, 1)
+
+
+def _long_key(text: str) -> int | None:
+    """The line of a dotted key that the standard library would need gigabytes for."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.count(".") > KEY_PARTS_MAX:
+            parts = [part for part in line.partition("=")[0].split(".") if part.strip()]
+            if len(parts) > KEY_PARTS_MAX:
+                return number
+    return None
 
 
 def _deeper(value: Any, levels: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from daybreak.agents.entities import Type, TypeName
 from daybreak.factory.spec import codespans
 from daybreak.factory.spec.problems import Problems, listed, nearest
@@ -71,23 +73,24 @@ def _remedy(text: str) -> str:
 
 def _choice(text: str, line: int, problems: Problems) -> Type | None:
     values = [codespans.unwrap(value) for value in codespans.split(text, ",")]
-    faults = []
-    if not text.strip():
-        faults.append("there are no choices")
-    elif any(not value.strip() for value in values):
-        faults.append("a choice is empty")
-    for value in dict.fromkeys(values):
-        if values.count(value) > 1 and value:
-            faults.append(f"the choice {value} occurs {values.count(value)} times")
+    faults = _choice_faults(values) if text.strip() else ["there are no choices"]
+    for fault in faults:
+        problems.add(line, "S147", fault, "write each choice once, between commas: choice: fiction, science, other")
+    return None if faults else Type(name="choice", choices=tuple(values))
+
+
+def _choice_faults(values: list[str]) -> list[str]:
+    if len(values) > CHOICES_MAX:
+        return [f"there are {len(values)} choices, more than {CHOICES_MAX}"]
+    faults = ["a choice is empty"] if any(not value.strip() for value in values) else []
+    for value, times in Counter(values).items():
+        if times > 1 and value.strip():
+            faults.append(f"the choice {value} occurs {times} times")
         if len(value) > CHOICE_LENGTH_MAX:
             faults.append(f"the choice {value[:20]}… has more than {CHOICE_LENGTH_MAX} characters")
         if any(mark in value for mark in ("`", "->", ";")) or not value.isprintable():
             faults.append(f"the choice {value!r} holds a backtick, `;`, `->` or a control character")
-    if len(values) > CHOICES_MAX:
-        faults.append(f"there are {len(values)} choices, more than {CHOICES_MAX}")
-    for fault in faults:
-        problems.add(line, "S147", fault, "write each choice once, between commas: choice: fiction, science, other")
-    return None if faults else Type(name="choice", choices=tuple(values))
+    return faults
 
 
 def _list(text: str, line: int, problems: Problems) -> Type | None:
