@@ -465,6 +465,38 @@ async def test_the_first_failure_cancels_the_siblings_and_a_replay_agrees() -> N
     assert seen == ["the second child", "the second child"]
 
 
+async def test_of_two_failures_the_first_in_the_ledger_is_raised_also_on_replay() -> None:
+    """A sibling that fails while it is cancelled comes second, although on replay it is met first."""
+    crash = Counting(crash_in_call=1)
+    seen: list[str] = []
+    started = anyio.Event()
+
+    async def stubborn() -> None:
+        started.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise CheckError("second", hint="none")
+
+    async def fail() -> None:
+        await started.wait()
+        raise CheckError("first", hint="none")
+
+    async def code(ctx: Any, args: Any) -> None:
+        try:
+            await ctx.gather(lambda ctx: ctx.step("stubborn", stubborn), lambda ctx: ctx.step("fail", fail))
+        except CheckError as problem:
+            seen.append(problem.message)
+        await ctx.step("crash", crash)
+
+    bench = Desk(code)
+    with pytest.raises(Crash):
+        await bench.resume()
+    assert [event.message for event in bench.events("step.failed")] == ["first", "second"]
+    assert (await bench.resume()).state == "done"
+    assert seen == ["first", "first"]
+
+
 async def test_a_parking_child_lets_its_siblings_finish() -> None:
     """What does not depend on the question is done meanwhile, and not again afterwards."""
     slow, fast = Counting("slow"), Counting("fast")

@@ -103,16 +103,22 @@ def test_what_stands_in_the_file_is_never_believed(tmp_path: Path, text: str) ->
             locks.acquire(path, FakeClock())
 
 
-def test_two_that_wait_for_a_removed_file_do_not_both_get_it(tmp_path: Path) -> None:
-    """An owner removes its file at release; who opened that file before must not believe that it holds the lock."""
+def test_a_lock_on_a_removed_file_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An owner removes its file at release; who had opened that file just before must not think it holds the lock."""
+    # shows: N5
     path = tmp_path / "run.lock"
     first = locks.acquire(path, FakeClock())
-    old = os.open(path, os.O_RDWR)
-    first.release()
+    lock = locks._lock
+
+    def first_is_released_before(descriptor: int) -> bool:
+        first.release()
+        return lock(descriptor)
+
+    monkeypatch.setattr(locks, "_lock", first_is_released_before)
     with locks.acquire(path, FakeClock()):
-        assert locks._lock(old), "the removed file can be locked"
-        assert not locks._is_at(path, old), "and is known not to be the one"
-    os.close(old)
+        assert locks.owner(path) is not None
+        with pytest.raises(locks.LockHeld):
+            locks.acquire(path, FakeClock())
 
 
 def test_a_lock_where_none_can_be_is_an_error_that_names_it(tmp_path: Path) -> None:

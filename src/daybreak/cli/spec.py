@@ -61,19 +61,21 @@ def _shown(problem: Problem) -> str:
 
 
 def _summary(file: Path, spec: Specification | None, errors: list[Problem], warnings: list[Problem]) -> str:
-    counts = [
-        f"{len(found)} {word}{'' if len(found) == 1 else 's'}"
-        for found, word in ((errors, "problem"), (warnings, "warning"))
-        if found
-    ]
+    counts = [_count(len(errors), "problem")] if errors else []
+    counts += [_count(len(warnings), "warning")] if warnings else []
     if spec is None:
         return f"{file}: {', '.join(counts)}"
-    told = f" ({', '.join(counts)})" if counts else ""
-    entities, examples = len(spec.entities), len(spec.examples)
-    return (
-        f"{file} is valid{told}: {spec.name}, {spec.complexity}, {len(spec.requirements)} requirements, "
-        f"{entities} {'entity' if entities == 1 else 'entities'}, {examples} example{'' if examples == 1 else 's'}"
+    parts = (
+        _count(len(spec.requirements), "requirement"),
+        _count(len(spec.entities), "entity", "entities"),
+        _count(len(spec.examples), "example"),
     )
+    told = f" ({', '.join(counts)})" if counts else ""
+    return f"{file} is valid{told}: {spec.name}, {spec.complexity}, {', '.join(parts)}"
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def _as_json(

@@ -55,20 +55,24 @@ def check_sqlite() -> None:
 
 
 def connect_writer(path: Path) -> apsw.Connection:
-    """Read and write, durable at every commit. Creates the file (mode 0600) where there is none."""
+    """Read and write. Creates an empty file (mode 0600) where there is none; changes nothing else yet."""
     check_sqlite()
     if not path.exists():
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
         sync_folder(path.parent)
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     _common(connection)
+    return connection
+
+
+def make_durable(connection: apsw.Connection, path: Path) -> None:
+    """From here on every commit is on disk when it returns, with one sync."""
     if connection.pragma("journal_mode", "wal") != "wal":
         raise LedgerForeign(
             f"{path} lies where SQLite cannot keep a write-ahead log", hint="put the ledger on a local disk."
         )
     connection.pragma("synchronous", "full")
     connection.wal_autocheckpoint(CHECKPOINT_PAGES)
-    return connection
 
 
 def connect_reader(path: Path) -> apsw.Connection:

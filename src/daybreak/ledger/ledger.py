@@ -324,21 +324,18 @@ def _holds_something(path: Path) -> bool:
 
 def _log(path: Path, outside: Checkpoint, signer: Signer, clock: Clock, views: Views, entropy: ids.Entropy) -> Log:
     """The log, checked; created where nothing was ever witnessed."""
-    if outside.size and not path.exists():
-        raise LedgerMissing(
-            f"{path} is not there, but {outside.size} events were known outside",
-            hint="put the ledger back from a copy. To start anew, move its key and witness away too.",
-        )
+    if outside.size and not _holds_something(path):
+        raise _missing(path, outside)
     with rows.readable(path):
         connection = database.connect_writer(path)
     try:
         with rows.readable(path):
             blank = database.is_blank(connection)
             if blank and outside.size:
-                raise LedgerMissing(
-                    f"{path} holds 0 events, but {outside.size} were known outside",
-                    hint="put the ledger back from a copy. To start anew, move its key and witness away too.",
-                )
+                raise _missing(path, outside)
+            if not blank:
+                database.check_format(connection, path)
+            database.make_durable(connection, path)
             log = Log(
                 connection,
                 path=path,
@@ -350,7 +347,6 @@ def _log(path: Path, outside: Checkpoint, signer: Signer, clock: Clock, views: V
             )
             if blank:
                 log.create()
-            database.check_format(connection, path)
             log.load()
             log.compare(outside)
     except apsw.Error as error:
@@ -362,3 +358,10 @@ def _log(path: Path, outside: Checkpoint, signer: Signer, clock: Clock, views: V
         connection.close()
         raise
     return log
+
+
+def _missing(path: Path, outside: Checkpoint) -> LedgerMissing:
+    return LedgerMissing(
+        f"{path} holds no events, but {outside.size} were known outside",
+        hint="put the ledger back from a copy. To start anew, move its key and witness away too.",
+    )
