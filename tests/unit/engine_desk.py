@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
-from daybreak.engine import Engine, Listener, RunResult, TaskFunction
+from daybreak.engine import RUNS, Engine, Listener, RunResult, TaskFunction
 from daybreak.events import RunMoved, run_stream
 from daybreak.testing.clock import FakeClock
-from daybreak.testing.world import MemoryLedger, MemoryLocks
+from daybreak.testing.memory_ledger import MemoryLedger
+from daybreak.testing.world import MemoryLocks
 
 
 class Desk:
@@ -18,7 +19,7 @@ class Desk:
     def __init__(self, code: TaskFunction, *, listeners: tuple[Listener, ...] = ()) -> None:
         random = Random(0)
         self.clock = FakeClock()
-        self.ledger = MemoryLedger(self.clock, random.randbytes)
+        self.ledger = MemoryLedger(clock=self.clock, views=[RUNS], entropy=random.randbytes)
         self.locks = MemoryLocks()
         self.code = code
         self.engine = self.another_engine(listeners=listeners)
@@ -44,6 +45,10 @@ class Desk:
 
     async def _code(self, ctx: Any, args: Any) -> Any:
         return await self.code(ctx, args)
+
+    def size(self) -> int:
+        """How many events the whole ledger holds."""
+        return sum(1 for _ in self.ledger.read_all())
 
     def events(self, *types: str) -> list[Any]:
         """Events of the run's own stream, of these types or all."""

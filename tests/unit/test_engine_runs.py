@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from daybreak.engine import Absent, Found, Parked, states, step_key
-from daybreak.errors import CheckError, LeaseLost, LedgerError, NotPlain, RunBusy, UnknownKind, UnknownRun
+from daybreak.errors import CheckError, LeaseLost, LedgerBusy, LedgerError, NotPlain, RunBusy, UnknownKind, UnknownRun
 from daybreak.events import (
     FINAL,
     CancelAsked,
@@ -116,12 +116,12 @@ async def test_what_cannot_be_queued_is_refused_before_anything_is_recorded() ->
     """An unknown kind, and arguments that are not JSON."""
     # shows: P8
     bench = Desk(Counting())
-    size = len(bench.ledger.records)
+    size = bench.size()
     with pytest.raises(UnknownKind, match="'odd'"):
         bench.engine.submit("odd", "title", {})
     with pytest.raises(NotPlain, match="key"):
         bench.engine.submit("kind", "title", {"key": object()})
-    assert len(bench.ledger.records) == size
+    assert bench.size() == size
 
 
 async def test_an_unknown_run_and_an_unknown_kind_are_named() -> None:
@@ -154,10 +154,10 @@ async def test_a_run_that_somebody_has_is_refused_and_names_the_owner() -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(bench.resume)
         await started.wait()
-        size = len(bench.ledger.records)
+        size = bench.size()
         with pytest.raises(RunBusy, match="process 1 on here"):
             await bench.another_engine().supervise(bench.run)
-        assert len(bench.ledger.records) == size
+        assert bench.size() == size
         (resumable,) = bench.engine.resumable()
         assert (resumable.state, resumable.owner, resumable.orphaned) == ("running", bench.locks.me, False)
         go.set()
@@ -199,11 +199,11 @@ async def test_an_owner_that_lost_its_lease_stops_and_records_nothing() -> None:
         group.start_soon(old)
         await started.wait()
         result = await elsewhere.supervise(bench.run)
-        size = len(bench.ledger.records)
+        size = bench.size()
         go.set()
     assert result.value == "from the new owner"
     assert len(lost) == 1
-    assert len(bench.ledger.records) == size
+    assert bench.size() == size
     assert after.calls == 0
 
 
@@ -308,6 +308,28 @@ async def test_a_ledger_that_breaks_stops_the_run_where_it_is() -> None:
     assert broken.appends == 2
     assert two.calls == 0
     assert (await bench.resume()).value == [1, 2]
+
+
+@pytest.mark.parametrize(("busy", "state"), [(2, "done"), (3, None)])
+async def test_a_busy_ledger_is_tried_again(busy: int, state: str | None) -> None:
+    """Another process held the ledger too long, so nothing was appended: a few tries are harmless, then it is an error
+    that leaves the run to be resumed."""
+    left = [0]
+    bench = Desk(Counting("value"))
+    append = bench.ledger.append_async
+
+    async def append_when_free(drafts: Any) -> Any:
+        if left[0] > 0:
+            left[0] -= 1
+            raise LedgerBusy("held", hint="wait")
+        return await append(drafts)
+
+    bench.ledger.append_async = append_when_free
+    left[0] = busy
+    if state is None:
+        with pytest.raises(LedgerBusy):
+            await bench.resume()
+    assert (await bench.resume()).state == "done"
 
 
 async def test_a_ledger_error_inside_a_step_is_not_kept_as_its_failure() -> None:

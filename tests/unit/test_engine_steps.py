@@ -61,11 +61,11 @@ async def test_a_done_run_is_not_run_again_and_still_tells_its_value() -> None:
 
     bench = Desk(code)
     first = await bench.resume()
-    size = len(bench.ledger.records)
+    size = bench.size()
     again = await bench.resume()
     assert first.value == again.value == {"a": [1, 2.5, None]}
     assert one.calls == 1
-    assert len(bench.ledger.records) == size
+    assert bench.size() == size
 
 
 async def test_a_step_costs_one_append() -> None:
@@ -211,9 +211,8 @@ async def test_an_error_in_the_code_itself_keeps_its_traceback() -> None:
     bench = Desk(code)
     result = await bench.resume()
     assert (result.state, result.code, result.why) == ("failed", "E199", "ZeroDivisionError: of ours")
-    (blob,) = bench.ledger.blobs.values()
+    blob = bench.ledger.get_blob(result.hint.rpartition(" ")[2])
     assert b'raise ZeroDivisionError("of ours")' in blob
-    assert next(iter(bench.ledger.blobs)) in result.hint
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ class Manifest:
 def check_target(target: Path) -> None:
     """Whether a delivery to `target` would be refused as things are. Looks only. Raises DeliveryErrors."""
     atomic.check_target(target)
-    if target.exists() and any(target.iterdir()):
+    if target.exists():
         _refuse_if_not_ours(target)
 
 
@@ -84,7 +84,7 @@ def deliver(project: Path, target: Path, provenance: Provenance) -> Manifest:
     manifest = {"format": FORMAT, **provenance.model_dump(mode="json"), "files": files}
     data = (json.dumps(manifest, ensure_ascii=False, indent=2) + "\n").encode()
     (project / MANIFEST).write_bytes(data)
-    atomic.put_folder(project, target)
+    atomic.put_folder(project, target, refuse=_refuse_if_not_ours)
     if differences := changes(target):
         raise DeliveredWrong(
             f"{target} differs from what was sent: {_named(differences)}",
@@ -106,6 +106,8 @@ def changes(target: Path) -> list[str]:
 
 
 def _refuse_if_not_ours(target: Path) -> None:
+    if not any(target.iterdir()):
+        return  # an empty folder holds nothing of anybody's
     try:
         differences = changes(target)
     except tree.NotATree as error:

@@ -51,7 +51,9 @@ class Rows:
     def head(self) -> tuple[int, str] | None:
         """(size, signed note), None in an empty ledger."""
         row = self._one("SELECT size, note FROM head WHERE one = 1")
-        return None if row is None else (int(row[0]), str(row[1]))
+        if row is not None and not (isinstance(row[0], int) and isinstance(row[1], str)):
+            raise LedgerTampered("the signed head cannot be read", hint=_VERIFY)
+        return row
 
     def last_leaf(self) -> int:
         """-1 when there is none."""
@@ -112,7 +114,7 @@ class Rows:
             return START
         with _decoding(row[0]):
             header = decode_header(row[1])
-        return header.seq, leaf_hash(row[1]).hex(), header.epoch or 0
+            return header.seq, leaf_hash(row[1]).hex(), header.epoch or 0
 
     def idem(self, stream: str, gen: int, idem: str) -> Record | None:
         row = self._one(
@@ -134,32 +136,36 @@ class Rows:
             start,
             end,
         )
-        return [leaf_hash(header) for (header,) in rows]
+        with _decoding(start):
+            return [leaf_hash(header) for (header,) in rows]
 
     def tile(self, level: int, number: int) -> bytes:
         row = self._one("SELECT hashes FROM tile WHERE level = ? AND n = ?", level, number)
-        return b"" if row is None else bytes(row[0])
+        return row[0] if row is not None and isinstance(row[0], bytes) else b""
 
     def tiles(self, size: int) -> TileReader:
         return TileReader(size, self.tile, self.leaf_hashes)
 
-    def record(self, leaf: int, raw: bytes, payload: bytes | None) -> tuple[Record, str | None]:
+    def record(self, leaf: int, raw: bytes, payload: object) -> tuple[Record, str | None]:
         """The record and its header's `prev`. Raises LedgerTampered, BlobMissing, BlobDamaged."""
         with _decoding(leaf):
             header = decode_header(raw)
+            digest = leaf_hash(raw)
         if payload is None:
-            payload = self._blobs.get(header.payload)
-        elif sha256(payload).hexdigest() != header.payload:
+            data = self._blobs.get(header.payload)
+        elif not isinstance(payload, bytes) or sha256(payload).hexdigest() != header.payload:
             raise LedgerTampered(
                 f"the payload of {place(leaf, header.stream, header.seq)} is not the one that was signed",
                 hint=_VERIFY,
             )
-        return record_of(leaf, header, raw, payload, leaf_hash(raw)), header.prev
+        else:
+            data = payload
+        return record_of(leaf, header, raw, data, digest), header.prev
 
 
 @contextlib.contextmanager
 def _decoding(leaf: int) -> Iterator[None]:
     try:
         yield
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, TypeError) as error:  # TypeError: not even bytes
         raise LedgerTampered(f"the header of event {leaf} cannot be read: {error}", hint=_VERIFY) from error

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,8 +25,8 @@ from daybreak.ledger import database, keyfile
 from daybreak.ledger.blobs import BlobStore
 from daybreak.ledger.chaincheck import ChainCheck, Row
 from daybreak.ledger.note import Checkpoint, NoteError, Verifier
-from daybreak.ledger.record import Record, decode_header, place, record_of
-from daybreak.ledger.tree import leaf_hash
+from daybreak.ledger.record import Record, decode_header, place
+from daybreak.ledger.rows import Rows
 from daybreak.ledger.treecheck import TreeCheck
 from daybreak.ledger.views import View, Views, stored_objects
 from daybreak.ledger.witness import Witness
@@ -179,6 +180,7 @@ class _Check:
         self.result = result
         self.connection = connection
         self.blobs = blobs
+        self.rows = Rows(connection, blobs)
         self.verifier = verifier
         self.views = views
         self.key_id: str | None = verifier.key_id if verifier else None
@@ -284,11 +286,10 @@ class _Check:
         blobs: Callable[[Record], Iterable[str]] | None,
         progress: Callable[[int, int], None] | None,
     ) -> None:
-        last = -1
-        for (found,) in self._ask("table event", "SELECT max(leaf) FROM event"):
-            last = -1 if found is None else int(found)
+        last = self.result.size - 1  # as signed: only to say how far the check has come
         chain = ChainCheck(self.key_id, self.blobs, self.result.add)
-        for rows in self._pages(last):
+        for page in self._pages():
+            rows = chain.readable(page)
             tree.extend(chain.page(rows))
             if blobs is not None:
                 self._referred(rows, blobs)
@@ -297,32 +298,52 @@ class _Check:
         self.result.events = chain.events
         self.result.streams = len(chain.tips)
 
-    def _pages(self, last: int) -> Iterator[list[Row]]:
-        after = -1
-        while after < last:
+    def _pages(self) -> Iterator[list[Row]]:
+        """All rows that can be read, by leaf. Ends, whatever the file's pages point at."""
+        after: int | None = -1
+        while after is not None:
             try:
                 rows: list[Any] = self.connection.execute(
                     f"SELECT {_COLUMNS} FROM event WHERE leaf > ? ORDER BY leaf LIMIT ?", (after, _PAGE)
                 ).fetchall()
-                after = rows[-1][0] if rows else last
             except (apsw.Error, UnicodeDecodeError):
-                rows = self._one_by_one(after + 1, min(after + _PAGE, last))
-                after = min(after + _PAGE, last)
+                rows = self._one_by_one(after + 1, after + _PAGE)
+                following = self._after(after + _PAGE)
+            else:
+                following = rows[-1][0] if rows else None
             if rows:
                 yield rows
+            if following is not None and following <= after:
+                self.result.add("table event", f"its rows behind event {after} are not in order")
+                return
+            after = following
+
+    def _after(self, leaf: int) -> int | None:
+        """The leaf before the next row that can be found behind this one."""
+        for (found,) in self._ask("table event", "SELECT min(leaf) FROM event WHERE leaf > ?", leaf):
+            return None if found is None else int(found) - 1
+        return None
 
     def _one_by_one(self, start: int, end: int) -> list[Any]:
-        """Where a page cannot be read: whatever events of it can be."""
+        """Where a page cannot be read: whatever events of it can be. Neighbours that cannot are named together."""
         found: list[Any] = []
+        broken: list[tuple[int, str]] = []
         for leaf in range(start, end + 1):
-            found += self._ask(f"table event, event {leaf}", f"SELECT {_COLUMNS} FROM event WHERE leaf = ?", leaf)
+            try:
+                found += self.connection.execute(f"SELECT {_COLUMNS} FROM event WHERE leaf = ?", (leaf,)).fetchall()
+            except (apsw.Error, UnicodeDecodeError) as error:
+                broken.append((leaf, str(error)))
+        for _, run in groupby(enumerate(broken), key=lambda pair: pair[1][0] - pair[0]):
+            leaves = [entry for _, entry in run]
+            which = f"event {leaves[0][0]}" if len(leaves) == 1 else f"events {leaves[0][0]} to {leaves[-1][0]}"
+            self.result.add(f"table event, {which}", f"cannot be read: {leaves[0][1]}")
         return found
 
     def _referred(self, rows: list[Row], blobs: Callable[[Record], Iterable[str]]) -> None:
         """The blobs that events name."""
         for leaf, stream, seq, _, _, raw, payload in rows:
             try:
-                wanted = list(blobs(self._record(leaf, raw, payload)))
+                wanted = list(blobs(self.rows.record(leaf, raw, payload)[0]))
             except (DaybreakError, msgspec.MsgspecError, UnicodeDecodeError, OSError):
                 continue  # the event itself was reported
             for digest in wanted:
@@ -330,11 +351,6 @@ class _Check:
                     self.blobs.get(digest)
                 except (DaybreakError, OSError) as error:
                     self.result.add(place(leaf, stream, seq), f"refers to what is not as it was: {error}")
-
-    def _record(self, leaf: int, raw: bytes, payload: bytes | None) -> Record:
-        header = decode_header(raw)
-        data = self.blobs.get(header.payload) if payload is None else payload
-        return record_of(leaf, header, raw, data, leaf_hash(raw))
 
     def _tile(self, level: int, number: int) -> object:
         """The stored hashes, None where there are none."""
@@ -385,19 +401,7 @@ class _Check:
 
     def _compare_view(self, view: View) -> None:
         try:
-            for difference in Views([view]).compare(self.connection, self._records()):
+            for difference in Views([view]).compare(self.connection, self.rows.all()):
                 self.result.add(f"view {difference.view}, table {difference.table}", difference.what)
         except (DaybreakError, apsw.Error, msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
             self.result.add(f"view {view.name}", f"cannot be rebuilt and compared: {error}")
-
-    def _records(self) -> Iterator[Record]:
-        after = -1
-        while True:
-            rows: list[Any] = self.connection.execute(
-                "SELECT leaf, header, payload FROM event WHERE leaf > ? ORDER BY leaf LIMIT ?", (after, _PAGE)
-            ).fetchall()
-            if not rows:
-                return
-            for row in rows:
-                yield self._record(*row)
-            after = rows[-1][0]

@@ -19,90 +19,21 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
-from hashlib import sha256
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import anyio
-import apsw
 
 from daybreak import errors
-from daybreak.clock import Clock
 from daybreak.engine import RUNS, Engine, RunResult, TaskFunction, step_key
 from daybreak.engine.history import Identity
 from daybreak.engine.step import key_of
 from daybreak.events import FINAL, RunMoved, StepDone, StepFailed, run_stream
 from daybreak.host.locks import LockHeld, Owner
-from daybreak.ids import Entropy
-from daybreak.ledger.admission import START, Admission, Tip
-from daybreak.ledger.record import Draft, Record, Submission
-from daybreak.ledger.views import View
+from daybreak.ledger.record import Draft, Record
 from daybreak.testing.clock import DAWN, FakeClock
-
-
-class MemoryLedger:
-    """The ledger's rules (fencing, idempotency, views) without its disk, tree and signatures."""
-
-    def __init__(self, clock: Clock, entropy: Entropy, views: Sequence[View] = (RUNS,)) -> None:
-        self.records: list[Record] = []
-        self.blobs: dict[str, bytes] = {}
-        self._clock = clock
-        self._entropy = entropy
-        self._views = views
-        self._tips: dict[str, Tip] = {}
-        self._streams: dict[str, list[Record]] = {}
-        self._idems: dict[tuple[str, int, str], Record] = {}
-        self._tables = apsw.Connection(":memory:")
-        for view in views:
-            self._tables.execute(view.schema)
-
-    def append(self, drafts: Sequence[Draft]) -> list[Record]:
-        admission = Admission(
-            size=len(self.records),
-            key_id="",
-            moment=self._clock.now(),
-            entropy=self._entropy,
-            tips=self._tips,
-            load_tip=lambda _stream: START,
-            find_idem=lambda stream, gen, idem: self._idems.get((stream, gen, idem)),
-        )
-        admitted = admission.admit(Submission(drafts))
-        for record in admission.records:
-            self.records.append(record)
-            self._streams.setdefault(record.stream, []).append(record)
-            if record.idem is not None:
-                self._idems[record.stream, record.gen, record.idem] = record
-            for view in self._views:
-                for statement in view.apply(record):
-                    self._tables.execute(*statement)
-        return admitted
-
-    async def append_async(self, drafts: Sequence[Draft]) -> list[Record]:
-        await anyio.lowlevel.checkpoint()
-        records = self.append(drafts)
-        await anyio.lowlevel.checkpoint()
-        return records
-
-    def read(self, stream: str, *, after: int = -1) -> Iterator[Record]:
-        return iter(self._streams.get(stream, [])[after + 1 :])
-
-    def epoch(self, stream: str) -> int:
-        return self._tips.get(stream, START)[2]
-
-    def query(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self._tables.execute(sql, tuple(params)).fetchall()
-
-    def put_blob(self, data: bytes) -> str:
-        name = sha256(data).hexdigest()
-        self.blobs[name] = data
-        return name
-
-    def get_blob(self, name: str) -> bytes:
-        try:
-            return self.blobs[name]
-        except KeyError:
-            raise errors.LedgerError(f"there is no blob {name}", hint="it was never put here") from None
+from daybreak.testing.memory_ledger import MemoryLedger
 
 
 class MemoryLocks:
@@ -226,7 +157,7 @@ class World:
         self.random = Random(self.seed)
         self._mock = MockClock(autojump_threshold=0)
         self.clock = FakeClock(DAWN + timedelta(hours=self.seed % 24), elapsed=self._mock.current_time)
-        self.ledger = MemoryLedger(self.clock, self.random.randbytes)
+        self.ledger = MemoryLedger(clock=self.clock, views=[RUNS], entropy=self.random.randbytes)
         self._functions: dict[str, TaskFunction] = {}
         self._questions: dict[str, str] = {}
 
@@ -286,9 +217,13 @@ class World:
                 found[key] = record.index
         return found
 
+    def size(self) -> int:
+        """How many events the ledger holds."""
+        return sum(1 for _ in self.ledger.read_all())
+
     def history(self) -> list[tuple[str, int, str, bytes]]:
         """All that happened: stream, seq, type and payload of every event."""
-        return [(record.stream, record.seq, record.type, record.payload) for record in self.ledger.records]
+        return [(record.stream, record.seq, record.type, record.payload) for record in self.ledger.read_all()]
 
     def _events(self, run: str) -> list[Any]:
         return [record.event for record in self.ledger.read(run_stream(run))]
@@ -317,7 +252,7 @@ class World:
 
     async def _one_life(self, run: str, locks: MemoryLocks, delay_s: float) -> None:
         await anyio.sleep(delay_s)
-        life = Life(self, began=len(self.ledger.records))
+        life = Life(self, began=self.size())
         _LIFE.set(life)
         engine = Engine(life, self._functions, locks, self.clock, self.random.randbytes)
         try:

@@ -162,3 +162,7 @@ def schema() -> dict[str, Any]:
 def schema_text() -> str:
     """As published in `schema/spec.schema.json`."""
     return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    print(schema_text(), end="")  # noqa: T201 - `python -m daybreak.factory.spec.file` publishes it

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import yaml
 
-from daybreak.factory.spec import acceptance, json_nodes, source, toml_nodes, yaml_nodes
+from daybreak.factory.spec import acceptance, codespans, json_nodes, source, toml_nodes, yaml_nodes
 from daybreak.factory.spec.blocks import parts
 from daybreak.factory.spec.data import KINDS
 from daybreak.factory.spec.draft import DraftExample
@@ -34,7 +34,7 @@ def without_examples(text: str, held_out_ids: set[str], *, format: Format) -> st
     if clean is None or draft is None:
         raise SpecInvalid(problems.sorted())
     ids = acceptance.identities(draft.examples)
-    gone = [draft.examples[n] for n, id_ in enumerate(ids) if id_ in held_out_ids]
+    gone = {number for number, id_ in enumerate(ids) if id_ in held_out_ids}
     if not gone:
         return clean
     if format == "md":
@@ -45,11 +45,12 @@ def without_examples(text: str, held_out_ids: set[str], *, format: Format) -> st
 # -- Markdown
 
 
-def _markdown(text: str, examples: list[DraftExample], gone: list[DraftExample]) -> str:
+def _markdown(text: str, examples: list[DraftExample], gone: set[int]) -> str:
     lines = text.split("\n")
-    dropped = {line for example in gone for line in range(example.first, example.last)}
-    left = {id(example.title) for example in examples if example not in gone}
-    emptied = {example.title.line for example in gone if example.title and id(example.title) not in left}
+    dropped = {line for number in gone for line in range(examples[number].first, examples[number].last)}
+    left = {example.title.line for number, example in enumerate(examples) if example.title and number not in gone}
+    titles = {examples[number].title for number in gone}
+    emptied = {title.line for title in titles if title is not None} - left
     found, _ = parts(_without_front_matter(lines), Problems(""))
     for part in found:
         if part.level > 1 and part.first in emptied:
@@ -57,7 +58,8 @@ def _markdown(text: str, examples: list[DraftExample], gone: list[DraftExample])
     for number, part in enumerate(found):
         if part.level == 2 and part.title.text.casefold().startswith(_KEY):
             section = range(part.body, next((p.first for p in found[number + 1 :] if p.level <= 2), len(lines) + 1))
-            if all(line in dropped or not lines[line - 1].strip() for line in section):
+            left_over = "\n".join(lines[line - 1] for line in section if line not in dropped)
+            if not codespans.visible(left_over).strip():
                 dropped.update(range(part.first, section.stop))
     kept = "\n".join(line for number, line in enumerate(lines, 1) if number not in dropped)
     return re.sub(r"\n{2,}\Z", "\n", kept)
@@ -73,7 +75,7 @@ def _without_front_matter(lines: list[str]) -> str:
 # -- data
 
 
-def _data(text: str, format_: Format, gone: list[DraftExample]) -> str:
+def _data(text: str, format_: Format, gone: set[int]) -> str:
     read = {"yaml": yaml_nodes.read, "toml": toml_nodes.read, "json": json_nodes.read}[format_]
     node = read(text, Problems(""))
     assert isinstance(node, Mapping), "the text was read before, with examples in it"
@@ -86,21 +88,22 @@ def _data(text: str, format_: Format, gone: list[DraftExample]) -> str:
     return write[format_](Mapping(tuple(pairs), node.line))
 
 
-def _kept(acceptances: Sequence, gone: list[DraftExample]) -> Sequence | None:
-    """The list without these blocks, None where nothing is left. Blocks are told by their place."""
-    bodies = [example.body for example in gone]
+def _kept(acceptances: Sequence, gone: set[int]) -> Sequence | None:
+    """The list without these blocks, None where nothing is left. Blocks count from 0 in the order written."""
+    number = -1
     items: list[Node] = []
     for item in acceptances.items:
-        if isinstance(item, Mapping):
-            pairs = tuple(
-                (key, value)
-                for key, value in item.pairs
-                if not (key.text in KINDS and any(value is body or value == body for body in bodies))
-            )
-            if len(pairs) < len(item.pairs) and not any(key.text in KINDS for key, _ in pairs):
-                continue
-            item = Mapping(pairs, item.line)
-        items.append(item)
+        if not isinstance(item, Mapping):
+            items.append(item)
+            continue
+        pairs: list[tuple[Scalar, Node]] = []
+        for key, value in item.pairs:
+            is_block = key.text in KINDS and isinstance(value, Scalar) and not value.is_null
+            number += is_block
+            if not is_block or number not in gone:
+                pairs.append((key, value))
+        if len(pairs) == len(item.pairs) or any(key.text in KINDS for key, _ in pairs):
+            items.append(Mapping(tuple(pairs), item.line))
     return Sequence(tuple(items), acceptances.line) if items else None
 
 

@@ -1,0 +1,219 @@
+"""Damage that nobody meant: flipped bytes, torn and cut files. Verification always ends, and never lies."""
+
+from __future__ import annotations
+
+import importlib.util
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import apsw
+import pytest
+
+from daybreak.errors import DaybreakError
+from daybreak.ledger import Draft
+
+
+def _load(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+shelf = _load("ledger_home")
+Home, step = shelf.Home, shelf.step
+
+FLIPS = 300
+
+
+def told(database: Path) -> Any:
+    """Everything that the ledger says: events, tiles, head, views."""
+    connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        return [
+            connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
+            for table in ("event", "tile", "head", "view_steps")
+        ]
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """300 events in a file with some free pages."""
+    home = Home(tmp_path_factory.mktemp("small") / "home", [shelf.STEPS])
+    with home.open() as ledger:
+        ledger.append([Draft(f"control:{n % 3}", step(n), idem=str(n)) for n in range(300)])
+    home.sql("CREATE TABLE gone (a)", "INSERT INTO gone VALUES (zeroblob(20000))", "DROP TABLE gone")
+    assert home.verify().ok
+    return home
+
+
+def test_a_flipped_byte_anywhere_is_named_or_harmless(small: Any) -> None:
+    """For bytes all over the file: either a problem with its place, or the ledger tells exactly the same as before."""
+    # shows: N3, N14
+    good = small.database.read_bytes()
+    before = told(small.database)
+    random = Random(20260301)
+    harmless = 0
+    places = [*range(100), *random.sample(range(100, len(good)), FLIPS - 100)]
+    try:
+        for at in places:
+            bad = bytearray(good)
+            bad[at] ^= random.choice([1, 2, 4, 8, 16, 32, 64, 128, 255])
+            small.database.write_bytes(bad)
+            found = small.verify()
+            if found.ok:
+                assert told(small.database) == before, f"byte {at} changed what is told, and nobody noticed"
+                harmless += 1
+            else:
+                assert all(problem.place and problem.what for problem in found.problems), at
+    finally:
+        small.database.write_bytes(good)
+    assert harmless < FLIPS / 2, "most bytes of a full file matter"
+
+
+def test_opening_a_damaged_ledger_never_ends_in_a_traceback_of_the_database(small: Any, tmp_path: Path) -> None:
+    """It opens, or says in one of our errors why not."""
+    # shows: N14
+    good = small.database.read_bytes()
+    random = Random(7)
+    try:
+        for _ in range(60):
+            bad = bytearray(good)
+            at = random.randrange(len(bad))
+            for near in range(at, min(at + 200, len(bad))):
+                bad[near] = random.randrange(256)
+            small.database.write_bytes(bad)
+            for extra in ("-wal", "-shm"):
+                small.database.with_name("ledger.db" + extra).unlink(missing_ok=True)
+            with suppress(DaybreakError), small.open() as ledger:
+                list(ledger.read_all())
+    finally:
+        small.database.write_bytes(good)
+
+
+@pytest.mark.parametrize("size", [0, 1, 50, 99, 100, 4095, 4096, 5000, 8192, 40_000])
+def test_a_cut_file_is_named(small: Any, size: int) -> None:
+    """However much of it is left."""
+    # shows: N14
+    good = small.database.read_bytes()
+    try:
+        small.database.write_bytes(good[:size])
+        found = small.verify()
+        assert not found.ok
+    finally:
+        small.database.write_bytes(good)
+
+
+def test_zeroed_and_exchanged_pages_are_named(small: Any) -> None:
+    """Every page of the file in turn: zeros, or the page after it."""
+    # shows: N14
+    good = small.database.read_bytes()
+    before = told(small.database)
+    pages = len(good) // 4096
+    try:
+        for page in range(0, pages - 1, 3):
+            for other in (bytes(4096), good[(page + 1) * 4096 : (page + 2) * 4096]):
+                small.database.write_bytes(good[: page * 4096] + other + good[(page + 1) * 4096 :])
+                found = small.verify()
+                if found.ok:
+                    assert told(small.database) == before
+    finally:
+        small.database.write_bytes(good)
+
+
+def test_what_can_be_read_beside_the_damage_is_checked(small: Any) -> None:
+    """Unreadable events are named as a range; the others are counted."""
+    # shows: N14
+    good = small.database.read_bytes()
+    root = small.rows("SELECT rootpage FROM sqlite_schema WHERE name = 'event'")[0][0]
+    middle = _leaf_pages(good, root)[3]
+    try:
+        small.database.write_bytes(good[: (middle - 1) * 4096] + b"\xff" * 4096 + good[middle * 4096 :])
+        found = small.verify()
+        assert any("cannot be read" in problem.what for problem in found.problems)
+        assert 200 < found.events < 301
+    finally:
+        small.database.write_bytes(good)
+
+
+def _leaf_pages(data: bytes, root: int) -> list[int]:
+    """Leaf pages below an interior table page, in order."""
+    at = (root - 1) * 4096
+    assert data[at] == 5
+    cells = int.from_bytes(data[at + 3 : at + 5], "big")
+    offsets = [int.from_bytes(data[at + 12 + 2 * n : at + 14 + 2 * n], "big") for n in range(cells)]
+    return [int.from_bytes(data[at + offset : at + offset + 4], "big") for offset in offsets]
+
+
+def test_verification_writes_nothing(small: Any) -> None:
+    """It may be run on evidence: the file, and a write-ahead log beside it, stay as they are."""
+    # shows: N3
+    with small.open() as ledger:
+        ledger.append([Draft("queue", step(1))])
+        crashed = small.copy(f"evidence-{ledger.head().size}")
+    files = [crashed.database, crashed.database.with_name("ledger.db-wal")]
+    before = [path.read_bytes() for path in files]
+    assert len(before[1]) > 0
+    assert crashed.verify().ok
+    assert [path.read_bytes() for path in files] == before
+
+
+def test_a_ledger_on_a_read_only_medium_can_be_verified(small: Any, tmp_path: Path) -> None:
+    """Without SQLite's shared memory and without the right to make it, a closed ledger is read as it lies."""
+    # shows: N3
+    home = small.copy(f"medium-{tmp_path.name}")
+    for extra in ("-wal", "-shm"):
+        home.database.with_name("ledger.db" + extra).unlink(missing_ok=True)
+    home.ledger.chmod(0o500)
+    try:
+        assert home.verify().problems == []
+    finally:
+        home.ledger.chmod(0o700)
+
+
+def test_a_ledger_is_verified_while_it_is_written(tmp_path: Path) -> None:
+    """Verification sees one moment of it, whole."""
+    # shows: N3
+    home = Home(tmp_path, [shelf.STEPS])
+    with home.open() as ledger:
+        futures = [ledger.submit([Draft(f"control:{n % 7}", step(n))]) for n in range(3000)]
+        sizes = []
+        while not futures[-1].done():
+            found = home.verify()
+            assert found.problems == []
+            sizes.append(found.size)
+        assert sizes == sorted(sizes)
+    assert home.verify().events == 3001
+
+
+def test_progress_is_told(small: Any) -> None:
+    """How many of how many, ending with all."""
+    steps: list[tuple[int, int]] = []
+    small.verify(progress=lambda done, total: steps.append((done, total)))
+    assert steps[-1][0] == steps[-1][1] > 300
+
+
+def test_damaged_keys_and_missing_files_are_problems_not_exceptions(tmp_path: Path) -> None:
+    """Whatever is missing or broken around the database is in the list."""
+    # shows: N3
+    home = Home(tmp_path / "home")
+    assert not home.verify().ok
+    home.fill(3)
+    (home.keys / "ledger.vkey").write_text("garbage")
+    assert [problem.place for problem in home.verify().problems] == ["key"]
+    (home.keys / "ledger.vkey").unlink()
+    assert home.verify().ok, "the public half is in the signing key too"
+    (home.keys / "ledger.key").unlink()
+    assert [problem.place for problem in home.verify().problems] == ["key"]
+    home2 = Home(tmp_path / "home2")
+    home2.fill(3)
+    (home2.witness / "head").write_text("garbage")
+    assert [problem.place for problem in home2.verify().problems] == ["witness"]
+    (home2.witness / "head").unlink()
+    assert [problem.place for problem in home2.verify().problems] == ["witness"]
