@@ -111,8 +111,10 @@ class Journal(apsw.VFS):
         return _Journaled(self, name, flags)
 
     def xDelete(self, name: str, sync: bool) -> None:
-        self.lines.append(("delete", Path(name).name, None))
         super().xDelete(name, sync)
+        self.lines.append(("delete", Path(name).name, None))
+        if sync:  # the folder too
+            self.lines.append(("sync", Path(name).name, None))
 
 
 class _Journaled(apsw.VFSFile):
@@ -120,6 +122,13 @@ class _Journaled(apsw.VFSFile):
         super().__init__("unix", name, flags)
         self._lines = journal.lines
         self._name = Path(name.filename() if isinstance(name, apsw.URIFilename) else name).name
+
+    def xLock(self, level: int) -> None:
+        """A reading connection tries for the last lock when it closes, which the system refuses it: no error."""
+        try:
+            super().xLock(level)
+        except apsw.IOError as error:
+            raise apsw.BusyError from error
 
     def xWrite(self, data: Any, offset: int) -> None:
         self._lines.append(("write", self._name, (bytes(data), offset)))

@@ -59,6 +59,13 @@ class _File(apsw.VFSFile):
         if self._wal and what in self._disk.fault:
             raise self._disk.fault[what]
 
+    def xLock(self, level: int) -> None:
+        """A reading connection tries for the last lock when it closes, which the system refuses it: no error."""
+        try:
+            super().xLock(level)
+        except apsw.IOError as error:
+            raise apsw.BusyError from error
+
     def xWrite(self, data: Any, offset: int) -> None:
         self._fail("write")
         super().xWrite(data, offset)

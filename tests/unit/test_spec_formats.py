@@ -29,6 +29,13 @@ from daybreak.factory.spec.source import Format
 FORMATS: tuple[Format, ...] = ("md", "yaml", "toml", "json")
 ROOT = Path(__file__).parents[2]
 
+SMALL: dict[str, Any] = {
+    "name": "shelf",
+    "title": "T",
+    "objectives": ["o"],
+    "requirements": [{"id": "FR-001", "text": "System MUST x"}],
+}
+
 words = st.text(alphabet="abcdefghij", min_size=2, max_size=8)
 prose = st.lists(words, min_size=1, max_size=5).map(" ".join)
 names = words.map(lambda word: f"f_{word}")
@@ -284,6 +291,10 @@ def test_two_equal_blocks_have_two_ids_and_are_held_out_one_by_one() -> None:
     assert without_examples(text, {second.id}, format="md").count("$ shelf go") == 1
     left = read_text(without_examples(text, {first.id}, format="md"), name="s", format="md")
     assert left.examples[-1].title == "FR-001 twice"
+    one_line = json.dumps({**SMALL, "acceptance": [{"title": "FR-001 x", "console": "$ shelf go"}] * 3})
+    ids = [example.id for example in read_text(one_line, name="s", format="json").examples]
+    left = read_text(without_examples(one_line, {ids[1]}, format="json"), name="s", format="json")
+    assert [example.id for example in left.examples] == [ids[0], ids[1]]  # the third is the second now
 
 
 def test_broken_text_has_no_workers_copy() -> None:
@@ -326,35 +337,23 @@ def test_the_published_schema_is_fresh() -> None:
 )
 def test_schema_and_reader_refuse_the_same_slips(change: dict[str, Any]) -> None:
     """An editor that knows the schema says it while one types."""
-    data = {
-        "name": "shelf",
-        "title": "T",
-        "objectives": ["o"],
-        "requirements": [{"id": "FR-001", "text": "System MUST x"}],
-    }
-    jsonschema.validate(data, schema())
-    read_text(json.dumps(data), name="s", format="json")
+    jsonschema.validate(SMALL, schema())
+    read_text(json.dumps(SMALL), name="s", format="json")
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(data | change, schema())
+        jsonschema.validate(SMALL | change, schema())
     with pytest.raises(SpecInvalid):
-        read_text(json.dumps(data | change), name="s", format="json")
+        read_text(json.dumps(SMALL | change), name="s", format="json")
 
 
 def test_the_line_of_an_example_is_that_of_its_first_line() -> None:
     """So that line plus offset is the place of a fault, in each format that keeps lines."""
     data = {"title": "FR-001 x", "console": "$ shelf go\nout\n"}
-    base = {
-        "name": "shelf",
-        "title": "T",
-        "objectives": ["o"],
-        "requirements": [{"id": "FR-001", "text": "System MUST x"}],
-    }
     block = "acceptance:\n  - title: FR-001 x\n    console: |\n      $ shelf go\n      out\n"
     texts: dict[Format, str] = {
         "md": "---\nname: shelf\n---\n# T\n## Objectives\n- o\n## Requirements\n- **FR-001**: System MUST x\n"
         f"## Acceptance\n### {data['title']}\n```console\n{data['console']}```\n",
-        "yaml": yaml.safe_dump(base) + block,
-        "toml": as_toml({**base, "acceptance": []})
+        "yaml": yaml.safe_dump(SMALL) + block,
+        "toml": as_toml({**SMALL, "acceptance": []})
         + "[[acceptance]]\ntitle = 'FR-001 x'\nconsole = '''\n$ shelf go\nout\n'''\n",
     }
     for format_, text in texts.items():

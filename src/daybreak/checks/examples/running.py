@@ -114,7 +114,7 @@ class _Seen:
         summary = self.unusable or (
             f"{wrong} difference{'s' * (wrong != 1)}: {self.marks[0].message.splitlines()[0]}"
             if self.marks
-            else f"{self.count} {what} as expected"
+            else f"{self.count} {what if self.count != 1 else what[:-1]} as expected"
         )
         return Evidence(
             check=f"example:{self.example.id}",

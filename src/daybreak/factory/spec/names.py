@@ -194,7 +194,7 @@ def entity_fault(name: str) -> tuple[str, str] | None:
         or keyword.iskeyword(naming.words(name).replace(" ", "_"))
         or name.lower() in RESERVED_WORDS
     ):
-        return f"{name} is a keyword of Python", f"choose another name, such as {name}Record"
+        return f"{name} is a word that Python keeps for itself", f"choose another name, such as {name}Record"
     return None
 
 
@@ -215,7 +215,7 @@ def field_fault(name: str) -> tuple[str, str] | None:
             f"choose another name, such as {name}_value",
         )
     if keyword.iskeyword(name) or name in RESERVED_WORDS:
-        return f"{name} is a keyword of Python", f"choose another name, such as {name}_value"
+        return f"{name} is a word that Python keeps for itself", f"choose another name, such as {name}_value"
     return None
 
 
@@ -231,5 +231,5 @@ def action_fault(name: str) -> tuple[str, str] | None:
     if name in RESERVED_ACTIONS:
         return f"{name} is a command that every entity has", f"choose another name, such as {name}-it"
     if keyword.iskeyword(name) or name in RESERVED_WORDS:
-        return f"{name} is a keyword of Python", f"choose another name, such as {name}-it"
+        return f"{name} is a word that Python keeps for itself", f"choose another name, such as {name}-it"
     return None
