@@ -1,11 +1,13 @@
-"""How fast a whole ledger is verified on one core, against hashing the same bytes alone.
+"""How fast a whole ledger is verified on one core, against reading and hashing the same bytes alone.
+
+Times are of the processor (this process's), so that others on the machine do not count; the wall clock is printed too.
 
 python benchmarks/ledger_verify.py [events]
 """
 
 from __future__ import annotations
 
-import sys
+import os
 import tempfile
 import time
 from hashlib import sha256
@@ -41,11 +43,11 @@ def _step(number: int) -> StepDone:
 def hashing_s(database: Path) -> float:
     """Seconds to read every row and hash it twice, as verification must: the floor."""
     connection = apsw.Connection(str(database), flags=apsw.SQLITE_OPEN_READONLY)
-    started = time.perf_counter()
+    started = time.process_time()
     for header, payload in connection.execute("SELECT header, payload FROM event ORDER BY leaf"):
         sha256(b"\0" + header).digest()
         sha256(payload).hexdigest()
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     connection.close()
     return seconds
 
@@ -57,18 +59,24 @@ def measure(events: int = 100_000) -> dict[str, float]:
         places = {"keys": home / "keys", "witness": home / "witness"}
         with Ledger.open(home / "ledger", clock=SystemClock(), **places) as ledger:
             fill(ledger, events)
-        results = [verify(home / "ledger", **places) for _ in range(3)]
-        assert all(result.ok and result.events == events + 1 for result in results), results
-        best = max(result.rate for result in results)
+        best = wall = 0.0
+        for _ in range(3):
+            started = time.process_time()
+            found = verify(home / "ledger", **places)
+            best = max(best, (events + 1) / (time.process_time() - started))
+            wall = max(wall, found.rate)
+            assert found.ok, found.problems
+            assert found.events == events + 1
         floor = (events + 1) / min(hashing_s(home / "ledger" / "ledger.db") for _ in range(3))
-    return {"events": events, "verify_per_s": best, "hash_per_s": floor, "ratio": floor / best}
+    return {"events": events, "verify_per_s": best, "wall_per_s": wall, "hash_per_s": floor, "ratio": floor / best}
 
 
 def main() -> None:
-    figures = measure(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
+    figures = measure(int(os.environ.get("EVENTS", "100_000")))
     print(
         f"verify {figures['events']:,.0f} events: {figures['verify_per_s']:,.0f} events/s on one core "
-        f"(goal {GOAL:,}); reading and hashing alone {figures['hash_per_s']:,.0f}/s, "
+        f"(goal {GOAL:,}; "
+        f"{figures['wall_per_s']:,.0f} by the wall clock); reading and hashing alone {figures['hash_per_s']:,.0f}/s, "
         f"{figures['ratio']:.1f} times as fast"
     )
 

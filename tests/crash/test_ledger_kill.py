@@ -16,7 +16,7 @@ import pytest
 
 from daybreak.clock import SystemClock
 from daybreak.events import StepDone
-from daybreak.ledger import Draft, Ledger, verify
+from daybreak.ledger import Draft, Ledger, files, verify
 
 STEP = StepDone(run="r", branch="", name="step", nth=0, args="", result=None)
 
@@ -100,6 +100,9 @@ def test_nothing_acknowledged_is_lost_when_killed_again_and_again(tmp_path: Path
     whole(tmp_path, acknowledged)
 
 
+FOLDER = "the folder"
+
+
 class Journal(apsw.VFS):
     """Writes down every write and sync, so that any power loss can be played."""
 
@@ -113,8 +116,13 @@ class Journal(apsw.VFS):
     def xDelete(self, name: str, sync: bool) -> None:
         super().xDelete(name, sync)
         self.lines.append(("delete", Path(name).name, None))
-        if sync:  # the folder too
-            self.lines.append(("sync", Path(name).name, None))
+        if sync:
+            self.sync_folder(Path(name).parent)
+
+    def sync_folder(self, folder: Path) -> None:
+        """What was deleted before stays deleted."""
+        files.sync_folder(folder)
+        self.lines.append(("sync", FOLDER, None))
 
 
 class _Journaled(apsw.VFSFile):
@@ -153,15 +161,15 @@ def journal() -> Iterator[Journal]:
 def after_power_loss(lines: list[tuple[str, str, Any]], random: Random) -> dict[str, bytearray]:
     """What is on the disk: all that was synced, and of the rest any part, torn anywhere."""
     disk: dict[str, bytearray] = {}
-    waiting: dict[str, list[tuple[str, Any]]] = {}
+    waiting: dict[str, list[tuple[str, str, Any]]] = {}
     for what, name, detail in lines:
         if what == "sync":
             for late in waiting.pop(name, []):
-                _apply(disk, name, *late)
+                _apply(disk, *late)
         else:
-            waiting.setdefault(name, []).append((what, detail))
-    for name, late in waiting.items():
-        for what, detail in late:
+            waiting.setdefault(FOLDER if what == "delete" else name, []).append((name, what, detail))
+    for lates in waiting.values():
+        for name, what, detail in lates:
             luck = random.random()
             if luck < 0.4:
                 continue
@@ -195,6 +203,7 @@ def test_nothing_acknowledged_is_lost_when_the_power_goes(
     from daybreak.ledger import database
 
     monkeypatch.setattr(database, "CHECKPOINT_PAGES", 12)
+    monkeypatch.setattr(database, "sync_folder", journal.sync_folder)
     live = tmp_path / "live"
     marks: list[tuple[int, int, bytes]] = []
     with open_in(live) as ledger:

@@ -27,7 +27,8 @@ def test_no_two_errors_share_a_code() -> None:
     """A code names one error for ever."""
     # shows: F16
     load_everything()
-    codes = [error.code for error in every_error()]
+    ours = {error for error in every_error() if error.__module__.startswith("daybreak.")}
+    codes = [error.code for error in ours if "code" in vars(error)]
     assert sorted(codes) == sorted(set(codes))
 
 

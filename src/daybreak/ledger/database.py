@@ -71,6 +71,9 @@ def make_durable(connection: apsw.Connection, path: Path) -> None:
         raise LedgerForeign(
             f"{path} lies where SQLite cannot keep a write-ahead log", hint="put the ledger on a local disk."
         )
+    # Changing the mode deleted a rollback journal. If a power loss brought it back, it would undo the change and
+    # hide the write-ahead log with all that was acknowledged in it.
+    sync_folder(path.parent)
     connection.pragma("synchronous", "full")
     connection.wal_autocheckpoint(CHECKPOINT_PAGES)
 

@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 from daybreak.factory.spec import codespans, questions, rules, shape, yaml_nodes
 from daybreak.factory.spec.blocks import Block, Part, cells, list_items, parts
-from daybreak.factory.spec.data import ACTION_LINE, KINDS
-from daybreak.factory.spec.draft import Draft, DraftAction, DraftEntity, DraftExample, DraftRow, Numbered
+from daybreak.factory.spec.data import KINDS
+from daybreak.factory.spec.draft import Draft, DraftEntity, DraftExample, DraftRow, Numbered
 from daybreak.factory.spec.file import FrontMatter
 from daybreak.factory.spec.located import Scalar
 from daybreak.factory.spec.model import Story
 from daybreak.factory.spec.numbers import CRITERION, REQUIREMENT
 from daybreak.factory.spec.problems import Problems, cut, listed, meant, nearest
+from daybreak.factory.spec.tail import LABELS, Tail
 
 SECTIONS = ("Objectives", "User Stories", "Requirements", "Success Criteria", "Out of Scope", "Acceptance")
 _OTHER_NAMES = {
@@ -29,9 +30,6 @@ _STORY = re.compile(
     re.IGNORECASE,
 )
 _NUMBERED = re.compile(r"\*\*(?P<id>[A-Z]{2}-\d+)\*\*\s*:\s*(?P<text>.*)", re.DOTALL)
-_LABELS = ("Plural", "Actions", "Totals")
-_LABEL = re.compile(r" {0,3}(?P<label>Plural|Actions|Totals):(?P<rest>.*)")
-_ITEM = re.compile(r" {0,3}[-*+][ \t]+(?P<text>.*\S)[ \t]*")
 
 
 def read(text: str, problems: Problems) -> Draft:
@@ -344,7 +342,7 @@ class _Reader:
         entity.about = self.prose([block for block in part.blocks if block.first < table.first])
         self.table(table, entity, name)
         spare = {line for block in tables[1:] for line in range(block.first, block.last)}
-        _Tail(entity, self.problems).read(
+        Tail(entity, self.problems).read(
             [(n, "" if n in spare else self.plain_lines[n - 1]) for n in range(table.last, part.last)]
         )
         return entity
@@ -390,7 +388,7 @@ class _Reader:
             remedy = (
                 "write three cells, | field | type | rules |, the last one may be empty; a pipe inside a cell is \\|"
             )
-            if any(found and found[0].startswith(f"{label}:") for label in _LABELS):
+            if any(found and found[0].startswith(f"{label}:") for label in LABELS):
                 remedy = "leave a blank line between the table and what follows"
             count = "1 cell" if len(found) == 1 else f"{len(found)} cells"
             self.problems.add(line, "S141", f"this row of {name} has {count} instead of three", remedy)
@@ -449,100 +447,6 @@ class _Reader:
                         "this block is not run: it does not stand under ## Acceptance",
                         "move it there",
                     )
-
-
-class _Tail:
-    """What stands below an entity's table, line by line: Plural, Actions, Totals."""
-
-    def __init__(self, entity: DraftEntity, problems: Problems) -> None:
-        self.entity, self.problems = entity, problems
-        self.name = cut(entity.name.text)
-        self.label = ""
-        self.seen: dict[str, int] = {}
-        self.items: list[tuple[str, Scalar]] = []
-        self.open = False
-
-    def read(self, lines: list[tuple[int, str]]) -> None:
-        for line, raw in lines:
-            text = codespans.visible(raw).rstrip()
-            if not text.strip():
-                self.open = False
-            elif found := _LABEL.fullmatch(text):
-                self.begin(found["label"], found["rest"].strip(), line)
-            elif (item := _ITEM.fullmatch(text)) and self.label:
-                self.items.append((self.label, Scalar(item["text"], line)))
-                self.open = True
-            elif self.open and self.items and text[:1] in " \t":
-                label, last = self.items[-1]
-                self.items[-1] = (label, Scalar(f"{last.text} {text.strip()}", last.line))
-            else:
-                self.other(text, line)
-        self.sort()
-
-    def begin(self, label: str, rest: str, line: int) -> None:
-        if label in self.seen:
-            self.problems.add(
-                line, "S139", f"{self.name}: {label} is already on line {self.seen[label]}", "join the two"
-            )
-        self.seen.setdefault(label, line)
-        self.label, self.open = ("" if label == "Plural" else label), False
-        if label == "Plural":
-            if rest:
-                self.entity.plural = Scalar(rest, line)
-            else:
-                self.problems.add(line, "S157", f"{self.name}: the plural is missing", "write Plural: bookshelves")
-        elif rest:
-            self.problems.add(
-                line, "S139", f"{self.name}: {cut(rest)!r} stands behind {label}:", "write it below, after `- `"
-            )
-
-    def other(self, text: str, line: int) -> None:
-        self.open = False
-        head = re.split(r"[:\s]", text.strip().strip("#*_"), maxsplit=1)[0]
-        near = nearest(head, _LABELS)
-        if near is not None and ":" in text:
-            self.problems.add(
-                line, "S139", f"{self.name}: {cut(text)!r} is not understood", f"write {near}: at the left margin"
-            )
-        elif text.lstrip().startswith("|"):
-            self.problems.add(
-                line, "S140", f"{self.name}: a row stands apart from its table", "remove the blank line above it"
-            )
-        elif self.label or _ITEM.fullmatch(text):
-            self.problems.add(
-                line,
-                "S139",
-                f"{self.name}: {cut(text)!r} is not understood",
-                "below the table stand Plural:, Actions: and Totals:, with items after `- `",
-            )
-        else:
-            self.problems.warn(
-                line,
-                "S181",
-                f"{self.name}: this text is not read: {cut(text, 40)!r}",
-                "write it above the table, or remove it",
-            )
-
-    def sort(self) -> None:
-        for label in ("Actions", "Totals"):
-            if label in self.seen and not any(of == label for of, _ in self.items):
-                self.problems.add(
-                    self.seen[label], "S139", f"{self.name}: {label} has no items", "write them below, after `- `"
-                )
-        for label, item in self.items:
-            if label == "Totals":
-                self.entity.totals.append(item)
-            elif found := ACTION_LINE.fullmatch(item.text):
-                self.entity.actions.append(
-                    DraftAction(Scalar(found["name"], item.line), Scalar(found["changes"], item.line))
-                )
-            else:
-                self.problems.add(
-                    item.line,
-                    "S158",
-                    f"{self.name}: {cut(item.text)!r} is no action",
-                    "write - `lend`: status in -> out",
-                )
 
 
 def _is_example(block: Block) -> bool:

@@ -1,0 +1,122 @@
+"""How much group commit gains: 64 callers sharing commits, against one transaction per event, same disk, same minute.
+
+    python benchmarks/ledger_append.py [folder]
+
+The phases take turns in short rounds, because a disk may change its speed from one second to the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import apsw
+
+from daybreak.clock import SystemClock
+from daybreak.events import StepDone, control_stream
+from daybreak.ledger import Draft, Ledger
+
+CALLERS = 64
+ROUNDS = 5
+SLOW_S = 0.0015
+"""A disk whose sync takes longer than this is called slow; fast ones take 0.05 to 0.5 ms, slow ones 1.6 to 5."""
+GOAL = {"fast": 5, "slow": 20}
+"""Times the rate of one transaction per event, by the disk's regime."""
+
+
+def _draft(caller: int, number: int) -> Draft:
+    step = StepDone(run="run-1", branch="", name="step", nth=number, args="a" * 64, result={"n": number})
+    return Draft(control_stream(f"run-{caller}"), step)
+
+
+def sync_s(folder: Path, count: int = 20) -> float:
+    """Median seconds to write 4 KiB at the end of a file and sync it."""
+    path = folder / "sync"
+    times = []
+    handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    try:
+        for _ in range(count):
+            started = time.perf_counter()
+            os.write(handle, b"x" * 4096)
+            os.fdatasync(handle)
+            times.append(time.perf_counter() - started)
+    finally:
+        os.close(handle)
+        path.unlink()
+    return median(times)
+
+
+def sqlite_per_s(connection: apsw.Connection, count: int = 100) -> float:
+    """Plain SQLite, WAL, synchronous=FULL, one row a commit: the floor that no ledger on SQLite gets below."""
+    started = time.perf_counter()
+    for _ in range(count):
+        connection.execute("INSERT INTO row (data) VALUES (?)", (b"x" * 500,))
+    return count / (time.perf_counter() - started)
+
+
+def alone_per_s(ledger: Ledger, count: int = 100) -> float:
+    """One caller, one transaction per event."""
+    started = time.perf_counter()
+    for number in range(count):
+        ledger.append([_draft(0, number)])
+    return count / (time.perf_counter() - started)
+
+
+async def together_per_s(ledger: Ledger, each: int = 40) -> float:
+    """64 callers in one event loop, each waiting for its event before it makes the next."""
+
+    async def caller(number: int) -> None:
+        for turn in range(each):
+            await ledger.append_async([_draft(number, turn)])
+
+    started = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for number in range(CALLERS):
+            group.create_task(caller(number))
+    return CALLERS * each / (time.perf_counter() - started)
+
+
+def measure(folder: Path | None = None) -> dict[str, float | str]:
+    """Medians over the rounds; `ratio` is the median of each round's own ratio."""
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        home = Path(name)
+        plain = apsw.Connection(str(home / "plain.db"))
+        plain.pragma("journal_mode", "wal")
+        plain.pragma("synchronous", "full")
+        plain.execute("CREATE TABLE row (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT")
+        rounds = []
+        with Ledger.open(home / "ledger", keys=home / "keys", witness=home / "witness", clock=SystemClock()) as ledger:
+            for _ in range(ROUNDS):
+                sync = sync_s(home)
+                alone = alone_per_s(ledger)
+                together = asyncio.run(together_per_s(ledger))
+                sync = (sync + sync_s(home)) / 2
+                rounds.append((alone, together, together / alone, sqlite_per_s(plain), sync))
+        plain.close()
+    alone, together, ratio, sqlite, sync = (median(column) for column in zip(*rounds, strict=True))
+    return {
+        "alone_per_s": alone,
+        "together_per_s": together,
+        "ratio": ratio,
+        "sqlite_per_s": sqlite,
+        "sync_us": sync * 1e6,
+        "regime": "slow" if sync > SLOW_S else "fast",
+    }
+
+
+def main() -> None:
+    figures = measure(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    print(
+        "append: {together_per_s:,.0f} events/s with 64 callers, {alone_per_s:,.0f}/s one transaction each: "
+        "{ratio:.1f} times (goal {goal} on a {regime} disk, fdatasync {sync_us:,.0f} µs; "
+        "plain SQLite, one row a commit: {sqlite_per_s:,.0f}/s)".format(**figures, goal=GOAL[str(figures["regime"])])
+    )
+
+
+if __name__ == "__main__":
+    main()
