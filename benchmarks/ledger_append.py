@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -110,7 +109,7 @@ def measure(folder: Path | None = None) -> dict[str, float | str]:
 
 
 def main() -> None:
-    figures = measure(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    figures = measure(Path(folder) if (folder := os.environ.get("FOLDER")) else None)
     print(
         "append: {together_per_s:,.0f} events/s with 64 callers, {alone_per_s:,.0f}/s one transaction each: "
         "{ratio:.1f} times (goal {goal} on a {regime} disk, fdatasync {sync_us:,.0f} µs; "

@@ -487,3 +487,25 @@ def test_the_file_is_not_readable_by_others(home: Any) -> None:
             if path.is_file():
                 assert path.stat().st_mode & 0o077 == 0, path
         assert os.stat(home.ledger).st_mode & 0o077 == 0
+
+
+def test_a_busy_ledger_refuses_and_goes_on(home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When another process holds it too long nothing is written, and the same append works afterwards."""
+    # shows: N5
+    from daybreak.errors import LedgerBusy
+    from daybreak.ledger import database
+
+    with home.open() as ledger:
+        ledger.append([Draft("queue", step(0))])
+        monkeypatch.setattr(database, "BUSY_S", 0.05)
+        other = apsw.Connection(str(home.database))
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LedgerBusy, match="another process has held"):
+            ledger.append([Draft("queue", step(1))])
+        with pytest.raises(LedgerBusy):
+            ledger.rebuild_views()
+        other.execute("ROLLBACK")
+        other.close()
+        (record,) = ledger.append([Draft("queue", step(1))])
+        assert record.seq == 1
+    assert home.verify().problems == []

@@ -11,6 +11,7 @@ from pymerkle import InmemoryTree
 
 from daybreak.ledger import tree
 from daybreak.ledger.tiles import Edge, TileReader
+from daybreak.ledger.treecheck import TreeCheck
 
 
 def naive_root(leaves: list[bytes]) -> bytes:
@@ -166,3 +167,29 @@ def test_a_missing_tile_is_an_error_that_names_it() -> None:
     del shelf.tiles[0, 1]
     with pytest.raises(LookupError, match="tile 1 of level 0"):
         shelf.reader().root(300)
+
+
+def test_verification_checks_tiles_of_every_level() -> None:
+    """70,000 leaves: a wrong, a missing and a foreign tile of the second level are named, a right one is not."""
+    # shows: N3
+    shelf = Shelf()
+    shelf.extend(70_000)
+
+    def problems(tiles: dict[tuple[int, int], bytes]) -> list[str]:
+        found: list[str] = []
+        check = TreeCheck(lambda *key: tiles.get(key), lambda place, what: found.append(f"{place}: {what}"), 66_000)
+        for start in range(0, 70_000, 999):
+            check.extend(LEAVES[start : min(start + 999, 70_000)])
+        check.finish(list(tiles))
+        assert check.root() == shelf.edge.root()
+        assert check.root_at_stop == naive_root(LEAVES[:66_000])
+        return found
+
+    good = shelf.tiles
+    assert problems(good) == []
+    (wrong,) = problems({**good, (2, 0): bytes(32)})
+    assert wrong.startswith("tile 0 of level 2: does not hold")
+    assert "events 0 to 65535" in wrong
+    assert problems({key: tile for key, tile in good.items() if key != (1, 0)}) == ["tile 0 of level 1: is missing"]
+    (foreign,) = problems({**good, (2, 1): bytes(32)})
+    assert "tile 1 of level 2 is not of this tree" in foreign

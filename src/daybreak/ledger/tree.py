@@ -57,16 +57,6 @@ class Frontier:
             size >>= 1
         self.stack.append(leaf)
 
-    def append_complete(self, height: int, subtree: bytes) -> None:
-        """Add 2**height leaves at once, given as their subtree's hash; the size must be a multiple of that."""
-        assert self.size % (1 << height) == 0
-        size = self.size >> height
-        self.size += 1 << height
-        while size & 1:
-            subtree = node_hash(self.stack.pop(), subtree)
-            size >>= 1
-        self.stack.append(subtree)
-
     def root(self) -> bytes:
         if not self.stack:
             return EMPTY_ROOT
