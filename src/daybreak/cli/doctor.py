@@ -41,8 +41,7 @@ def doctor(as_json: Json = False) -> None:
 
 
 def _places(where: Places) -> list[Finding]:
-    found = [Finding("mode", "note", "standalone: the embedded builder works with nothing else installed")]
-    found.append(Finding("places", "note", where.why))
+    found = [Finding("places", "note", where.why)]
     for name in ("ledger", "keys", "witness", "workspaces", "locks", "cache"):
         folder: Path = getattr(where, name)
         existing = next(place for place in (folder, *folder.parents) if place.exists())

@@ -122,9 +122,9 @@ class _OneBuild:
             except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
                 failure = error
             group.cancel_scope.cancel("the build is over")
+        shutil.rmtree(self.folder, ignore_errors=True)  # also what an owner that was killed left behind
         if failure is not None:
             raise failure
-        shutil.rmtree(self.folder, ignore_errors=True)
         return result
 
     async def _watch_for_cancelling(self) -> None:
@@ -236,7 +236,8 @@ class _OneBuild:
             if claim.outcome in ("refused", "crashed"):
                 raise NotBuilt(
                     f"worker {self.args.worker} {claim.outcome}: {claim.summary}",
-                    hint="; ".join(claim.not_built) or "see what the worker said with `daybreak show --transcript`",
+                    hint="; ".join(claim.not_built)
+                    or "mend the worker, or build with the embedded one: `--worker builder`",
                 )
             made = tree.scan(folder)
             packed = self.ledger.put_blob(tree.pack(folder))
