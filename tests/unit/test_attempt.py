@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from daybreak.agents import attempt
-from daybreak.agents.protocol import Brief, HttpOptions
+from daybreak.agents.protocol import Brief, HttpOptions, Order
 
 BRIEF = Brief(
     name="shelf",
@@ -30,7 +31,7 @@ BRIEF = Brief(
 
 
 def order(worker: str, workspace: Path) -> str:
-    return json.dumps({"worker": worker, "workspace": str(workspace), "brief": BRIEF.model_dump(mode="json")})
+    return msgspec.json.encode(Order(worker=worker, workspace=str(workspace), brief=BRIEF)).decode()
 
 
 def lines(worker: str, workspace: Path) -> list[dict[str, Any]]:

@@ -14,11 +14,13 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daybreak.agents.builder import Builder, generate, naming, patterns, samples
+from daybreak.agents import naming
+from daybreak.agents.builder import Builder, generate, patterns, samples
 from daybreak.agents.entities import Action, Change, Entity, Field, Measure, Total, Type, TypeName
 from daybreak.agents.protocol import Brief, Claim, HttpOptions
 
@@ -374,15 +376,15 @@ def test_the_same_brief_gives_the_same_bytes() -> None:
     # shows: F1
     order = brief(kitchen_sink())
     program = (
-        "import hashlib, sys; from daybreak.agents.builder import generate; "
+        "import hashlib, sys, msgspec; from daybreak.agents.builder import generate; "
         "from daybreak.agents.protocol import Brief; "
-        "files = generate(Brief.model_validate_json(sys.stdin.read())); "
+        "files = generate(msgspec.json.decode(sys.stdin.read(), type=Brief)); "
         "print(hashlib.sha256(repr(list(files.items())).encode()).hexdigest())"
     )
     made = {
         subprocess.run(
             [sys.executable, "-c", program],
-            input=order.model_dump_json(),
+            input=msgspec.json.encode(order).decode(),
             env=os.environ | {"PYTHONHASHSEED": seed},
             capture_output=True,
             text=True,

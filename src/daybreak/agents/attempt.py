@@ -10,9 +10,9 @@ a class without arguments that makes one).
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
-import json
 import os
 import sys
 import traceback
@@ -20,7 +20,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
 
-from daybreak.agents.protocol import Brief, Claim, Note, Worker
+import msgspec
+
+from daybreak.agents.protocol import Claim, Note, Order, Worker
 from daybreak.errors import WorkerError
 
 BUILDER = "builder"
@@ -62,15 +64,14 @@ def _module(name: str) -> ModuleType:
 
 def run(request: str, out: TextIO) -> None:
     """Do the attempt that `request` describes and write its lines to `out`."""
-    order = json.loads(request)
-    brief = Brief.model_validate(order["brief"])
+    order = msgspec.json.decode(request, type=Order)
 
     def tell(kind: str, item: Note | Claim) -> None:
-        out.write(json.dumps({kind: item.model_dump(mode="json")}, ensure_ascii=False) + "\n")
+        out.write(msgspec.json.encode({kind: item}).decode() + "\n")
         out.flush()
 
     try:
-        for item in load(order["worker"]).work(brief, Path(order["workspace"])):
+        for item in load(order.worker).work(order.brief, Path(order.workspace)):
             tell("claim" if isinstance(item, Claim) else "note", item)
     except Exception as error:  # noqa: BLE001 - whatever a worker raises is its claim, told with its traceback
         traceback.print_exc(file=sys.stderr)
@@ -78,11 +79,13 @@ def run(request: str, out: TextIO) -> None:
 
 
 def main() -> None:
+    gc.set_threshold(20_000, 20, 20)  # imports make much and free nothing: searching them for cycles is wasted
     request = sys.stdin.read()
     # What a worker prints must not be taken for our lines: they go to a copy, standard output to standard error.
     lines = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     run(request, lines)
+    gc.freeze()  # for the same reason: the interpreter searches everything several times as it ends
 
 
 if __name__ == "__main__":

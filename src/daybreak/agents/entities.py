@@ -2,14 +2,14 @@
 
 The language is that of the specification's Key Entities. Values (defaults, limits, literals) stay the
 text that the specification holds; they are read by the type of their field. A model that exists is
-consistent: the specification reader has refused everything else.
+consistent: the specification reader has refused everything else. Plain dataclasses, which both pydantic (the
+specification) and msgspec (the brief) read: a worker's process is spared the import of pydantic.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
-
-from pydantic import BaseModel, ConfigDict
 
 TypeName = Literal[
     "text", "integer", "number", "decimal", "boolean", "date", "timestamp", "choice", "list", "ref", "link"
@@ -19,11 +19,8 @@ Verb = Literal["move", "set", "clear", "add", "ask"]
 MeasureKind = Literal["count", "sum", "mean"]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Type(_Model):
+@dataclass(frozen=True, kw_only=True)
+class Type:
     name: TypeName
     choices: tuple[str, ...] = ()
     """For choice: the values, in declared order."""
@@ -33,7 +30,8 @@ class Type(_Model):
     """For ref: the name of the entity it points to."""
 
 
-class Field(_Model):
+@dataclass(frozen=True, kw_only=True)
+class Field:
     """One row of an entity's table."""
 
     name: str
@@ -61,7 +59,8 @@ class Field(_Model):
     immutable: bool = False
 
 
-class Change(_Model):
+@dataclass(frozen=True, kw_only=True)
+class Change:
     """One part of an action. `move`: field from `source` to `value`; `set`: to the literal `value`, `now`
     or `today`; `clear`; `add`: `value` to it; `ask`: the caller gives the field's value."""
 
@@ -71,19 +70,22 @@ class Change(_Model):
     value: str | None = None
 
 
-class Action(_Model):
+@dataclass(frozen=True, kw_only=True)
+class Action:
     name: str
     changes: tuple[Change, ...]
     """In the order written."""
 
 
-class Measure(_Model):
+@dataclass(frozen=True, kw_only=True)
+class Measure:
     kind: MeasureKind
     field: str | None = None
     """None for count."""
 
 
-class Total(_Model):
+@dataclass(frozen=True, kw_only=True)
+class Total:
     """One line of Totals: measures by the values of a field, or by the month of a date or timestamp."""
 
     measures: tuple[Measure, ...]
@@ -91,7 +93,8 @@ class Total(_Model):
     by_month: bool = False
 
 
-class Entity(_Model):
+@dataclass(frozen=True, kw_only=True)
+class Entity:
     name: str
     """As in its heading: `BookLoan`."""
     about: str = ""

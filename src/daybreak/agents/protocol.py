@@ -7,21 +7,23 @@ workspace, and nothing else of ours. A claim is never a verdict: checks look at 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict
+import msgspec
 
 from daybreak.agents.entities import Entity
 
 ClaimOutcome = Literal["finished", "partial", "refused", "crashed"]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Crosses the border between processes as JSON; what comes in is checked as it is read."""
 
 
-class HttpOptions(_Model):
+@dataclass(frozen=True, kw_only=True)
+class HttpOptions:
     """The `http` block of the front matter."""
 
     prefix: str = ""
@@ -29,13 +31,14 @@ class HttpOptions(_Model):
     delete_all: bool = False
 
 
-class Requirement(_Model):
+@dataclass(frozen=True, kw_only=True)
+class Requirement:
     id: str
     text: str
     must: bool = True
 
 
-class Finding(_Model):
+class Finding(_Message, frozen=True, kw_only=True):
     """What a check saw that a worker can mend. For held-out examples it names the requirement only."""
 
     check: str
@@ -43,7 +46,7 @@ class Finding(_Model):
     message: str
 
 
-class Brief(_Model):
+class Brief(_Message, frozen=True, kw_only=True):
     """Everything that one attempt is given, as JSON."""
 
     name: str
@@ -62,7 +65,15 @@ class Brief(_Model):
     findings: tuple[Finding, ...] = ()
 
 
-class Note(_Model):
+class Order(_Message, frozen=True, kw_only=True):
+    """What the process of an attempt reads: who works, where, on what."""
+
+    worker: str
+    workspace: str
+    brief: Brief
+
+
+class Note(_Message, frozen=True, kw_only=True):
     """Something a worker tells while it works; shown, never believed."""
 
     text: str
@@ -70,7 +81,7 @@ class Note(_Model):
     """0 to 1 of the work, where the worker knows."""
 
 
-class Claim(_Model):
+class Claim(_Message, frozen=True, kw_only=True):
     """What a worker says at the end."""
 
     outcome: ClaimOutcome

@@ -13,7 +13,7 @@ Outcome = Literal["passed", "failed", "unusable"]
 class Mark(BaseModel):
     """One thing wrong, with the place where it was seen."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     message: str
     place: str = ""
@@ -21,7 +21,7 @@ class Mark(BaseModel):
 
 
 class Evidence(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     check: str
     """Which check looked: `syntax`, `structure`, `lint`, `types`, `tests`, `example:<id>`."""

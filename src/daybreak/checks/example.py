@@ -13,7 +13,7 @@ Kind = Literal["console", "http", "files"]
 class Example(BaseModel):
     """One fenced block under `## Acceptance`, as written. `line` is that of its first line in the file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     id: str
     """Stable inside one specification: SHA-256 of kind, heading, body and its n-th occurrence; 12 digits."""

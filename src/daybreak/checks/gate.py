@@ -53,7 +53,7 @@ class Weights:
 
 
 class Decision(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     verdict: Literal["passed", "failed"]
     score: float = Field(ge=0, le=100)

@@ -5,6 +5,7 @@ Heavy modules are imported inside the commands, so that `--help` is instant.
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Annotated
 
@@ -63,6 +64,7 @@ def options(
 def main() -> None:
     """The entry point: run the command, turn every error into a message and an exit status."""
     debug = "--debug" in sys.argv
+    gc.set_threshold(20_000, 20, 20)  # imports make much and free nothing: searching them for cycles is wasted
     try:
         app(standalone_mode=True)
     except DaybreakError as error:
@@ -81,3 +83,5 @@ def main() -> None:
         faces.say(f"daybreak: X000 this is an error in Daybreak: {type(error).__name__}: {error}")
         faces.say("  run the same command with --debug in front and report what it prints")
         sys.exit(faces.EXIT_FAILED)
+    finally:
+        gc.freeze()  # for the same reason: the interpreter searches everything several times as it ends

@@ -44,7 +44,7 @@ class DeliveredWrong(DeliveryError):
 class Provenance(BaseModel):
     """Where a delivery comes from; the manifest's first part."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     name: str
     version: str

@@ -16,7 +16,7 @@ MEMORY_BYTES_MIN = 512 * 1024 * 1024
 class Machine(BaseModel):
     """Measured when the plan was made. Memory is what Linux calls available; None where it does not say."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     cores: int
     disk_bytes_free: int

@@ -25,7 +25,7 @@ _SECONDS = {
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class PlannedStep(_Model):

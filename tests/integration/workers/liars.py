@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from daybreak.agents.builder import Builder
 from daybreak.agents.protocol import Brief, Claim, Note
 
@@ -94,5 +96,5 @@ class KeepsItsBrief:
     """Writes down all it was given, beside this file (the test works on a copy of it)."""
 
     def work(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
-        (Path(__file__).parent / "brief.json").write_text(brief.model_dump_json())
+        (Path(__file__).parent / "brief.json").write_bytes(msgspec.json.encode(brief))
         yield from Builder().work(brief, workspace)

@@ -16,7 +16,8 @@ from typing import Any
 
 import jinja2
 
-from daybreak.agents.builder import naming, samples
+from daybreak.agents import naming
+from daybreak.agents.builder import samples
 from daybreak.agents.entities import Action, Change, Entity, Field, Measure, Type
 from daybreak.agents.protocol import Brief
 from daybreak.errors import WorkerError
@@ -266,7 +267,7 @@ def _summary(action: Action) -> str:
         "add": "add {value} to `{field}`",
         "ask": "asks for `{field}`",
     }
-    told = (forms[change.verb].format(**change.model_dump()) for change in action.changes)
+    told = (forms[change.verb].format(**vars(change)) for change in action.changes)
     return _cell("; ".join(told))
 
 

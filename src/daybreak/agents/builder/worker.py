@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from daybreak.agents.builder import naming, project, samples
+from daybreak.agents import naming
+from daybreak.agents.builder import project, samples
 from daybreak.agents.protocol import Brief, Claim, Note
 
 LANGUAGE = "python"

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import anyio
+import msgspec
 from pydantic import BaseModel, ConfigDict
 
 from daybreak import events
-from daybreak.agents.protocol import Brief, Claim, Finding
+from daybreak.agents.protocol import Brief, Claim, Finding, Order
 from daybreak.checks import gate
 from daybreak.checks.evidence import Evidence
 from daybreak.checks.example import Example
@@ -49,7 +50,7 @@ ATTEMPT_OUTPUT_BYTES_MAX = 10_000_000
 class BuildArgs(BaseModel):
     """What a build was asked for, as kept in the ledger."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     specification: str
     """Blob of the specification's text."""
@@ -250,17 +251,17 @@ class _OneBuild:
             workspace=made.hash,
             not_built=list(claim.not_built),
         )
-        kept = {"workspace": made.hash, "tree": packed, "claim": claim.model_dump(mode="json")}
+        kept = {"workspace": made.hash, "tree": packed, "claim": msgspec.to_builtins(claim)}
         return Kept(kept, tell=[told])
 
     def _work(self, brief: Brief, folder: Path, scratch: Path) -> Claim:
         """Run the worker in a process of its own and take its claim; silence is a crash."""
-        order = {"worker": self.args.worker, "workspace": str(folder), "brief": brief.model_dump(mode="json")}
+        order = Order(worker=self.args.worker, workspace=str(folder), brief=brief)
         finished = process.run(
             [sys.executable, "-P", "-m", "daybreak.agents.attempt"],
             cwd=folder,
             env=process.clean_environment(scratch, PYTHONPATH=":".join(filter(None, sys.path))),
-            stdin=json.dumps(order).encode(),
+            stdin=msgspec.json.encode(order),
             timeout_s=self.spec.budget.time_s,
             output_bytes_max=ATTEMPT_OUTPUT_BYTES_MAX,
             cancelled=self.cancelled,
@@ -269,7 +270,7 @@ class _OneBuild:
             raise Parked("go on?", why="interrupted while a worker worked")
         claims = [line["claim"] for line in _json_lines(finished.stdout) if "claim" in line]
         if claims:
-            return Claim.model_validate(claims[-1])
+            return _claim(claims[-1])
         last = finished.stderr.decode(errors="replace").strip().splitlines()[-1:]
         return Claim(outcome="crashed", summary=": ".join(["ended without a claim", finished.ending, *last]))
 
@@ -420,6 +421,14 @@ def blobs_of(event: events.Event) -> Iterator[str]:
             yield event.args["specification"]
         case events.StepDone(name="attempt"):
             yield event.result["tree"]
+
+
+def _claim(told: object) -> Claim:
+    """What a worker claims; something that is no claim is a crash that says so."""
+    try:
+        return msgspec.convert(told, Claim)
+    except msgspec.ValidationError as problem:
+        return Claim(outcome="crashed", summary=f"ended with something that is no claim: {problem}")
 
 
 def _json_lines(output: bytes) -> Iterator[dict[str, Any]]:

@@ -17,7 +17,7 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class BudgetPart(_Part):
@@ -25,64 +25,56 @@ class BudgetPart(_Part):
 
     time: Annotated[
         str, Field(pattern=r"^\s*(\d+\s*h)?\s*(\d+\s*m(in)?)?\s*(\d+\s*s)?\s*$|^\s*\d+:\d{2}(:\d{2})?\s*$")
-    ] = "30m"
-    """`90s`, `30m`, `1h30m`, `1:30` (hours and minutes); 10 seconds to 7 days."""
-    money: Annotated[str, Field(pattern=r"^\s*(\$\s*\d+(\.\d{1,4})?|\d+(\.\d{1,4})?\s*([uU][sS][dD]|\$))\s*$")] = "2usd"
-    """`2usd`, `0.50usd`; 0 to 10000."""
-    tokens: Number = "500k"
-    """`500000`, `500k`, `2m`; 0 to 10 billion."""
-    attempts: Number = 3
-    """1 to 20."""
+    ] = Field("30m", description="`90s`, `30m`, `1h30m`, `1:30` (hours and minutes); 10 seconds to 7 days.")
+    money: Annotated[str, Field(pattern=r"^\s*(\$\s*\d+(\.\d{1,4})?|\d+(\.\d{1,4})?\s*([uU][sS][dD]|\$))\s*$")] = Field(
+        "2usd", description="`2usd`, `0.50usd`; 0 to 10000."
+    )
+    tokens: Number = Field("500k", description="`500000`, `500k`, `2m`; 0 to 10 billion.")
+    attempts: Number = Field(3, description="1 to 20.")
 
 
 class LimitsPart(_Part):
     """How far work may branch out."""
 
-    workers: Number = 8
-    """1 to 64."""
-    depth: Number = 3
-    """1 to 10."""
-    children: Number = 5
-    """1 to 50."""
+    workers: Number = Field(8, description="1 to 64.")
+    depth: Number = Field(3, description="1 to 10.")
+    children: Number = Field(5, description="1 to 50.")
 
 
 class QualityPart(_Part):
     """What the result must reach."""
 
-    coverage: Number = 85
-    """Percent of the result's code that its own tests run; 0 to 100."""
-    thresholds: list[Number] = [60, 75, 85]
-    """Scores that successive iterations must reach, rising; 1 to 10 numbers from 0 to 100."""
+    coverage: Number = Field(85, description="Percent of the result's code that its own tests run; 0 to 100.")
+    thresholds: list[Number] = Field(
+        [60, 75, 85], description="Scores that successive iterations must reach, rising; 1 to 10 numbers from 0 to 100."
+    )
 
 
 class HttpPart(_Part):
     """How the http face behaves."""
 
-    prefix: str | None = ""
-    """In front of all paths, such as `/api`."""
-    cors: str | list[str] | None = None
-    """`*`, or the origins that may call."""
-    delete_all: bool | Literal["true", "false"] = False
-    """Whether a whole collection can be deleted."""
+    prefix: str | None = Field("", description="In front of all paths, such as `/api`.")
+    cors: str | list[str] | None = Field(None, description="`*`, or the origins that may call.")
+    delete_all: bool | Literal["true", "false"] = Field(False, description="Whether a whole collection can be deleted.")
 
 
 class FrontMatter(_Part):
     """What stands in front."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{1,39}$")]
-    """Package, command and directory of the result."""
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{1,39}$")] = Field(
+        description="Package, command and directory of the result."
+    )
     version: str | float = "0.1.0"
     language: str = "python"
     interfaces: Annotated[list[Literal["cli", "http"]], Field(min_length=1)] = ["cli"]
-    complexity: Literal["simple", "moderate", "complex"] | None = None
-    """Left out: estimated from the content."""
+    complexity: Literal["simple", "moderate", "complex"] | None = Field(
+        None, description="Left out: estimated from the content."
+    )
     budget: BudgetPart | None = None
     limits: LimitsPart | None = None
     quality: QualityPart | None = None
-    holdout: float | str = 0.33
-    """Share of the acceptance examples that workers never see, 0 to 0.8."""
-    serve: str | None = None
-    """How http examples start the result; `{port}` is a free port."""
+    holdout: float | str = Field(0.33, description="Share of the acceptance examples that workers never see, 0 to 0.8.")
+    serve: str | None = Field(None, description="How http examples start the result; `{port}` is a free port.")
     http: HttpPart | None = None
 
 
@@ -92,49 +84,44 @@ class StoryPart(_Part):
     title: Text
     priority: str = ""
     narrative: str = ""
-    scenarios: list[str] = []
-    """Given … When … Then …"""
+    scenarios: list[str] = Field([], description="Given … When … Then …")
 
 
 class NumberedPart(_Part):
     """A requirement or a success criterion."""
 
-    id: Text
-    """`FR-001` or `SC-001`."""
-    text: Text
-    """`System MUST …`"""
+    id: Text = Field(description="`FR-001` or `SC-001`.")
+    text: Text = Field(description="`System MUST …`")
 
 
 class FieldPart(_Part):
     """One field of an entity."""
 
     name: Text
-    type: Text
-    """`text`, `integer`, `number`, `decimal`, `boolean`, `date`, `timestamp`, `link`, `choice: a, b`,
-    `list of TYPE` or `ref ENTITY`."""
-    rules: str | list[str] = ""
-    """As in the table: `required, 1..200`; or a list of rules."""
+    type: Text = Field(
+        description="`text`, `integer`, `number`, `decimal`, `boolean`, `date`, `timestamp`, `link`, `choice: a, b`, "
+        "`list of TYPE` or `ref ENTITY`."
+    )
+    rules: str | list[str] = Field("", description="As in the table: `required, 1..200`; or a list of rules.")
 
 
 class EntityPart(_Part):
     """What the program keeps."""
 
-    name: Text
-    """CamelCase."""
+    name: Text = Field(description="CamelCase.")
     about: str = ""
     plural: str | None = None
     fields: Annotated[list[FieldPart], Field(min_length=1)]
-    actions: dict[str, str] | list[dict[str, str] | str] = {}
-    """Name and changes: `lend: status in -> out; set lent_at now; ask due`."""
-    totals: list[str] = []
-    """`count, sum pages by shelf`"""
+    actions: dict[str, str] | list[dict[str, str] | str] = Field(
+        {}, description="Name and changes: `lend: status in -> out; set lent_at now; ask due`."
+    )
+    totals: list[str] = Field([], description="`count, sum pages by shelf`")
 
 
 class AcceptancePart(_Part):
     """Examples under one heading."""
 
-    title: Text
-    """Names the requirements that are shown: `FR-002 lending`."""
+    title: Text = Field(description="Names the requirements that are shown: `FR-002 lending`.")
     console: str | None = None
     http: str | None = None
     files: str | None = None

@@ -16,7 +16,7 @@ Interface = Literal["cli", "http"]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Budget(_Model):

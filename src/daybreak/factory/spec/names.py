@@ -6,7 +6,7 @@ import keyword
 import re
 import sys
 
-from daybreak.agents.builder import naming
+from daybreak.agents import naming
 from daybreak.agents.entities import Entity
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{1,39}", re.ASCII)

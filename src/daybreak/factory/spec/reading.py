@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from daybreak.agents.protocol import Requirement
@@ -103,7 +104,7 @@ def assumed(spec: Specification) -> Specification:
             "summary": plain(spec.summary),
             "objectives": tuple(plain(text) for text in spec.objectives),
             "out_of_scope": tuple(plain(text) for text in spec.out_of_scope),
-            "requirements": tuple(r.model_copy(update={"text": plain(r.text)}) for r in spec.requirements),
+            "requirements": tuple(replace(r, text=plain(r.text)) for r in spec.requirements),
             "success_criteria": tuple(c.model_copy(update={"text": plain(c.text)}) for c in spec.success_criteria),
         }
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from daybreak.agents.entities import Field, Type, TypeName
@@ -167,7 +167,7 @@ def make_field(name: str, type_: Type, rules: list[Rule], line: int, where: str,
     if type_.name == "link":
         values_["computed"] = True
     field = Field(**values_)
-    return field.model_copy(update=_unfit_values(field, line, where, problems))
+    return replace(field, **_unfit_values(field, line, where, problems))
 
 
 def fits(rule: str, type_: Type) -> bool:
@@ -232,9 +232,9 @@ def _as_attributes(rule: Rule, line: int, where: str, problems: Problems) -> dic
     return {}
 
 
-def _unfit_values(field: Field, line: int, where: str, problems: Problems) -> dict[str, None]:
+def _unfit_values(field: Field, line: int, where: str, problems: Problems) -> dict[str, Any]:
     """Told: limits, default and name that do not fit. Returned: what to take off, so that reading can go on."""
-    off: dict[str, None] = {}
+    off: dict[str, Any] = {}
     for name in ("min", "max"):
         text = getattr(field, name)
         if text is not None and (fault := limit_fault(field.type, text)):
@@ -254,7 +254,7 @@ def _unfit_values(field: Field, line: int, where: str, problems: Problems) -> di
             f"{where}: the pattern `{field.pattern[:60]}` repeats a repeat, which may take very long on some values",
             "write it with one repeat, such as [a-z]+ for ([a-z]+)+",
         )
-    bounded = field.model_copy(update=off)
+    bounded = replace(field, **off)
     if field.default is not None and (fault := value_fault(bounded, field.default)):
         remedy = "write a default that the other rules allow"
         if field.type.name == "text" and not codespans.is_code(field.default):
