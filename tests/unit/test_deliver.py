@@ -7,6 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -97,10 +100,11 @@ def test_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
 
 
 def test_targets_that_cannot_work_are_refused_before_anything_is_written(tmp_path: Path) -> None:
-    """A file, a link and a missing parent are named."""
+    """A file, a link, and a parent that is a file or a broken link are named."""
     (tmp_path / "file").write_text("x")
     (tmp_path / "link").symlink_to(tmp_path)
-    for target in (tmp_path / "file", tmp_path / "link", tmp_path / "no" / "such"):
+    (tmp_path / "broken").symlink_to(tmp_path / "nowhere")
+    for target in (tmp_path / "file", tmp_path / "link", tmp_path / "file" / "out", tmp_path / "broken" / "out"):
         with pytest.raises(atomic.TargetUnusable):
             atomic.check_target(target)
 
@@ -125,6 +129,9 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
 
 KILLED_DELIVERY = """
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from daybreak.host import atomic
 atomic.put_folder(Path(sys.argv[1]), Path(sys.argv[2]))
@@ -177,9 +184,31 @@ def test_a_failing_disk_leaves_the_target_as_it_was(tmp_path: Path, fault: str) 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "old", "out"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_parent_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+@contextmanager
+def nobody() -> Iterator[None]:
+    """This process as a user without rights, where it is root, who may write everywhere."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+def test_a_parent_that_cannot_be_written_is_named() -> None:
     """The error names the folder that refuses."""
-    tmp_path.chmod(0o500)
-    with pytest.raises(atomic.TargetUnusable, match="cannot be written"):
-        atomic.check_target(tmp_path / "out")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o555)
+        with nobody(), pytest.raises(atomic.TargetUnusable, match="cannot be written"):
+            atomic.check_target(Path(folder) / "missing" / "out")
+
+
+def test_missing_parents_are_made(tmp_path: Path) -> None:
+    """`--output out/shop` works in a folder without `out`."""
+    target = tmp_path / "out" / "shops" / "shop"
+    deliver.check_target(target)
+    assert not target.parent.exists(), "looking makes nothing"
+    deliver.deliver(project(tmp_path / "work"), target, PROVENANCE)
+    assert deliver.changes(target) == []

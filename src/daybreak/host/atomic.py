@@ -83,12 +83,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def check_target(target: Path, bytes_needed: int = 0) -> None:
-    """Whether `put_folder` could work: TargetUnusable or NoRoom says why not. Looks only."""
+    """Whether `put_folder` could work: TargetUnusable or NoRoom says why not. Looks only; parents may be missing."""
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise TargetUnusable(f"{target} is not a folder", hint="name a folder that is not there yet")
-    parent = target.parent
+    parent = next(place for place in target.parents if place.exists() or place.is_symlink())
     if not parent.is_dir():
-        raise TargetUnusable(f"{parent} is not a folder", hint=f"make it first: mkdir -p {parent}")
+        raise TargetUnusable(f"{parent} is not a folder", hint="name a folder below one")
     if not os.access(parent, os.W_OK | os.X_OK) or _read_only(parent):
         raise TargetUnusable(f"{parent} cannot be written", hint="choose another folder, or change its permissions")
     free = shutil.disk_usage(parent).free
@@ -104,11 +104,12 @@ Refusal = Callable[[Path], None]
 
 
 def put_folder(source: Path, target: Path, *, refuse: Refusal | None = None) -> None:
-    """Make `target` a copy of `source`, whole or not at all. A folder that is there already is exchanged in one step
-    and then removed: the caller has made sure that it may be. `refuse` is asked about it once more when nobody can
-    reach it by its name any longer, so that a change of the last moment is not lost: where it raises, the folders
-    are exchanged back. Raises TargetUnusable, NoRoom, NotDelivered, and what `refuse` raises."""
+    """Make `target` a copy of `source`, whole or not at all, and its missing parents. A folder that is there already
+    is exchanged in one step and then removed: the caller has made sure that it may be. `refuse` is asked about it once
+    more when nobody can reach it by its name any longer, so that a change of the last moment is not lost: where it
+    raises, the folders are exchanged back. Raises TargetUnusable, NoRoom, NotDelivered, and what `refuse` raises."""
     check_target(target, sum(path.stat().st_size for path in source.rglob("*") if path.is_file()))
+    _make_parents(target)
     remove_leftovers(target)
     staged, hold = _stage(target)
     try:
@@ -126,6 +127,17 @@ def put_folder(source: Path, target: Path, *, refuse: Refusal | None = None) -> 
     finally:  # the old folder after an exchange, or what was copied before a refusal
         shutil.rmtree(staged, ignore_errors=True)
         os.close(hold)
+
+
+def _make_parents(target: Path) -> None:
+    """Make the folders above `target` that are missing, each durable before the next."""
+    try:
+        for folder in reversed(target.parents):
+            if not folder.exists():
+                folder.mkdir(exist_ok=True)
+                sync_folder(folder.parent)
+    except OSError as error:
+        raise _not_delivered(error, target) from error
 
 
 def remove_leftovers(target: Path) -> None:
