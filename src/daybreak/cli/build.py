@@ -7,13 +7,7 @@ from typing import Annotated
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
-SpecFile = Annotated[Path, typer.Argument(help="The specification: .md, .yaml, .toml or .json.", show_default=False)]
-WorkerName = Annotated[
-    str,
-    typer.Option("--worker", help="Who builds: `builder`, or module:object, or FILE.py:object of your own."),
-]
-Assume = Annotated[bool, typer.Option("--assume", help="Go on despite open questions; the assumptions are reported.")]
+from daybreak.cli.arguments import Assume, Json, SpecFile, WorkerName
 
 EXAMPLES = (
     "Examples:  daybreak build spec.md    daybreak build spec.md --output out/shop --json\n\n"

@@ -12,7 +12,7 @@ from typing import Literal
 import typer
 
 from daybreak.cli import faces
-from daybreak.cli.build import Json
+from daybreak.cli.arguments import Json
 from daybreak.config import Places
 from daybreak.errors import DaybreakError
 

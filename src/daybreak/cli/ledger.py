@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from daybreak.cli import faces
-from daybreak.cli.build import Json
+from daybreak.cli.arguments import Json
 
 if TYPE_CHECKING:
     from daybreak.ledger import Record

@@ -13,6 +13,7 @@ import typer
 
 from daybreak import __version__
 from daybreak.cli import build, doctor, faces, ledger, plan, report, runs, spec
+from daybreak.cli.arguments import Json
 from daybreak.errors import DaybreakError
 
 EPILOG = (
@@ -45,7 +46,7 @@ app.command("doctor", epilog="Example:  daybreak doctor --json")(doctor.doctor)
 
 
 @app.command("version")
-def version(as_json: build.Json = False) -> None:
+def version(as_json: Json = False) -> None:
     """Print the version."""
     if as_json:
         faces.result_json({"daybreak": __version__, "python": sys.version.split()[0]})

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daybreak.cli import faces
-from daybreak.cli.build import Assume, Json, SpecFile, WorkerName
+from daybreak.cli.arguments import Assume, Json, SpecFile, WorkerName
 
 if TYPE_CHECKING:
     from daybreak.factory.plan import Plan

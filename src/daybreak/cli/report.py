@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from daybreak.cli import faces
-from daybreak.cli.build import Json
+from daybreak.cli.arguments import Json
 from daybreak.cli.runs import RunName
 
 

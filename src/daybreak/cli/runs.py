@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from daybreak.cli import faces
-from daybreak.cli.build import Json
+from daybreak.cli.arguments import Json
 
 RunName = Annotated[
     str | None, typer.Argument(help="A run, or the beginning of its name.", show_default="the newest one")

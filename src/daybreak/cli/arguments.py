@@ -1,0 +1,16 @@
+"""Arguments and options that several commands take, each written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+SpecFile = Annotated[Path, typer.Argument(help="The specification: .md, .yaml, .toml or .json.", show_default=False)]
+WorkerName = Annotated[
+    str,
+    typer.Option("--worker", help="Who builds: `builder`, or module:object, or FILE.py:object of your own."),
+]
+Assume = Annotated[bool, typer.Option("--assume", help="Go on despite open questions; the assumptions are reported.")]
