@@ -30,6 +30,11 @@ class Places:
     cache: Path
     why: str
 
+    @property
+    def private(self) -> tuple[Path, ...]:
+        """Those that no worker and no program under check may see."""
+        return (self.ledger, self.keys, self.witness, self.workspaces, self.locks)
+
     @classmethod
     def below(cls, home: Path, why: str) -> Places:
         home = home.absolute()

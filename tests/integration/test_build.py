@@ -8,12 +8,15 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from daybreak.host.sandbox import detect
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -163,7 +166,7 @@ def test_held_out_examples_are_nowhere_that_a_worker_can_look(cli: Cli) -> None:
     spec = cli.spec(holdout=0.67)
     ran = cli("build", spec, "--output", "result", "--worker", "liars.py:KeepsItsBrief", "--json")
     assert ran.status == 0, ran.out + ran.err
-    brief = json.loads((cli.folder / "brief.json").read_text())["specification"]
+    brief = json.loads((cli.folder / "result" / "brief.json").read_text())["specification"]
     titles = ["### FR-001 adding", "### FR-002 listing", "### FR-003 deleting"]
     held_out = [line for line in ran.json()["checks"] if line["held_out"]]
     assert len(held_out) == 2
@@ -174,6 +177,54 @@ def test_held_out_examples_are_nowhere_that_a_worker_can_look(cli: Cli) -> None:
     for path in (cli.folder / "result").rglob("*"):
         if path.is_file():
             assert "goodbye" not in path.read_text() or "goodbye" in brief
+
+
+def test_a_worker_reaches_nothing_but_its_brief_and_its_workspace(cli: Cli) -> None:
+    """Not the ledger, its key, the specification with the held-out examples, another workspace, or a server here."""
+    # shows: N9
+    if detect().mode().strength != "full":
+        pytest.skip(f"no full sandbox here: {detect().mode().words}")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        worker = (HERE / "workers" / "liars.py").read_text().replace("PORT = 9", f"PORT = {server.getsockname()[1]}")
+        (cli.folder / "liars.py").write_text(worker)
+        ran = cli("build", cli.spec(), "--output", "result", "--worker", "liars.py:LooksAround", "--sandbox", "full")
+    assert ran.status == 1
+    assert "reached: []" in ran.out + ran.err
+    assert not list(cli.folder.rglob("footprint"))
+
+
+def without_bubblewrap(cli: Cli, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The command line in a mount namespace of the test, where bubblewrap cannot be started."""
+    bwrap = shutil.which("bwrap")
+    if os.geteuid() != 0 or bwrap is None:
+        pytest.skip("root can hide bubblewrap, others cannot" if bwrap else "there is no bubblewrap to hide")
+    hidden = f'mount --bind /dev/null {bwrap} && exec "$@"'
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", hidden, "sh", *cli.command(*arguments)]
+    return subprocess.run(
+        command, cwd=cli.folder, env=cli.environment(), capture_output=True, text=True, timeout=240, check=False
+    )
+
+
+def test_a_sandbox_that_is_not_there_is_not_replaced_by_a_weaker_one(cli: Cli) -> None:
+    """Without bubblewrap `--sandbox full` starts nothing, and says what to install."""
+    # shows: N9
+    spec = cli.spec()
+    ran = without_bubblewrap(cli, "build", spec, "--sandbox", "full")
+    assert ran.returncode == 1
+    assert "a full sandbox is wanted" in ran.stderr
+    assert "install bubblewrap" in " ".join(ran.stderr.split())
+    assert not (cli.folder / "notes").exists()
+    assert cli("build", spec, "--sandbox", "strong").status == 2
+
+
+def test_without_bubblewrap_a_project_is_built_in_a_weaker_sandbox_that_is_named(cli: Cli) -> None:
+    """The kernel's own means are used, and the plan says what they do not cover."""
+    # shows: N9
+    ran = without_bubblewrap(cli, "build", cli.spec(), "--output", "result")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "sandbox degraded" in " ".join(ran.stderr.split())
+    assert "not covered" in ran.stderr
+    assert (cli.folder / "result" / "daybreak.manifest.json").is_file()
 
 
 # -- questions

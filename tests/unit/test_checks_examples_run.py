@@ -308,8 +308,9 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_foreve
 
 @pytest.fixture
 def mischief(tmp_path: Path) -> Product:
-    (tmp_path / "server.py").write_text(SILENT)
-    return liar(tmp_path, f'exec python3 {tmp_path}/server.py "$3"\n')
+    product = liar(tmp_path, f'exec python3 {tmp_path}/prefix/server.py "$3"\n')
+    (product.prefix / "server.py").write_text(SILENT)
+    return product
 
 
 @pytest.mark.parametrize(

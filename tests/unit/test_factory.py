@@ -52,7 +52,7 @@ def test_rework_hears_everything_of_what_it_may_see() -> None:
 def test_a_plan_names_every_step_that_will_be_recorded() -> None:
     """Every example is proved and run, every check planned, and the gate comes before the delivery."""
     # shows: F4
-    made = plan.make(SPEC, ROOMY, worker="builder", held_out=1, assume=False)
+    made = plan.make(SPEC, ROOMY, worker="builder", held_out=1, assume=False, sandbox="none")
     names = [step.name for step in made.steps]
     for example in SPEC.examples:
         assert names.index(f"prove {example.id}") < names.index("attempt") < names.index(f"check example:{example.id}")
@@ -65,7 +65,7 @@ def test_a_machine_with_too_little_is_refused_with_numbers() -> None:
     """Nothing is started where disk, memory or a shell is missing."""
     # shows: F4
     poor = machine.Machine(cores=1, disk_bytes_free=1, memory_bytes_free=1, shell=None)
-    made = plan.make(SPEC, poor, worker="builder", held_out=0, assume=False)
+    made = plan.make(SPEC, poor, worker="builder", held_out=0, assume=False, sandbox="none")
     with pytest.raises(plan.TooLittle) as caught:
         plan.refuse_shortages(made)
     for word in ("disk", "memory", "/bin/sh"):

@@ -9,11 +9,12 @@ import tempfile
 import threading
 from pathlib import Path
 
-from daybreak.checks import transcripts
+from daybreak.checks import cage, transcripts
 from daybreak.checks.evidence import Evidence, Mark
 from daybreak.checks.product import Product, make_prefix
 from daybreak.errors import HostError
 from daybreak.host import process
+from daybreak.host.sandbox import Strength
 
 CHECK = "install"
 _BUILDING = str(Path(__file__).with_name("building.py"))
@@ -25,6 +26,7 @@ def look(
     *,
     name: str,
     scratch: Path,
+    require: Strength = cage.WANTED,
     timeout_s: float = 60,
     cancelled: threading.Event | None = None,
 ) -> tuple[Evidence, Product | None]:
@@ -55,6 +57,7 @@ def look(
             env=process.clean_environment(folder, SOURCE_DATE_EPOCH="1577836800"),
             timeout_s=timeout_s,
             cancelled=cancelled,
+            sandbox=cage.around(folder, require=require),
         )
     except (HostError, OSError) as error:
         return _unusable(workspace, command, error), None

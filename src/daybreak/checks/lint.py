@@ -10,10 +10,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from daybreak.checks import transcripts
+from daybreak.checks import cage, transcripts
 from daybreak.checks.evidence import Evidence, Mark
 from daybreak.errors import HostError
 from daybreak.host import process
+from daybreak.host.sandbox import Strength
 
 CHECK = "lint"
 RULES = "E,F,W,I,B,UP,C4,SIM,PIE,RET,BLE"
@@ -28,6 +29,7 @@ def look(
     workspace: str,
     *,
     scratch: Path,
+    require: Strength = cage.WANTED,
     timeout_s: float = 60,
     cancelled: threading.Event | None = None,
 ) -> Evidence:
@@ -40,6 +42,7 @@ def look(
     common += ["--line-length", str(line_length(tree)), "--config", "exclude=[]"]
     rules = ["--select", RULES, "--ignore", IGNORED, "--output-format", "json"]
     try:
+        box = cage.around(scratch, readable=[tree], require=require)
         checked, formatted = (
             process.run(
                 [sys.executable, "-I", "-m", "ruff", *arguments, *common, "."],
@@ -48,6 +51,7 @@ def look(
                 timeout_s=timeout_s,
                 output_bytes_max=50_000_000,
                 cancelled=cancelled,
+                sandbox=box,
             )
             for arguments in (["check", *rules], ["format", "--check", "--output-format", "json"])
         )

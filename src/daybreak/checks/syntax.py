@@ -9,10 +9,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from daybreak.checks import transcripts
+from daybreak.checks import cage, transcripts
 from daybreak.checks.evidence import Evidence, Mark
 from daybreak.errors import HostError
 from daybreak.host import process
+from daybreak.host.sandbox import Strength
 
 CHECK = "syntax"
 SILENCERS_PER_100_LINES_MAX = 1.0
@@ -27,6 +28,7 @@ def look(
     workspace: str,
     *,
     scratch: Path,
+    require: Strength = cage.WANTED,
     timeout_s: float = 60,
     cancelled: threading.Event | None = None,
 ) -> Evidence:
@@ -43,6 +45,7 @@ def look(
             timeout_s=timeout_s,
             output_bytes_max=_LONG_OUTPUT_BYTES,
             cancelled=cancelled,
+            sandbox=cage.around(scratch, readable=[tree], require=require),
         )
     except HostError as error:
         return Evidence(check=CHECK, workspace=workspace, outcome="unusable", summary=error.message)

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from daybreak.checks import transcripts
+from daybreak.checks import cage, transcripts
 from daybreak.checks.evidence import Evidence, Mark
 from daybreak.checks.product import Product
 from daybreak.errors import HostError
 from daybreak.host import process
+from daybreak.host.sandbox import Strength
 
 CHECK = "tests"
 MARKS_MAX = 100
@@ -56,6 +57,7 @@ def look(
     scratch: Path,
     coverage_min: float = 85,
     product: Product | None = None,
+    require: Strength = cage.WANTED,
     timeout_s: float = 300,
     cancelled: threading.Event | None = None,
 ) -> Evidence:
@@ -70,9 +72,9 @@ def look(
     copy = (folder / "copy").resolve()
     try:
         shutil.copytree(tree, copy, symlinks=True)
-        finished, tally = _run(copy, folder, product, timeout_s, cancelled)
+        finished, tally = _run(copy, folder, product, timeout_s, cancelled, require)
         problems = _problems(tally, finished)
-        coverage = None if problems else _coverage(copy, folder)  # of a failed run it would say nothing
+        coverage = None if problems else _coverage(copy, folder, require)  # of a failed run it would say nothing
     except (HostError, OSError) as error:
         return Evidence(check=CHECK, workspace=workspace, outcome="unusable", summary=f"could not look: {error}")
     if coverage is not None and coverage < coverage_min:
@@ -103,7 +105,12 @@ def look(
 
 
 def _run(
-    copy: Path, folder: Path, product: Product | None, timeout_s: float, cancelled: threading.Event | None
+    copy: Path,
+    folder: Path,
+    product: Product | None,
+    timeout_s: float,
+    cancelled: threading.Event | None,
+    require: Strength,
 ) -> tuple[process.Finished, Tally]:
     nonce = secrets.token_hex(16)
     path = [product.bin] if product is not None else []
@@ -122,6 +129,7 @@ def _run(
                 fds={_CHANNEL: channel_in},
                 merge=True,
                 cancelled=cancelled,
+                sandbox=cage.around(folder, readable=[product.prefix] if product is not None else [], require=require),
             )
         finally:
             os.close(channel_in)
@@ -219,7 +227,7 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(shown[:3]) + (", …" if len(shown) > 3 else "")
 
 
-def _coverage(copy: Path, folder: Path) -> float | None:
+def _coverage(copy: Path, folder: Path, require: Strength) -> float | None:
     """Percent of the lines of src that ran, rounded down to a tenth; None where nothing was measured.
 
     Measured inside the tests' process, but counted in another one, with our own rules of what counts.
@@ -236,6 +244,7 @@ def _coverage(copy: Path, folder: Path) -> float | None:
         cwd=folder,
         env=process.clean_environment(folder),
         timeout_s=60,
+        sandbox=cage.around(folder, require=require),
     )
     if not finished.ok or not result.is_file():
         return None

@@ -7,10 +7,11 @@ import sys
 import threading
 from pathlib import Path
 
-from daybreak.checks import transcripts
+from daybreak.checks import cage, transcripts
 from daybreak.checks.evidence import Evidence, Mark
 from daybreak.errors import HostError
 from daybreak.host import process
+from daybreak.host.sandbox import Strength
 
 CHECK = "types"
 MARKS_MAX = 200
@@ -23,6 +24,7 @@ def look(
     *,
     scratch: Path,
     cache: Path,
+    require: Strength = cage.WANTED,
     timeout_s: float = 180,
     cancelled: threading.Event | None = None,
 ) -> Evidence:
@@ -47,6 +49,7 @@ def look(
             timeout_s=timeout_s,
             output_bytes_max=5_000_000,
             cancelled=cancelled,
+            sandbox=cage.around(scratch, cache, readable=[tree], require=require),
         )
     except HostError as error:
         return Evidence(check=CHECK, workspace=workspace, outcome="unusable", summary=error.message)

@@ -175,7 +175,8 @@ def main(tree: Path, coverage_file: str) -> int:
 
 
 def run_pytest(tree: Path, watch: Watch) -> int:
-    arguments = ["-c", os.devnull, f"--rootdir={tree}", "-o", "addopts=", "-q", "--tb=short", "--color=no"]
+    arguments = ["-c", os.devnull, f"--rootdir={tree}", f"--confcutdir={tree}", "-o", "addopts="]
+    arguments += ["-q", "--tb=short", "--color=no"]
     arguments += ["--continue-on-collection-errors", "-p", "no:cacheprovider"]
     if any(b"anyio" in path.read_bytes() for path in (tree / "tests").rglob("*.py")):
         arguments += ["-p", "anyio"]  # takes a fifth of a second, so only where it is asked for

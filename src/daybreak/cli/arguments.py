@@ -13,4 +13,12 @@ WorkerName = Annotated[
     str,
     typer.Option("--worker", help="Who builds: `builder`, or module:object, or FILE.py:object of your own."),
 ]
+SandboxWanted = Annotated[
+    str,
+    typer.Option(
+        "--sandbox",
+        help="The least that the sandbox of workers and checks must enforce: full, degraded or none. "
+        "The strongest that there is is used.",
+    ),
+]
 Assume = Annotated[bool, typer.Option("--assume", help="Go on despite open questions; the assumptions are reported.")]

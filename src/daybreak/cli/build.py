@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from daybreak.cli.arguments import Assume, Json, SpecFile, WorkerName
+from daybreak.cli.arguments import Assume, Json, SandboxWanted, SpecFile, WorkerName
 
 EXAMPLES = (
     "Examples:  daybreak build spec.md    daybreak build spec.md --output out/shop --json\n\n"
@@ -22,6 +22,7 @@ def build(
         Path | None, typer.Option("--output", "-o", help="Folder to deliver to.", show_default="./NAME")
     ] = None,
     worker: WorkerName = "builder",
+    sandbox: SandboxWanted = "degraded",
     assume: Assume = False,
     accept_unshown: Annotated[
         bool,
@@ -34,7 +35,15 @@ def build(
     from daybreak.factory import deliver, task
     from daybreak.factory import plan as plans
 
-    asked = task.make(file, output=output, worker=worker, assume=assume, accept_unshown=accept_unshown, cwd=Path.cwd())
+    asked = task.make(
+        file,
+        output=output,
+        worker=worker,
+        sandbox=sandbox,
+        assume=assume,
+        accept_unshown=accept_unshown,
+        cwd=Path.cwd(),
+    )
     deliver.check_target(asked.output)
     made = task.planned(asked, home.places())
     if not as_json:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -15,6 +13,10 @@ from daybreak.cli import faces
 from daybreak.cli.arguments import Json
 from daybreak.config import Places
 from daybreak.errors import DaybreakError
+
+if TYPE_CHECKING:
+    from daybreak.host.programs import Platform
+    from daybreak.host.sandbox import Mode
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ def doctor(as_json: Json = False) -> None:
     from daybreak.cli import home
 
     where = home.places()
-    findings = [*_places(where), *_tools(), *_machine(where), *_ledger(where)]
+    findings = [*_places(where), *_tools(), _sandbox(), *_machine(where), *_ledger(where)]
     if as_json:
         faces.result_json([asdict(finding) for finding in findings])
     else:
@@ -59,24 +61,93 @@ def _writable(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK)
 
 
+@dataclass(frozen=True)
+class Need:
+    """A program that something of ours runs. `module`: it is run as a module of this Python."""
+
+    program: str
+    why: str
+    needed: bool = False
+    """Without it nothing works; otherwise it is only worth knowing that it is missing."""
+    module: bool = False
+
+
+NEEDS = (
+    Need("pytest", "runs a project's tests", needed=True, module=True),
+    Need("ruff", "formats and lints", needed=True, module=True),
+    Need("mypy", "checks types", needed=True, module=True),
+    Need("sh", "console examples run in it", needed=True),
+    Need("git>=2.30", "worktrees for attempts in repositories, and merging of text"),
+    Need("bwrap>=0.8", "the full sandbox; without it there are fewer layers"),
+    Need("strace>=5", "only Daybreak's own crash tests use it"),
+)
+"""Everything that is not imported but run, in the order it is shown."""
+
+
 def _tools() -> list[Finding]:
+    from concurrent.futures import ThreadPoolExecutor
+
     import apsw
 
-    found = [
+    from daybreak.host.programs import Platform
+
+    here = Platform.this()
+    with ThreadPoolExecutor(len(NEEDS)) as pool:
+        looked = list(pool.map(lambda need: _look_for(need, here), NEEDS))
+    return [
         Finding("python", "good", f"{sys.version.split()[0]} at {sys.executable}"),
         Finding("sqlite", "good", apsw.sqlite_lib_version()),
+        *looked,
     ]
-    for module in ("pytest", "ruff", "mypy"):
-        ran = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=False)
-        if ran.returncode == 0:
-            found.append(Finding(module, "good", (ran.stdout or ran.stderr).strip().splitlines()[0]))
-        else:
-            found.append(Finding(module, "bad", "does not start", "install Daybreak again: it comes with it"))
-    for program, why in (("sh", "console examples run in it"), ("git", "not needed yet")):
-        path = shutil.which(program)
-        missing: Literal["bad", "note"] = "bad" if program == "sh" else "note"
-        found.append(Finding(program, "good", path) if path else Finding(program, missing, f"missing: {why}"))
-    return found
+
+
+def _look_for(need: Need, here: Platform) -> Finding:
+    """Asked anew each time: who calls the doctor wants to know how it is now."""
+    from daybreak.host.programs import Program, ProgramAbsent, ProgramUnfit, find
+
+    program = Program.of(need.program)
+    if need.module:
+        arguments = ("-P", "-m", program.name, "--version")
+        program = replace(program, versions=_required(program.name), version_arguments=arguments)
+    missing: Literal["bad", "note"] = "bad" if need.needed else "note"
+    try:
+        found = find(program, platform=here, at=Path(sys.executable) if need.module else None, cache=None)
+    except ProgramAbsent as error:
+        return Finding(program.name, missing, f"missing: {need.why}", error.hint)
+    except ProgramUnfit as error:
+        remedy = "install Daybreak again: it comes with it" if need.module else error.hint
+        return Finding(program.name, missing, error.message, remedy)
+    wanted = f", wanted {program.versions}" if program.versions else ""
+    if need.module:
+        return Finding(program.name, "good", f"{program.name} {found.version}{wanted}")
+    version = f", version {found.version}" if found.version else ""
+    return Finding(program.name, "good", f"{found.path}{version}{wanted}")
+
+
+def _required(distribution: str) -> str:
+    """The range that our own packaging asks for."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    from packaging.requirements import Requirement
+
+    try:
+        wanted = [Requirement(line) for line in requires("daybreak") or ()]
+    except PackageNotFoundError:
+        return ">=0"  # a checkout that is not installed
+    return next((str(one.specifier) for one in wanted if one.name == distribution and not one.marker), "") or ">=0"
+
+
+def _sandbox(mode: Mode | None = None) -> Finding:
+    """How far programs can be kept in their place here."""
+    from daybreak.host.sandbox import detect
+
+    mode = mode or detect().mode()
+    missing = f"; missing: {', '.join(mode.missing)}" if mode.missing else ""
+    detail = f"{mode.strength}: {', '.join(mode.layers)}{missing}"
+    if mode.strength == "full":
+        return Finding("sandbox", "good", detail)
+    open_ones = f"not covered: {', '.join(mode.not_covered)}" if mode.not_covered else ""
+    return Finding("sandbox", "note", detail, open_ones)
 
 
 def _machine(where: Places) -> list[Finding]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daybreak.cli import faces
-from daybreak.cli.arguments import Assume, Json, SpecFile, WorkerName
+from daybreak.cli.arguments import Assume, Json, SandboxWanted, SpecFile, WorkerName
 
 if TYPE_CHECKING:
     from daybreak.factory.plan import Plan
@@ -14,12 +14,20 @@ if TYPE_CHECKING:
 EXAMPLES = "Examples:  daybreak plan spec.md    daybreak plan spec.md --json"
 
 
-def plan(file: SpecFile, worker: WorkerName = "builder", assume: Assume = False, as_json: Json = False) -> None:
+def plan(
+    file: SpecFile,
+    worker: WorkerName = "builder",
+    sandbox: SandboxWanted = "degraded",
+    assume: Assume = False,
+    as_json: Json = False,
+) -> None:
     """Show what would be built from FILE, by whom, in which order, within which limits."""
     from daybreak.cli import home
     from daybreak.factory import task
 
-    asked = task.make(file, output=None, worker=worker, assume=assume, accept_unshown=False, cwd=Path.cwd())
+    asked = task.make(
+        file, output=None, worker=worker, sandbox=sandbox, assume=assume, accept_unshown=False, cwd=Path.cwd()
+    )
     made = task.planned(asked, home.places())
     if as_json:
         faces.result_json(made.model_dump(mode="json"))
@@ -51,6 +59,7 @@ def show(made: Plan, *, stderr: bool = False) -> None:
             "limits",
             f"{limits.time_s} s, {limits.attempts} attempts, {limits.money_usd} USD, {limits.tokens} tokens",
         ),
+        ("sandbox", made.machine.sandbox_words),
         ("about", f"{sum(step.weight_s for step in made.steps) / max(1, made.machine.cores):.0f} s of work"),
         *(("not shown", f"{id}: no acceptance example names it") for id in made.not_shown),
         *(("question", question) for question in made.questions),

@@ -15,7 +15,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from daybreak.errors import DeliveryError
-from daybreak.host import atomic, tree
+from daybreak.host import tree
+from daybreak.host.files import folder
 
 MANIFEST = "daybreak.manifest.json"
 FORMAT = 1
@@ -71,7 +72,7 @@ class Manifest:
 
 def check_target(target: Path) -> None:
     """Whether a delivery to `target` would be refused as things are. Looks only. Raises DeliveryErrors."""
-    atomic.check_target(target)
+    folder.check_target(target)
     if target.exists():
         _refuse_if_not_ours(target)
 
@@ -84,7 +85,7 @@ def deliver(project: Path, target: Path, provenance: Provenance) -> Manifest:
     manifest = {"format": FORMAT, **provenance.model_dump(mode="json"), "files": files}
     data = (json.dumps(manifest, ensure_ascii=False, indent=2) + "\n").encode()
     (project / MANIFEST).write_bytes(data)
-    atomic.put_folder(project, target, refuse=_refuse_if_not_ours)
+    folder.put_folder(project, target, refuse=_refuse_if_not_ours)
     if differences := changes(target):
         raise DeliveredWrong(
             f"{target} differs from what was sent: {_named(differences)}",

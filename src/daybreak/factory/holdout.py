@@ -15,7 +15,7 @@ from pathlib import Path
 
 from daybreak.checks.example import Example
 from daybreak.errors import HostError
-from daybreak.host import atomic
+from daybreak.host.files import write_file
 
 KEY_FILE = "holdout.key"
 KEY_BYTES = 32
@@ -40,7 +40,7 @@ def read_or_make_key(keys: Path) -> bytes:
     path = keys / KEY_FILE
     if not path.exists():
         keys.mkdir(parents=True, exist_ok=True, mode=0o700)
-        atomic.write_file(path, os.urandom(KEY_BYTES), mode=0o600)
+        write_file(path, os.urandom(KEY_BYTES), mode=0o600)
     key = path.read_bytes()
     if len(key) != KEY_BYTES:
         raise HoldoutKeyInvalid(

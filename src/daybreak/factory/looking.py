@@ -19,6 +19,7 @@ from daybreak.checks.product import Product
 from daybreak.errors import CheckError
 from daybreak.factory.spec.model import Specification
 from daybreak.host import tree
+from daybreak.host.sandbox import Strength
 
 
 class NotInstalled(CheckError):
@@ -38,6 +39,8 @@ class Result:
     scratch: Path
     cache: Path
     serve: str
+    require: Strength
+    """What the sandbox of every program must be able to enforce."""
     cancelled: threading.Event
     _installing: threading.Lock = field(default_factory=threading.Lock)
 
@@ -45,23 +48,34 @@ class Result:
         """Evidence of the check of that name, one of `plan.CHECKS`."""
         if name == "install":
             return self._installed()[0]
-        scratch = self.scratch / name
+        scratch = self.scratch / name / "scratch"
+        scratch.mkdir(parents=True)
         copy = self._copy(name)
         match name:
             case "structure":
                 return structure.look(copy, self.workspace, name=self.spec.name)
             case "syntax":
-                return syntax.look(copy, self.workspace, scratch=scratch, cancelled=self.cancelled)
+                return syntax.look(
+                    copy, self.workspace, scratch=scratch, require=self.require, cancelled=self.cancelled
+                )
             case "lint":
-                return lint.look(copy, self.workspace, scratch=scratch, cancelled=self.cancelled)
+                return lint.look(copy, self.workspace, scratch=scratch, require=self.require, cancelled=self.cancelled)
             case "types":
-                return types.look(copy, self.workspace, scratch=scratch, cache=self.cache, cancelled=self.cancelled)
+                return types.look(
+                    copy,
+                    self.workspace,
+                    scratch=scratch,
+                    cache=self.cache,
+                    require=self.require,
+                    cancelled=self.cancelled,
+                )
             case "tests":
                 return tests.look(
                     copy,
                     self.workspace,
                     scratch=scratch,
                     coverage_min=self.spec.quality.coverage,
+                    require=self.require,
                     cancelled=self.cancelled,
                 )
         raise AssertionError(f"there is no check {name}")
@@ -81,6 +95,7 @@ class Result:
             scratch,
             serve=self.serve,
             prefix=self.spec.http.prefix,
+            require=self.require,
             cancelled=self.cancelled,
         )
 
@@ -96,6 +111,7 @@ class Result:
             self.workspace,
             name=self.spec.name,
             scratch=self.scratch / "install",
+            require=self.require,
             cancelled=self.cancelled,
         )
 

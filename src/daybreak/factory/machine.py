@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from daybreak.host.sandbox import Strength, detect
+
 DISK_BYTES_MIN = 200 * 1024 * 1024
 DISK_BYTES_LEAST = 32 * 1024 * 1024
 MEMORY_BYTES_MIN = 512 * 1024 * 1024
@@ -22,6 +24,10 @@ class Machine(BaseModel):
     disk_bytes_free: int
     memory_bytes_free: int | None
     shell: str | None
+    sandbox: Strength = "none"
+    """The strongest sandbox that programs can be given here."""
+    sandbox_words: str = ""
+    """Its layers, and what it lacks."""
 
     def shortages(self) -> list[str]:
         """What is too little for a build, each as a sentence."""
@@ -53,11 +59,14 @@ def _existing(folder: Path) -> Path:
 
 def measure(folder: Path) -> Machine:
     """This machine now; disk is that of `folder` or of its nearest parent that exists."""
+    mode = detect().mode()
     return Machine(
         cores=cores(),
         disk_bytes_free=shutil.disk_usage(_existing(folder)).free,
         memory_bytes_free=_memory_bytes_free(Path("/proc/meminfo")),
         shell=shutil.which("sh"),
+        sandbox=mode.strength,
+        sandbox_words=mode.words,
     )
 
 

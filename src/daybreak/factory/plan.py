@@ -8,6 +8,7 @@ from daybreak.errors import HostError
 from daybreak.factory.machine import Machine
 from daybreak.factory.spec import not_shown
 from daybreak.factory.spec.model import Specification
+from daybreak.host.sandbox import STRENGTHS, Strength
 
 CHECKS = ("structure", "syntax", "install", "lint", "types", "tests")
 """The checks of the project itself, beside its acceptance examples."""
@@ -84,10 +85,12 @@ class Plan(_Model):
     threshold: int
     """The score of 100 that a candidate needs."""
     machine: Machine
+    sandbox: Strength = "none"
+    """The least that the sandbox of every program must enforce."""
     shortages: tuple[str, ...]
 
 
-def make(spec: Specification, machine: Machine, *, worker: str, held_out: int, assume: bool) -> Plan:
+def make(spec: Specification, machine: Machine, *, worker: str, held_out: int, assume: bool, sandbox: Strength) -> Plan:
     """The plan for one build of `spec` on `machine`. Pure."""
     questions = tuple(clarification.question for clarification in spec.clarifications)
     return Plan(
@@ -131,8 +134,15 @@ def make(spec: Specification, machine: Machine, *, worker: str, held_out: int, a
         coverage=spec.quality.coverage,
         threshold=spec.quality.thresholds[0],
         machine=machine,
-        shortages=tuple(machine.shortages()),
+        sandbox=sandbox,
+        shortages=(*machine.shortages(), *_too_weak(machine, sandbox)),
     )
+
+
+def _too_weak(machine: Machine, wanted: Strength) -> list[str]:
+    if STRENGTHS.index(machine.sandbox) >= STRENGTHS.index(wanted):
+        return []
+    return [f"a {wanted} sandbox is wanted, here is {machine.sandbox_words} (install bubblewrap; --sandbox takes less)"]
 
 
 class TooLittle(HostError):

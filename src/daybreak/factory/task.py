@@ -8,10 +8,12 @@ from typing import Literal
 
 from daybreak.config import Places
 from daybreak.engine import Engine
+from daybreak.errors import UsageError
 from daybreak.factory import holdout, machine, plan
 from daybreak.factory.kinds.build import KIND, BuildArgs
 from daybreak.factory.spec import format_of, read
 from daybreak.factory.spec.model import Specification
+from daybreak.host.sandbox import STRENGTHS, Strength
 from daybreak.ledger import Ledger
 
 
@@ -25,12 +27,31 @@ class BuildTask:
     spec: Specification
     output: Path
     worker: str
+    sandbox: Strength
     assume: bool
     accept_unshown: bool
 
 
-def make(path: Path, *, output: Path | None, worker: str, assume: bool, accept_unshown: bool, cwd: Path) -> BuildTask:
-    """Read `path`. Raises SpecInvalid with all problems at once. The result goes to `output`, or to NAME in `cwd`."""
+class SandboxUnknown(UsageError):
+    """There is no sandbox of that strength."""
+
+    code = "U114"
+
+
+def make(
+    path: Path,
+    *,
+    output: Path | None,
+    worker: str,
+    sandbox: str,
+    assume: bool,
+    accept_unshown: bool,
+    cwd: Path,
+) -> BuildTask:
+    """Read `path`. Raises SpecInvalid with all problems at once, and SandboxUnknown. The result goes to `output`, or
+    to NAME in `cwd`."""
+    if sandbox not in STRENGTHS:
+        raise SandboxUnknown(f"there is no sandbox {sandbox!r}", hint=f"one of {', '.join(STRENGTHS)}")
     spec = read(path)
     return BuildTask(
         path=path,
@@ -39,6 +60,7 @@ def make(path: Path, *, output: Path | None, worker: str, assume: bool, accept_u
         spec=spec,
         output=(cwd / (output or spec.name)).absolute(),
         worker=_absolute(worker, cwd),
+        sandbox=sandbox,
         assume=assume,
         accept_unshown=accept_unshown,
     )
@@ -53,6 +75,7 @@ def planned(task: BuildTask, places: Places) -> plan.Plan:
         worker=task.worker,
         held_out=len(holdout.choose(task.spec.examples, task.spec.holdout, key)),
         assume=task.assume,
+        sandbox=task.sandbox,
     )
 
 
@@ -64,6 +87,7 @@ def submit(task: BuildTask, engine: Engine, ledger: Ledger) -> str:
         format=task.format,
         output=str(task.output),
         worker=task.worker,
+        sandbox=task.sandbox,
         assume=task.assume,
         accept_unshown=task.accept_unshown,
     )

@@ -1,7 +1,7 @@
 """The guard: a tiny parent for one program, which ends the program and everything it ever started.
 
-Run as `python -I -S guard.py ORDER REPORT LIFELINE` (three file descriptors) by `process`; imports nothing of
-ours and no slow module, so that it is there in about 15 ms. It reads its order, becomes the reaper of all
+Run by `process` as a Python of its own that calls `main` with three file descriptors; imports nothing of
+ours and no slow module, so that it is there in about 10 ms. It reads its order, becomes the reaper of all
 descendants (PR_SET_CHILD_SUBREAPER: double forks and new sessions cannot get away), starts the program in a
 session of its own, and waits until
 
@@ -14,6 +14,9 @@ session of its own, and waits until
 
 Then TERM to all, a short grace, KILL until no descendant is left, and a report. Nothing is left: `waitpid`
 says ECHILD only when the last one is gone.
+
+With a sandbox in the order, the program starts inside of it (see `sandbox.child`), and it is over also when the
+memory or the disk that it may use is used up.
 """
 
 from __future__ import annotations
@@ -28,10 +31,13 @@ import time
 
 TYPE_CHECKING = False  # importing `typing` for this would cost time
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
+    from daybreak.host.sandbox.child import outside
+
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
-PROCESSES_LOOK_S = 0.02
+LOOK_S, SELDOM_S, FOR_EVER_S = 0.02, 0.1, 1e9
 KILL_PAUSE_S = 0.005
 
 
@@ -65,69 +71,137 @@ def main(order_fd: int, report_fd: int, lifeline_fd: int) -> None:
     os.close(order_fd)
     for fd in order["fds"].values():
         os.set_inheritable(fd, False)
+    box = order["sandbox"]
+    if box is not None:
+        load_sandbox(box)
     if prctl(PR_SET_CHILD_SUBREAPER, 1) != 0:
         tell(report_fd, {"problem": "guard", "errno": 0, "text": "no PR_SET_CHILD_SUBREAPER"})
         return
     prctl(PR_SET_DUMPABLE, 0)  # other users' programs, and ours without rights, cannot open our descriptors
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the lifeline is how we are asked to end
+    try:
+        report = guard(order, box, lifeline_fd)
+    finally:
+        if box is not None:
+            outside.remove_groups(box["groups"])
+    tell(report_fd, report)
+
+
+def guard(order: dict[str, Any], box: dict[str, Any] | None, lifeline_fd: int) -> dict[str, Any]:
+    """Start the program, wait, end all; what is to be reported."""
     started = time.monotonic()
-    child, problem = start(order)
+    child, said_fd, problem = start(order, box)
     if problem:
-        tell(report_fd, problem)
-        return
+        return problem
     for fd in (0, 1, 2):
         os.close(fd)
     reason, status = watch(child, lifeline_fd, order, started)
-    status = end_all(child, status, 0.0 if reason == "processes" else order["grace_s"])
+    status = end_all(child, status, 0.0 if reason in ("processes", "memory", "disk") else order["grace_s"])
+    if said_fd >= 0:
+        status = inner_status(said_fd, status)
     code = os.waitstatus_to_exitcode(status)
-    report = {
+    return {
         "exit_code": code if code >= 0 else None,
         "signal": -code if code < 0 else None,
-        "reason": reason,
+        "reason": "memory" if box is not None and outside.killed_for_memory(box["groups"]) else reason,
         "duration_s": time.monotonic() - started,
     }
-    tell(report_fd, report)
+
+
+def load_sandbox(box: dict[str, Any]) -> None:
+    """Its modules lie in a folder of their own, so that this program needs no search path."""
+    global outside
+    sys.path.append(box["folder"])
+    import outside as loaded  # type: ignore[import-not-found]
+
+    outside = loaded
+
+
+def inner_status(said_fd: int, status: int) -> int:
+    """The program's own status, as the first process of its sandbox said it; `status` is bubblewrap's."""
+    said = read_all(said_fd)
+    if len(said) == 4:
+        return int.from_bytes(said, "little")
+    code = os.waitstatus_to_exitcode(status)
+    return int(signal.SIGKILL) if code > 128 else status  # the sandbox was ended before the program
 
 
 def tell(report_fd: int, report: dict[str, Any]) -> None:
     os.write(report_fd, marshal.dumps(report))
 
 
-def start(order: dict[str, Any]) -> tuple[int, dict[str, Any] | None]:
-    """The program's process id, and what kept it from starting."""
-    inner, outer = os.pipe()  # closed on exec: end of file means started
+def start(order: dict[str, Any], box: dict[str, Any] | None) -> tuple[int, int, dict[str, Any] | None]:
+    """The program's process id, where its status will be told (-1: it is the process's own), and what kept it from
+    starting."""
+    inner, outer = os.pipe()  # closed on exec: end of file means started; bubblewrap passes it on
+    boxed = box is not None and bool(box["bwrap"])
+    problem = None
+    if box is not None:
+        try:
+            outside.make_groups(box["groups"])
+        except OSError as error:
+            return 0, -1, {"problem": "sandbox", "errno": error.errno, "text": f"control group: {error.strerror}"}
     child = os.fork()
     if child == 0:
-        what = "chdir"
+        what = "sandbox" if boxed else "chdir"
         outer = above_nine(outer)
         try:
             os.setsid()
-            os.chdir(order["cwd"])
+            if box is not None:
+                outside.join_groups(box["groups"])
+                if box["control_fd"] is not None:
+                    box["control_fd"] = above_nine(box["control_fd"])
+            if not boxed:
+                os.chdir(order["cwd"])
             what = "limits"
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            limit(order["limits"])
+            if not boxed:
+                limit(order["limits"])
             rearrange(order["fds"])
+            if boxed:
+                what = "sandbox"
+                outside.enter(order, outer)
             for number in range(1, signal.NSIG):  # Python ignores SIGPIPE and SIGXFSZ; programs must not
                 if number not in (signal.SIGKILL, signal.SIGSTOP) and signal.getsignal(number) is not None:
                     signal.signal(number, signal.SIG_DFL)
+            if box is not None:
+                what = "sandbox"
+                outside.confine(box)
             what = "exec"
             os.execve(order["program"], order["argv"], order["env"])
         except OSError as error:
-            os.write(outer, marshal.dumps({"problem": what, "errno": error.errno}))
+            problem = {"problem": what, "errno": error.errno, "text": f"{error.filename}: {error.strerror}"}
         except BaseException as error:  # noqa: BLE001 - whatever it is, it must reach the report
-            os.write(outer, marshal.dumps({"problem": what, "errno": 0, "text": repr(error)}))
+            problem = {"problem": what, "errno": 0, "text": repr(error)}
         finally:
+            os.write(outer, (b"!" if boxed else b"") + marshal.dumps(problem))
             os._exit(127)
     os.close(outer)
-    said = read_all(inner)
-    os.close(inner)
-    if said:
-        os.waitpid(child, 0)
-        return child, marshal.loads(said)
-    for fd in order["fds"].values():
+    problem = started_inside(inner) if boxed else started_here(inner)
+    if problem is not None:
+        os.close(inner)
+        end_all(child, None, 0.0)
+        return child, -1, problem
+    for fd in [*order["fds"].values(), *([box["control_fd"]] if box and box["control_fd"] is not None else [])]:
         os.close(fd)
-    return child, None
+    return child, inner if boxed else -1, None
+
+
+def started_here(inner: int) -> dict[str, Any] | None:
+    said = read_all(inner)
+    problem: dict[str, Any] | None = marshal.loads(said) if said else None
+    return problem
+
+
+def started_inside(inner: int) -> dict[str, Any] | None:
+    """`+`: it has started; `!`: why not; nothing: bubblewrap failed and has printed why."""
+    said = os.read(inner, 1)
+    if said == b"+":
+        return None
+    if said == b"!":
+        return started_here(inner)
+    return {"problem": "sandbox", "errno": 0, "text": "bubblewrap failed"}
 
 
 def limit(limits: dict[str, int]) -> None:
@@ -154,17 +228,17 @@ def above_nine(fd: int) -> int:
 
 
 def watch(child: int, lifeline_fd: int, order: dict[str, Any], started: float) -> tuple[str, int | None]:
-    """Why it is over (`ended`, `time`, `processes`, `asked`), and the program's status if it has ended."""
+    """Why it is over (`ended`, `time`, `processes`, `memory`, `disk`, `asked`), and the program's status if it has
+    ended."""
     poll = select.poll()
     handle = os.pidfd_open(child)
     poll.register(handle, select.POLLIN)
     poll.register(lifeline_fd, select.POLLIN | select.POLLHUP)
     ends = started + order["timeout_s"] if order["timeout_s"] is not None else None
-    processes_max = order["processes_max"]
-    threads_before = threads_on_machine()
+    looks = [look for look in (swarm(order), *appetite(order["sandbox"])) if look is not None]
     while True:
         left = None if ends is None else max(0.0, ends - time.monotonic())
-        wait_s = left if processes_max is None else min(PROCESSES_LOOK_S, left if left is not None else 60.0)
+        wait_s = left if not looks else min(LOOK_S, left if left is not None else 60.0)
         events = poll.poll(None if wait_s is None else wait_s * 1000)
         ready = [fd for fd, _ in events]
         if handle in ready:
@@ -173,11 +247,134 @@ def watch(child: int, lifeline_fd: int, order: dict[str, Any], started: float) -
             return "asked", None
         if ends is not None and time.monotonic() >= ends:
             return "time", None
-        if processes_max is not None and threads_on_machine() - threads_before > processes_max // 2:
-            if len(descendants()) > processes_max:
-                return "processes", None
-            threads_before = threads_on_machine() - processes_max // 2 + 8  # others were busy: look again soon
+        for look in looks:
+            if look.finds():
+                return look.reason, None
         reap_orphans(child)
+
+
+class Look:
+    """Something that is looked at again and again. First at what is cheap and about the whole machine: only where
+    that has fallen by `step` since, or it was long ago, at the program's own part (`exact`). Others of the machine
+    may hide a fall; then it is `seldom_s` (or fifty times what a look takes, if that is more) until it is found."""
+
+    def __init__(
+        self, reason: str, cheap: Callable[[], int], step: int, exact: Callable[[], bool], seldom_s: float
+    ) -> None:
+        self.reason, self._cheap, self._step, self._exact, self._seldom_s = reason, cheap, step, exact, seldom_s
+        self._level = cheap()
+        self._due = time.monotonic() + seldom_s
+
+    def finds(self) -> bool:
+        now, value = time.monotonic(), self._cheap()
+        fallen = self._level - value > self._step
+        if not fallen and now < self._due:
+            return False
+        if self._exact():
+            return True
+        if fallen:
+            self._level = value + self._step - self._step // 8  # others were busy: look again soon
+        self._due = now + max(self._seldom_s, 50 * (time.monotonic() - now))
+        return False
+
+
+def swarm(order: dict[str, Any]) -> Look | None:
+    """Too many processes; in a sandbox, threads too?"""
+    processes_max, boxed = order["processes_max"], order["sandbox"] is not None
+    if processes_max is None:
+        return None
+
+    def too_many() -> bool:
+        found: bool = sum(threads if boxed else 1 for _, _, threads in descendants()) > processes_max
+        return found
+
+    seldom_s = SELDOM_S if boxed else FOR_EVER_S
+    return Look("processes", lambda: -threads_on_machine(), processes_max // 2, too_many, seldom_s)
+
+
+def appetite(box: dict[str, Any] | None) -> list[Look]:
+    """Too much memory, too much on the disk?"""
+    if box is None:
+        return []
+    wanted = box["watch"]
+    memory_bytes, folders = wanted["memory_bytes"], wanted["folders"]
+    bytes_max, files_max = wanted["disk_bytes"], wanted["disk_files"]
+    looks = []
+    if memory_bytes is not None:
+
+        def too_hungry() -> bool:
+            held: bool = sum(memory_of(pid) for pid, _, _ in descendants()) > memory_bytes
+            return held
+
+        looks.append(Look("memory", memory_left, memory_bytes // 4, too_hungry, SELDOM_S))
+
+    def too_full() -> bool:
+        return larger(folders, bytes_max, files_max)
+
+    for folder in folders:  # each may lie on its own file system
+        for which, most in enumerate((bytes_max, files_max)):
+            looks.append(Look("disk", free(folder, which), most // 4, too_full, 10 * SELDOM_S))
+    return looks
+
+
+def free(folder: bytes, which: int) -> Callable[[], int]:
+    """0: bytes, 1: files that still fit on the file system of a folder."""
+
+    def left() -> int:
+        try:
+            seen = os.statvfs(folder)
+        except OSError:
+            return 0  # the program has removed it
+        return seen.f_ffree if which else seen.f_bfree * seen.f_frsize
+
+    return left
+
+
+def larger(folders: list[bytes], bytes_max: int, files_max: int) -> bool:
+    """Whether there is more in the folders than that."""
+    size = count = 0
+    todo = list(folders)
+    while todo:
+        try:
+            with os.scandir(todo.pop()) as entries:
+                for entry in entries:
+                    count += 1
+                    try:
+                        size += entry.stat(follow_symlinks=False).st_blocks * 512
+                        if entry.is_dir(follow_symlinks=False):
+                            todo.append(entry.path)
+                    except OSError:
+                        continue  # it is gone
+                    if size > bytes_max or count > files_max:
+                        return True
+        except OSError:
+            continue  # a file, or gone
+    return False
+
+
+def memory_left() -> int:
+    """Bytes that the machine could still give."""
+    with open("/proc/meminfo", "rb", 0) as file:
+        for line in file.read(4096).splitlines():
+            if line.startswith(b"MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def memory_of(pid: int) -> int:
+    """Bytes of a process, with its part of what it shares."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb", 0) as file:
+            for line in file.read(4096).splitlines():
+                if line.startswith(b"Pss:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        with open(f"/proc/{pid}/statm", "rb", 0) as file:
+            return int(file.read(200).split()[1]) * resource.getpagesize()
+    except (OSError, IndexError):
+        return 0  # it is gone
 
 
 def reap_orphans(child: int) -> None:
@@ -221,9 +418,9 @@ def bury(child: int, status: int | None) -> tuple[bool, int | None]:
 def send(number: int) -> None:
     """To whole groups first: the kernel signals a group at one moment, so that a swarm cannot outrun it."""
     below = descendants()
-    for group in {group for _, group in below} - {os.getpgrp(), 0}:
+    for group in {group for _, group, _ in below} - {os.getpgrp(), 0}:
         kill(-group, number)
-    for pid, _ in below:
+    for pid, _, _ in below:
         kill(pid, number)
 
 
@@ -234,9 +431,10 @@ def kill(pid: int, number: int) -> None:
         pass
 
 
-def descendants() -> list[tuple[int, int]]:
-    """Every living process below us, with its group. Some come or go while we look; callers look again."""
-    children: dict[int, list[tuple[int, int]]] = {}
+def descendants() -> list[tuple[int, int, int]]:
+    """Every living process below us, with its group and how many threads it has. Some come or go while we look;
+    callers look again."""
+    children: dict[int, list[tuple[int, int, int]]] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
@@ -245,13 +443,14 @@ def descendants() -> list[tuple[int, int]]:
             except OSError:
                 continue
             if after_name and after_name[0] != b"Z":
-                children.setdefault(int(after_name[1]), []).append((int(name), int(after_name[2])))
-    found: list[tuple[int, int]] = []
+                ours = (int(name), int(after_name[2]), int(after_name[17]))
+                children.setdefault(int(after_name[1]), []).append(ours)
+    found: list[tuple[int, int, int]] = []
     todo = [os.getpid()]
     while todo:
         below = children.get(todo.pop(), [])
         found += below
-        todo += [pid for pid, _ in below]
+        todo += [pid for pid, _, _ in below]
     return found
 
 
@@ -259,7 +458,3 @@ def threads_on_machine() -> int:
     """How many threads there are: one small file, so that it can be looked at often."""
     with open("/proc/loadavg", "rb", 0) as file:
         return int(file.read(200).split()[3].partition(b"/")[2])
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:4]))

@@ -7,8 +7,7 @@ gone. The environment is never inherited: callers give all of it, most of them f
 What is promised: when `run` returns or raises, and when a `Server` block is left, no descendant of the
 program is running. One way around is left open: a program with our rights may kill its guard; then the
 program itself dies with it (parent-death signal), and whatever still holds its output pipes is ended here.
-Keeping programs from reaching other processes at all is the sandbox's part; it would wrap the program in
-`Guarded._start`.
+Keeping programs from reaching other processes, or anything else, is the sandbox's part: give one (see `sandbox`).
 """
 
 from __future__ import annotations
@@ -29,9 +28,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from daybreak.errors import HostError
+
+if TYPE_CHECKING:
+    from daybreak.host.sandbox import Ready, Sandbox
+    from daybreak.host.sandbox.forward import Forward
 
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 FILE_BYTES_MAX = 256 * 1024 * 1024
@@ -42,7 +45,12 @@ LOOK_S = 0.05
 STUCK_S = 30.0
 """How much longer than its time and grace a guard may take before it counts as stuck."""
 
-_GUARD = str(Path(__file__).with_name("guard.py"))
+OWN_PROCESSES = 2
+"""Processes of ours in a sandbox, which are not counted against the program."""
+
+_GUARD = "import sys; sys.path.append(sys.argv[1]); import guard; guard.main(*map(int, sys.argv[2:]))"
+"""By import, so that it is compiled once and not each time."""
+_FOLDER = str(Path(__file__).parent)
 _READ_BYTES = 65536
 
 
@@ -78,7 +86,7 @@ class ProgramStuck(HostError):
 class Finished:
     """How a program ended. Exactly one of `exit_code` and `signal` is a number.
 
-    `timed_out`, `output_cut`, `cancelled` and `processes_cut` say that we ended it, and why.
+    `timed_out`, `output_cut`, `cancelled`, `processes_cut`, `memory_cut` and `disk_cut` say that it was ended, and why.
     """
 
     exit_code: int | None
@@ -93,6 +101,10 @@ class Finished:
     """It had more processes than it may have."""
     guard_lost: bool = False
     """Its guard was killed, which only the program or an operator does."""
+    memory_cut: bool = False
+    """In a sandbox: it used more memory than it may; the kernel has ended at least one process of it, or we all."""
+    disk_cut: bool = False
+    """In a sandbox: it left more in its folders than it may."""
 
     @property
     def ok(self) -> bool:
@@ -101,7 +113,8 @@ class Finished:
 
     @property
     def ended_by_us(self) -> bool:
-        return self.timed_out or self.output_cut or self.cancelled or self.processes_cut or self.guard_lost
+        cut = self.output_cut or self.processes_cut or self.memory_cut or self.disk_cut
+        return cut or self.timed_out or self.cancelled or self.guard_lost
 
     @property
     def ending(self) -> str:
@@ -111,6 +124,8 @@ class Finished:
             (self.timed_out, "time was over"),
             (self.output_cut, "it printed too much"),
             (self.processes_cut, "it started too many processes"),
+            (self.memory_cut, "it used too much memory"),
+            (self.disk_cut, "it wrote too much"),
             (self.guard_lost, "its guard was killed"),
         ):
             if happened:
@@ -169,6 +184,7 @@ def run(
     grace_s: float = 0.5,
     cancelled: threading.Event | None = None,
     on_stdout: Callable[[bytes], None] | None = None,
+    sandbox: Sandbox | Ready | None = None,
 ) -> Finished:
     """Run a program to its end; blocks, and may be called from any thread.
 
@@ -179,8 +195,11 @@ def run(
     `file_bytes_max` and `memory_bytes_max` (address space) hold for each process, by the kernel.
     `merge` puts stderr into stdout. `fds` gives it more descriptors: {its number, 3 to 9: ours}.
     `on_stdout` gets what it prints as it comes, in this thread.
+    `sandbox` says what it may have; None: whatever we have. There, processes that the program leaves are killed
+    without TERM, its own limits hold besides the ones here, and `Finished.duration_ms` has the set-up in it.
 
-    Raises ProgramMissing, ProgramNotStarted, ProgramStuck.
+    Raises ProgramMissing, ProgramNotStarted, ProgramStuck; with a sandbox also SandboxMissing, SandboxBroken,
+    SandboxRefused.
     """
     guarded = Guarded(
         argv,
@@ -198,6 +217,7 @@ def run(
         grace_s=grace_s,
         cancelled=cancelled,
         on_stdout=on_stdout,
+        sandbox=sandbox,
     )
     try:
         while not guarded.over:
@@ -229,8 +249,9 @@ class Guarded:
         grace_s: float = 0.5,
         cancelled: threading.Event | None = None,
         on_stdout: Callable[[bytes], None] | None = None,
+        sandbox: Sandbox | Ready | None = None,
     ) -> None:
-        """Starts the program; see `run`. Raises ProgramMissing, ProgramNotStarted."""
+        """Starts the program; see `run`. Raises ProgramMissing, ProgramNotStarted, and what `sandbox.prepare` does."""
         self.name = str(argv[0])
         self._output_bytes_max, self._on_stdout, self._cancelled_event = (
             output_bytes_max,
@@ -260,22 +281,34 @@ class Guarded:
             "grace_s": grace_s,
             "processes_max": processes_max,
             "fds": dict(fds or {}),
+            "sandbox": None,
         }
-        self._start(order, merge=merge)
+        self._forward: Forward | None = None
+        if sandbox is not None:
+            self._forward = _put_into(sandbox, order, cwd, env)
+        try:
+            self._start(order, merge=merge)
+        except BaseException:
+            if self._forward is not None:
+                self._forward.close()
+            raise
+        if self._forward is not None:
+            self._forward.begin()
 
     def _start(self, order: dict[str, Any], *, merge: bool) -> None:
         order_out, order_in = os.pipe()
         report_out, report_in = os.pipe()
         lifeline_out, lifeline_in = os.pipe()
         theirs = (order_out, report_in, lifeline_out)
+        control = [] if self._forward is None else [self._forward.control_fd]
         try:
             self._guard = subprocess.Popen(
-                [sys.executable, "-I", "-S", _GUARD, *map(str, theirs)],
+                [sys.executable, "-I", "-S", "-c", _GUARD, _FOLDER, *map(str, theirs)],
                 stdin=subprocess.PIPE if self._to_write else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT if merge else subprocess.PIPE,
                 bufsize=0,
-                pass_fds=(*theirs, *order["fds"].values()),
+                pass_fds=(*theirs, *control, *order["fds"].values()),
                 start_new_session=True,  # a Ctrl-C on the terminal is ours to pass on
                 env={"LANG": "C.UTF-8"},
             )
@@ -424,7 +457,7 @@ class Guarded:
         guard_code = self._guard.wait()
         report = _read_report(bytes(self._report))
         if report is not None and "problem" in report:
-            raise _not_started(self.name, report)
+            raise _not_started(self.name, report, bytes(self._stderr or self._stdout))
         if report is None and guard_code > 0:
             last = (self.stderr or self.stdout).decode(errors="replace").strip().splitlines()[-1:]
             raise ProgramNotStarted(
@@ -441,6 +474,8 @@ class Guarded:
             cancelled=self._cancelled,
             processes_cut=report is not None and report["reason"] == "processes",
             guard_lost=report is None,
+            memory_cut=report is not None and report["reason"] == "memory",
+            disk_cut=report is not None and report["reason"] == "disk",
         )
 
     def close(self) -> None:
@@ -462,6 +497,8 @@ class Guarded:
             if self._report_fd >= 0:
                 os.close(self._report_fd)
                 self._report_fd = -1
+            if self._forward is not None:
+                self._forward.close()
 
 
 def _read_report(raw: bytes) -> dict[str, Any] | None:
@@ -471,8 +508,43 @@ def _read_report(raw: bytes) -> dict[str, Any] | None:
     return report
 
 
-def _not_started(name: str, report: dict[str, Any]) -> HostError:
+def _put_into(sandbox: Sandbox | Ready, order: dict[str, Any], cwd: Path, env: Mapping[str, str]) -> Forward | None:
+    """Put the sandbox into the order; what forwards a port into it, where one is to be."""
+    from daybreak.host.sandbox import prepare
+    from daybreak.host.sandbox.forward import Forward
+    from daybreak.host.sandbox.model import PortTaken
+    from daybreak.host.sandbox.plan import Ready
+
+    ready = sandbox if isinstance(sandbox, Ready) else prepare(sandbox)
+    box = ready.order(cwd=cwd, env_home=env.get("HOME", ""), limits=order["limits"])
+    order["limits"], order["sandbox"] = box["limits"], box
+    allowed = [number for number in (order["processes_max"], box["processes_max"]) if number is not None]
+    order["processes_max"] = min(allowed) + OWN_PROCESSES if allowed else None
+    if not ready.forwards:
+        return None
+    port = ready.sandbox.listen_port
+    assert port is not None, "checked by Sandbox"
+    try:
+        forward = Forward(port)
+    except OSError as error:
+        raise PortTaken(
+            f"port {port} cannot be given to {os.fsdecode(order['argv'][0])}: {error.strerror}",
+            hint="choose another port",
+        ) from error
+    box["control_fd"] = forward.control_fd
+    return forward
+
+
+def _not_started(name: str, report: dict[str, Any], printed: bytes) -> HostError:
     number = report["errno"]
+    if report["problem"] == "sandbox":
+        from daybreak.host.sandbox import SandboxBroken
+
+        last = printed.decode(errors="replace").strip().splitlines()[-1:]
+        return SandboxBroken(
+            f"no sandbox can be made for {name}: {': '.join([report['text'], *last])}",
+            hint="`daybreak doctor` tries it and says what this machine can do",
+        )
     why = os.strerror(number) if number else report.get("text", "unknown")
     if report["problem"] == "chdir":
         return ProgramNotStarted(
@@ -534,6 +606,8 @@ class Server:
     `ready` is asked again and again (each call should take well under a second) until it says True; the
     block is entered then. Raises ServerNotReady where the program ends before that or `ready_s` is over,
     and what `run` raises. Output is kept up to `output_bytes_max`; a server that prints more is ended.
+    With a sandbox of `network="listen"` it is reached at 127.0.0.1:`listen_port` as without one; a port that is
+    taken already is a ServerNotReady that has ended, as where the server itself finds it taken.
     """
 
     def __init__(
@@ -551,6 +625,7 @@ class Server:
         processes_max: int | None = PROCESSES_MAX,
         grace_s: float = 2.0,
         cancelled: threading.Event | None = None,
+        sandbox: Sandbox | Ready | None = None,
     ) -> None:
         self._ready, self._ready_s, self._cancelled = ready, ready_s, cancelled
         self._make: Callable[[], Guarded] = lambda: Guarded(
@@ -565,6 +640,7 @@ class Server:
             merge=True,
             grace_s=grace_s,
             cancelled=cancelled,
+            sandbox=sandbox,
         )
         self._over = threading.Event()
         self._failure: HostError | None = None
@@ -572,7 +648,7 @@ class Server:
         """How it ended; set when the block has been left."""
 
     def __enter__(self) -> Self:
-        self._guarded = self._make()
+        self._guarded = self._made()
         self._thread = threading.Thread(target=self._pump, name=f"output of {self._guarded.name}", daemon=True)
         self._thread.start()
         try:
@@ -588,6 +664,18 @@ class Server:
         self._stop()
         if self._failure is not None and error is None:
             raise self._failure
+
+    def _made(self) -> Guarded:
+        try:
+            return self._make()
+        except HostError as error:
+            from daybreak.host.sandbox.model import PortTaken
+
+            if not isinstance(error, PortTaken):
+                raise
+            raise ServerNotReady(
+                error.message, hint=error.hint, output=b"address already in use", ended=True
+            ) from error
 
     @property
     def running(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ import msgspec
 from daybreak.agents.builder import Builder
 from daybreak.agents.protocol import Brief, Claim, Note
 
+PORT = 9
+"""Of a server of the test, which puts its own number here."""
 DONE = Claim(outcome="finished", summary="everything is done and tested")
 
 
@@ -93,8 +96,39 @@ class LinksOutside:
 
 
 class KeepsItsBrief:
-    """Writes down all it was given, beside this file (the test works on a copy of it)."""
+    """Delivers all it was given with the rest."""
 
     def work(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
-        (Path(__file__).parent / "brief.json").write_bytes(msgspec.json.encode(brief))
         yield from Builder().work(brief, workspace)
+        (workspace / "brief.json").write_bytes(msgspec.json.encode(brief))
+
+
+class LooksAround:
+    """Claims nothing but what it could reach of things that are none of its business."""
+
+    def work(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+        here = Path(__file__).parent
+        found = [str(path) for place in (here / "home", here / "notes.md", Path("/etc/shadow")) for path in seen(place)]
+        for place in (here, here / "home", workspace.parent.parent):
+            try:
+                (place / "footprint").write_text("I was here")
+            except OSError:
+                continue
+            found.append(f"wrote into {place}")
+        try:
+            socket.create_connection(("127.0.0.1", PORT), timeout=5).close()
+            found.append("somebody's server")
+        except OSError:
+            pass
+        yield Claim(outcome="refused", summary=f"reached: {found}")
+
+
+def seen(place: Path) -> list[Path]:
+    """The place and all below it, as far as something is there and can be read."""
+    try:
+        if place.is_file():
+            place.read_bytes()
+            return [place]
+        return [path for path in place.rglob("*") if path.is_file() and path.read_bytes()]
+    except OSError:
+        return []

@@ -21,6 +21,7 @@ from daybreak.checks import transcripts
 from daybreak.checks.examples import transcript
 from daybreak.checks.examples.transcript import Command
 from daybreak.host.process import Finished, Guarded
+from daybreak.host.sandbox import Sandbox
 
 SHELL = "/bin/sh"
 OUTPUT_BYTES_MAX = 1_000_000
@@ -58,6 +59,7 @@ def run(
     folder: Path,
     env: dict[str, str],
     *,
+    sandbox: Sandbox,
     timeout_s: float,
     stop_early: bool = False,
     cancelled: threading.Event | None = None,
@@ -73,7 +75,7 @@ def run(
         "".join(_ONE_COMMAND.format(command=shlex.quote(command.text)) for command in commands), "utf-8"
     )
     with contextlib.ExitStack() as stack:
-        session = stack.enter_context(_session(script, work, env, timeout_s, cancelled))
+        session = stack.enter_context(_session(script, work, env, sandbox, timeout_s, cancelled))
         ran: list[Ran] = []
         for command in commands:
             ran.append(session.do(command))
@@ -96,7 +98,12 @@ def _with_reason(ran: Ran, finished: Finished) -> Ran:
 
 @contextlib.contextmanager
 def _session(
-    script: Path, work: Path, env: dict[str, str], timeout_s: float, cancelled: threading.Event | None
+    script: Path,
+    work: Path,
+    env: dict[str, str],
+    sandbox: Sandbox,
+    timeout_s: float,
+    cancelled: threading.Event | None,
 ) -> Iterator[_Session]:
     go_out, go_in = os.pipe()
     done_out, done_in = os.pipe()
@@ -111,6 +118,7 @@ def _session(
                 file_bytes_max=FILE_BYTES_MAX,
                 fds={8: go_out, 9: done_in},
                 cancelled=cancelled,
+                sandbox=sandbox,
             )
         finally:
             os.close(go_out)

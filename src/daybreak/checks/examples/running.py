@@ -7,13 +7,14 @@ import threading
 import time
 from pathlib import Path
 
-from daybreak.checks import transcripts
+from daybreak.checks import cage, transcripts
 from daybreak.checks.evidence import Evidence, Mark, Outcome
 from daybreak.checks.example import Example
 from daybreak.checks.examples import block, console, exchange, listing, null, transcript
 from daybreak.checks.product import Product
 from daybreak.errors import HostError
 from daybreak.host.process import ServerNotReady
+from daybreak.host.sandbox import Strength
 
 READY_S = 20.0
 NOTHING_READY_S = 5.0
@@ -31,6 +32,7 @@ def run_example(
     *,
     serve: str,
     prefix: str = "",
+    require: Strength = cage.WANTED,
     timeout_s: float = 60,
     cancelled: threading.Event | None = None,
 ) -> Evidence:
@@ -46,7 +48,16 @@ def run_example(
     else:
         folder = Path(tempfile.mkdtemp(prefix=f"{example.kind}-", dir=scratch))
         try:
-            _run(seen, product, folder, prefix=prefix, timeout_s=timeout_s, ready_s=READY_S, cancelled=cancelled)
+            _run(
+                seen,
+                product,
+                folder,
+                prefix=prefix,
+                require=require,
+                timeout_s=timeout_s,
+                ready_s=READY_S,
+                cancelled=cancelled,
+            )
         except HostError as error:
             seen.unusable = f"it cannot be run here: {error.message}"
         if cancelled is not None and cancelled.is_set():
@@ -55,7 +66,14 @@ def run_example(
 
 
 def proves(
-    example: Example, name: str, scratch: Path, *, serve: str, prefix: str = "", timeout_s: float = 20
+    example: Example,
+    name: str,
+    scratch: Path,
+    *,
+    serve: str,
+    prefix: str = "",
+    require: Strength = cage.WANTED,
+    timeout_s: float = 20,
 ) -> str | None:
     """Why an example proves nothing: what that does nothing it passes on. None: it proves something.
 
@@ -64,12 +82,17 @@ def proves(
     product's command. Raises HostError where this machine cannot run it.
     """
     folder = Path(tempfile.mkdtemp(prefix="null-", dir=scratch))
-    if _passes(example, null.nothing(name, folder / "nothing"), folder / "nothing", serve, prefix, timeout_s):
+
+
+    def passes(product: Product) -> bool:
+        return _passes(example, product, Path(tempfile.mkdtemp(dir=folder)), serve, prefix, timeout_s, require)
+
+    if passes(null.nothing(name, folder / "nothing")):
         return "it passes where nothing is installed"
     if example.kind == "console":
         for code in (0, 1):
             product = null.program(name, code, folder / f"exit-{code}")
-            if _passes(example, product, folder / f"exit-{code}", serve, prefix, timeout_s):
+            if passes(product):
                 return f"it passes on a program that ends with status {code} and says nothing"
     if example.kind == "http":
         for status in (200, 404):
@@ -79,11 +102,26 @@ def proves(
 
 
 def _passes(
-    example: Example, product: Product, folder: Path, serve: str, prefix: str, timeout_s: float
+    example: Example,
+    product: Product,
+    folder: Path,
+    serve: str,
+    prefix: str,
+    timeout_s: float,
+    require: Strength,
 ) -> bool:
     seen = _Seen(example, serve)
     ready_s = min(NOTHING_READY_S, timeout_s)
-    _run(seen, product, folder, prefix=prefix, timeout_s=timeout_s, ready_s=ready_s, stop_early=True)
+    _run(
+        seen,
+        product,
+        folder,
+        prefix=prefix,
+        require=require,
+        timeout_s=timeout_s,
+        ready_s=ready_s,
+        stop_early=True,
+    )
     return not seen.marks
 
 
@@ -136,15 +174,16 @@ def _run(
     folder: Path,
     *,
     prefix: str,
+    require: Strength,
     timeout_s: float,
     ready_s: float,
     stop_early: bool = False,
     cancelled: threading.Event | None = None,
 ) -> None:
     if seen.example.kind == "console":
-        _run_console(seen, product, folder, timeout_s, stop_early, cancelled)
+        _run_console(seen, product, folder, require, timeout_s, stop_early, cancelled)
     elif seen.example.kind == "http":
-        _run_http(seen, product, folder, prefix, timeout_s, ready_s, stop_early, cancelled)
+        _run_http(seen, product, folder, prefix, require, timeout_s, ready_s, stop_early, cancelled)
     else:
         _run_files(seen, product)
 
@@ -156,6 +195,7 @@ def _run_console(
     seen: _Seen,
     product: Product,
     folder: Path,
+    require: Strength,
     timeout_s: float,
     stop_early: bool,
     cancelled: threading.Event | None,
@@ -165,6 +205,7 @@ def _run_console(
         commands,
         folder,
         product.environment(folder),
+        sandbox=cage.around(folder, readable=[product.prefix, product.tree], require=require),
         timeout_s=timeout_s,
         stop_early=stop_early,
         cancelled=cancelled,
@@ -200,6 +241,7 @@ def _run_http(
     product: Product,
     folder: Path,
     prefix: str,
+    require: Strength,
     timeout_s: float,
     ready_s: float,
     stop_early: bool,
@@ -217,6 +259,7 @@ def _run_http(
             product,
             folder,
             prefix=prefix,
+            require=require,
             ready_s=min(ready_s, timeout_s),
             timeout_s=timeout_s + SERVER_LONGER_S,
             cancelled=cancelled,

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from daybreak.checks import cage
 from daybreak.checks.product import Product
 from daybreak.host.process import Server, ServerNotReady
+from daybreak.host.sandbox import Strength
 
 PORT_TRIES = 4
 HEALTH_TIMEOUT_S = 2.0
@@ -24,6 +26,7 @@ def serving(
     folder: Path,
     *,
     prefix: str = "",
+    require: Strength = cage.WANTED,
     ready_s: float,
     timeout_s: float,
     cancelled: threading.Event | None = None,
@@ -47,6 +50,7 @@ def serving(
             timeout_s=timeout_s,
             file_bytes_max=64 * 1024 * 1024,
             cancelled=cancelled,
+            sandbox=cage.around(folder, readable=[product.prefix, product.tree], port=port, require=require),
         )
         try:
             server.__enter__()

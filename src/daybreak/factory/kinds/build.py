@@ -23,7 +23,7 @@ import anyio
 import msgspec
 from pydantic import BaseModel, ConfigDict
 
-from daybreak import events
+from daybreak import errors, events
 from daybreak.agents.protocol import Brief, Claim, Finding, Order
 from daybreak.checks import gate
 from daybreak.checks.evidence import Evidence
@@ -38,6 +38,7 @@ from daybreak.factory import deliver, holdout, looking, machine, plan
 from daybreak.factory.spec import not_shown, read_text, without_examples
 from daybreak.factory.spec.model import Specification
 from daybreak.host import process, tree
+from daybreak.host.sandbox import Sandbox, Strength
 from daybreak.ledger import Ledger
 
 Branch = Callable[[Context], Awaitable[Any]]
@@ -59,6 +60,8 @@ class BuildArgs(BaseModel):
     output: str
     """Absolute folder to deliver to."""
     worker: str
+    sandbox: Strength = "degraded"
+    """The least that the sandbox of every program must enforce."""
     assume: bool = False
     accept_unshown: bool = False
 
@@ -159,6 +162,7 @@ class _OneBuild:
                 worker=self.args.worker,
                 held_out=len(self.held_out),
                 assume=self.args.assume,
+                sandbox=self.args.sandbox,
             ).model_dump(mode="json")
             return Kept(made, tell=[events.PlanMade(run=self.ctx.run, plan=made)])
 
@@ -183,7 +187,14 @@ class _OneBuild:
         def prove() -> Kept:
             self._refuse_full_disk()
             with self._scratch() as scratch:
-                why = proves(example, self.spec.name, scratch, serve=self.serve, prefix=self.spec.http.prefix)
+                why = proves(
+                    example,
+                    self.spec.name,
+                    scratch,
+                    serve=self.serve,
+                    prefix=self.spec.http.prefix,
+                    require=self.args.sandbox,
+                )
             told = events.ExampleProved(run=self.ctx.run, example=example.id, proves=why is None, why=why or "")
             return Kept(why, tell=[told])
 
@@ -265,6 +276,11 @@ class _OneBuild:
             timeout_s=self.spec.budget.time_s,
             output_bytes_max=ATTEMPT_OUTPUT_BYTES_MAX,
             cancelled=self.cancelled,
+            sandbox=Sandbox(
+                writable=(scratch.resolve(),),
+                readable=tuple(self._importable()),
+                require=self.args.sandbox,
+            ),
         )
         if finished.cancelled:
             raise Parked("go on?", why="interrupted while a worker worked")
@@ -273,6 +289,17 @@ class _OneBuild:
             return _claim(claims[-1])
         last = finished.stderr.decode(errors="replace").strip().splitlines()[-1:]
         return Claim(outcome="crashed", summary=": ".join(["ended without a claim", finished.ending, *last]))
+
+    def _importable(self) -> list[Path]:
+        """What the worker's process imports from: our own package, the paths of this process, the worker's file. A
+        path that has a folder of ours below it is left out: nothing of the ledger is ever within reach."""
+        private = [place.resolve() for place in self.kind.places.private]
+        paths = dict.fromkeys(Path(entry).resolve() for entry in sys.path if entry)
+        paths |= dict.fromkeys([Path(errors.__file__).resolve().parent])
+        module = self.args.worker.rpartition(":")[0]
+        if module.endswith(".py"):
+            paths[Path(module).resolve()] = None
+        return [path for path in paths if path.exists() and not any(place.is_relative_to(path) for place in private)]
 
     # -- looking
 
@@ -287,6 +314,7 @@ class _OneBuild:
                 scratch=scratch,
                 cache=self.kind.places.cache / "types",
                 serve=self.serve,
+                require=self.args.sandbox,
                 cancelled=self.cancelled,
             )
             project = [self._looker(number, name, partial(result.check, name)) for name in plan.CHECKS]
