@@ -36,6 +36,8 @@ def to_terminal(report: RunReport, console: Console) -> None:
     style = "green" if report.state == "done" else "red" if report.state == "failed" else "yellow"
     console.print(Text(f"{report.title or report.run}: {headline(report)}", style=f"bold {style}"))
     console.print(Text(f"run {report.run}, began {report.began}, last event {report.ended}", style="dim"))
+    if report.sandbox:
+        console.print(Text(f"sandbox {report.sandbox}", style="dim"))
     for part in _parts(report):
         console.print(part)
     for step in report.next_steps:
@@ -92,6 +94,8 @@ def to_markdown(report: RunReport) -> str:
     """The report as one Markdown document; positions are those of the run's stream in the ledger."""
     out = [f"# {report.title or report.run}", "", f"**{headline(report)}**", ""]
     out += [f"Run `{report.run}`, began {report.began}, last event {report.ended}.", ""]
+    if report.sandbox:
+        out += [f"Sandbox {report.sandbox}.", ""]
     if report.requirements:
         out += ["## Requirements", "", "| requirement | verdict | text | evidence |", "|---|---|---|---|"]
         out += [

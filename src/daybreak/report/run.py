@@ -71,6 +71,11 @@ class RunReport(BaseModel):
     delivered: Line | None = None
 
     @property
+    def sandbox(self) -> str:
+        """What the workers and the checks ran in, as it was found before the work; empty where that is not known."""
+        return str(self.plan.get("machine", {}).get("sandbox_words", ""))
+
+    @property
     def next_steps(self) -> list[str]:
         """What the user can do now."""
         match self.state:
