@@ -5,7 +5,21 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("command_line", "ledger_append", "ledger_verify", "engine_steps", "build", "kill_build")
+NAMES = (
+    "command_line",
+    "ledger_append",
+    "ledger_verify",
+    "engine_steps",
+    "build",
+    "kill_build",
+    "sandbox_launch",
+    "file_transactions",
+    "snapshots",
+    "workspaces",
+    "merging",
+    "policy_scan",
+    "error_corpus",
+)
 
 
 def main() -> None:
