@@ -69,14 +69,15 @@ class Session:
             self.failed += 1
             raise
 
-    def stubborn(self, work: Callable[[], T]) -> T:
-        """Do it, and when it fails do the same again: what a loop around `try` does."""
+    def stubborn(self, work: Callable[[], T], wait: Callable[[float], object] = lambda _seconds: None) -> T:
+        """Do it, and when it fails do the same again, as a loop around `try` does. `wait` lets a world's time pass."""
         for cycle in range(BLIND_RETRIES):
             try:
                 return self.step(work)
             except Exception:  # noqa: BLE001 - the naive way, which is what is measured
                 self.cycles += 1
                 self.waited_s += 2.0**cycle
+                wait(2.0**cycle)
         return self.step(work)
 
     def _timed(self, call: Callable[[], T]) -> T:

@@ -18,6 +18,23 @@
     │   │   └── IdemConflict  the same idempotency key was used with another payload
     │   ├── LedgerBusy        another process held the ledger too long; nothing was written
     │   └── LedgerStopped     the disk failed or the ledger is closed; reopen it
+    ├── PolicyError     P1xx  it may not happen
+    │   ├── NotAllowed      P101  the token does not cover what was asked; every refusal of the door is one
+    │   │   ├── TokenForged     P102  not signed by this root key, cut short, or no token at all
+    │   │   ├── TokenExpired    P103  its time is over, or has not begun
+    │   │   ├── TokenRevoked    P104  somebody took it back
+    │   │   ├── TokenElsewhere  P105  it was minted for another attempt
+    │   │   ├── AskMalformed    P106  what was asked for has no one meaning: `..`, a host in odd letters
+    │   │   └── ProtectedAsked  P107  the protected list names it
+    │   ├── GrantRefused    P111  a token that may not be minted: malformed, or more than its tier has
+    │   ├── GrantWidened    P112  a child's token would reach further than its parent's
+    │   ├── RootKeyExposed  P113  others may use the key that signs tokens
+    │   ├── RootKeyWrong    P114  that key cannot be read
+    │   ├── TokenUnknown    P115  no token of that name was minted here
+    │   ├── PathRefused     P121  a path that no question about protection can be answered for
+    │   ├── TextRefused     P131  a text that is too long to be scanned, or no text
+    │   ├── InjectionRefused P132 untrusted text, private data and a way out may not meet
+    │   └── IncidentUnknown P141  no open incident has that name
     ├── EngineError     E1xx  runs, steps, leases
     │   ├── LeaseLost       E201  another owner has the run now
     │   ├── HistoryDiverged E202  the code asks for what history does not hold
@@ -174,6 +191,12 @@ class LedgerStopped(LedgerError):
     """The ledger takes nothing more on this handle: the disk failed, or it was closed."""
 
     code = "L117"
+
+
+class PolicyError(DaybreakError):
+    """It may not happen."""
+
+    code = "P100"
 
 
 class EngineError(DaybreakError):

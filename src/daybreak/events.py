@@ -2,8 +2,8 @@
 
 Each class is one kind of event: frozen, typed, with a stable `type`. The payload in the ledger is the JSON of
 its fields. Fields are only ever added, with a default; a change of meaning is a new class with a new `type`.
-Streams: `queue` (tasks), `keys` (the ledger about itself), `run:<id>` (written by the run's owner only,
-fenced by its epoch), `control:<id>` (everybody else about that run).
+Streams: `queue` (tasks), `keys` (the ledger about itself), `policy` (tokens, refusals, incidents), `run:<id>`
+(written by the run's owner only, fenced by its epoch), `control:<id>` (everybody else about that run).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ FINAL: frozenset[State] = frozenset({"done", "failed", "cancelled"})
 
 QUEUE = "queue"
 KEYS = "keys"
+POLICY = "policy"
 
 
 def run_stream(run: str) -> str:
@@ -38,7 +39,26 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 # -- the ledger about itself
 
 
-class LedgerCreated(Event, frozen=True, kw_only=True):
+class LedgerCopy(msgspec.Struct, frozen=True, kw_only=True):
+    """The copy of an older log that a log goes on from: its events follow the first one unchanged."""
+
+    origin: str
+    """The old log's name."""
+    public_key: str
+    """The old log's verification key."""
+    size: int
+    """Events that were copied."""
+    head: str
+    """The old log's signed head over exactly those."""
+    witnessed: str = ""
+    """The old log's highest signed head that was known anywhere when it was restored; empty where none was."""
+    snapshot: str = ""
+    """The name of the snapshot that it came from."""
+    consent: str = ""
+    """The old key's signature under the new one, in base64; empty where the old key was lost."""
+
+
+class LedgerCreated(Event, frozen=True, kw_only=True, omit_defaults=True):
     """The first event of every ledger."""
 
     type: ClassVar[str] = "ledger.created"
@@ -46,6 +66,73 @@ class LedgerCreated(Event, frozen=True, kw_only=True):
     """The name in its signed heads."""
     public_key: str
     """Verification key, as a C2SP note verifier key."""
+    continues: LedgerCopy | None = None
+    """Where this log was restored from a copy of another."""
+
+
+class RunHeld(Event, frozen=True, kw_only=True):
+    """The log was restored from a copy, and the run may have gone on after it. Nobody leases it before the question
+    is answered in its control stream, and no `once` step of it begins before a person has named it."""
+
+    type: ClassVar[str] = "run.held"
+    run: str
+    log: str
+    """The name of the log that was begun by the restore."""
+    question: str
+    size: int
+    """Events in the copy."""
+    known: int
+    """Events of the old log that were known to have been; not less than `size`."""
+
+
+class SnapshotCreated(Event, frozen=True, kw_only=True):
+    """A copy of the state was put away. It holds the events up to `head`, so not this one."""
+
+    type: ClassVar[str] = "snapshot.created"
+    name: str
+    store: str
+    manifest: str
+    """SHA-256 of its manifest, which holds that of the archive and of every file."""
+    size: int
+    """Events of the ledger in it."""
+    head: str
+    """The signed head over those."""
+    bytes: int
+    """Of the archive."""
+    keys: bool = False
+    """Are the signing key and the others in it?"""
+
+
+class SnapshotVerified(Event, frozen=True, kw_only=True):
+    """A snapshot was restored into a temporary place, and the ledger there was checked."""
+
+    type: ClassVar[str] = "snapshot.verified"
+    name: str
+    manifest: str
+    ok: bool
+    problems: list[str] = []
+
+
+class SnapshotRestored(Event, frozen=True, kw_only=True):
+    """This log goes on from a snapshot of another; the first word after the copied events."""
+
+    type: ClassVar[str] = "snapshot.restored"
+    name: str
+    manifest: str
+    held: list[str]
+    """Runs that wait for a person, because they may have gone on after the copy."""
+    safety: str = ""
+    """Where the state that was replaced was moved to; empty where it was restored to a new place."""
+
+
+class SnapshotsPruned(Event, frozen=True, kw_only=True):
+    """Snapshots were removed by rule."""
+
+    type: ClassVar[str] = "snapshots.pruned"
+    store: str
+    removed: list[str]
+    verified: str
+    """The one that was read back whole before."""
 
 
 # -- tasks and runs
@@ -211,6 +298,92 @@ class Delivered(Event, frozen=True, kw_only=True):
     workspace: str
     manifest: str
     """SHA-256 of the manifest file."""
+
+
+# -- policy
+
+
+class TokenMinted(Event, frozen=True, kw_only=True):
+    """A capability token was made. The token itself is never written anywhere."""
+
+    type: ClassVar[str] = "token.minted"
+    token: str
+    """Its label."""
+    run: str
+    attempt: int
+    tier: str
+    until: str
+    revocation: str
+    """What revokes it and every narrower token made from it."""
+    root: str
+    """Public key that verifies it."""
+    grant: dict[str, list[str]] = {}
+    """What it allows: act to names."""
+
+
+class TokenRevoked(Event, frozen=True, kw_only=True):
+    """A token, and every narrower one made from it, is no longer good."""
+
+    type: ClassVar[str] = "token.revoked"
+    revocation: str
+    token: str = ""
+    why: str = ""
+
+
+class PolicyRefused(Event, frozen=True, kw_only=True):
+    """The door said no."""
+
+    type: ClassVar[str] = "policy.refused"
+    run: str
+    attempt: int
+    act: str
+    what: str
+    """What was asked for, redacted and cut to 300 characters."""
+    code: str
+    why: str = ""
+
+
+class TextAssessed(Event, frozen=True, kw_only=True):
+    """Untrusted text was looked at before it entered a brief."""
+
+    type: ClassVar[str] = "text.assessed"
+    run: str
+    attempt: int
+    source: str
+    """Where it came from: a path, an address, a tool."""
+    text: str
+    """SHA-256 of the text as UTF-8."""
+    score: float
+    """0 to 1."""
+    kinds: list[str]
+    """Kinds of marks found."""
+    private_data: bool
+    way_out: bool
+    verdict: Literal["clean", "marked", "refused"]
+    why: str = ""
+
+
+class IncidentRaised(Event, frozen=True, kw_only=True):
+    """Something happened that the threat model speaks of."""
+
+    type: ClassVar[str] = "incident.raised"
+    incident: str
+    kind: str
+    level: int
+    """1 logged, 2 pauses the task, 3 stops the night."""
+    run: str = ""
+    attempt: int = 0
+    what: str = ""
+    repeated: int = 1
+    """The how manieth of its kind in that run within the window."""
+
+
+class IncidentClosed(Event, frozen=True, kw_only=True):
+    """A person has looked at an incident and says that it is dealt with."""
+
+    type: ClassVar[str] = "incident.closed"
+    incident: str
+    why: str = ""
 
 
 def _all(base: type[Event]) -> dict[str, type[Event]]:

@@ -189,7 +189,7 @@ def test_in_place_keeps_what_was_there(cli: Cli) -> None:
 
 
 def test_an_interrupted_restore_is_finished_by_the_next_command(cli: Cli) -> None:
-    """Killed at the move of the ledger: no command takes the place for an empty one, `snapshot list` completes it."""
+    """Killed at the move of the ledger: no command takes the place for an empty one; the next, whichever, completes it."""
     # shows: N15
     if shutil.which("strace") is None:
         pytest.skip("needs strace")
@@ -200,9 +200,7 @@ def test_an_interrupted_restore_is_finished_by_the_next_command(cli: Cli) -> Non
     program = [sys.executable, str(PROGRAM), "snapshot", "restore", "newest", "--in-place"]
     killed = subprocess.run([*command, *program], env=cli.environment(), capture_output=True, text=True, check=False)
     assert killed.returncode in (-9, 137), killed.stderr
-    broken = cli("runs")
-    assert broken.status == 1
-    listed = cli("snapshot", "list")
+    listed = cli("runs")
     assert listed.status == 0
     assert "has been finished" in listed.err
     assert cli("ledger", "verify").status == 0

@@ -99,11 +99,24 @@ def test_identical_failures_end_before_the_attempts_do() -> None:
 
     def same() -> None:
         calls.append(1)
-        raise TimeoutError(f"request {len(calls)} at 0x{len(calls):08x} took {len(calls)}.5 s")
+        raise RuntimeError(f"request {len(calls)} at 0x{len(calls):08x} took {len(calls)}.5 s")
 
     with pytest.raises(GaveUp, match="in the same way"):
         Retry(attempts=50, first_s=0, most_s=0, identical=3).run(same)
     assert len(calls) == 3
+
+
+def test_what_is_known_to_pass_may_come_again_in_the_same_words() -> None:
+    """An outage of a network is no loop: all attempts are used, in the end it works."""
+    # shows: X7
+    answers = iter([ConnectionError("no answer")] * 6)
+
+    def fetch() -> str:
+        for error in answers:
+            raise error
+        return "there"
+
+    assert Retry(attempts=7, first_s=0, most_s=0, identical=2).run(fetch) == "there"
 
 
 def test_adapted_arguments_are_no_repeat() -> None:
@@ -114,7 +127,7 @@ def test_adapted_arguments_are_no_repeat() -> None:
     def ask(*, tokens: int) -> int:
         seen.append(tokens)
         if tokens > 1000:
-            raise TimeoutError("too slow")
+            raise RuntimeError("too much")
         return tokens
 
     rule = replace(

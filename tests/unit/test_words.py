@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import random
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -9,7 +11,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import daybreak
 from daybreak import clock, config, errors, events, ids
+
+ALONE = ("__main__", ".guard", ".building", ".reading", ".watching")
+"""Programs that are run and never imported."""
 
 
 def every_error(base: type[errors.DaybreakError] = errors.DaybreakError) -> list[type[errors.DaybreakError]]:
@@ -17,10 +23,10 @@ def every_error(base: type[errors.DaybreakError] = errors.DaybreakError) -> list
 
 
 def load_everything() -> None:
-    import daybreak.cli.main
-    import daybreak.cli.supervise
-    import daybreak.factory.kinds.build
-    import daybreak.factory.task  # noqa: F401
+    """Every module of ours but the programs that run alone."""
+    for module in pkgutil.walk_packages(daybreak.__path__, "daybreak."):
+        if not module.name.endswith(ALONE) and ".child" not in module.name:
+            importlib.import_module(module.name)
 
 
 def test_no_two_errors_share_a_code() -> None:

@@ -3,10 +3,10 @@
 from benchmarks.error_corpus.families.batches import Build, Convert, Tool
 from benchmarks.error_corpus.families.formats import Totals
 from benchmarks.error_corpus.families.interrupts import Killed
-from benchmarks.error_corpus.families.later import Planner, Service
 from benchmarks.error_corpus.families.missing_files import Include, Index, Merge, Move, Outputs, Report
 from benchmarks.error_corpus.families.missing_programs import Pipeline
 from benchmarks.error_corpus.families.silent import Exporter, Function, Parts, Server, Tests
+from benchmarks.error_corpus.families.waiting import Planner, Service
 from benchmarks.error_corpus.family import Family
 
 FAMILIES: dict[str, type[Family]] = {

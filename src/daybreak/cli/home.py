@@ -17,6 +17,7 @@ from daybreak.events import FINAL
 if TYPE_CHECKING:
     from daybreak.engine import Engine, Listener
     from daybreak.ledger import Ledger, Record
+    from daybreak.ledger.views import View
 
 
 class RunUnknown(UsageError):
@@ -62,19 +63,38 @@ class Home:
         yield from self.ledger.read(events.run_stream(run))
 
 
+def views() -> list[View]:
+    """What every ledger of ours is opened with, so that no command leaves a view behind."""
+    from daybreak.engine import RUNS
+    from daybreak.policy import journal
+
+    return [RUNS, *journal.VIEWS]
+
+
 @contextmanager
 def opened() -> Iterator[Home]:
     """The home of this process, closed again at the end."""
-    from daybreak.engine import RUNS, Engine
+    from daybreak.engine import Engine
     from daybreak.factory.kinds import build
     from daybreak.ledger import Ledger
 
     where, clock = places(), SystemClock()
-    with Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=[RUNS]) as ledger:
+    _finish_restore(where)
+    with Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=views()) as ledger:
         listeners: list[Listener] = []
         kinds = {build.KIND: build.Build(ledger, where)}
         engine = Engine(ledger, kinds, where.locks, clock, os.urandom, listeners)
         yield Home(where, ledger, engine, listeners)
+
+
+def _finish_restore(where: Places) -> None:
+    """Complete a restore in place that a crash interrupted; there is nothing to import where there was none."""
+    if where.ledger.with_name(f".{where.ledger.name}.restore").exists():
+        from daybreak.cli import faces
+        from daybreak.ledger import restore
+
+        if restore.finish(where):
+            faces.say("an interrupted restore has been finished")
 
 
 def pick_run(home: Home, run: str | None) -> str:

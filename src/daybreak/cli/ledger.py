@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 def verify(as_json: Json = False) -> None:
     """Check every event, hash, signature and view, and the newest state known outside. Exit 1 if anything is wrong."""
     from daybreak.cli import home
-    from daybreak.engine import RUNS
     from daybreak.factory.kinds.build import blobs_of
     from daybreak.ledger import verify as verify_ledger
 
@@ -26,7 +25,7 @@ def verify(as_json: Json = False) -> None:
         where.ledger,
         keys=where.keys,
         witness=where.witness,
-        views=[RUNS],
+        views=home.views(),
         blobs=lambda record: blobs_of(record.event),
         progress=_progress(),
     )

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from daybreak import __version__
-from daybreak.cli import build, doctor, faces, ledger, plan, report, runs, spec
+from daybreak.cli import build, doctor, faces, incidents, ledger, plan, report, runs, snapshot, spec, token
 from daybreak.cli.arguments import Json
 from daybreak.errors import DaybreakError
 
@@ -42,6 +42,9 @@ app.command("report", epilog="Examples:  daybreak report    daybreak report --ma
 app.add_typer(ledger_app, name="ledger")
 ledger_app.command("verify", epilog="Example:  daybreak ledger verify")(ledger.verify)
 ledger_app.command("show", epilog="Examples:  daybreak ledger show    daybreak ledger show run-0k3")(ledger.show)
+app.add_typer(snapshot.app, name="snapshot")
+app.add_typer(token.app, name="token")
+app.add_typer(incidents.app, name="incidents")
 app.command("doctor", epilog="Example:  daybreak doctor --json")(doctor.doctor)
 
 

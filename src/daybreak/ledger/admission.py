@@ -63,7 +63,9 @@ class Admission:
         tips: dict[str, Tip],
         load_tip: Callable[[str], Tip],
         find_idem: Callable[[str, int, str], Record | None],
+        check_hold: Callable[[Draft], None] | None = None,
     ) -> None:
+        """`check_hold` raises for what must wait for a person, in a log that was restored from a copy (`holds`)."""
         self.records: list[Record] = []
         self._size = size
         self._key_id = key_id
@@ -72,6 +74,7 @@ class Admission:
         self._tips = tips
         self._load_tip = load_tip
         self._find_idem = find_idem
+        self._check_hold = check_hold
         self._journal: list[tuple[str, Tip]] = []
         self._idems: dict[tuple[str, int, str], Record] = {}
 
@@ -125,6 +128,8 @@ class Admission:
             granted = current
         if draft.idem is not None and (earlier := self._earlier(draft, payload)) is not None:
             return earlier
+        if self._check_hold is not None:
+            self._check_hold(draft)
         record = self._form(draft, payload, digest, seq + 1, prev)
         self._journal.append((stream, tip))
         self._tips[stream] = (seq + 1, record.hash.hex(), granted)

@@ -6,7 +6,7 @@ looked at again row by row, so that what is found has its place.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import cast
 
@@ -30,12 +30,15 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)
 class ChainCheck:
     """Give it pages in leaf order. `add(place, what)` takes each finding."""
 
-    def __init__(self, key_id: str | None, blobs: BlobStore, add: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, keys: Callable[[Sequence[int]], list[str | None]], blobs: BlobStore, add: Callable[[str, str], None]
+    ) -> None:
+        """`keys` gives the id of the key that each of some leaves must name."""
         self.tips: dict[str, Tip] = {}
         self.expected = 0
         """The leaf that comes next."""
         self.events = 0
-        self._key_id = key_id
+        self._keys = keys
         self._blobs = blobs
         self._add = add
 
@@ -105,8 +108,8 @@ class ChainCheck:
         self, rows: list[Row], headers: list[Header | None], digests: list[str | None], hashes: list[str]
     ) -> None:
         """Each header with the columns beside it, its payload and the event before it. The hot loop."""
-        tips, key_id = self.tips, self._key_id
-        for row, header, digest, leaf in zip(rows, headers, digests, hashes, strict=True):
+        tips, keys = self.tips, self._keys([row[0] for row in rows])
+        for row, header, digest, leaf, key_id in zip(rows, headers, digests, hashes, keys, strict=True):
             if header is None:
                 continue
             stream = header.stream
@@ -129,10 +132,10 @@ class ChainCheck:
                 or header.v != FORMAT
                 or header.commit is not None
             ):
-                self._name(row, header, digest, before)
+                self._name(row, header, digest, before, key_id)
             tips[stream] = (header.seq, leaf, current if epoch is None else epoch)
 
-    def _name(self, row: Row, header: Header, digest: str | None, before: Tip) -> None:
+    def _name(self, row: Row, header: Header, digest: str | None, before: Tip, key_id: str | None) -> None:
         """Everything that is wrong with an event."""
         leaf, stream, seq, gen, idem, _, _ = row
         where = place(leaf, stream, seq)
@@ -151,8 +154,8 @@ class ChainCheck:
                 self._add(where, "has no epoch on a stream that has an owner")
         elif header.epoch != before[2] + (header.type == _GRANT):
             self._add(where, f"has epoch {header.epoch}, but {before[2]} was current")
-        if header.key != self._key_id:
-            self._add(where, f"names the signing key {header.key}, the ledger's is {self._key_id}")
+        if header.key != key_id:
+            self._add(where, f"names the signing key {header.key}, the ledger's is {key_id}")
         if header.v != FORMAT:
             self._add(where, f"its header has version {header.v}, this program knows {FORMAT}")
         if header.commit is not None:

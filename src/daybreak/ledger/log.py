@@ -7,7 +7,7 @@ An error from the disk leaves the object unusable: the caller stops and never re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import apsw
@@ -24,9 +24,10 @@ from daybreak.errors import (
     LedgerTampered,
 )
 from daybreak.events import KEYS, LedgerCreated
-from daybreak.ledger import database
+from daybreak.ledger import database, lineage
 from daybreak.ledger.admission import Admission, Tip
 from daybreak.ledger.blobs import BlobStore
+from daybreak.ledger.holds import Holds
 from daybreak.ledger.note import Checkpoint, NoteError, Signer
 from daybreak.ledger.record import BLOB_BYTES, Draft, Record, Submission
 from daybreak.ledger.rows import Rows
@@ -39,9 +40,11 @@ Outcome = list[Record] | Exception
 TIPS_MAX = 10_000
 """Streams whose ends are remembered; the others are looked up."""
 
-_INSERT = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)"
-_TILE = "INSERT INTO tile VALUES (?, ?, ?) ON CONFLICT (level, n) DO UPDATE SET hashes = excluded.hashes"
-_HEAD = "INSERT INTO head VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE SET size = excluded.size, note = excluded.note"
+INSERT_EVENT = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)"
+PUT_TILE = "INSERT INTO tile VALUES (?, ?, ?) ON CONFLICT (level, n) DO UPDATE SET hashes = excluded.hashes"
+PUT_HEAD = (
+    "INSERT INTO head VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE SET size = excluded.size, note = excluded.note"
+)
 _REFUSALS = (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, apsw.BindingsError, apsw.TooBigError)
 """What a view's statement may raise without the disk being to blame."""
 
@@ -77,6 +80,8 @@ class Log:
         self._edge = Edge()
         self._seen: int | None = None
         self._orphans: list[str] = []
+        self._check_hold: Callable[[Draft], None] | None = None
+        """Only a log that was restored from a copy can hold runs; others need not ask."""
         self.head = Checkpoint(signer.verifier.origin, 0, self._edge.root(), "")
 
     # -- start
@@ -226,12 +231,13 @@ class Log:
             tips=self._tips,
             load_tip=self.rows.tip,
             find_idem=self.rows.idem,
+            check_hold=self._check_hold,
         )
 
     def _insert(self, records: Sequence[Record]) -> None:
         """Rows and views."""
         self.connection.executemany(
-            _INSERT,
+            INSERT_EVENT,
             [
                 (
                     record.index,
@@ -279,9 +285,9 @@ class Log:
         """Tiles and head over these new records."""
         tiles = self._edge.extend([record.hash for record in records])
         if tiles:
-            self.connection.executemany(_TILE, tiles)
+            self.connection.executemany(PUT_TILE, tiles)
         head = self._signer.sign(self._edge.size, self._edge.root())
-        self.connection.execute(_HEAD, (head.size, head.text))
+        self.connection.execute(PUT_HEAD, (head.size, head.text))
         for name in self._orphans:
             self.connection.execute(
                 "UPDATE view SET behind = ? WHERE name = ? AND behind IS NULL", (records[0].index, name)
@@ -310,6 +316,8 @@ class Log:
                 f"{self._path} was made with the key {created.public_key}, but the key here is {ours.text}",
                 hint="put the ledger's own key back; if the key is right, somebody replaced the ledger.",
             )
+        logs = lineage.logs(self.rows)
+        self._check_hold = Holds(self.rows, logs).check if logs else None
 
     def _stored_head(self) -> Checkpoint:
         row = self.rows.head()

@@ -24,6 +24,7 @@ from daybreak.events import LedgerCreated
 from daybreak.ledger import database, keyfile
 from daybreak.ledger.blobs import BlobStore
 from daybreak.ledger.chaincheck import ChainCheck, Row
+from daybreak.ledger.lineage import LineageCheck
 from daybreak.ledger.note import Checkpoint, NoteError, Verifier
 from daybreak.ledger.record import Record, decode_header, place
 from daybreak.ledger.rows import Rows
@@ -184,6 +185,7 @@ class _Check:
         self.verifier = verifier
         self.views = views
         self.key_id: str | None = verifier.key_id if verifier else None
+        self.created: LedgerCreated | None = None
 
     def run(
         self,
@@ -252,6 +254,7 @@ class _Check:
             except (msgspec.MsgspecError, NoteError, UnicodeDecodeError) as error:
                 self.result.add("event 0", f"does not name the ledger's key: {error}")
                 return
+            self.created = created
             if self.verifier is None:
                 self.verifier = named
                 self.key_id = named.key_id
@@ -259,6 +262,16 @@ class _Check:
                 self.result.add("event 0", f"names the key {named.text}, the ledger's key is {self.verifier.text}")
             return
         self.result.add("event 0", "is not there: the ledger does not say whose it is")
+
+    def _first_of(self, leaf: int) -> LedgerCreated | None:
+        """The first event of an older log that this one goes on from; None where there is none that can be read."""
+        for row in self._ask(f"event {leaf}", "SELECT leaf, header, payload FROM event WHERE leaf = ?", leaf):
+            try:
+                event = self.rows.record(*row)[0].event
+            except (DaybreakError, msgspec.MsgspecError, UnicodeDecodeError, OSError):
+                return None  # reported with the event
+            return event if isinstance(event, LedgerCreated) else None
+        return None
 
     def _head(self) -> Checkpoint | None:
         rows = self._ask("table head", "SELECT one, size, note FROM head")
@@ -287,14 +300,18 @@ class _Check:
         progress: Callable[[int, int], None] | None,
     ) -> None:
         last = self.result.size - 1  # as signed: only to say how far the check has come
-        chain = ChainCheck(self.key_id, self.blobs, self.result.add)
+        lineage = LineageCheck(self.key_id, self.created, self._first_of, self.result.add)
+        chain = ChainCheck(lineage.keys, self.blobs, self.result.add)
         for page in self._pages():
             rows = chain.readable(page)
-            tree.extend(chain.page(rows))
+            hashes = chain.page(rows)
+            tree.extend(hashes)
+            lineage.extend(hashes)
             if blobs is not None:
                 self._referred(rows, blobs)
             if progress is not None:
                 progress(chain.expected, last + 1)
+        lineage.finish()
         self.result.events = chain.events
         self.result.streams = len(chain.tips)
 

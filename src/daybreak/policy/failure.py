@@ -26,6 +26,7 @@ PERMANENT = (
 )  # fmt: skip
 """Raised by code or files that are as wrong the next time."""
 
+_PASSING = ("Timeout", "TimeoutError", "ConnectError", "ConnectionError", "NetworkError", "RemoteProtocolError")
 _VARYING = re.compile(r"0x[0-9a-f]+|\d+(?:\.\d+)?|[0-9a-f]{8,}(?:-[0-9a-f]{4,})*", re.IGNORECASE)
 """Addresses, numbers and ids, in which two messages of one failure differ."""
 
@@ -41,6 +42,9 @@ class Failure:
     """Of an outage: when the other side says that it is over."""
     status: int | None = None
     """HTTP status, where there was one."""
+    passes: bool = False
+    """Of a sort that is known to pass by itself (no connection, no answer in time, 500), so that the same again and
+    again is no sign of a loop."""
 
     @property
     def fingerprint(self) -> str:
@@ -62,12 +66,13 @@ def classify(error: BaseException, now: datetime) -> Failure:
     what = " ".join(f"{type(error).__name__}: {error}".split())[:500]
     until = reset_time(str(error)[:10_000], headers, now)
     if status is not None and status >= 400:
-        return Failure(_kind_of_status(status, until), what, until if _may_wait(status) else None, status)
+        kind = _kind_of_status(status, until)
+        return Failure(kind, what, until if kind == "outage" else None, status, kind == "retryable")
     if isinstance(error, PERMANENT):
         return Failure("permanent", what)
     if until is not None:
         return Failure("outage", what, until)
-    return Failure("retryable", what)
+    return Failure("retryable", what, passes=_passes(error))
 
 
 def _kind_of_status(status: int, until: datetime | None) -> FailureKind:
@@ -76,8 +81,10 @@ def _kind_of_status(status: int, until: datetime | None) -> FailureKind:
     return "retryable" if status in RETRYABLE_STATUS or status >= 500 else "permanent"
 
 
-def _may_wait(status: int) -> bool:
-    return status in OUTAGE_STATUS or status in (402, 403)
+def _passes(error: BaseException) -> bool:
+    """By type, and by name for libraries that have types of their own."""
+    names = (one.__name__ for one in type(error).__mro__)
+    return isinstance(error, ConnectionError | TimeoutError) or any(name.endswith(_PASSING) for name in names)
 
 
 def _status(error: BaseException) -> int | None:

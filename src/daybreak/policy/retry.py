@@ -101,10 +101,13 @@ class Retry:
     outage_s: float = 86_400.0
     """How long an outage is waited out."""
     identical: int = 3
-    """So many identical failures in a row on the same arguments are enough: nothing changes. 2 or more."""
+    """So many identical failures in a row on the same arguments are enough: nothing changes. 2 or more. Failures of a
+    sort that passes by itself are not counted."""
     classify: Classify = classify
     adapt: Adapt | None = None
     clock: Clock = field(default_factory=SystemClock)
+    sleep: Callable[[float], object] = time.sleep
+    """Of `run`; must agree with `clock`."""
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -149,7 +152,7 @@ class Retry:
             outages=0,
             out_since=None,
             fingerprint=failure.fingerprint,
-            identical=before.identical + 1 if same else 1,
+            identical=0 if failure.passes else before.identical + 1 if same else 1,
         )
         if tries.attempts >= self.attempts:
             return Enough(f"{tries.attempts} tries failed, the last one: {failure.what}", "mend the cause", tries)
@@ -202,7 +205,7 @@ class Retry:
                 return function(*args, **kwargs)
             except Exception as error:  # noqa: BLE001 - the rule decides; what it does not retry is the cause below
                 tries, kwargs, wait_s = self._after(tries, error, kwargs)
-            time.sleep(wait_s)
+            self.sleep(wait_s)
 
     async def run_async(self, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
         """The same for an `async def`, on asyncio or trio. Cancellation passes at once."""

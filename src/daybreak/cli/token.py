@@ -1,0 +1,193 @@
+"""`daybreak token mint|show|revoke`: capability tokens by hand. A night mints its own, one for each attempt."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from daybreak.cli import faces
+from daybreak.cli.arguments import Json
+from daybreak.errors import UsageError
+
+if TYPE_CHECKING:
+    from biscuit_auth import PrivateKey, PublicKey
+
+    from daybreak.policy.capability import Token
+    from daybreak.policy.journal import Journal
+
+app = typer.Typer(help="Mint, look at and revoke capability tokens.", no_args_is_help=True)
+
+
+class LifetimeWrong(UsageError):
+    """A lifetime is a number and a unit."""
+
+    code = "U141"
+
+
+@contextmanager
+def opened() -> Iterator[tuple[Journal, PrivateKey, PublicKey]]:
+    """Policy's journal over this process's ledger, and both halves of the root key."""
+    from biscuit_auth import KeyPair
+
+    from daybreak.cli import home
+    from daybreak.clock import SystemClock
+    from daybreak.ledger import Ledger
+    from daybreak.policy import rootkey
+    from daybreak.policy.journal import Journal
+
+    where, clock = home.places(), SystemClock()
+    root = rootkey.load_or_make(where.keys)
+    public = KeyPair.from_private_key(root).public_key
+    with Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=home.views()) as ledger:
+        yield Journal(ledger, clock, actor="person"), root, public
+
+
+_LIFETIME = re.compile(r"(\d{1,6})([smh])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def lifetime_of(text: str) -> timedelta:
+    """`90s`, `30m`, `2h`. Raises LifetimeWrong."""
+    match = _LIFETIME.fullmatch(text)
+    if match is None:
+        raise LifetimeWrong(f"{text!r} is no lifetime", hint="write a number and a unit: 90s, 30m, 2h.")
+    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+
+
+Names = list[str] | None
+
+
+@app.command(
+    "mint", epilog="Example:  daybreak token mint --run run-0k3 --attempt 1 --tier work --workspace . --program '*'"
+)
+def mint(
+    run: Annotated[str, typer.Option("--run", help="The run that it is for.")],
+    attempt: Annotated[int, typer.Option("--attempt", help="The attempt of that run.")] = 0,
+    tier: Annotated[
+        str, typer.Option("--tier", help="look, work, fetch, deliver or trusted: the most it can have.")
+    ] = "look",
+    workspace: Annotated[
+        Path | None, typer.Option("--workspace", help="A folder to read, and to write where the tier has that.")
+    ] = None,
+    read: Annotated[Names, typer.Option("--read", help="A folder or file to read as well. May be repeated.")] = None,
+    program: Annotated[Names, typer.Option("--program", help="A program to run; '*' is any. May be repeated.")] = None,
+    host: Annotated[Names, typer.Option("--host", help="HOST or HOST:PORT to connect to. May be repeated.")] = None,
+    output: Annotated[Names, typer.Option("--output", help="A folder to deliver into. May be repeated.")] = None,
+    secret: Annotated[Names, typer.Option("--secret", help="A secret's name. May be repeated.")] = None,
+    lifetime: Annotated[str, typer.Option("--for", help="How long it lives: 90s, 30m, 2h.")] = "30m",
+    as_json: Json = False,
+) -> None:
+    """Make a token and print it. Whoever has its text has what it allows: keep it out of logs and arguments."""
+    from daybreak.policy.capability import read as read_token
+    from daybreak.policy.grant import Grant
+    from daybreak.policy.grant import tier as tier_of
+
+    folders = [str(workspace.resolve())] if workspace is not None else []
+    grant = Grant.of(
+        read=[*folders, *_absolute(read)],
+        write=folders if "write" in tier_of(tier).acts else [],
+        run=program or [],
+        connect=host or [],
+        deliver=_absolute(output),
+        secret=secret or [],
+    )
+    with opened() as (journal, root, public):
+        text = journal.mint(root, run=run, attempt=attempt, tier=tier, grant=grant, lifetime=lifetime_of(lifetime))
+        token = read_token(text, public)
+    if as_json:
+        faces.result_json({"token": text, **_described(token)})
+        return
+    faces.result(text)
+    faces.say(
+        f"{token.label}: tier {token.tier} for {token.run} attempt {token.attempt},"
+        f" until {token.until:%Y-%m-%d %H:%M:%SZ}"
+    )
+
+
+@app.command("show", epilog="Examples:  daybreak token show    daybreak token show - < token.txt")
+def show(
+    token: Annotated[
+        str | None, typer.Argument(help="A token, or - to read one from standard input.", show_default="list them all")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what TOKEN allows, its signatures verified; without TOKEN list every token minted here."""
+    from daybreak.policy.capability import read as read_token
+
+    with opened() as (journal, _, public):
+        if token is None:
+            _list(journal, as_json)
+            return
+        found = read_token(_given(token), public)
+        revoked = journal.revoked(found.revocations)
+    told = {**_described(found), "revoked": revoked is not None, "why": revoked or ""}
+    if as_json:
+        faces.result_json(told)
+        return
+    for name, value in told.items():
+        faces.result(f"{name:<11} {_as_text(value)}")
+
+
+@app.command("revoke", epilog="Example:  daybreak token revoke tok-0k3 --why 'worker misbehaves'")
+def revoke(
+    token: Annotated[str, typer.Argument(help="A token, its label, its revocation id, or - for standard input.")],
+    why: Annotated[str, typer.Option("--why", help="For the log.")] = "",
+    as_json: Json = False,
+) -> None:
+    """End TOKEN now, and every narrower one that was made from it."""
+    with opened() as (journal, _, public):
+        revocation = journal.revoke(_given(token), public, why=why)
+    if as_json:
+        faces.result_json({"revoked": revocation})
+    else:
+        faces.result(f"revoked {revocation}")
+
+
+def _absolute(paths: Names) -> list[str]:
+    return [str(Path(path).resolve()) for path in paths or []]
+
+
+def _given(token: str) -> str:
+    return sys.stdin.read(1_000_000).strip() if token == "-" else token.strip()
+
+
+def _described(token: Token) -> dict[str, Any]:
+    return {
+        "label": token.label,
+        "run": token.run,
+        "attempt": token.attempt,
+        "tier": token.tier,
+        "issued": token.issued.isoformat(),
+        "until": token.until.isoformat(),
+        "allows": token.blocks[0].grant.as_lists(),
+        "narrowed_to": [block.grant.as_lists() for block in token.blocks[1:]],
+        "revocation": list(token.revocations),
+    }
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{act}: {', '.join(names)}" for act, names in value.items()) or "nothing"
+    if isinstance(value, list):
+        return " | ".join(_as_text(item) for item in value) or "-"
+    return {True: "yes", False: "no", "": "-"}.get(value, str(value)) if isinstance(value, bool | str) else str(value)
+
+
+def _list(journal: Journal, as_json: bool) -> None:
+    rows = journal.tokens()
+    if as_json:
+        faces.result_json([row._asdict() for row in rows])
+        return
+    if not rows:
+        faces.say("no token was minted here yet")
+        return
+    for row in rows:
+        state = f"revoked {row.revoked[:19]} {row.why}" if row.revoked else f"until {row.until[:19]}"
+        faces.result(f"{row.token}  {row.tier:<8} {row.run} attempt {row.attempt}  {state}")

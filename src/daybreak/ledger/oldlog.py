@@ -1,0 +1,192 @@
+"""The ledger in a snapshot, unpacked and checked, and what else is known of it anywhere. Part of `restore`."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from daybreak.config import Places
+from daybreak.errors import KeyMissing, KeyWrong, LedgerError, LedgerForked, LedgerTampered
+from daybreak.events import KEYS, SnapshotCreated, control_stream, run_stream
+from daybreak.host.snapshots import Snapshot
+from daybreak.ledger import database, keyfile, rows, snapshot, verification, witness
+from daybreak.ledger.admission import START
+from daybreak.ledger.blobs import BlobStore
+from daybreak.ledger.note import Checkpoint, NoteError, Signer, Verifier
+
+_PREFIXES = (run_stream(""), control_stream(""))
+
+
+@dataclass(frozen=True, slots=True)
+class OldLog:
+    """A copy of a ledger, whole as its key signed it."""
+
+    snapshot: Snapshot
+    folder: Path
+    """Of the unpacked ledger."""
+    verifier: Verifier
+    head: Checkpoint
+    """Over everything in the copy."""
+    highest: Checkpoint
+    """The highest head of this log that is known anywhere."""
+    key: Signer | None
+    """None where it is lost."""
+    other_keys: tuple[Path, ...]
+    """What lies beside the signing key and is needed to go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class MovedOn:
+    """What the present ledger, which is whole, says about the time after the copy."""
+
+    size: int
+    runs: frozenset[str]
+
+
+def find_key(name: str, verifier: Verifier, present: Path, packed: Path) -> Signer:
+    """The old log's signing key: in its place, where an earlier restore put it, or in the snapshot.
+
+    Raises KeyMissing, KeyWrong, KeyExposed.
+    """
+    other = ""
+    for folder in (present, *_aside(present), packed):
+        if not keyfile.exists(folder):
+            continue
+        signer = keyfile.load(folder)
+        if signer.verifier.text == verifier.text:
+            return signer
+        other = other or signer.verifier.text
+    if other:
+        raise _another(name, verifier.text, present, other)
+    raise KeyMissing(
+        f"the key of {verifier.origin} is not at {present}, nor in snapshot {name}",
+        hint="put ledger.key there. If it is lost for good: --without-key; then no signature shows that the new log "
+        "goes on from the old one",
+    )
+
+
+def check_public_key(name: str, public_key: str, present: Path) -> None:
+    """Is a snapshot with that key one of the present ledger, or of one that it goes on from? True where none is known.
+
+    Raises KeyWrong.
+    """
+    known = []
+    for folder in (present, *_aside(present)):
+        with contextlib.suppress(KeyMissing, FileNotFoundError):
+            known.append(keyfile.load_verifier(folder).text)
+    if known and public_key not in known:
+        raise _another(name, public_key, present, known[0])
+
+
+def _another(name: str, public_key: str, present: Path, other: str) -> KeyWrong:
+    return KeyWrong(
+        f"snapshot {name} is one of {public_key}, but the key at {present} is {other}",
+        hint="use the home that it is a snapshot of (DAYBREAK_HOME), or put that ledger's key back",
+    )
+
+
+def other_keys(present: Path, packed: Path) -> tuple[Path, ...]:
+    """The present one of each name, else the packed one."""
+    found: dict[str, Path] = {}
+    for folder in (packed, present):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
+                found[path.name] = path
+    return tuple(path for name, path in found.items() if name not in (keyfile.SECRET, keyfile.PUBLIC))
+
+
+def highest(name: str, folder: Path, head: Checkpoint, verifier: Verifier, noted: str, present: Places) -> Checkpoint:
+    """The highest signed head of the old log: in the copy, in its manifest, outside, in the present ledger.
+
+    Raises LedgerForked where the copy is of another history than one of them.
+    """
+    texts = [head.text, noted]
+    for place in (present.witness, *_aside(present.witness)):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            texts.append((place / witness.FILE).read_text("utf-8"))
+    heads = []
+    for text in texts:
+        with contextlib.suppress(NoteError):  # another log's, or damaged: it says nothing about this one
+            heads.append(verifier.open(text))
+    if (present.ledger / database.FILE).exists():
+        with contextlib.suppress(LedgerError, NoteError, apsw.Error, OSError):  # damaged: it is to be replaced
+            heads.append(snapshot.stored_head(present.ledger / database.FILE, verifier))
+    for known in heads:
+        if known.size <= head.size and _root(folder, head.size, known.size) != known.root:
+            raise LedgerForked(
+                f"the first {known.size} events of snapshot {name} are not those that were known outside",
+                hint="it is a copy of another history under the same key: use another snapshot",
+            )
+    return max(heads, key=lambda known: known.size)
+
+
+def check_recorded(found: Snapshot, present: Places) -> None:
+    """Is it the very snapshot of that name that the present ledger, where it can be read, says was made?
+
+    Raises SnapshotUnsound.
+    """
+    made = None
+    with contextlib.suppress(LedgerError, apsw.Error, OSError):  # damaged: that is why a copy is asked for
+        made = _made(present.ledger, found.name)
+    if made is not None and made.manifest != found.manifest_sha256:
+        raise snapshot.unsound(found.name, "it is not the one that the ledger says was made; somebody replaced it")
+
+
+def _made(ledger: Path, name: str) -> SnapshotCreated | None:
+    if not (ledger / database.FILE).exists():
+        return None
+    connection = database.connect_reader(ledger / database.FILE)
+    try:
+        read, tip = rows.Rows(connection, BlobStore(ledger / database.BLOBS)), START
+        while True:
+            records, tip = read.stream_page(KEYS, tip)
+            if not records:
+                return None
+            for record in records:
+                if isinstance(record.event, SnapshotCreated) and record.event.name == name:
+                    return record.event
+    finally:
+        connection.close()
+
+
+def moved_on(places: Places, old: OldLog) -> MovedOn | None:
+    """The runs that anything was said about after the copy; None where the present ledger cannot be trusted to know:
+    it is another log, or not whole."""
+    if not verification.verify(places.ledger, keys=places.keys, witness=places.witness).ok:
+        return None
+    connection = database.connect_reader(places.ledger / database.FILE)
+    try:
+        connection.execute("BEGIN")
+        read = rows.Rows(connection, BlobStore(places.ledger / database.BLOBS))
+        stored = read.head()
+        head = old.verifier.open(stored[1]) if stored else None
+        if head is None or head.size < old.head.size:
+            return None
+        if read.tiles(head.size).root(old.head.size) != old.head.root:
+            return None
+        streams = {record.stream for record in read.all(old.head.size - 1)}
+    except (NoteError, LookupError, LedgerError, apsw.Error):
+        return None
+    finally:
+        connection.close()
+    runs = {one.removeprefix(prefix) for one in streams for prefix in _PREFIXES if one.startswith(prefix)}
+    return MovedOn(head.size, frozenset(runs))
+
+
+def _aside(folder: Path) -> list[Path]:
+    """Where earlier restores in place put what was there."""
+    return sorted(folder.glob("before-*")) if folder.is_dir() else []
+
+
+def _root(folder: Path, size: int, at: int) -> bytes:
+    """The root of the copy when it held `at` events."""
+    connection = database.connect_reader(folder / database.FILE)
+    try:
+        return rows.Rows(connection, BlobStore(folder / database.BLOBS)).tiles(size).root(at)
+    except LookupError as error:
+        raise LedgerTampered(f"{folder}: {error}", hint="use another snapshot") from error
+    finally:
+        connection.close()
