@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from daybreak.host import batch, files, merge, process, programs, sandbox, truth, typed, workspaces
     from daybreak.host.batch import Batch
-    from daybreak.host.files import transaction
+    from daybreak.host.files import recover, transaction, write_file
     from daybreak.host.programs import Program, guard
     from daybreak.host.sandbox import Sandbox
     from daybreak.host.truth import expect
@@ -40,11 +40,13 @@ __all__ = [
     "merge",
     "process",
     "programs",
+    "recover",
     "sandbox",
     "transaction",
     "truth",
     "typed",
     "workspaces",
+    "write_file",
 ]
 
 _MODULES = ("batch", "files", "merge", "process", "programs", "sandbox", "truth", "typed", "workspaces")
@@ -60,7 +62,9 @@ _HOMES = {
     "Workspaces": "host.workspaces",
     "expect": "host.truth",
     "guard": "host.programs",
+    "recover": "host.files",
     "transaction": "host.files",
+    "write_file": "host.files",
 }
 
 

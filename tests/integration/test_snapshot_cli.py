@@ -189,7 +189,7 @@ def test_in_place_keeps_what_was_there(cli: Cli) -> None:
 
 
 def test_an_interrupted_restore_is_finished_by_the_next_command(cli: Cli) -> None:
-    """Killed at the move of the ledger: no command takes the place for an empty one; the next, whichever, completes it."""
+    """Killed at the move of the ledger: no command takes the place for an empty one; the next one completes it."""
     # shows: N15
     if shutil.which("strace") is None:
         pytest.skip("needs strace")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from daybreak.factory import deliver
-from daybreak.host import atomic
+from daybreak.host import files as host_files
 
 PROVENANCE = deliver.Provenance(
     name="shelf",
@@ -105,25 +105,25 @@ def test_targets_that_cannot_work_are_refused_before_anything_is_written(tmp_pat
     (tmp_path / "link").symlink_to(tmp_path)
     (tmp_path / "broken").symlink_to(tmp_path / "nowhere")
     for target in (tmp_path / "file", tmp_path / "link", tmp_path / "file" / "out", tmp_path / "broken" / "out"):
-        with pytest.raises(atomic.TargetUnusable):
-            atomic.check_target(target)
+        with pytest.raises(host_files.TargetUnusable):
+            host_files.check_target(target)
 
 
 def test_too_little_disk_is_refused_with_numbers(tmp_path: Path) -> None:
     """The error says how much is free and how much is needed."""
-    with pytest.raises(atomic.NoRoom, match="MiB free"):
-        atomic.check_target(tmp_path / "out", bytes_needed=2**60)
+    with pytest.raises(host_files.NoRoom, match="MiB free"):
+        host_files.check_target(tmp_path / "out", bytes_needed=2**60)
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     """A refused write leaves the old bytes and nothing beside them."""
     # shows: X4
     path = tmp_path / "file"
-    atomic.write_file(path, b"old")
-    atomic.write_file(path, b"new")
+    host_files.write_file(path, b"old")
+    host_files.write_file(path, b"new")
     assert path.read_bytes() == b"new"
-    with pytest.raises(atomic.NotWritten, match="could not be written"):
-        atomic.write_file(tmp_path / "no" / "file", b"x")
+    with pytest.raises(host_files.NotWritten, match="could not be written"):
+        host_files.write_file(tmp_path / "no" / "file", b"x")
     assert [one.name for one in tmp_path.iterdir()] == ["file"]
 
 
@@ -133,8 +133,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from daybreak.host import atomic
-atomic.put_folder(Path(sys.argv[1]), Path(sys.argv[2]))
+from daybreak.host import files as host_files
+host_files.put_folder(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 STRACE = shutil.which("strace")
 
@@ -164,7 +164,7 @@ def test_killed_at_any_sync_or_rename_the_target_is_old_or_new(tmp_path: Path, c
         assert status in (137, -9), status
         killed += 1
         assert (files(target) if target.exists() else None) in ((files(old) if exists else None), files(new))
-        atomic.put_folder(new, target)
+        host_files.put_folder(new, target)
         assert files(target) == files(new)
         assert not list(tmp_path.glob(".out-*"))
     assert killed >= 1, "the fault was never injected"
@@ -201,8 +201,8 @@ def test_a_parent_that_cannot_be_written_is_named() -> None:
     """The error names the folder that refuses."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o555)
-        with nobody(), pytest.raises(atomic.TargetUnusable, match="cannot be written"):
-            atomic.check_target(Path(folder) / "missing" / "out")
+        with nobody(), pytest.raises(host_files.TargetUnusable, match="cannot be written"):
+            host_files.check_target(Path(folder) / "missing" / "out")
 
 
 def test_missing_parents_are_made(tmp_path: Path) -> None:

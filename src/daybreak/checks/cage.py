@@ -10,9 +10,6 @@ from daybreak.host.sandbox import Sandbox, Strength
 WANTED: Strength = "degraded"
 """Where the machine can do less, nothing is run unless somebody asks for it in so many words."""
 
-_OURS = Path(__file__).resolve().parent
-"""The programs of ours that run beside what is checked: building, reading, watching."""
-
 
 def around(
     *writable: Path, readable: Sequence[Path] = (), port: int | None = None, require: Strength = WANTED
@@ -23,7 +20,7 @@ def around(
     """
     return Sandbox(
         writable=tuple(path.resolve() for path in writable),
-        readable=(_OURS, *(path.resolve() for path in readable)),
+        readable=tuple(path.resolve() for path in readable),
         network="none" if port is None else "listen",
         listen_port=port,
         require=require,

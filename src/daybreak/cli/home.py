@@ -54,13 +54,16 @@ class Home:
     """Whoever is appended here hears what is under way."""
 
     def records(self, run: str) -> Iterator[Record]:
-        """The run's story: its task, then everything in its own stream, in order."""
+        """The run's story: its task, everything in its own stream, in order, and what policy says about it."""
         from daybreak import events
 
         for record in self.ledger.read(events.QUEUE):
             if getattr(record.event, "run", None) == run:
                 yield record
         yield from self.ledger.read(events.run_stream(run))
+        for record in self.ledger.read(events.POLICY):
+            if getattr(record.event, "run", None) == run:
+                yield record
 
 
 def views() -> list[View]:
@@ -82,7 +85,7 @@ def opened() -> Iterator[Home]:
     _finish_restore(where)
     with Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=views()) as ledger:
         listeners: list[Listener] = []
-        kinds = {build.KIND: build.Build(ledger, where)}
+        kinds = {build.KIND: build.Build(ledger, where, clock)}
         engine = Engine(ledger, kinds, where.locks, clock, os.urandom, listeners)
         yield Home(where, ledger, engine, listeners)
 

@@ -104,7 +104,7 @@ def guard(order: dict[str, Any], box: dict[str, Any] | None, lifeline_fd: int) -
     return {
         "exit_code": code if code >= 0 else None,
         "signal": -code if code < 0 else None,
-        "reason": "memory" if box is not None and outside.killed_for_memory(box["groups"]) else reason,
+        "reason": "memory" if box is not None and hungry(box)() else reason,
         "duration_s": time.monotonic() - started,
     }
 
@@ -297,9 +297,11 @@ def appetite(box: dict[str, Any] | None) -> list[Look]:
     if box is None:
         return []
     wanted = box["watch"]
+    killed = hungry(box)
     memory_bytes, folders = wanted["memory_bytes"], wanted["folders"]
     bytes_max, files_max = wanted["disk_bytes"], wanted["disk_files"]
-    looks = []
+    # One process that the kernel had to end is the end of all: what is left of a program is no program.
+    looks = [Look("memory", lambda: -killed(), 0, lambda: killed() > 0, FOR_EVER_S)]
     if memory_bytes is not None:
 
         def too_hungry() -> bool:
@@ -315,6 +317,12 @@ def appetite(box: dict[str, Any] | None) -> list[Look]:
         for which, most in enumerate((bytes_max, files_max)):
             looks.append(Look("disk", free(folder, which), most // 4, too_full, 10 * SELDOM_S))
     return looks
+
+
+def hungry(box: dict[str, Any]) -> Callable[[], int]:
+    """How many of its processes the kernel has ended for want of memory, where a control group counts that."""
+    counted = outside.memory_group(box["groups"])
+    return lambda: outside.killed_for_memory(counted) if counted else 0
 
 
 def free(folder: bytes, which: int) -> Callable[[], int]:

@@ -45,6 +45,8 @@ def to_terminal(report: RunReport, console: Console) -> None:
 
 
 def _parts(report: RunReport) -> Iterator[RenderableType]:
+    if report.incidents:
+        yield _lines("Incidents", report.incidents)
     if report.requirements:
         yield _requirements(report.requirements)
     if report.proves_nothing:
@@ -86,8 +88,9 @@ def _coloured(outcome: str) -> str:
 
 
 def _position(event: str) -> str:
-    """The place inside the run's stream; the stream is the same for the whole report."""
-    return "#" + event.rpartition("#")[2]
+    """The place inside the run's stream, which is the same for the whole report; in another one with its name."""
+    stream, _, seq = event.rpartition("#")
+    return f"#{seq}" if stream.startswith("run") else event
 
 
 def to_markdown(report: RunReport) -> str:
@@ -104,6 +107,7 @@ def to_markdown(report: RunReport) -> str:
         ]
         out.append("")
     for title, lines in (
+        ("Incidents", report.incidents),
         ("Examples that prove nothing", report.proves_nothing),
         ("What the workers claimed", report.attempts),
         ("What the checks saw", report.checks),

@@ -68,6 +68,7 @@ class RunReport(BaseModel):
     attempts: list[Line] = []
     checks: list[Line] = []
     gates: list[Line] = []
+    incidents: list[Line] = []
     delivered: Line | None = None
 
     @property
@@ -91,7 +92,8 @@ class RunReport(BaseModel):
 
 
 def collect(records: Iterable[_Record]) -> RunReport:
-    """The report of the run whose events `records` are, in order: the task's own and those of its run stream."""
+    """The report of the run whose events `records` are, in order: the task's own, those of its run stream, and what
+    policy has to say about it."""
     report = RunReport(run="")
     for record in records:
         _take(report, record.event, f"{record.stream}#{record.seq}", record.ts)
@@ -142,6 +144,16 @@ def _take(report: RunReport, event: events.Event, place: str, ts: str) -> None:
                     summary=f"score {event.score:.0f} of 100",
                     attempt=event.attempt,
                     marks=list(event.reasons),
+                    event=place,
+                )
+            )
+        case events.IncidentRaised():
+            report.incidents.append(
+                Line(
+                    what=f"level {event.level}: {event.kind.replace('_', ' ')}",
+                    outcome=("logged", "task paused", "stopped")[event.level - 1],
+                    summary=event.what,
+                    attempt=event.attempt,
                     event=place,
                 )
             )

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +30,7 @@ from daybreak.checks import gate
 from daybreak.checks.evidence import Evidence
 from daybreak.checks.example import Example
 from daybreak.checks.examples import proves
-from daybreak.clock import stamp
+from daybreak.clock import Clock, stamp
 from daybreak.config import Places
 from daybreak.engine import Context, Kept, Parked
 from daybreak.errors import CheckError, DeliveryError, WorkerError
@@ -37,8 +38,9 @@ from daybreak.factory import brief as briefs
 from daybreak.factory import deliver, holdout, looking, machine, plan
 from daybreak.factory.spec import not_shown, read_text, without_examples
 from daybreak.factory.spec.model import Specification
+from daybreak.factory.warden import Warden
 from daybreak.host import process, tree
-from daybreak.host.sandbox import Sandbox, Strength
+from daybreak.host.sandbox import Strength
 from daybreak.ledger import Ledger
 
 Branch = Callable[[Context], Awaitable[Any]]
@@ -96,6 +98,7 @@ class Build:
 
     ledger: Ledger
     places: Places
+    clock: Clock
 
     async def __call__(self, ctx: Context, args: dict[str, Any]) -> dict[str, Any]:
         return await _OneBuild(self, ctx, BuildArgs.model_validate(args)).go()
@@ -113,6 +116,9 @@ class _OneBuild:
         self.held_out = holdout.choose(self.spec.examples, self.spec.holdout, key)
         self.serve = self.spec.serve or f"{self.spec.name} serve --port {{port}}"
         self.folder = kind.places.workspaces / ctx.run
+        self.number = 0
+        """Of the attempt that is under way."""
+        self.warden = Warden(ctx.run, self.ledger, kind.places, kind.clock)
         self.at_a_time = anyio.Semaphore(machine.cores())
         self.cancelled = threading.Event()
 
@@ -211,6 +217,7 @@ class _OneBuild:
         seen_before: set[str] = set()
         decision: gate.Decision | None = None
         for number in range(1, self.spec.budget.attempts + 1):
+            self.number = number
             await self._within_time()
             attempt = await self.ctx.step("attempt", partial(self._attempt, number, found))
             if attempt["workspace"] in seen_before:
@@ -244,7 +251,7 @@ class _OneBuild:
         with self._scratch() as scratch:
             folder = scratch / "workspace"
             folder.mkdir()
-            claim = self._work(brief, folder, scratch)
+            claim = self._work(number, brief, folder, scratch)
             if claim.outcome in ("refused", "crashed"):
                 raise NotBuilt(
                     f"worker {self.args.worker} {claim.outcome}: {claim.summary}",
@@ -265,8 +272,11 @@ class _OneBuild:
         kept = {"workspace": made.hash, "tree": packed, "claim": msgspec.to_builtins(claim)}
         return Kept(kept, tell=[told])
 
-    def _work(self, brief: Brief, folder: Path, scratch: Path) -> Claim:
+    def _work(self, number: int, brief: Brief, folder: Path, scratch: Path) -> Claim:
         """Run the worker in a process of its own and take its claim; silence is a crash."""
+        if brief.findings:  # what programs of a worker printed
+            told = "\n".join(finding.message for finding in brief.findings)
+            self.warden.untrusted(number, told, "findings of the attempt before")
         order = Order(worker=self.args.worker, workspace=str(folder), brief=brief)
         finished = process.run(
             [sys.executable, "-P", "-m", "daybreak.agents.attempt"],
@@ -276,9 +286,11 @@ class _OneBuild:
             timeout_s=self.spec.budget.time_s,
             output_bytes_max=ATTEMPT_OUTPUT_BYTES_MAX,
             cancelled=self.cancelled,
-            sandbox=Sandbox(
-                writable=(scratch.resolve(),),
-                readable=tuple(self._importable()),
+            sandbox=self.warden.worker_sandbox(
+                number,
+                scratch,
+                self._importable(),
+                life=timedelta(seconds=self.spec.budget.time_s),
                 require=self.args.sandbox,
             ),
         )
@@ -393,6 +405,7 @@ class _OneBuild:
 
         def send() -> Kept:
             output = Path(self.args.output)
+            self.warden.may_deliver(self.number, output)
             with self._scratch() as scratch:
                 tree.unpack(self.ledger.get_blob(attempt["tree"]), scratch / "project")
                 provenance = deliver.Provenance(

@@ -1,9 +1,9 @@
 """Next to the program: what is taken from it, just before it starts.
 
-`confine` takes rights away. `main(ORDER, SAID)` (two file descriptors) is
-the first process of a sandbox (process 1 of its own process namespace): it changes to the sandbox's user,
-starts the program, buries orphans, opens connections to the program for the forwarder outside, and reports
-how the program ended. When it ends, the kernel ends everything else in the sandbox.
+`confine` takes rights away. `main` (with two file descriptors: its order, and where it says how things go) is the
+first process of a sandbox, process 1 of its own process namespace: it changes to the sandbox's user, starts the
+program, buries orphans, opens connections to the program for the forwarder outside, and says how the program
+ended. When it ends, and when nobody hears it any more, the kernel ends everything else in the sandbox.
 
 It says `+` when the program has started, or `!` and why not (marshal); later the wait status, 4 bytes.
 """
@@ -14,6 +14,7 @@ import _signal as signal  # type: ignore[import-not-found] # `signal` builds enu
 import marshal
 import os
 import resource
+import select
 import sys
 
 TYPE_CHECKING = False
@@ -83,7 +84,7 @@ def main(order_fd: int, said_fd: int) -> None:
             continue
     for fd in (0, 1, 2):
         os.close(fd)
-    status = watch(child, control_fd)
+    status = watch(child, said_fd, control_fd)
     os.write(said_fd, status.to_bytes(4, "little"))
     os._exit(0)
 
@@ -143,46 +144,46 @@ def above_nine(fd: int) -> int:
     return fd
 
 
-def watch(child: int, control_fd: int | None) -> int:
-    """The program's wait status, when it has ended."""
-    if control_fd is None:
-        while True:
-            pid, status = os.waitpid(-1, 0)
-            if pid == child:
-                return status
-    return serve(child, control_fd)
+def watch(child: int, said_fd: int, control_fd: int | None) -> int:
+    """Bury orphans and answer the forwarder until the program has ended; gives its wait status.
 
-
-# -- connections to the program, asked for from outside
-
-
-def serve(child: int, control_fd: int) -> int:
-    """Answer the forwarder until the program ends. Needs no right that the program does not have."""
-    import _socket
-    import select
-
-    control = _socket.socket(fileno=control_fd)
+    When the guard is gone, nobody reads any more what we say, and we end, and all with us. (A parent-death signal
+    would not do: the kernel takes it as sent by the parent, which may not signal another user's process.)
+    """
+    control = None
     poll = select.poll()
-    poll.register(control_fd, select.POLLIN)
+    poll.register(said_fd, 0)  # errors only
     poll.register(os.pidfd_open(child), select.POLLIN)
+    if control_fd is not None:
+        import _socket
+
+        control = _socket.socket(fileno=control_fd)
+        poll.register(control_fd, select.POLLIN)
     while True:
         asked = [fd for fd, _ in poll.poll(REAP_MS)]
+        if said_fd in asked:
+            os._exit(1)
         while True:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == child:
                 return status
             if pid == 0:
                 break
-        if control_fd in asked:
+        if control is not None and control_fd in asked:
             question = control.recv(8)
-            if not question:  # the forwarder is gone
-                poll.unregister(control_fd)
-                continue
-            answer(control, question, _socket)
+            if question:
+                answer(control, question)
+            else:
+                poll.unregister(control_fd)  # the forwarder is gone
 
 
-def answer(control: Any, question: bytes, _socket: Any) -> None:
+# -- connections to the program, asked for from outside; needs no right that the program does not have
+
+
+def answer(control: Any, question: bytes) -> None:
     """`?` and two bytes of port: does anybody listen there? `c` and the port: a connection, please."""
+    import _socket
+
     port = int.from_bytes(question[1:3], "big")
     if question[:1] == b"?":
         control.send(b"y" if listens(port) else b"n")

@@ -62,18 +62,25 @@ def remove_groups(groups: list[tuple[str, dict[str, str]]]) -> None:
             break
 
 
-def killed_for_memory(groups: list[tuple[str, dict[str, str]]]) -> bool:
-    """Whether the kernel had to end a process of the groups for want of memory."""
+def memory_group(groups: list[tuple[str, dict[str, str]]]) -> str:
+    """Where it is counted how often the kernel had to end a process for want of memory; empty: nowhere."""
     for folder, _ in groups:
         for name in ("memory.events", "memory.oom_control"):
-            try:
-                with open(f"{folder}/{name}", "rb", 0) as file:
-                    lines = [line.split() for line in file.read().splitlines()]
-            except OSError:
-                continue
-            if any(line[0] == b"oom_kill" and line[1] != b"0" for line in lines if len(line) == 2):
-                return True
-    return False
+            if os.path.exists(f"{folder}/{name}"):
+                return f"{folder}/{name}"
+    return ""
+
+
+def killed_for_memory(counted: str) -> int:
+    """How often, by that file."""
+    try:
+        with open(counted, "rb", 0) as file:
+            for line in file.read().splitlines():
+                if line.startswith(b"oom_kill "):
+                    return int(line.split()[1])
+    except OSError:
+        pass
+    return 0
 
 
 def _write(path: str, text: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from daybreak.errors import DeliveryError
-from daybreak.host import atomic
+from daybreak.host import files
 
 
 def folder(path: Path, content: str) -> Path:
@@ -42,12 +42,12 @@ def test_a_change_of_the_last_moment_is_not_lost(tmp_path: Path) -> None:
 
     (target / "precious").write_text("the user's work")
     with pytest.raises(LateChange):
-        atomic.put_folder(new, target, refuse=refuse)
+        files.put_folder(new, target, refuse=refuse)
     assert content(target) == {"old"}
     assert (target / "precious").read_text() == "the user's work"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "out"]
     (target / "precious").unlink()
-    atomic.put_folder(new, target, refuse=refuse)
+    files.put_folder(new, target, refuse=refuse)
     assert content(target) == {"new"}
 
 
@@ -65,11 +65,11 @@ def test_only_what_is_a_leftover_is_removed(tmp_path: Path, name: str) -> None:
     living = folder(tmp_path / f".{name}.daybreak-00000000000c", "in use")
     descriptor = os.open(living, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    atomic.remove_leftovers(target)
+    files.remove_leftovers(target)
     assert not dead.exists()
     assert all(path.exists() for path in (*stays, link, file, living))
     os.close(descriptor)
-    atomic.remove_leftovers(target)
+    files.remove_leftovers(target)
     assert not living.exists()
 
 
@@ -87,7 +87,7 @@ def test_deliveries_at_the_same_time_leave_one_whole_folder(tmp_path: Path) -> N
         barrier.wait()
         for _ in range(5):
             try:
-                atomic.put_folder(source, target)
+                files.put_folder(source, target)
             except DeliveryError as error:
                 refused.append(error)
             except BaseException as error:  # noqa: BLE001 - shown below

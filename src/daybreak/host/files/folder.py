@@ -1,36 +1,35 @@
-"""Files and folders that appear whole or not at all, on disk before we say so.
+"""A whole folder put in its place, on disk before we say so; what delivers the result of a build.
 
-`write_file` replaces one file. `put_folder` puts a whole folder in its place: it is copied beside the target
-under a temporary name, every file and folder is synced, and one rename (or one exchange, where the target is
-there already) makes it appear. A crash leaves the old state or the new one, and perhaps a folder named
-`.NAME.daybreak-*` beside the target, which the next `put_folder` to that target removes. Several processes may
-put folders side by side, also to the same target: one after the other wins, or is refused.
+`put_folder` copies it beside the target under a temporary name, syncs every file and folder, and lets one rename (or
+one exchange, where the target is there already) make it appear. A crash leaves the old state or the new one, and
+perhaps a folder named `.NAME.daybreak-*` beside the target, which the next `put_folder` to that target removes.
+Several processes may put folders side by side, also to the same target: one after the other wins, or is refused.
+Where the system cannot exchange two folders, it is a transaction in the target's parent, and the next `put_folder`
+there, or `recover`, finishes what a crash has left.
 """
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import errno
-import fcntl
 import os
 import re
 import shutil
-import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from daybreak.errors import DeliveryError, HostError
+from daybreak.errors import DeliveryError
+from daybreak.host.files import copying
+from daybreak.host.files.disk import Disk, open_disk
+from daybreak.host.files.paths import WORK
+from daybreak.host.files.problems import FULL, FilesError, RootBusy
+from daybreak.host.files.single import sync_folder
+from daybreak.host.files.transaction import Transaction, recover
 
-_AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
 _SPARE_BYTES = 16 * 1024 * 1024
 """Disk space beyond the folder's own size that must be free."""
-
-
-class NotWritten(HostError):
-    """A file could not be written; what was there before is still there."""
-
-    code = "H111"
+_WAIT_S = 60.0
 
 
 class TargetUnusable(DeliveryError):
@@ -49,37 +48,6 @@ class NotDelivered(DeliveryError):
     """The system refused; the target is as it was."""
 
     code = "D103"
-
-
-def write_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Replace `path` with `data`, durably: after a crash it holds the old bytes or the new ones. Raises NotWritten."""
-    temporary = path.with_name(f".{path.name}.daybreak-{os.urandom(6).hex()}")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
-    except OSError as error:
-        raise NotWritten(
-            f"{path} could not be written: {error.strerror or error}",
-            hint="nothing was changed; make room or check the permissions, then try again",
-        ) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Put the folder's own entries on disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def check_target(target: Path, bytes_needed: int = 0) -> None:
@@ -103,6 +71,10 @@ Refusal = Callable[[Path], None]
 """Looks at the folder that was just replaced and raises where it may not go."""
 
 
+class _CannotExchange(Exception):
+    """Two folders cannot change places in one step here."""
+
+
 def put_folder(source: Path, target: Path, *, refuse: Refusal | None = None) -> None:
     """Make `target` a copy of `source`, whole or not at all, and its missing parents. A folder that is there already
     is exchanged in one step and then removed: the caller has made sure that it may be. `refuse` is asked about it once
@@ -110,23 +82,40 @@ def put_folder(source: Path, target: Path, *, refuse: Refusal | None = None) -> 
     raises, the folders are exchanged back. Raises TargetUnusable, NoRoom, NotDelivered, and what `refuse` raises."""
     check_target(target, sum(path.stat().st_size for path in source.rglob("*") if path.is_file()))
     _make_parents(target)
-    remove_leftovers(target)
-    staged, hold = _stage(target)
     try:
-        shutil.copytree(source, staged, symlinks=True, dirs_exist_ok=True)
-        _sync_tree(staged)
-        if target.exists():
-            _replace(staged, target, refuse)
-        else:
-            staged.rename(target)
-        sync_folder(target.parent)
-    except OSError as error:
+        if os.path.lexists(target.parent / WORK):
+            with contextlib.suppress(RootBusy):  # somebody is at work there, not dead
+                recover(target.parent)
+        if sys.platform == "win32":
+            _put_by_transaction(source, target, refuse)
+            return
+        remove_leftovers(target)
+        try:
+            _put(source, target, refuse)
+        except _CannotExchange:
+            _put_by_transaction(source, target, refuse)
+    except (OSError, FilesError) as error:
         raise _not_delivered(error, target) from error
-    except shutil.Error as error:
-        raise _not_delivered(OSError(errno.EIO, str(error.args[0][0][2])), target) from error
-    finally:  # the old folder after an exchange, or what was copied before a refusal
-        shutil.rmtree(staged, ignore_errors=True)
-        os.close(hold)
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove what a crashed `put_folder` to `target` left beside it: real folders of exactly its naming that no living
+    process has locked."""
+    name = re.compile(re.escape(f".{target.name}.daybreak-") + "[0-9a-f]{12}")
+    for leftover in target.parent.iterdir():
+        if name.fullmatch(leftover.name) and (hold := _lock(leftover)) is not None:
+            _remove(leftover)
+            os.close(hold)
+
+
+def _remove(staged: Path) -> None:
+    """What cannot be removed now is a leftover for the next one."""
+    with contextlib.suppress(OSError):
+        disk = open_disk(staged.parent)
+        try:
+            disk.remove(staged.name)
+        finally:
+            disk.close()
 
 
 def _make_parents(target: Path) -> None:
@@ -140,14 +129,29 @@ def _make_parents(target: Path) -> None:
         raise _not_delivered(error, target) from error
 
 
-def remove_leftovers(target: Path) -> None:
-    """Remove what a crashed `put_folder` to `target` left beside it: real folders of exactly its naming that no living
-    process has locked."""
-    name = re.compile(re.escape(f".{target.name}.daybreak-") + "[0-9a-f]{12}")
-    for leftover in target.parent.iterdir():
-        if name.fullmatch(leftover.name) and (hold := _lock(leftover)) is not None:
-            shutil.rmtree(leftover, ignore_errors=True)
+def _put(source: Path, target: Path, refuse: Refusal | None) -> None:
+    disk = open_disk(target.parent)
+    try:
+        staged, hold = _stage(target)
+        try:
+            # The staged folder itself is there already, empty: it is the locked one.
+            copying.fill_folder(disk, source, staged.name)
+            disk.sync_folders(staged.name)
+            if target.exists():
+                _replace(disk, staged, target, refuse)
+            else:
+                disk.move(staged.name, target.name)
+            disk.sync("")
+        finally:  # the old folder after an exchange, or what was copied before a refusal
+            _remove(staged)
             os.close(hold)
+    finally:
+        disk.close()
+
+
+def _put_by_transaction(source: Path, target: Path, refuse: Refusal | None) -> None:
+    with Transaction(target.parent, wait_s=_WAIT_S, refuse=refuse) as files:
+        files.put_folder(target.name, source)
 
 
 def _stage(target: Path) -> tuple[Path, int]:
@@ -155,11 +159,8 @@ def _stage(target: Path) -> tuple[Path, int]:
     process leaves it alone, and the kernel frees it when this one dies."""
     while True:
         staged = target.with_name(f".{target.name}.daybreak-{os.urandom(6).hex()}")
-        try:
-            staged.mkdir()
-            hold = _lock(staged)
-        except OSError as error:
-            raise _not_delivered(error, target) from error
+        staged.mkdir()
+        hold = _lock(staged)
         if hold is not None:
             return staged, hold
         # Another process took it for a leftover before it was locked, and removes it.
@@ -167,6 +168,8 @@ def _stage(target: Path) -> tuple[Path, int]:
 
 def _lock(folder: Path) -> int | None:
     """A descriptor that locks the folder that stands at this path; None where somebody else has it, or it is gone."""
+    import fcntl  # not on Windows, where this is not used
+
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
@@ -185,56 +188,33 @@ def _lock(folder: Path) -> int | None:
     return None
 
 
-def _replace(staged: Path, target: Path, refuse: Refusal | None) -> None:
+def _replace(disk: Disk, staged: Path, target: Path, refuse: Refusal | None) -> None:
     """Exchange; then look at what was there, and exchange back if it must stay."""
     hold = _lock(target)  # it is about to have a leftover's name
     if hold is None:
-        raise OSError(errno.EBUSY, "somebody else is putting a folder there")
+        raise OSError(errno.EBUSY, "somebody else is putting a folder there, or changing it in a transaction")
     try:
-        _exchange(staged, target)
+        if not disk.exchange(staged.name, target.name):
+            raise _CannotExchange
         if refuse is not None:
             try:
                 refuse(staged)
             except BaseException:
-                _exchange(staged, target)
+                disk.exchange(staged.name, target.name)
                 raise
     finally:
         os.close(hold)
 
 
-def _sync_tree(folder: Path) -> None:
-    for parent, _, files in os.walk(folder):
-        for name in files:
-            descriptor = os.open(Path(parent, name), os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        sync_folder(Path(parent))
-
-
-def _exchange(one: Path, other: Path) -> None:
-    """Swap two folders in one step (renameat2)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    done = libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
-    if done != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-
-
 def _read_only(folder: Path) -> bool:
-    return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    return hasattr(os, "statvfs") and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
-def _not_delivered(error: OSError, target: Path) -> DeliveryError:
-    what = error.strerror or str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+def _not_delivered(error: OSError | FilesError, target: Path) -> DeliveryError:
+    what = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    cause = error if isinstance(error, OSError) else error.__cause__
+    if isinstance(cause, OSError) and cause.errno in FULL:
         return NoRoom(f"{target} was not delivered: {what}", hint="make room, then `daybreak resume`")
     return NotDelivered(
         f"{target} was not delivered: {what}", hint="it is as it was; mend the cause, then `daybreak resume`"
     )
-
-
-def is_private(path: Path) -> bool:
-    """Whether nobody but the owner may read or write the file."""
-    return not stat.S_IMODE(path.stat().st_mode) & 0o077

@@ -1,0 +1,116 @@
+"""The warden of one run: it mints each attempt's token, and asks the door before anything reaches outside.
+
+The token is made from what the attempt needs; the sandbox then grants exactly what the door allowed. So what a
+worker can reach stands in the ledger, ends with its time, and can be revoked while it works.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daybreak.clock import Clock
+from daybreak.config import Places
+from daybreak.engine import Parked
+from daybreak.host.sandbox import Sandbox, Strength
+from daybreak.ledger import Ledger
+from daybreak.policy import injection, rootkey
+from daybreak.policy.door import Ask, Door
+from daybreak.policy.grant import Grant
+from daybreak.policy.incident import Incident, response
+from daybreak.policy.injection.scanner import TEXT_MAX
+from daybreak.policy.journal import Journal
+from daybreak.policy.naming import Act
+from daybreak.policy.protected import DEFAULT
+from daybreak.policy.refusal import NotAllowed
+
+if TYPE_CHECKING:
+    from biscuit_auth import PrivateKey
+
+DELIVERY_LIFE = timedelta(minutes=10)
+LIFE_MIN = timedelta(minutes=1)
+
+
+class Warden:
+    """For one run. Its methods may be called from several threads."""
+
+    def __init__(self, run: str, ledger: Ledger, places: Places, clock: Clock) -> None:
+        self._run = run
+        self._keys = places.keys
+        self._clock = clock
+        self._journal = Journal(ledger, clock)
+        self._protected = DEFAULT.guarding(places)
+
+    @cached_property
+    def _root(self) -> PrivateKey:
+        return rootkey.load_or_make(self._keys)
+
+    @cached_property
+    def _door(self) -> Door:
+        from biscuit_auth import KeyPair
+
+        return Door(
+            KeyPair.from_private_key(self._root).public_key,
+            self._clock,
+            revoked=self._journal.revoked,
+            protected=self._protected,
+            refused=self._refused,
+        )
+
+    def worker_sandbox(
+        self, attempt: int, scratch: Path, readable: Sequence[Path], *, life: timedelta, require: Strength
+    ) -> Sandbox:
+        """The sandbox of an attempt's worker: `scratch` to change, `readable` to read, this Python to run, no network.
+
+        Each of these is asked for at the door. Raises NotAllowed, and Parked where a refusal is an incident that a
+        person must look at first.
+        """
+        inside = scratch.resolve()
+        token = self._mint(
+            attempt, "work", Grant.of(read=[inside, *readable], write=[inside], run=[sys.executable]), life
+        )
+        self._ask(token, attempt, "run", sys.executable)
+        return Sandbox(
+            writable=(self._ask(token, attempt, "write", inside),),
+            readable=tuple(self._ask(token, attempt, "read", path) for path in readable),
+            require=require,
+        )
+
+    def may_deliver(self, attempt: int, output: Path) -> None:
+        """Ask whether the verified result may go to `output`. Raises as `worker_sandbox` does."""
+        token = self._mint(attempt, "deliver", Grant.of(deliver=[output]), DELIVERY_LIFE)
+        self._ask(token, attempt, "deliver", output)
+
+    def untrusted(self, attempt: int, text: str, source: str) -> None:
+        """Look at text of others that enters the brief of an attempt, and write down what was found.
+
+        A worker here has neither private data nor a way out, so nothing is refused; what looks like instructions is
+        an incident, and enough of those stop the run. Raises Parked then.
+        """
+        found = injection.assess(text[:TEXT_MAX], private_data=False, way_out=False)
+        if found.scan.suspicious:
+            self._answer(self._journal.assessed(found, run=self._run, attempt=attempt, source=source))
+
+    def _mint(self, attempt: int, tier: str, grant: Grant, life: timedelta) -> str:
+        return self._journal.mint(
+            self._root, run=self._run, attempt=attempt, tier=tier, grant=grant, lifetime=max(life, LIFE_MIN)
+        )
+
+    def _ask(self, token: str, attempt: int, act: Act, what: str | Path) -> Path:
+        return Path(self._door.check(token, Ask(act, what, self._run, attempt)).what)
+
+    def _refused(self, ask: Ask, error: NotAllowed) -> None:
+        self._answer(self._journal.refused(ask, error))
+
+    @staticmethod
+    def _answer(incident: Incident | None) -> None:
+        """Carry out what an incident calls for, as far as one run goes."""
+        if incident is None:
+            return
+        wanted = response(incident)
+        if wanted.pause_task or wanted.stop_night:
+            raise Parked(wanted.question or f"{wanted.message}. Go on?", why=wanted.message)

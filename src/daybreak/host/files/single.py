@@ -1,0 +1,95 @@
+"""One small file, replaced whole: the shortest way to the disk that keeps the promise."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from daybreak.host.files import content, copying, system
+from daybreak.host.files.content import Content
+from daybreak.host.files.disk import Disk, open_disk
+from daybreak.host.files.problems import AlreadyThere, FilesError, LinkRefused, NotWritten, PathRefused
+
+_NAME_BYTES_MAX = 200
+"""Of the name, in the name of its temporary file."""
+
+
+def write_file(path: str | os.PathLike[str], data: Content, *, mode: int | None = None) -> None:
+    """Replace `path` with `data` (see `Transaction.write`), durably: after a crash it holds the old bytes or the new
+    ones, and at any moment readers see one of them whole.
+
+    `mode`: permissions, less the umask; None: those of the file that is there, with its owner and access list, or
+    0o644 for a new one. A symbolic link at `path` is itself replaced; above, links are followed as ever. A crash may
+    leave a file named `.NAME.daybreak-*` beside it. Raises NotWritten, or ContentRefused.
+    """
+    folder, name = _place(path)
+    content.check_mode(mode)
+    try:
+        disk = open_disk(folder or os.curdir)
+        try:
+            _write(disk, folder, name, data, mode)
+        finally:
+            disk.close()
+    except content.SourceFailed as failed:
+        raise failed.error from None
+    except (OSError, LinkRefused, AlreadyThere) as error:
+        raise _refused(folder, name, error) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the folder's own entries on disk. Raises OSError. On Windows, which needs no such thing, nothing is done."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        system.sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(disk: Disk, folder: str, name: str, data: Content, mode: int | None) -> None:
+    there = disk.look(name) if mode is None else None
+    keeps = there is not None and there.kind == "file"
+    if mode is None:
+        mode = 0o600 if keeps else 0o644
+    short = name.encode(errors="surrogateescape")[:_NAME_BYTES_MAX].decode(errors="ignore")
+    temporary = f".{short}.daybreak-{os.urandom(6).hex()}"
+    try:
+        descriptor = disk.create(temporary, mode)
+        try:
+            content.write_all(descriptor, data, lambda error: _refused(folder, name, error))
+            if keeps:
+                copying.dress_as(disk, name, descriptor)
+            system.sync(descriptor)
+        finally:
+            os.close(descriptor)
+        disk.replace(temporary, name)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            disk.remove_file(temporary)
+        raise
+    disk.sync("")
+
+
+def _place(path: Any) -> tuple[str, str]:
+    """The folder and the name in it."""
+    try:
+        text: object = os.fspath(path)
+        os.fsencode(path)
+    except (TypeError, UnicodeError) as error:
+        raise PathRefused(f"{str(path)[:60]!r} is not a path", hint="give a path as text or as a Path") from error
+    folder, name = os.path.split(text) if isinstance(text, str) else ("", "")
+    if "\0" in name or "\0" in folder or name in ("", os.curdir, os.pardir):
+        raise PathRefused(f"{str(path)[:60]!r} does not name a file", hint="give a folder and a name")
+    return folder, name
+
+
+def _refused(folder: str, name: str, error: OSError | FilesError) -> NotWritten:
+    why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return NotWritten(
+        f"{os.path.join(folder, name)[:1000]} could not be written: {why}",
+        hint="nothing was changed; make room or check the permissions, then try again",
+    )
