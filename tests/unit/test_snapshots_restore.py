@@ -45,7 +45,7 @@ from daybreak.host import locks
 from daybreak.host.snapshots import Damaged, Snapshot, SnapshotDamaged, Store, TargetOccupied, manifest
 from daybreak.ledger import Draft, Ledger, exchange, lineage, snapshot, verify
 from daybreak.ledger.exchange import RestoreRefused, RestoreUnfinished
-from daybreak.ledger.holds import GO_ON, OnceIsHeld, RunIsHeld
+from daybreak.ledger.holds import GO_ON, RunIsHeld
 from daybreak.ledger.note import Signer, Verifier
 from daybreak.ledger.restore import Restored, Restorer, finish
 from daybreak.ledger.snapshot import SnapshotUnsound
@@ -301,15 +301,30 @@ def test_a_once_step_after_the_copy_is_never_repeated_before_a_person_has_named_
     other = desk.to(made.name)
     _, question = other.state(run)
     other.resume(run, question, GO_ON)
-    for answer in ("yes", "repeat", "repeat something else", GO_ON):
-        with pytest.raises(OnceIsHeld) as caught:
-            other.resume(run, "send it?", answer)
+    parked = other.resume(run, "send it?", "yes")
+    assert parked.state == "parked"
+    assert "send" in parked.question
+    for answer in ("yes", "repeat something else", GO_ON):
+        assert other.resume(run, parked.question, answer).question == parked.question
     assert desk.sent == ["ann"]
-    key = caught.value.message.split("key: ")[1].rstrip(")")
-    assert f"repeat {key}" in caught.value.hint
-    assert other.resume(run, "", f"repeat {key}").question == "file it?"
+    assert other.resume(run, parked.question, "repeat").question == "file it?"
     assert desk.sent == ["ann", "ann"]
     assert other.resume(run, "file it?", "yes").state == "done"
+    other.whole()
+
+
+def test_a_once_step_that_happened_after_the_copy_can_be_told_to_have_happened(desk: Desk) -> None:
+    """Then the run goes on with its result, and nothing is sent again."""
+    # shows: N15, N4
+    run = desk.submit("ann")
+    made = desk.take()
+    desk.resume(run, "send it?", "yes")
+    other = desk.to(made.name)
+    _, question = other.state(run)
+    other.resume(run, question, GO_ON)
+    parked = other.resume(run, "send it?", "yes")
+    assert other.resume(run, parked.question, "happened").question == "file it?"
+    assert desk.sent == ["ann"]
     other.whole()
 
 
@@ -359,8 +374,8 @@ def test_restoring_twice_and_from_a_restored_log_verifies(desk: Desk) -> None:
         third.resume(run)
     _, question = third.state(run)
     assert third.resume(run, question, GO_ON).question == "send it?"
-    with pytest.raises(OnceIsHeld):
-        third.resume(run, "send it?", "yes")
+    assert third.resume(run, "send it?", "yes").state == "parked"
+    assert desk.sent == []
     third.whole()
 
 

@@ -24,8 +24,9 @@ from daybreak.engine.history import ASK, History, Identity, Intent, Outcome, div
 from daybreak.engine.journal import Journal
 from daybreak.engine.step import Absent, Effect, Found, Lookup
 from daybreak.errors import ContextMisused, DaybreakError, LedgerError, StepError
-from daybreak.events import State, StepDone, StepFailed, StepIntended
+from daybreak.events import Answered, State, StepDone, StepFailed, StepIntended
 from daybreak.ids import Entropy
+from daybreak.ledger.holds import REPEAT, OnceIsHeld
 
 RESERVED = "ctx."
 """Names of steps that begin so are the engine's own."""
@@ -365,6 +366,20 @@ class Context:
         intent = self._around.history.intents.pop(identity.branch, None)
         if intent is not None and (settled := await self._settle(intent, lookup)):
             return settled
+        try:
+            await self._intend(identity)
+        except OnceIsHeld:
+            return await self._begin_held(identity, lookup)
+        return None
+
+    async def _begin_held(self, identity: Identity, lookup: Lookup | None) -> Found | None:
+        """The log was restored from a copy, after which this effect may have happened. Whoever did it may be alive
+        somewhere, so that it is absent proves nothing: only a lookup that finds it counts, or a person's word."""
+        held = Intent(self._around.history.held_at, identity, host="")
+        if settled := await self._settle(held, lookup):
+            return settled
+        word = f"{REPEAT} {step.key_of(self.run, identity)}"
+        await self._around.journal.pass_on(Answered(run=self.run, question=_ambiguous(self.run, identity), answer=word))
         await self._intend(identity)
         return None
 

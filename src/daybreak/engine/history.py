@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from daybreak.errors import HistoryDiverged
-from daybreak.events import LeaseGranted, RunMoved, State, StepDone, StepFailed, StepIntended
+from daybreak.events import LeaseGranted, RunHeld, RunMoved, State, StepDone, StepFailed, StepIntended
 from daybreak.ledger.record import Record
 
 ASK = "ctx.ask"
@@ -67,6 +67,8 @@ class History:
     """By branch, in the order in which they were recorded."""
     intents: dict[str, Intent] = field(default_factory=dict)
     """By branch: at most one, because a branch does one step at a time."""
+    held_at: int = -1
+    """Position of the last word that the log was restored from a copy, after which the run may have gone on."""
     answered: dict[str, int] = field(default_factory=dict)
     """By question: position in the ledger of the last answer that was used."""
 
@@ -114,6 +116,8 @@ class History:
         match record.event:
             case RunMoved() as moved:
                 self.state, self.moved = moved.new, moved
+            case RunHeld():
+                self.held_at = record.index
             case LeaseGranted(host=host):
                 self.host = host
             case StepDone(name=name) as done if name == RETURN:

@@ -80,6 +80,11 @@ class Journal:
                 raise
         raise AssertionError("a shielded scope swallows no cancellation")
 
+    async def pass_on(self, word: Answered) -> None:
+        """Put a person's word, which was given in other words, into the control stream for the ledger to read."""
+        with anyio.CancelScope(shield=True):
+            await self.log.append_async([Draft(control_stream(self.run), word, self.owner, trace=self.run)])
+
     async def move(self, new: State, *, before: Sequence[Event] = (), **details: str) -> None:
         """Record that the run goes to another state, in one commit with the events `before` it."""
         states.check(self.state, new)

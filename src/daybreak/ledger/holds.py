@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from daybreak.errors import LedgerError
+from daybreak.errors import DraftRefused, LedgerError
 from daybreak.events import Answered, CancelAsked, Event, LeaseGranted, RunHeld, StepIntended, control_stream
 from daybreak.ledger.admission import START
 from daybreak.ledger.record import Draft, Record
@@ -28,7 +28,7 @@ class RunIsHeld(LedgerError):
     code = "L162"
 
 
-class OnceIsHeld(LedgerError):
+class OnceIsHeld(DraftRefused):
     """A step that must happen only once may have happened after the copy that the log was restored from."""
 
     code = "L163"
