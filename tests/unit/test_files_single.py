@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import tempfile
 import threading
 from pathlib import Path
 
@@ -34,9 +35,14 @@ def test_a_single_file_keeps_the_permissions_that_it_has(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-def test_a_replaced_file_keeps_its_owner_where_we_may(tmp_path: Path) -> None:
+def test_a_replaced_file_keeps_its_owner_where_we_may() -> None:
     """Root replaces a user's file: it stays the user's. A user replaces root's: the user's, without set-user-id."""
-    path = tmp_path / "file"
+    with tempfile.TemporaryDirectory() as folder:  # the folders of pytest are closed to others
+        Path(folder).chmod(0o777)
+        _replace_as_root_and_as_another(Path(folder, "file"))
+
+
+def _replace_as_root_and_as_another(path: Path) -> None:
     path.write_text("old")
     os.chown(path, 12345, 12346)
     path.chmod(0o4755)
@@ -45,10 +51,6 @@ def test_a_replaced_file_keeps_its_owner_where_we_may(tmp_path: Path) -> None:
     assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (12345, 12346, 0o4755)
     os.chown(path, 0, 0)
     path.chmod(0o4755)
-    tmp_path.chmod(0o777)
-    for parent in tmp_path.parents:
-        if parent.name.startswith("pytest-"):
-            parent.chmod(0o755)
     os.setresgid(65534, 65534, 0)
     os.setresuid(65534, 65534, 0)
     try:
