@@ -1,6 +1,6 @@
 """Workspaces against what one would do by hand: `git worktree add` and `cp -r`, 2,000 files, same disk, same minute.
 
-    python benchmarks/workspaces.py
+    python benchmarks/workspaces.py        (FOLDER=/somewhere for another disk)
 
 The ways take turns, because a busy machine is slower from one second to the next.
 """
@@ -47,7 +47,7 @@ def timed(action: Callable[[], object]) -> float:
 
 def measure() -> dict[str, float]:
     """Medians in seconds."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=os.environ.get("FOLDER")) as name:
         home = Path(name)
         (source := home / "source").mkdir()
         make_repository(source)

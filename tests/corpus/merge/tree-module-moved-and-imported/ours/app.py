@@ -1,0 +1,3 @@
+from text import slug
+
+print(slug("Hello World"))

@@ -1,0 +1,4 @@
+from util import title
+
+TEXT = "x"
+print(title(TEXT))

@@ -1,0 +1,3 @@
+from util import slug
+
+print(slug("Hello World"))
