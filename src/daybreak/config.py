@@ -37,7 +37,7 @@ class Places:
 
     @classmethod
     def below(cls, home: Path, why: str) -> Places:
-        home = home.absolute()
+        home = home.resolve()  # programs in a sandbox know folders by their real names
         return cls(
             ledger=home / "ledger",
             keys=home / "keys",
@@ -60,6 +60,7 @@ def find_places(environment: Mapping[str, str], working_directory: Path) -> Plac
         project = folder / PROJECT_FOLDER
         if project.is_dir():
             label = hashlib.sha256(str(project.absolute()).encode()).hexdigest()[:16]
+            project = project.resolve()
             return Places(
                 ledger=project / "ledger",
                 keys=user.user_config_path / "keys" / label,

@@ -81,13 +81,13 @@ class Ran:
 
 @dataclass(frozen=True)
 class Cli:
-    """`folder` is the working directory; state lies in `folder/home`, caches in one place for all tests."""
+    """`folder` is the working directory; state lies beside it in `folder-home`, caches in one place for all tests."""
 
     folder: Path
 
     @property
     def home(self) -> Path:
-        return self.folder / "home"
+        return self.folder.with_name(f"{self.folder.name}-home")
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, "DAYBREAK_HOME": str(self.home), "COLUMNS": "200"}

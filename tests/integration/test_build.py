@@ -160,6 +160,31 @@ def test_a_lying_worker_fails_the_build(liar: str, says: str, cli: Cli) -> None:
     assert not (cli.folder / "result").exists()
 
 
+@pytest.mark.parametrize(
+    ("liar", "says"),
+    [
+        ("SwapsItsWorkspace", ""),
+        ("SpeaksToTheTerminal", r"\x1b[32mverified and delivered"),
+        ("SpeaksGibberish", "no claim"),
+        ("BringsItsOwnManifest", "belongs to the delivery"),
+    ],
+)
+def test_a_hostile_worker_reaches_neither_the_factory_nor_the_terminal(liar: str, says: str, cli: Cli) -> None:
+    """Nothing of ours is taken for its result, nothing it says steers a terminal or floods one, and no run breaks."""
+    # shows: N9 F1
+    shutil.copy(HERE / "workers" / "liars.py", cli.folder / "liars.py")
+    ran = cli("build", cli.spec(), "--output", "result", "--worker", f"liars.py:{liar}")
+    assert ran.status == (0 if liar == "SwapsItsWorkspace" else 1), ran.out + ran.err
+    assert says in "".join((ran.out + ran.err).split("\n"))
+    assert "\x1b" not in ran.out + ran.err
+    assert len(ran.out + ran.err) < 20_000
+    assert "X000" not in ran.err
+    kept = [path for path in (cli.home / "ledger").rglob("*") if path.is_file()]
+    secrets = [path.read_bytes() for path in (cli.home / "keys").iterdir() if path.suffix == ".key"]
+    assert secrets
+    assert not [path for path in kept for secret in secrets if secret in path.read_bytes()]
+
+
 def test_held_out_examples_are_nowhere_that_a_worker_can_look(cli: Cli) -> None:
     """Neither the brief nor the delivered project holds a held-out example."""
     shutil.copy(HERE / "workers" / "liars.py", cli.folder / "liars.py")

@@ -47,7 +47,7 @@ def test_a_worker_gets_exactly_what_its_token_names(warden: Warden, ledger: Ledg
     # shows: N9
     library = tmp_path / "library"
     library.mkdir()
-    box = warden.worker_sandbox(1, tmp_path, [library], life=HOUR, require="none")
+    box = warden.worker_sandbox(1, [tmp_path], [library], life=HOUR, require="none")
     assert box.writable == (tmp_path,)
     assert box.readable == (library,)
     assert box.network == "none"
@@ -61,7 +61,7 @@ def test_a_protected_place_is_refused_and_is_an_incident(
     """Nobody can give a worker the folder of the keys, whatever is asked for."""
     # shows: N9
     with pytest.raises((NotAllowed, Parked)):
-        warden.worker_sandbox(1, tmp_path, [places.keys], life=HOUR, require="none")
+        warden.worker_sandbox(1, [tmp_path], [places.keys], life=HOUR, require="none")
     (incident,) = Journal(ledger, FakeClock()).incidents()
     assert incident.run == "run-1"
     assert str(places.keys) in incident.what

@@ -11,7 +11,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 SpecFile = Annotated[Path, typer.Argument(help="The specification: .md, .yaml, .toml or .json.", show_default=False)]
 WorkerName = Annotated[
     str,
-    typer.Option("--worker", help="Who builds: `builder`, or module:object, or FILE.py:object of your own."),
+    typer.Option("--worker", help="Who builds: `builder`, FILE.py:object of your own, or an installed module:object."),
 ]
 SandboxWanted = Annotated[
     str,

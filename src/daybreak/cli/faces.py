@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from daybreak.errors import DaybreakError, SpecError, UsageError
+from daybreak.report.shown import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,16 +21,17 @@ EXIT_INTERRUPTED = 130
 
 def say(text: str) -> None:
     """Talk, on standard error."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the face
+    print(shown(text), file=sys.stderr, flush=True)  # noqa: T201 - this is the face
 
 
 def result(text: str) -> None:
     """A result, on standard output."""
-    print(text, flush=True)  # noqa: T201 - this is the face
+    print(shown(text), flush=True)  # noqa: T201 - this is the face
 
 
 def result_json(value: Any) -> None:
-    result(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    print(text.encode("utf-8", "backslashreplace").decode(), flush=True)  # noqa: T201 - this is the face
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -19,6 +19,7 @@ from daybreak.cli import faces
 from daybreak.clock import SystemClock
 from daybreak.engine import RunResult, Told
 from daybreak.report.progress import Progress
+from daybreak.report.shown import shown
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -89,7 +90,7 @@ class _Screen:
             with self.lock:
                 line = self.progress.take(record.event)
             if line is not None and not self.silent:
-                self.console.print(Text(line, style=_style(line)))
+                self.console.print(Text(shown(line), style=_style(line)))
 
     def step(self, told: Told) -> None:
         """A step begins."""

@@ -97,4 +97,4 @@ def submit(task: BuildTask, engine: Engine, ledger: Ledger) -> str:
 def _absolute(worker: str, cwd: Path) -> str:
     """A worker named by a file is found from anywhere, so that a run can be resumed from another folder."""
     module, colon, attribute = worker.partition(":")
-    return f"{(cwd / module).absolute()}{colon}{attribute}" if module.endswith(".py") else worker
+    return f"{(cwd / module).resolve()}{colon}{attribute}" if module.endswith(".py") else worker

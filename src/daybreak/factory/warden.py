@@ -62,20 +62,18 @@ class Warden:
         )
 
     def worker_sandbox(
-        self, attempt: int, scratch: Path, readable: Sequence[Path], *, life: timedelta, require: Strength
+        self, attempt: int, writable: Sequence[Path], readable: Sequence[Path], *, life: timedelta, require: Strength
     ) -> Sandbox:
-        """The sandbox of an attempt's worker: `scratch` to change, `readable` to read, this Python to run, no network.
+        """The sandbox of an attempt's worker: folders to change, others to read, this Python to run, no network.
 
         Each of these is asked for at the door. Raises NotAllowed, and Parked where a refusal is an incident that a
         person must look at first.
         """
-        inside = scratch.resolve()
-        token = self._mint(
-            attempt, "work", Grant.of(read=[inside, *readable], write=[inside], run=[sys.executable]), life
-        )
+        grant = Grant.of(read=[*writable, *readable], write=writable, run=[sys.executable])
+        token = self._mint(attempt, "work", grant, life)
         self._ask(token, attempt, "run", sys.executable)
         return Sandbox(
-            writable=(self._ask(token, attempt, "write", inside),),
+            writable=tuple(self._ask(token, attempt, "write", path) for path in writable),
             readable=tuple(self._ask(token, attempt, "read", path) for path in readable),
             require=require,
         )

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rich import markup
 from rich.console import Console, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from daybreak.report.run import Line, RequirementLine, RunReport
+from daybreak.report.shown import shown
 
 GOOD = {"passed", "shown", "done"}
 BAD = {"failed", "unusable"}
+
+
+def escape(text: str) -> str:
+    """For a table: neither markup of ours nor control of the terminal."""
+    return markup.escape(shown(text))
 
 
 def headline(report: RunReport) -> str:
@@ -34,10 +40,10 @@ def headline(report: RunReport) -> str:
 def to_terminal(report: RunReport, console: Console) -> None:
     """Print the report on `console`."""
     style = "green" if report.state == "done" else "red" if report.state == "failed" else "yellow"
-    console.print(Text(f"{report.title or report.run}: {headline(report)}", style=f"bold {style}"))
+    console.print(Text(shown(f"{report.title or report.run}: {headline(report)}"), style=f"bold {style}"))
     console.print(Text(f"run {report.run}, began {report.began}, last event {report.ended}", style="dim"))
     if report.sandbox:
-        console.print(Text(f"sandbox {report.sandbox}", style="dim"))
+        console.print(Text(shown(f"sandbox {report.sandbox}"), style="dim"))
     for part in _parts(report):
         console.print(part)
     for step in report.next_steps:

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -108,8 +109,9 @@ class LooksAround:
 
     def work(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
         here = Path(__file__).parent
-        found = [str(path) for place in (here / "home", here / "notes.md", Path("/etc/shadow")) for path in seen(place)]
-        for place in (here, here / "home", workspace.parent.parent):
+        home = here.with_name(f"{here.name}-home")
+        found = [str(path) for place in (home, here / "notes.md", Path("/etc/shadow")) for path in seen(place)]
+        for place in (here, home, workspace.parent.parent):
             try:
                 (place / "footprint").write_text("I was here")
             except OSError:
@@ -132,3 +134,43 @@ def seen(place: Path) -> list[Path]:
         return [path for path in place.rglob("*") if path.is_file() and path.read_bytes()]
     except OSError:
         return []
+
+
+class SwapsItsWorkspace:
+    """Puts a link to somebody's folder where its result should be."""
+
+    def work(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+        yield from Builder().work(brief, workspace)
+        home = Path(__file__).parent.with_name(f"{Path(__file__).parent.name}-home")
+        try:
+            workspace.rename(workspace.with_name("elsewhere"))
+            workspace.symlink_to(home / "keys")
+        except OSError:
+            return
+
+
+class SpeaksToTheTerminal:
+    """Claims failure in the colours of success, at length."""
+
+    def work(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+        yield Claim(outcome="crashed", summary="\x1b[2J\x1b[32mverified and delivered\x1b]0;done\x07" + "x" * 3_000_000)
+
+
+class SpeaksGibberish:
+    """Prints lines that are JSON and no message of ours, then nothing that is a claim."""
+
+    def work(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+        yield Note(text="speaking")
+        for line in ("5", "[" * 100_000, '{"note": "\\ud800"}', '{"claim": {"outcome": "done"}}'):
+            for descriptor in range(3, 10):
+                with suppress(OSError):
+                    os.write(descriptor, f"{line}\n".encode())
+        os._exit(0)
+
+
+class BringsItsOwnManifest:
+    """Writes the file that the delivery makes."""
+
+    def work(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+        yield from Builder().work(brief, workspace)
+        (workspace / "daybreak.manifest.json").write_text("{}")

@@ -115,7 +115,7 @@ class _OneBuild:
         key = holdout.read_or_make_key(kind.places.keys)
         self.held_out = holdout.choose(self.spec.examples, self.spec.holdout, key)
         self.serve = self.spec.serve or f"{self.spec.name} serve --port {{port}}"
-        self.folder = kind.places.workspaces / ctx.run
+        self.folder = (kind.places.workspaces / ctx.run).resolve()
         self.number = 0
         """Of the attempt that is under way."""
         self.warden = Warden(ctx.run, self.ledger, kind.places, kind.clock)
@@ -259,6 +259,11 @@ class _OneBuild:
                     or "mend the worker, or build with the embedded one: `--worker builder`",
                 )
             made = tree.scan(folder)
+            if any(path.split("/")[0] == deliver.MANIFEST for path in made.files):
+                raise NotBuilt(
+                    f"worker {self.args.worker} wrote {deliver.MANIFEST}, which belongs to the delivery",
+                    hint="leave that name free; it is made from what was verified",
+                )
             packed = self.ledger.put_blob(tree.pack(folder))
         told = events.AttemptClaimed(
             run=self.ctx.run,
@@ -281,14 +286,14 @@ class _OneBuild:
         finished = process.run(
             [sys.executable, "-P", "-m", "daybreak.agents.attempt"],
             cwd=folder,
-            env=process.clean_environment(scratch, PYTHONPATH=":".join(filter(None, sys.path))),
+            env=process.clean_environment(scratch, PYTHONPATH=str(Path(errors.__file__).resolve().parents[1])),
             stdin=msgspec.json.encode(order),
             timeout_s=self.spec.budget.time_s,
             output_bytes_max=ATTEMPT_OUTPUT_BYTES_MAX,
             cancelled=self.cancelled,
             sandbox=self.warden.worker_sandbox(
                 number,
-                scratch,
+                (folder, scratch / "home", scratch / "tmp"),
                 self._importable(),
                 life=timedelta(seconds=self.spec.budget.time_s),
                 require=self.args.sandbox,
@@ -296,22 +301,25 @@ class _OneBuild:
         )
         if finished.cancelled:
             raise Parked("go on?", why="interrupted while a worker worked")
+        if finished.guard_lost:
+            return Claim(outcome="crashed", summary="its guard was killed, so nobody knows what still writes there")
         claims = [line["claim"] for line in _json_lines(finished.stdout) if "claim" in line]
         if claims:
             return _claim(claims[-1])
         last = finished.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        return Claim(outcome="crashed", summary=": ".join(["ended without a claim", finished.ending, *last]))
+        return Claim(outcome="crashed", summary=_cut(": ".join(["ended without a claim", finished.ending, *last])))
 
     def _importable(self) -> list[Path]:
-        """What the worker's process imports from: our own package, the paths of this process, the worker's file. A
-        path that has a folder of ours below it is left out: nothing of the ledger is ever within reach."""
-        private = [place.resolve() for place in self.kind.places.private]
-        paths = dict.fromkeys(Path(entry).resolve() for entry in sys.path if entry)
-        paths |= dict.fromkeys([Path(errors.__file__).resolve().parent])
+        """What the worker's process imports from, beside this environment's Python: where our own package lies, and
+        the worker's file. Nothing else of this process's import path, which may name the user's own folder."""
+        ours = Path(errors.__file__).resolve().parent
+        around = [place.resolve() for place in (*self.kind.places.private, Path(self.args.output), Path.cwd())]
+        alone = any(place.is_relative_to(ours.parent) for place in around)
+        paths = [ours if alone else ours.parent]
         module = self.args.worker.rpartition(":")[0]
         if module.endswith(".py"):
-            paths[Path(module).resolve()] = None
-        return [path for path in paths if path.exists() and not any(place.is_relative_to(path) for place in private)]
+            paths.append(Path(module).resolve())
+        return [path for path in paths if path.exists()]
 
     # -- looking
 
@@ -464,17 +472,31 @@ def blobs_of(event: events.Event) -> Iterator[str]:
             yield event.result["tree"]
 
 
+SUMMARY_CHARS_MAX = 2000
+NOT_BUILT_MAX, NOT_BUILT_CHARS_MAX = 50, 500
+
+
 def _claim(told: object) -> Claim:
-    """What a worker claims; something that is no claim is a crash that says so."""
+    """What a worker claims, no longer than it may be; something that is no claim is a crash that says so."""
     try:
-        return msgspec.convert(told, Claim)
-    except msgspec.ValidationError as problem:
-        return Claim(outcome="crashed", summary=f"ended with something that is no claim: {problem}")
+        claim = msgspec.convert(told, Claim)
+    except (msgspec.ValidationError, RecursionError) as problem:
+        return Claim(outcome="crashed", summary=_cut(f"ended with something that is no claim: {problem}"))
+    not_built = tuple(_cut(what, NOT_BUILT_CHARS_MAX) for what in claim.not_built[:NOT_BUILT_MAX])
+    return Claim(outcome=claim.outcome, summary=_cut(claim.summary), not_built=not_built)
+
+
+def _cut(text: str, most: int = SUMMARY_CHARS_MAX) -> str:
+    """A worker's words as the ledger can hold them: not longer than that, and no halves of characters."""
+    whole = text[: most + 1].encode("utf-8", "backslashreplace").decode()
+    return whole if len(whole) <= most else f"{whole[:most]}…"
 
 
 def _json_lines(output: bytes) -> Iterator[dict[str, Any]]:
     for line in output.splitlines():
         try:
-            yield json.loads(line)
-        except ValueError:  # cut by a limit or a crash; what is missing shows as a missing claim
+            told = json.loads(line)
+        except (ValueError, RecursionError):  # cut by a limit or a crash; what is missing shows as a missing claim
             continue
+        if isinstance(told, dict):
+            yield told
