@@ -117,5 +117,5 @@ class Result:
 
     def _copy(self, name: str) -> Path:
         folder = self.scratch / name / "tree"
-        tree.unpack(self.packed, folder)
+        tree.unpack(self.packed, folder, self.workspace)
         return folder

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from daybreak.clock import Clock
 from daybreak.config import Places
 from daybreak.engine import Parked
+from daybreak.host.removal import Removal
 from daybreak.host.sandbox import Sandbox, Strength
 from daybreak.ledger import Ledger
 from daybreak.policy import injection, rootkey
@@ -92,6 +93,10 @@ class Warden:
         found = injection.assess(text[:TEXT_MAX], private_data=False, way_out=False)
         if found.scan.suspicious:
             self._answer(self._journal.assessed(found, run=self._run, attempt=attempt, source=source))
+
+    def remains(self, attempt: int, removal: Removal) -> None:
+        """Write down what a program left that could not be removed."""
+        self._journal.raise_incident("remains_left", str(removal), run=self._run, attempt=attempt)
 
     def _mint(self, attempt: int, tier: str, grant: Grant, life: timedelta) -> str:
         return self._journal.mint(

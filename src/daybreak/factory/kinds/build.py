@@ -8,9 +8,7 @@ delivery see the same bytes, also after a crash. Nothing here believes a worker.
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,7 +37,7 @@ from daybreak.factory import deliver, holdout, looking, machine, plan
 from daybreak.factory.spec import not_shown, read_text, without_examples
 from daybreak.factory.spec.model import Specification
 from daybreak.factory.warden import Warden
-from daybreak.host import process, tree
+from daybreak.host import process, removal, tree
 from daybreak.host.sandbox import Strength
 from daybreak.ledger import Ledger
 
@@ -132,7 +130,7 @@ class _OneBuild:
             except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
                 failure = error
             group.cancel_scope.cancel("the build is over")
-        shutil.rmtree(self.folder, ignore_errors=True)  # also what an owner that was killed left behind
+        removal.remove(self.folder)  # also what an owner that was killed left behind
         if failure is not None:
             raise failure
         return result
@@ -258,13 +256,14 @@ class _OneBuild:
                     hint="; ".join(claim.not_built)
                     or "mend the worker, or build with the embedded one: `--worker builder`",
                 )
-            made = tree.scan(folder)
+            taken = tree.take(folder)
+            made = taken.tree
             if any(path.split("/")[0] == deliver.MANIFEST for path in made.files):
                 raise NotBuilt(
                     f"worker {self.args.worker} wrote {deliver.MANIFEST}, which belongs to the delivery",
                     hint="leave that name free; it is made from what was verified",
                 )
-            packed = self.ledger.put_blob(tree.pack(folder))
+            packed = self.ledger.put_blob(taken.packed)
         told = events.AttemptClaimed(
             run=self.ctx.run,
             attempt=number,
@@ -415,7 +414,7 @@ class _OneBuild:
             output = Path(self.args.output)
             self.warden.may_deliver(self.number, output)
             with self._scratch() as scratch:
-                tree.unpack(self.ledger.get_blob(attempt["tree"]), scratch / "project")
+                tree.unpack(self.ledger.get_blob(attempt["tree"]), scratch / "project", attempt["workspace"])
                 provenance = deliver.Provenance(
                     name=self.spec.name,
                     version=self.spec.version,
@@ -442,8 +441,8 @@ class _OneBuild:
     def _scratch(self) -> Iterator[Path]:
         """A fresh folder of this run, gone afterwards."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.folder, ignore_cleanup_errors=True) as folder:
-            yield Path(folder)
+        with removal.scratch(self.folder, tell=partial(self.warden.remains, self.number)) as folder:
+            yield folder
 
     async def _side_by_side(self, branches: Sequence[Branch]) -> list[Any]:
         """Their results in order; as many at a time as the machine has cores."""
