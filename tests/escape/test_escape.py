@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import secrets
@@ -110,6 +111,9 @@ USING_UP = [
     Attack("fill_the_disk_with_one_file", "", "yes", {"file_bytes": 8 * MIB}),
     Attack("fill_the_disk_with_many_files", "", "yes", {"disk_bytes": 32 * MIB}),
     Attack("fill_the_disk_with_names", "", "yes", {"disk_files": 2000}),
+    Attack("fill_the_disk_without_names", "", "yes", {"disk_bytes": 32 * MIB}),
+    Attack("fill_the_disk_below_long_paths", "", "yes", {"disk_bytes": 32 * MIB}),
+    Attack("fill_the_disk_behind_mappings", "", "yes", {"disk_bytes": 32 * MIB}),
     Attack("fill_the_scratch_folder", "", "yes", {"scratch_bytes": 16 * MIB}),
     Attack("bomb_with_forks", "", "yes", {"processes": 40}),
     Attack("bomb_with_threads", "", "yes", {"processes": 40}),
@@ -119,7 +123,8 @@ USING_UP = [
 ]
 ATTACKS = [*READING, *WRITING, *NETWORK, *PROCESSES, *USING_UP]
 BY_ITSELF = "outlive_the_parent"
-"""Has a test of its own."""
+COVERT = "talk_by_locks"
+"""Have tests of their own."""
 
 
 class Stage:
@@ -299,7 +304,7 @@ def granted(stage: Stage, attack: Attack, machine: Machine) -> Ready:
 
 def test_the_list_is_the_folder() -> None:
     """No program of the corpus is forgotten, and every gap that is spoken of exists."""
-    assert {attack.name for attack in ATTACKS} | {BY_ITSELF} == {path.stem for path in CORPUS.glob("*.py")}
+    assert {attack.name for attack in ATTACKS} | {BY_ITSELF, COVERT} == {path.stem for path in CORPUS.glob("*.py")}
     assert {attack.gap for attack in ATTACKS} - {""} <= set(GAPS)
 
 
@@ -342,7 +347,7 @@ def test_gaps_of_degraded_mode_are_real(stage: Stage) -> None:
             done = stage.run(attack, granted(stage, attack, machine))
             if got_through(stage, done):
                 seen.add(attack.gap)
-    assert seen == named
+    assert seen == named - {"locks"}
 
 
 @pytest.mark.parametrize(
@@ -359,6 +364,19 @@ def test_one_layer_less_and_the_others_still_stop(stage: Stage, less: dict[str, 
 
 
 # -- those that need a look of their own
+
+
+@pytest.mark.parametrize("make", [full, degraded])
+def test_locks_on_shared_files_are_seen_and_that_is_said(stage: Stage, make: object) -> None:
+    """A lock that somebody holds on a readable file can be seen in every mode, and every mode says so."""
+    assert callable(make)
+    with open(CORPUS / f"{COVERT}.py", "rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        stage.told["locked"] = held.name
+        ready = granted(stage, Attack(COVERT), make())
+        done = stage.run(Attack(COVERT), ready)
+    assert got_through(stage, done)
+    assert "locks" in ready.mode.not_covered
 
 
 def _holds(fd: int) -> bool:

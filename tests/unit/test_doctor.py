@@ -60,7 +60,7 @@ def test_the_sandbox_is_shown_with_what_it_lacks() -> None:
     full = doctor._sandbox(Machine(bwrap="/usr/bin/bwrap", landlock_abi=6, seccomp=True, own_user=True).mode())
     assert (full.what, full.verdict) == ("sandbox", "good")
     assert "bubblewrap" in full.detail
-    less = doctor._sandbox(Machine(landlock_abi=3, seccomp=True).mode())
+    less = doctor._sandbox(Machine(landlock_abi=3, seccomp=True, groups={"pids": Path("/sys/fs/cgroup/pids")}).mode())
     assert less.verdict == "note"
     assert "degraded" in less.detail
     assert "bubblewrap: not installed" in less.detail

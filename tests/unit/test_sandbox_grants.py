@@ -26,6 +26,7 @@ BEST = Machine(bwrap="/usr/bin/bwrap", bwrap_why="", landlock_abi=7, seccomp=Tru
 ROOT = replace(BEST, root=True, own_user=True, own_user_why="")
 WITHOUT = replace(BEST, bwrap="", bwrap_why="not installed")
 SURROGATE = ["/\ud800"]
+GROUPS = {"pids": Path("/sys/fs/cgroup/pids")}
 NOTHING = Machine(system="Windows", architecture="AMD64", bwrap_why="there is none for Windows")
 
 
@@ -133,7 +134,9 @@ def test_python_can_be_found_inside() -> None:
         (replace(ROOT, own_user=False), "degraded"),
         (replace(BEST, seccomp=False), "none"),
         (WITHOUT, "degraded"),
-        (replace(WITHOUT, landlock_abi=1), "degraded"),
+        (replace(WITHOUT, landlock_abi=1, groups=GROUPS), "degraded"),
+        (replace(WITHOUT, landlock_abi=5), "none"),
+        (replace(BEST, landlock_abi=5), "full"),
         (replace(WITHOUT, landlock_abi=0), "none"),
         (replace(WITHOUT, seccomp=False), "none"),
         (NOTHING, "none"),
@@ -149,7 +152,7 @@ def test_the_mode_follows_from_what_there_is(machine: Machine, strength: str) ->
 
 def test_full_covers_everything_and_each_missing_layer_is_named() -> None:
     """The mode says what is missing and why, so that nobody has to guess."""
-    assert BEST.mode().not_covered == ()
+    assert BEST.mode().not_covered == ("locks",)
     mode = replace(WITHOUT, landlock_abi=0).mode()
     assert any(line.startswith("bubblewrap: not installed") for line in mode.missing)
     assert any(line.startswith("landlock") for line in mode.missing)
@@ -171,7 +174,11 @@ def test_less_of_a_machine_never_covers_more(abi: int, seccomp: bool, network: s
         (WITHOUT, Sandbox()),
         (replace(ROOT, own_user=False), Sandbox()),
         (NOTHING, Sandbox(require="degraded")),
-        (replace(WITHOUT, landlock_abi=3), Sandbox(require="degraded", network="listen", listen_port=8000)),
+        (
+            replace(WITHOUT, landlock_abi=3, groups=GROUPS),
+            Sandbox(require="degraded", network="listen", listen_port=8000),
+        ),
+        (replace(WITHOUT, landlock_abi=5), Sandbox(require="degraded")),
         (WITHOUT, Sandbox(require="degraded", readable=(Path("/srv"),), hidden=(Path("/srv/a"),))),
         (WITHOUT, Sandbox(require="degraded", writable=(Path("/srv"),), readable=(Path("/srv/a"),))),
     ],
@@ -181,6 +188,45 @@ def test_asking_for_more_than_there_is_fails_closed(machine: Machine, box: Sandb
     with pytest.raises(SandboxMissing) as told:
         prepare(box, machine)
     assert "bubblewrap" in told.value.hint
+
+
+@given(abi=st.integers(0, 7), boxed=st.booleans(), grouped=st.booleans())
+def test_what_may_outlive_its_end_is_no_sandbox(abi: int, boxed: bool, grouped: bool) -> None:
+    """Without scopes, groups and namespaces a program can kill its guard and leave something: said, and mode none."""
+    # shows: N14
+    base = replace(BEST if boxed else WITHOUT, landlock_abi=abi, groups=GROUPS if grouped else {})
+    mode = base.mode()
+    assert ("outliving" in mode.not_covered) == (not boxed and not grouped and abi < 6)
+    assert "outliving" not in mode.not_covered or mode.strength == "none"
+
+
+def test_the_longest_path_decides(tmp_path: Path) -> None:
+    """Granted inside hidden is granted, hidden inside granted is hidden, both at once is hidden, and what lies
+    in something hidden does not show its name by being hidden too."""  # shows: N9
+    top = tmp_path.resolve()
+    inner, deep = top / "hidden" / "inner", top / "hidden" / "inner" / "deep"
+    deep.mkdir(parents=True)
+    (top / "both").mkdir()
+    (top / "hidden" / "name").touch()
+    box = Sandbox(
+        readable=(top, top / "both"),
+        writable=(inner,),
+        hidden=(deep, top / "hidden", top / "both", top / "hidden" / "name"),
+    )
+    order = prepare(box, BEST).order(cwd=inner, env_home="", limits={})
+    words = [os.fsdecode(word) for word in order["arguments"]]
+    ours = [
+        (words[at - 1], str(Path(word).relative_to(top)))
+        for at, word in enumerate(words)
+        if Path(word).is_relative_to(top) and words[at - 1] in ("--bind", "--ro-bind", "--tmpfs", "/dev/null")
+    ]
+    assert [one for one in ours if one[1] != "both"] == [
+        ("--ro-bind", "."),
+        ("--tmpfs", "hidden"),
+        ("--bind", "hidden/inner"),
+        ("--tmpfs", "hidden/inner/deep"),
+    ]
+    assert [how for how, path in ours if path == "both"] == ["--tmpfs"]
 
 
 def test_nothing_asked_nothing_refused() -> None:

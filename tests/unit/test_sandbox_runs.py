@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import secrets
@@ -164,6 +165,20 @@ def test_a_part_may_be_read_only_and_a_part_hidden(work: Path) -> None:
     assert (work / "secret").read_text() == "here"
 
 
+def test_a_folder_inside_a_hidden_one_can_be_worked_in(work: Path) -> None:
+    """What is granted deeper than what is hidden is there, and nothing beside it."""
+    inside = work / "hidden" / "spaces" / "one"
+    inside.mkdir(parents=True)
+    (work / "hidden" / "spaces" / "two").mkdir()
+    (work / "hidden" / "secret").write_text("here")
+    sandbox = Sandbox(readable=(work,), hidden=(work / "hidden",), writable=(inside,))
+    done = sh("echo x > new; cat new; ls ../.. ..", inside, prepare(sandbox, machine("full")))
+    assert done.ok, done.stderr
+    assert (inside / "new").read_text() == "x\n"
+    assert b"two" not in done.stdout
+    assert b"secret" not in done.stdout
+
+
 def test_a_single_file_may_be_granted(work: Path, here: Machine) -> None:
     """A file is a grant like a folder."""
     beside = work.parent / "beside"
@@ -276,6 +291,45 @@ def test_when_the_guard_is_killed_the_sandbox_goes_too(work: Path) -> None:
         assert guarded.finish().guard_lost
     finally:
         guarded.close()
+
+
+KILLS_ITS_GUARD = """
+import fcntl, os, signal, time
+reading, writing = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        lock = open("lock", "w")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.write(writing, b"+")
+        os.close(writing)
+        for fd in (0, 1, 2):
+            os.close(fd)
+        time.sleep(60)
+    os._exit(0)
+os.read(reading, 1)
+os.kill(os.getppid(), signal.SIGKILL)
+time.sleep(60)
+"""
+
+
+def test_a_program_that_may_kill_its_guard_leaves_nothing(work: Path) -> None:
+    """Where signals are not held back, what it has detached is ended by its control group, and that is removed."""
+    # shows: N14
+    here = replace(machine("degraded"), landlock_abi=5)
+    if not here.groups:
+        pytest.skip("no control groups on this machine")
+    done = process.run(
+        [sys.executable, "-I", "-S", "-c", KILLS_ITS_GUARD],
+        cwd=work,
+        env=process.clean_environment(work / "scratch"),
+        timeout_s=20,
+        sandbox=box(work, here),
+    )
+    assert done.guard_lost
+    with open(work / "lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # whoever held it is gone
+    assert [left for folder in here.groups.values() for left in folder.glob(f"daybreak-{os.getpid()}-*")] == []
 
 
 # -- servers

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from daybreak.host.sandbox.child import outside
+    from daybreak.host.sandbox.child import disk, outside
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
 LOOK_S, SELDOM_S, FOR_EVER_S = 0.02, 0.1, 1e9
@@ -111,11 +111,12 @@ def guard(order: dict[str, Any], box: dict[str, Any] | None, lifeline_fd: int) -
 
 def load_sandbox(box: dict[str, Any]) -> None:
     """Its modules lie in a folder of their own, so that this program needs no search path."""
-    global outside
+    global disk, outside
     sys.path.append(box["folder"])
-    import outside as loaded  # type: ignore[import-not-found]
+    import disk as loaded_disk  # type: ignore[import-not-found]
+    import outside as loaded_outside  # type: ignore[import-not-found]
 
-    outside = loaded
+    disk, outside = loaded_disk, loaded_outside
 
 
 def inner_status(said_fd: int, status: int) -> int:
@@ -142,6 +143,7 @@ def start(order: dict[str, Any], box: dict[str, Any] | None) -> tuple[int, int, 
             outside.make_groups(box["groups"])
         except OSError as error:
             return 0, -1, {"problem": "sandbox", "errno": error.errno, "text": f"control group: {error.strerror}"}
+    guard_pid = os.getpid()
     child = os.fork()
     if child == 0:
         what = "sandbox" if boxed else "chdir"
@@ -156,6 +158,8 @@ def start(order: dict[str, Any], box: dict[str, Any] | None) -> tuple[int, int, 
                 os.chdir(order["cwd"])
             what = "limits"
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != guard_pid:
+                os._exit(127)  # the guard was killed before it could take us along
             if not boxed:
                 limit(order["limits"])
             rearrange(order["fds"])
@@ -310,54 +314,24 @@ def appetite(box: dict[str, Any] | None) -> list[Look]:
 
         looks.append(Look("memory", memory_left, memory_bytes // 4, too_hungry, SELDOM_S))
 
-    def too_full() -> bool:
-        return larger(folders, bytes_max, files_max)
-
+    holdings = disk.Holdings(folders, bytes_max, files_max, lambda: [pid for pid, _, _ in descendants()])
     for folder in folders:  # each may lie on its own file system
         for which, most in enumerate((bytes_max, files_max)):
-            looks.append(Look("disk", free(folder, which), most // 4, too_full, 10 * SELDOM_S))
+            looks.append(Look("disk", disk.free(folder, which), most // 4, holdings.too_full, 10 * SELDOM_S))
+        looks.append(floor(folder))
     return looks
+
+
+def floor(folder: bytes) -> Look:
+    """Hardly any room left on the file system of a folder?"""
+    below = disk.below_floor(folder)
+    return Look("disk", lambda: -below(), 0, below, FOR_EVER_S)
 
 
 def hungry(box: dict[str, Any]) -> Callable[[], int]:
     """How many of its processes the kernel has ended for want of memory, where a control group counts that."""
     counted = outside.memory_group(box["groups"])
     return lambda: outside.killed_for_memory(counted) if counted else 0
-
-
-def free(folder: bytes, which: int) -> Callable[[], int]:
-    """0: bytes, 1: files that still fit on the file system of a folder."""
-
-    def left() -> int:
-        try:
-            seen = os.statvfs(folder)
-        except OSError:
-            return 0  # the program has removed it
-        return seen.f_ffree if which else seen.f_bfree * seen.f_frsize
-
-    return left
-
-
-def larger(folders: list[bytes], bytes_max: int, files_max: int) -> bool:
-    """Whether there is more in the folders than that."""
-    size = count = 0
-    todo = list(folders)
-    while todo:
-        try:
-            with os.scandir(todo.pop()) as entries:
-                for entry in entries:
-                    count += 1
-                    try:
-                        size += entry.stat(follow_symlinks=False).st_blocks * 512
-                        if entry.is_dir(follow_symlinks=False):
-                            todo.append(entry.path)
-                    except OSError:
-                        continue  # it is gone
-                    if size > bytes_max or count > files_max:
-                        return True
-        except OSError:
-            continue  # a file, or gone
-    return False
 
 
 def memory_left() -> int:

@@ -6,8 +6,9 @@ gone. The environment is never inherited: callers give all of it, most of them f
 
 What is promised: when `run` returns or raises, and when a `Server` block is left, no descendant of the
 program is running. One way around is left open: a program with our rights may kill its guard; then the
-program itself dies with it (parent-death signal), and whatever still holds its output pipes is ended here.
-Keeping programs from reaching other processes, or anything else, is the sandbox's part: give one (see `sandbox`).
+program itself dies with it (parent-death signal), and whatever still holds its output pipes is ended here;
+in a sandbox with a control group, whatever is in that. Keeping programs from reaching other processes, or
+anything else, is the sandbox's part: give one (see `sandbox`).
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class Finished:
     memory_cut: bool = False
     """In a sandbox: it used more memory than it may; the kernel has ended at least one process of it, or we all."""
     disk_cut: bool = False
-    """In a sandbox: it left more in its folders than it may."""
+    """In a sandbox: it put more into its folders than it may, or hardly any room was left on their file system."""
 
     @property
     def ok(self) -> bool:
@@ -271,7 +272,7 @@ class Guarded:
             "RLIMIT_NOFILE": open_files_max,
             **({"RLIMIT_AS": memory_bytes_max} if memory_bytes_max is not None else {}),
         }
-        order = {
+        order: dict[str, Any] = {
             "program": os.fsencode(_find(self.name, cwd, env)),
             "argv": [os.fsencode(part) for part in argv],
             "env": {os.fsencode(name): os.fsencode(value) for name, value in env.items()},
@@ -284,8 +285,10 @@ class Guarded:
             "sandbox": None,
         }
         self._forward: Forward | None = None
+        self._groups: list[Path] = []
         if sandbox is not None:
             self._forward = _put_into(sandbox, order, cwd, env)
+            self._groups = [Path(folder) for folder, _ in order["sandbox"]["groups"]]
         try:
             self._start(order, merge=merge)
         except BaseException:
@@ -385,6 +388,9 @@ class Guarded:
             self._cancelled = True
             self.end()
         if self._stuck_after is not None and time.monotonic() > self._stuck_after:
+            with contextlib.suppress(ProcessLookupError):
+                self._guard.send_signal(signal.SIGCONT)  # where a program may stop it, it goes on and ends all
+            self._end_groups(0.0)
             raise ProgramStuck(
                 f"{self.name} cannot be ended",
                 hint="look at its state with `ps`; in state D it waits for a disk or a network file system",
@@ -411,11 +417,26 @@ class Guarded:
                 self._lose_guard()
 
     def _lose_guard(self) -> None:
-        """The guard is gone without a report, so ends of our pipes may be held for ever: end the holders."""
+        """The guard is gone without a report. End what is in the program's control groups, and as ends of our pipes
+        may be held for ever, their holders. Raises ProgramStuck."""
         self._guard.wait()
+        ended = self._end_groups(STUCK_S)
         for stream in (self._guard.stdout, self._guard.stderr):
             if stream is not None:
                 _end_writers(stream.fileno())
+        if not ended:
+            raise ProgramStuck(
+                f"the guard of {self.name} was killed and what it started cannot be ended",
+                hint=f"end the processes in {self._groups[0] / 'cgroup.procs'}",
+            )
+
+    def _end_groups(self, wait_s: float) -> bool:
+        """Whether nothing is left in them."""
+        if not self._groups:
+            return True
+        from daybreak.host.sandbox import groups
+
+        return groups.end(self._groups, wait_s)
 
     def _take_report(self, part: bytes) -> None:
         self._report += part

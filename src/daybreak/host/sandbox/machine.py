@@ -66,12 +66,16 @@ class Machine:
     def _strength(self) -> Strength:
         if self.bwrap and self.seccomp and (self.own_user or not self.root):
             return "full"
-        if self.seccomp and (self.bwrap or self.landlock_abi):
+        if self.seccomp and (self.bwrap or self.landlock_abi) and self._ends_all():
             return "degraded"
         return "none"
 
+    def _ends_all(self) -> bool:
+        """Whether nothing goes on when a program is over: it cannot kill its guard, or not escape by that."""
+        return bool(self.bwrap or self.groups) or self.landlock_abi >= LANDLOCK_SCOPES
+
     def _gaps(self, network: Network) -> list[str]:
-        gaps = [] if self.seccomp else ["kernel", "set-user-id", "namespaces"]
+        gaps = ["locks"] if self.seccomp else ["locks", "kernel", "set-user-id", "namespaces"]
         if self.bwrap:
             held_back = network != "host" or self.landlock_abi >= LANDLOCK_SCOPES
             return gaps + ([] if held_back else ["unix-sockets"])
@@ -82,6 +86,8 @@ class Machine:
             gaps.append("truncating")
         if self.landlock_abi < LANDLOCK_SCOPES:
             gaps.append("signals")
+        if not self._ends_all():
+            gaps.append("outliving")
         if not self.landlock_abi and not self.seccomp:
             gaps.append("tracing")
         if not self.seccomp or network == "host":

@@ -83,7 +83,8 @@ class Sandbox:
     """Folders and files that may be read and run. The longest path decides, so a part of a writable folder may be
     read-only and the other way round."""
     hidden: tuple[Path, ...] = ()
-    """Parts of the above that must look empty."""
+    """Parts of the above that must look empty. Here too the longest path decides, so what is granted further inside is
+    there; where a path is both granted and hidden, it is hidden."""
     network: Network = "none"
     """`none`: its own loopback only. `listen`: also, we can reach it at 127.0.0.1:`listen_port`; it can reach nobody.
     `host`: everything."""
@@ -97,8 +98,11 @@ class Sandbox:
     file_bytes: int = 256 * MIB
     """Largest file it may write."""
     disk_bytes: int = 4 * GIB
-    """What the writable folders may hold in all. Looked at while it runs, every 20 ms, so a fast program may pass it
-    by what it writes in that time; then it is ended."""
+    """What the writable folders may hold in all: each file by its length or its blocks, whichever is more, and files
+    that have been removed for as long as they are open or mapped. Looked at while it runs, every 20 ms where space
+    goes away and every second at least, so a fast program may pass it by what it writes in that time; then it is
+    ended. It is also ended where a folder cannot be looked into for long, lies more than 256 folders deep, or less
+    than 64 MiB (or a hundredth, if that is less) of the file system is free."""
     disk_files: int = 200_000
     """Likewise, the number of files and folders."""
     scratch_bytes: int = 256 * MIB
@@ -170,7 +174,8 @@ GAPS = {
     "metadata": "modes and times of files of the same user outside can be changed",
     "names": "whether a file exists outside, its size and its times can be seen",
     "processes-seen": "other processes and their command lines can be seen",
-    "signals": "processes of the same user can be signalled",
+    "signals": "processes of the same user can be signalled, Daybreak's among them",
+    "outliving": "what the program has started can go on when the program is over",
     "tracing": "processes of the same user can be traced and their memory read",
     "network": "the network can be reached",
     "unix-sockets": "sockets of the same user can be talked to",
@@ -179,6 +184,7 @@ GAPS = {
     "kernel": "rarely used system calls are not refused",
     "set-user-id": "files that run with the rights of their owner can be left behind",
     "namespaces": "new namespaces can be made",
+    "locks": "sandboxes that run at the same time can signal each other by locks on files that both can read",
 }
 """What may not be covered: name → words."""
 

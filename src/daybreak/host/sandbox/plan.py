@@ -183,6 +183,8 @@ def _settings(box: Sandbox) -> Iterator[str]:
 
 # -- bubblewrap
 
+_HIDE = "hide"
+
 
 def _arguments(box: Sandbox, machine: Machine) -> list[bytes]:
     words: list[str | Path | int] = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
@@ -221,14 +223,17 @@ def _system_words(box: Sandbox) -> list[str | Path | int]:
 
 
 def _granted_words(box: Sandbox) -> list[str | Path | int]:
-    """Shorter paths first, so that longer ones lie on top of them."""
+    """Shorter paths first, so that longer ones lie on top of them. One that is granted and hidden is hidden."""
     how = dict.fromkeys(python_paths(), "--ro-bind")
     how |= dict.fromkeys(box.readable, "--ro-bind") | dict.fromkeys(box.writable, "--bind")
+    how |= dict.fromkeys(box.hidden, _HIDE)
     words: list[str | Path | int] = []
     for path in sorted(how, key=lambda one: len(one.parts)):
-        words += [*_parents(path), how[path], path, path]
-    for path in box.hidden:
-        if path.is_dir() and not path.is_symlink():
+        if how[path] != _HIDE:
+            words += [*_parents(path), how[path], path, path]
+        elif next((how[outer] for outer in path.parents if outer in how), "") == _HIDE:
+            continue  # would only show its name
+        elif path.is_dir() and not path.is_symlink():
             words += ["--perms", "0555", "--size", 4096, "--tmpfs", path]
         elif path.exists():
             words += ["--ro-bind", "/dev/null", path]
