@@ -19,6 +19,8 @@ from daybreak.host import tree
 from daybreak.host.files import folder
 
 MANIFEST = "daybreak.manifest.json"
+DELIVERED = tree.Limits(entries=2 * tree.LIMITS.entries, bytes=2 * tree.LIMITS.bytes)
+"""What was verified, its manifest, and what somebody may have put beside it since."""
 FORMAT = 1
 NAMED_MAX = 5
 """How many changed files an error names."""
@@ -81,7 +83,7 @@ def deliver(project: Path, target: Path, provenance: Provenance) -> Manifest:
     """Write the manifest into `project` and put the whole at `target`; then read back every byte. Doing it again
     with the same arguments changes nothing."""
     check_target(target)
-    files = tree.scan(project).files
+    files = tree.scan(project, DELIVERED).files
     manifest = {"format": FORMAT, **provenance.model_dump(mode="json"), "files": files}
     data = (json.dumps(manifest, ensure_ascii=False, indent=2) + "\n").encode()
     (project / MANIFEST).write_bytes(data)
@@ -99,7 +101,7 @@ def changes(target: Path) -> list[str]:
 
     Raises NotOurs if there is no readable manifest."""
     expected: dict[str, str] = _read_manifest(target)["files"]
-    found = {path: digest for path, digest in tree.scan(target).files.items() if path != MANIFEST}
+    found = {path: digest for path, digest in tree.scan(target, DELIVERED).files.items() if path != MANIFEST}
     told = [f"changed {path}" for path in expected.keys() & found.keys() if expected[path] != found[path]]
     told += [f"added {path}" for path in found.keys() - expected.keys()]
     told += [f"removed {path}" for path in expected.keys() - found.keys()]
