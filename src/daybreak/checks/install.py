@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import threading
@@ -35,6 +36,7 @@ def look(
     `name` is the command that must be there afterwards. `tree` is not written to. The product is None
     exactly where the evidence is not `passed`.
     """
+    tree, scratch = tree.resolve(), scratch.resolve()  # before anything of the project runs
     folder = Path(tempfile.mkdtemp(prefix="install-", dir=scratch))
     source, out, prefix = folder / "source", folder / "wheel", folder / "prefix"
     command = "build a wheel, install it into an empty prefix"
@@ -53,11 +55,11 @@ def look(
         python = make_prefix(prefix)
         finished = process.run(
             [sys.executable, "-I", _BUILDING, source, out, prefix, python],
-            cwd=folder,
+            cwd=source,
             env=process.clean_environment(folder, SOURCE_DATE_EPOCH="1577836800"),
             timeout_s=timeout_s,
             cancelled=cancelled,
-            sandbox=cage.around(folder, require=require),
+            sandbox=cage.around(source, out, prefix, *cage.homes(folder), require=require),
         )
     except (HostError, OSError) as error:
         return _unusable(workspace, command, error), None
@@ -67,7 +69,7 @@ def look(
     problem = None
     if not finished.ok:
         problem = f"the wheel cannot be built and installed: {_last_line(finished) or finished.ending}"
-    elif not os.access(program, os.X_OK):
+    elif not _is_program(program):
         problem = f"it installs no command {name}; add it to [project.scripts]"
     seen = Evidence(
         check=CHECK,
@@ -80,6 +82,15 @@ def look(
         duration_ms=finished.duration_ms,
     )
     return seen, None if problem else Product(name=name, workspace=workspace, tree=tree, prefix=prefix)
+
+
+def _is_program(path: Path) -> bool:
+    """A file of its own that can be executed; nothing that leads elsewhere, nor a folder on the way that does."""
+    try:
+        folder, found = os.lstat(path.parent), os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(folder.st_mode) and stat.S_ISREG(found.st_mode) and bool(found.st_mode & 0o111)
 
 
 def _unusable(workspace: str, command: str, why: object) -> Evidence:

@@ -18,6 +18,7 @@ from daybreak.host.sandbox import Strength
 CHECK = "syntax"
 SILENCERS_PER_100_LINES_MAX = 1.0
 SILENCERS_ALWAYS_ALLOWED = 3
+PEEKING_MARKS_MAX = 100
 _NEVER = ("noqa for the whole file", "mypy options")
 _READING = str(Path(__file__).with_name("reading.py"))
 _LONG_OUTPUT_BYTES = 20_000_000
@@ -35,7 +36,8 @@ def look(
     """Compile every .py file in memory; nothing is written to `tree` and nothing of it runs.
 
     Silencing comments (`noqa`, `type: ignore`, `fmt: off`) may be 1 in 100 lines, 3 in any case; those that
-    silence a whole file may not be at all.
+    silence a whole file may not be at all. Nor may tests name what only looks into, or ends, the process that
+    watches them (frames, the collector's lists, `os._exit`, /proc/self).
     """
     try:
         finished = process.run(
@@ -63,6 +65,10 @@ def look(
     if not found["files"]:
         marks.append(Mark(message="there is no Python file"))
     marks += _too_silent(found)
+    marks += [
+        Mark(message=f"tests must not use {what}: it reaches into the run that watches them", place=f"{path}:{line}")
+        for path, line, what in found["peeking"][:PEEKING_MARKS_MAX]
+    ]
     counts = {"files": found["files"], "lines": found["lines"]}
     counts |= {kind: len(places) for kind, places in found["silenced"].items()}
     return Evidence(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import secrets
 import shutil
+import stat
 import sys
 import tempfile
 import threading
@@ -25,6 +27,10 @@ CHECK = "tests"
 MARKS_MAX = 100
 SKIPPED_SHARE_MAX = 0.5
 SEEN_BYTES_MAX = 100_000_000
+NAME_CHARS_MAX, MESSAGE_CHARS_MAX = 300, 4_000
+FORGED_LINES_MAX = 100
+"""After so many lines that are not the watcher's nobody listens any more."""
+COVERAGE_BYTES_MAX = 100_000_000
 _WATCHING = str(Path(__file__).with_name("watching.py"))
 _CHANNEL = 9
 _TESTS_FAILED = 1
@@ -68,19 +74,21 @@ def look(
     """
     if not (tree / "tests").is_dir():
         return Evidence(check=CHECK, workspace=workspace, outcome="failed", summary="there are no tests")
-    folder = Path(tempfile.mkdtemp(prefix="tests-", dir=scratch))
-    copy = (folder / "copy").resolve()
     try:
+        folder = Path(tempfile.mkdtemp(prefix="tests-", dir=scratch.resolve()))
+        copy = folder / "copy"
         shutil.copytree(tree, copy, symlinks=True)
+        (folder / "data").mkdir()
         finished, tally = _run(copy, folder, product, timeout_s, cancelled, require)
         problems = _problems(tally, finished)
-        coverage = None if problems else _coverage(copy, folder, require)  # of a failed run it would say nothing
+        coverage = None if problems else _coverage(tree, folder, require)  # of a failed run it would say nothing
     except (HostError, OSError) as error:
         return Evidence(check=CHECK, workspace=workspace, outcome="unusable", summary=f"could not look: {error}")
     if coverage is not None and coverage < coverage_min:
         problems.append(f"coverage is {coverage:g} %, {coverage_min:g} % are needed")
     if coverage is None and not problems:
         problems.append("coverage could not be measured")
+    problems = [transcripts.cut(problem, MESSAGE_CHARS_MAX) for problem in problems]
     counts = {
         "tests": len(tally.passed) + len([test for test in tally.failed if test in tally.items]),
         "passed": len(tally.passed),
@@ -89,7 +97,10 @@ def look(
         **({"coverage": coverage} if coverage is not None else {}),
     }
     marks = [Mark(message=problem) for problem in problems]
-    marks += [Mark(message=why, place=test) for test, why in sorted(tally.failed.items())]
+    marks += [
+        Mark(message=transcripts.cut(why, MESSAGE_CHARS_MAX), place=_short(test))
+        for test, why in sorted(tally.failed.items())[:MARKS_MAX]
+    ]
     covered = f", coverage {coverage:g} %" if coverage is not None else ""
     return Evidence(
         check=CHECK,
@@ -99,7 +110,7 @@ def look(
         command="pytest tests, with coverage of src",
         counts=counts,
         marks=tuple(marks[:MARKS_MAX]),
-        output=f"({tally.own_test} is a test of this check that must fail)\n{transcripts.of(finished)}",
+        output=f"({_short(tally.own_test)} is a test of this check that must fail)\n{transcripts.of(finished)}",
         duration_ms=finished.duration_ms,
     )
 
@@ -119,7 +130,7 @@ def _run(
     try:
         try:
             guarded = process.Guarded(
-                [sys.executable, "-I", _WATCHING, copy, folder / "coverage"],
+                [sys.executable, "-I", _WATCHING, copy, folder / "data" / "coverage"],
                 cwd=copy,
                 env=process.clean_environment(
                     folder, path=path, PYTHONPATH=str(copy / "src"), PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"
@@ -129,7 +140,11 @@ def _run(
                 fds={_CHANNEL: channel_in},
                 merge=True,
                 cancelled=cancelled,
-                sandbox=cage.around(folder, readable=[product.prefix] if product is not None else [], require=require),
+                sandbox=cage.around(
+                    *(copy, folder / "data", *cage.homes(folder)),
+                    readable=[product.prefix] if product is not None else [],
+                    require=require,
+                ),
             )
         finally:
             os.close(channel_in)
@@ -151,23 +166,26 @@ def _run(
 
 
 def tally(told: bytes, nonce: str) -> Tally:
-    """Count what the watcher told; lines without its nonce count as tricks."""
-    seen = Tally()
-    for line in told.decode("utf-8", "replace").splitlines():
+    """Count what the watcher told; lines without its nonce, or that it would never write, count as tricks."""
+    seen, forged = Tally(), 0
+    for line in io.BytesIO(told):
         try:
-            said: dict[str, Any] = json.loads(line)
+            said: dict[str, Any] = json.loads(line.decode("utf-8", "replace"))
             genuine = said["nonce"] == nonce
-        except (ValueError, KeyError, TypeError):
+            if genuine:
+                _count(said, seen)
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             genuine = False
         if not genuine:
             seen.tricks.append("something else wrote into the channel of results")
-            continue
-        _count(said, seen)
+            forged += 1
+        if forged >= FORGED_LINES_MAX:
+            break
     return seen
 
 
 def _count(said: dict[str, Any], seen: Tally) -> None:
-    kind, test = said["kind"], str(said.get("id", ""))
+    kind, test = said["kind"], _plain(said.get("id", ""))
     if kind == "item":
         seen.items.add(test)
     elif kind == "written":
@@ -175,11 +193,11 @@ def _count(said: dict[str, Any], seen: Tally) -> None:
     elif kind == "own test":
         seen.own_test = test
     elif kind == "deselected":
-        seen.tricks.append(f"{test} was deselected")
+        seen.tricks.append(f"{_short(test)} was deselected")
     elif kind == "uncollected":
-        seen.failed[test] = said["why"]
+        seen.failed[test] = _plain(said["why"])
     elif kind == "changed":
-        seen.tricks.append(f"the tests change how tests are run: {said['what']}")
+        seen.tricks.append(f"the tests change how tests are run: {_short(_plain(said['what']))}")
     elif kind == "end":
         seen.end = int(said["code"])
     elif kind == "result":
@@ -188,7 +206,7 @@ def _count(said: dict[str, Any], seen: Tally) -> None:
 
 def _count_result(said: dict[str, Any], test: str, seen: Tally) -> None:
     if said["outcome"] == "failed":
-        seen.failed[test] = said["why"]
+        seen.failed[test] = _plain(said["why"])
         seen.passed.discard(test)
     elif said["outcome"] == "skipped":
         seen.skipped.add(test)
@@ -201,7 +219,8 @@ def _problems(seen: Tally, finished: process.Finished) -> list[str]:
     if finished.ended_by_us:
         return [f"the tests did not come to their end: {finished.ending}"]
     if seen.end is None:
-        return [f"the tests ended the test run itself ({finished.ending}), so nothing is known of them"]
+        ended = f"the tests ended the test run itself ({finished.ending}), so nothing is known of them"
+        return [ended, *dict.fromkeys(seen.tricks)]
     problems = list(dict.fromkeys(seen.tricks))
     if seen.own_test not in seen.failed or seen.own_test in seen.passed:
         problems.append("a test that must fail was not seen to fail: results are changed, or tests are hidden")
@@ -224,31 +243,59 @@ def _problems(seen: Tally, finished: process.Finished) -> list[str]:
 
 def _some(names: Iterable[str]) -> str:
     shown = list(names)
-    return ", ".join(shown[:3]) + (", …" if len(shown) > 3 else "")
+    return ", ".join(map(_short, shown[:3])) + (", …" if len(shown) > 3 else "")
 
 
-def _coverage(copy: Path, folder: Path, require: Strength) -> float | None:
+def _short(name: str) -> str:
+    return name if len(name) <= NAME_CHARS_MAX else f"{name[:NAME_CHARS_MAX]}…"
+
+
+def _plain(said: object) -> str:
+    """As text that can be stored: JSON may hold halves of characters."""
+    return str(said).encode("utf-8", "backslashreplace").decode()
+
+
+def _coverage(tree: Path, folder: Path, require: Strength) -> float | None:
     """Percent of the lines of src that ran, rounded down to a tenth; None where nothing was measured.
 
-    Measured inside the tests' process, but counted in another one, with our own rules of what counts.
+    Measured inside the tests' process, but counted in another one, with our own rules of what counts, over the
+    sources as they were before. All that the tests could write is read in there only, and what comes out is a
+    text that may hold anything.
     """
-    settings = folder / "coverage.ini"
+    copy, data, counting = folder / "copy", folder / "data", folder / "counting"
+    try:
+        if not stat.S_ISREG(os.lstat(data / "coverage").st_mode):
+            return None  # a pipe would be waited for
+    except FileNotFoundError:
+        return None
+    copy.rename(folder / "ran")
+    shutil.copytree(tree, copy, symlinks=True)  # by the same names, which is how lines are known
+    counting.mkdir()
+    settings = counting / "coverage.ini"
     excluded = "\n    ".join(_NOT_MEASURED)
     settings.write_text(f"[run]\nsource = {copy / 'src'}\n[report]\nexclude_lines =\n    {excluded}\n")
-    result = folder / "coverage.json"
+    env = process.clean_environment(counting)
     finished = process.run(
         [
             *(sys.executable, "-I", "-m", "coverage", "json", "-q"),
-            *(f"--rcfile={settings}", f"--data-file={folder / 'coverage'}", "-o", result),
+            *(f"--rcfile={settings}", f"--data-file={data / 'coverage'}", "-o", "-"),
         ],
-        cwd=folder,
-        env=process.clean_environment(folder),
+        cwd=copy,
+        env=env,
         timeout_s=60,
-        sandbox=cage.around(folder, require=require),
+        output_bytes_max=COVERAGE_BYTES_MAX,
+        sandbox=cage.around(*cage.homes(counting), readable=[settings, data, copy], require=require),
     )
-    if not finished.ok or not result.is_file():
+    return percent(finished.stdout) if finished.ok else None
+
+
+def percent(counted: bytes) -> float | None:
+    """The number in a report of coverage.py; None where it is none."""
+    try:
+        totals = json.loads(counted)["totals"]
+        statements, covered = totals["num_statements"], totals["covered_lines"]
+        if type(statements) is not int or type(covered) is not int or not 0 <= covered <= statements:
+            return None
+        return int(covered * 1000 // statements) / 10 if statements else 100.0
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
-    totals = json.loads(result.read_text())["totals"]
-    statements: int = totals["num_statements"]
-    covered: int = totals["covered_lines"]
-    return int(covered / statements * 1000) / 10 if statements else 100.0

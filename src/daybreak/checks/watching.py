@@ -1,7 +1,11 @@
 """Runs a project's tests under watch: `python -I watching.py TREE COVERAGE_FILE`, nonce on standard input.
 
-The tests and we share this process, so nothing here can be proof against code that sets out to rewrite it;
-but every known trick shows. What is seen goes as JSON lines, each with the nonce, to descriptor 9, a pipe
+The tests and we share this process, and one process cannot keep a secret from itself: code that goes through our
+frames or our memory finds the nonce and can write whatever it likes in our name, without running a test. The check
+`syntax` names the words that such code needs where they stand in the tests as they are; code that hides them is not
+found by anything here. What this does hold against is pytest's own means: hooks, replaced functions, skipped,
+deselected and uncollected tests, early ends. Examples, which run outside of any process of the project's, are what
+a result is believed by. What is seen goes as JSON lines, each with the nonce, to descriptor 9, a pipe
 whose other end is ours: what ran, how each test ended, what changed pytest on the way, and a
 last line. Without that line (`os._exit`, a crash) nothing before it counts. A test of ours that must fail
 runs along: where it is not seen to fail, results are not what they seem. No comparison that decides anything

@@ -17,11 +17,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from daybreak.checks import transcripts
+from daybreak.checks import cage, transcripts
 from daybreak.checks.examples import transcript
 from daybreak.checks.examples.transcript import Command
+from daybreak.checks.product import Product
 from daybreak.host.process import Finished, Guarded
-from daybreak.host.sandbox import Sandbox
+from daybreak.host.sandbox import Sandbox, Strength
 
 SHELL = "/bin/sh"
 OUTPUT_BYTES_MAX = 1_000_000
@@ -57,15 +58,16 @@ class Ran:
 def run(
     commands: Sequence[Command],
     folder: Path,
-    env: dict[str, str],
+    product: Product,
     *,
-    sandbox: Sandbox,
+    require: Strength = cage.WANTED,
     timeout_s: float,
     stop_early: bool = False,
     cancelled: threading.Event | None = None,
 ) -> tuple[list[Ran], Finished]:
     """Run the commands in the empty `folder`/work, in order; one entry each, also for those that never began.
 
+    Of `folder`, which is real and empty, they can change this, HOME and TMPDIR, and nothing beside these.
     `stop_early` ends after the first that is not as expected. Raises HostError where there is no shell.
     """
     work = folder / "work"
@@ -74,6 +76,9 @@ def run(
     script.write_text(
         "".join(_ONE_COMMAND.format(command=shlex.quote(command.text)) for command in commands), "utf-8"
     )
+    env = product.environment(folder)
+    readable = [script, product.prefix, product.tree]
+    sandbox = cage.around(work, *cage.homes(folder), readable=readable, require=require)
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(_session(script, work, env, sandbox, timeout_s, cancelled))
         ran: list[Ran] = []

@@ -46,7 +46,7 @@ def run_example(
     if found := block.faults(example.kind, example.body):
         seen.unusable = f"the example cannot be read: {found[0].message}"
     else:
-        folder = Path(tempfile.mkdtemp(prefix=f"{example.kind}-", dir=scratch))
+        folder = Path(tempfile.mkdtemp(prefix=f"{example.kind}-", dir=scratch.resolve()))
         try:
             _run(
                 seen,
@@ -81,7 +81,7 @@ def proves(
     http example on servers that answer every request with 200 and with 404 and nothing. `name` is the
     product's command. Raises HostError where this machine cannot run it.
     """
-    folder = Path(tempfile.mkdtemp(prefix="null-", dir=scratch))
+    folder = Path(tempfile.mkdtemp(prefix="null-", dir=scratch.resolve()))
 
 
     def passes(product: Product) -> bool:
@@ -204,8 +204,8 @@ def _run_console(
     ran, finished = console.run(
         commands,
         folder,
-        product.environment(folder),
-        sandbox=cage.around(folder, readable=[product.prefix, product.tree], require=require),
+        product,
+        require=require,
         timeout_s=timeout_s,
         stop_early=stop_early,
         cancelled=cancelled,

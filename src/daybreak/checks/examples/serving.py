@@ -11,7 +11,7 @@ from pathlib import Path
 
 from daybreak.checks import cage
 from daybreak.checks.product import Product
-from daybreak.host.process import Server, ServerNotReady
+from daybreak.host.process import ProgramNotStarted, Server, ServerNotReady
 from daybreak.host.sandbox import Strength
 
 PORT_TRIES = 4
@@ -35,12 +35,15 @@ def serving(
 
     `serve` is a shell command in which `{port}` stands for the port. Ready is: GET PREFIX/health gives any
     answer but 503. A port that somebody took between our choosing and the server's binding is replaced.
-    Raises ServerNotReady.
+    Raises ServerNotReady, and ProgramNotStarted where its folder cannot be made.
     """
     for tried in range(1, PORT_TRIES + 1):
         port = free_port()
         work = folder / f"work-{tried}"
-        work.mkdir()
+        try:
+            work.mkdir()
+        except OSError as error:
+            raise ProgramNotStarted(f"{work} cannot be made: {error.strerror}", hint="look at the disk") from error
         server = Server(
             ["/bin/sh", "-c", serve.replace("{port}", str(port))],
             cwd=work,
@@ -50,7 +53,9 @@ def serving(
             timeout_s=timeout_s,
             file_bytes_max=64 * 1024 * 1024,
             cancelled=cancelled,
-            sandbox=cage.around(folder, readable=[product.prefix, product.tree], port=port, require=require),
+            sandbox=cage.around(
+                *(work, *cage.homes(folder)), readable=[product.prefix, product.tree], port=port, require=require
+            ),
         )
         try:
             server.__enter__()
