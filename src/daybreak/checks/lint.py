@@ -42,12 +42,13 @@ def look(
     common += ["--line-length", str(line_length(tree)), "--config", "exclude=[]"]
     rules = ["--select", RULES, "--ignore", IGNORED, "--output-format", "json"]
     try:
-        box = cage.around(scratch, readable=[tree], require=require)
+        environment = process.clean_environment(scratch)
+        box = cage.around(*cage.homes(scratch), readable=[tree], require=require)
         checked, formatted = (
             process.run(
                 [sys.executable, "-I", "-m", "ruff", *arguments, *common, "."],
                 cwd=tree,
-                env=process.clean_environment(scratch),
+                env=environment,
                 timeout_s=timeout_s,
                 output_bytes_max=50_000_000,
                 cancelled=cancelled,

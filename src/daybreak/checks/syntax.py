@@ -47,7 +47,7 @@ def look(
             timeout_s=timeout_s,
             output_bytes_max=_LONG_OUTPUT_BYTES,
             cancelled=cancelled,
-            sandbox=cage.around(scratch, readable=[tree], require=require),
+            sandbox=cage.around(*cage.homes(scratch), readable=[tree], require=require),
         )
     except HostError as error:
         return Evidence(check=CHECK, workspace=workspace, outcome="unusable", summary=error.message)

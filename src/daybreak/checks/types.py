@@ -63,7 +63,7 @@ def look(
             timeout_s=timeout_s,
             output_bytes_max=5_000_000,
             cancelled=cancelled,
-            sandbox=cage.around(scratch, readable=[tree], require=require),
+            sandbox=cage.around(own, *cage.homes(scratch), readable=[tree], require=require),
         )
     except (HostError, OSError) as error:
         return Evidence(check=CHECK, workspace=workspace, outcome="unusable", summary=f"could not look: {error}")
