@@ -135,6 +135,17 @@ def test_the_example_specifications_are_built_and_verified(name: str, cli: Cli) 
     assert (cli.folder / "out" / "README.md").exists()
 
 
+def test_the_attempt_and_the_delivery_each_had_a_token(built: Cli) -> None:
+    """Minted for them alone, and in the ledger."""
+    # shows: N9
+    tokens = built("token", "show", "--json").json()
+    run = built("runs", "--json").json()[0]["run"]
+    assert sorted((one["tier"], one["run"], one["attempt"]) for one in tokens) == [
+        ("deliver", run, 1),
+        ("work", run, 1),
+    ]
+
+
 # -- workers that are not to be believed
 
 

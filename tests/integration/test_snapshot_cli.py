@@ -20,6 +20,8 @@ from daybreak.engine import RUNS
 from daybreak.events import KEYS, LeaseGranted, RunMoved, StepDone, TaskAdded, run_stream
 from daybreak.host import locks
 from daybreak.ledger import Draft, Ledger
+from daybreak.ledger.exchange import TOKEN_KEYS
+from daybreak.policy import rootkey
 
 PROGRAM = Path(__file__).with_name("snapshot_program.py")
 
@@ -205,6 +207,44 @@ def test_an_interrupted_restore_is_finished_by_the_next_command(cli: Cli) -> Non
     assert "has been finished" in listed.err
     assert cli("ledger", "verify").status == 0
     assert cli("runs", "--json").json()[0]["state"] == "parked"
+
+
+def test_a_cut_archive_is_listed_as_what_it_is(cli: Cli) -> None:
+    """Looking at its size costs nothing; exit 1."""
+    # shows: N15
+    folder = Path(cli("snapshot", "create", "--json").json()["folder"])
+    (folder / "state.tar.zst").write_bytes(b"")
+    listed = cli("snapshot", "list")
+    assert listed.status == 1
+    assert "0 bytes" in listed.out + listed.err
+
+
+def test_no_token_outlives_a_restore(cli: Cli, tmp_path: Path) -> None:
+    """What was revoked after the copy is not known to the new log, so the key that signed it goes."""
+    # shows: N9 N15
+    assert set(TOKEN_KEYS) == {rootkey.SECRET, rootkey.PUBLIC}
+    cli("snapshot", "create")
+    work = tmp_path / "work"
+    work.mkdir()
+    mint = (
+        "token",
+        "mint",
+        "--run",
+        "run-1",
+        "--attempt",
+        "1",
+        "--tier",
+        "work",
+        "--workspace",
+        str(work),
+        "--for",
+        "1h",
+    )
+    text = cli(*mint).out.strip()
+    assert cli("token", "show", text).status == 0
+    assert cli("snapshot", "restore", "newest", "--in-place").status == 0
+    assert not (cli.home / "keys" / rootkey.SECRET).exists()
+    assert cli("token", "show", text).status != 0
 
 
 def test_pruning_shows_its_plan_and_asks(cli: Cli) -> None:

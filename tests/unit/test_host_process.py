@@ -414,3 +414,11 @@ def test_a_server_that_never_is_ready_is_ended(tmp_path: Path, port: int) -> Non
         pass
     assert not told.value.ended
     assert not alive(int((tmp_path / "pid").read_text()))
+
+
+@pytest.mark.parametrize("limit", [float("nan"), float("inf"), -1.0, 1e300])
+def test_a_time_that_is_no_limit_is_refused(limit: float, tmp_path: Path) -> None:
+    """Not a number would be never."""
+    for times in ({"timeout_s": limit}, {"timeout_s": 5, "grace_s": limit}):
+        with pytest.raises(ProgramNotStarted, match="for"):
+            process.run(["true"], cwd=tmp_path, env={}, **times)

@@ -171,3 +171,14 @@ def test_a_second_attempt_puts_its_work_before_us_again() -> None:
     assert progress.fraction < before
     assert line is not None
     assert "not built: a bridge" in line
+
+
+def test_incidents_of_the_run_are_told_first() -> None:
+    """With their level and what follows; on the terminal and as Markdown."""
+    raised = events.IncidentRaised(
+        incident="inc-1", kind="injection_marked", level=1, run="run-1", attempt=2, what="findings"
+    )
+    report = collect(story(raised))
+    (line,) = report.incidents
+    assert (line.what, line.outcome, line.attempt) == ("level 1: injection marked", "logged", 2)
+    assert "## Incidents" in render.to_markdown(report)

@@ -156,7 +156,7 @@ def refuse_shortages(plan: Plan) -> None:
     if plan.shortages:
         raise TooLittle(
             f"{plan.name} cannot be built here: " + "; ".join(plan.shortages),
-            hint="make room, or build on another machine; nothing was started",
+            hint="make room, install what is missing, or build on another machine; nothing was started",
         )
 
 

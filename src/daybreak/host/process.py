@@ -53,6 +53,8 @@ _GUARD = "import sys; sys.path.append(sys.argv[1]); import guard; guard.main(*ma
 """By import, so that it is compiled once and not each time."""
 _FOLDER = str(Path(__file__).parent)
 _READ_BYTES = 65536
+_FOREVER_S = 3.2e10
+"""What is not below it (infinite, no number at all) is no limit."""
 
 
 class ProgramMissing(HostError):
@@ -253,6 +255,11 @@ class Guarded:
         sandbox: Sandbox | Ready | None = None,
     ) -> None:
         """Starts the program; see `run`. Raises ProgramMissing, ProgramNotStarted, and what `sandbox.prepare` does."""
+        if not argv or any(not 0 <= limit < _FOREVER_S for limit in (timeout_s or 0, grace_s)):
+            raise ProgramNotStarted(
+                f"{list(argv)!r:.200} for {timeout_s!r} s with {grace_s!r} s to end",
+                hint="name a program, and give times from 0 s to a thousand years",
+            )
         self.name = str(argv[0])
         self._output_bytes_max, self._on_stdout, self._cancelled_event = (
             output_bytes_max,

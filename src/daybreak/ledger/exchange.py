@@ -156,6 +156,11 @@ def completing(places: Places) -> Iterator[None]:
         ) from error
 
 
+TOKEN_KEYS = ("capability.key", "capability.pub")
+"""Sign and verify capability tokens (`daybreak.policy.rootkey`). They end with the old log: what was revoked after the
+copy is not known to the new one."""
+
+
 def exchange_guards(places: Places, intent: Intent) -> None:
     """Key and witness, in this order, while the ledger stays: never are all three absent, so that nobody takes the
     place for a fresh one. From here on the present ledger does not open, because the key is not its own."""
@@ -164,6 +169,10 @@ def exchange_guards(places: Places, intent: Intent) -> None:
             for name in names:
                 new, before = folder / f"new-{intent.label}" / name, folder / f"before-{intent.label}" / name
                 _exchange(folder / name, new, before)
+        for name in TOKEN_KEYS:
+            if (places.keys / name).exists():
+                make_folder(places.keys / f"before-{intent.label}")
+                _rename(places.keys / name, places.keys / f"before-{intent.label}" / name)
 
 
 def exchange_ledger(places: Places, intent: Intent) -> None:

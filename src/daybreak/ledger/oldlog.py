@@ -15,6 +15,7 @@ from daybreak.host.snapshots import Snapshot
 from daybreak.ledger import database, keyfile, rows, snapshot, verification, witness
 from daybreak.ledger.admission import START
 from daybreak.ledger.blobs import BlobStore
+from daybreak.ledger.exchange import TOKEN_KEYS
 from daybreak.ledger.note import Checkpoint, NoteError, Signer, Verifier
 
 _PREFIXES = (run_stream(""), control_stream(""))
@@ -89,13 +90,14 @@ def _another(name: str, public_key: str, present: Path, other: str) -> KeyWrong:
 
 
 def other_keys(present: Path, packed: Path) -> tuple[Path, ...]:
-    """The present one of each name, else the packed one."""
+    """The present one of each name, else the packed one. Not the one that signs tokens: what was revoked after the
+    copy is not known to the new log, so that a new key ends every token."""
     found: dict[str, Path] = {}
     for folder in (packed, present):
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
                 found[path.name] = path
-    return tuple(path for name, path in found.items() if name not in (keyfile.SECRET, keyfile.PUBLIC))
+    return tuple(path for name, path in found.items() if name not in (keyfile.SECRET, keyfile.PUBLIC, *TOKEN_KEYS))
 
 
 def highest(name: str, folder: Path, head: Checkpoint, verifier: Verifier, noted: str, present: Places) -> Checkpoint:

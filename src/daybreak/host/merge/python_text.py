@@ -58,6 +58,9 @@ def _merged(sides: Sides) -> Merged | Conflicts:
     return Merged(shape.put(text.encode()), "python", names.steps_down)
 
 
+_NAMED = ("function", "class", "assignment")
+
+
 def parses(content: bytes) -> bool:
     """What is too deep to be looked at counts as sound."""
     try:
@@ -94,6 +97,16 @@ def _parsed(name: str, side: bytes) -> cst.Module:
         raise NotStructural(f"{name}: {problem}") from None
 
 
+def _refuse_doubles(base: Sequence[Item], ours: Sequence[Item], theirs: Sequence[Item]) -> None:
+    """Of several definitions with one name the last counts, so which is which cannot be told by the name: where both
+    sides changed some of them, the lines decide. Raises NotStructural."""
+    for name in {(item.what, item.name) for item in (*base, *ours, *theirs) if item.what in _NAMED}:
+        of_name = [[item.core for item in side if (item.what, item.name) == name] for side in (base, ours, theirs)]
+        several = max(map(len, of_name)) > 1
+        if several and of_name[1] != of_name[0] and of_name[2] not in (of_name[0], of_name[1]):
+            raise NotStructural(f"{name[1]} is defined more than once, and both sides changed that")
+
+
 class _Merging:
     """One merge and the conflicts so far; where there are some, results mean nothing."""
 
@@ -109,6 +122,7 @@ class _Merging:
     def bodies(self, base: Sequence[Any], ours: Sequence[Any], theirs: Sequence[Any], scope: str) -> list[Any]:
         """The statements of a module or a class."""
         before = items(base)
+        _refuse_doubles(before, items(ours), items(theirs))
         sides = before, paired(before, items(ours)), paired(before, items(theirs))
         by_key = [{item.key: item for item in side} for side in sides]
         found: dict[Key, Any] = {}
@@ -128,7 +142,9 @@ class _Merging:
             what = "both replaced it by something of another name: take one"
             self._clash(where(scope, by_key[0][key]), "rename/rename", texts, what)
         self._check_statements(sides, order.keys, scope)
-        return [found[key] for key in self._sorted_imports(order.keys, sides)]
+        in_order = list(self._sorted_imports(order.keys, sides))
+        in_order.sort(key=lambda key: key[0] != "doc")  # a text that is not first is no docstring any more
+        return [found[key] for key in in_order]
 
     def _one(self, base: Item | None, ours: Item | None, theirs: Item | None, scope: str) -> Any:
         """What becomes of one thing; None where it goes."""

@@ -223,6 +223,9 @@ class Store:
             if folder.is_symlink() or not folder.is_dir():
                 raise damaged(name, "it is no folder")
             told, digest = manifest.read(folder)
+            size = (folder / manifest.ARCHIVE).stat().st_size if (folder / manifest.ARCHIVE).is_file() else 0
+            if size != told.archive.size:
+                raise damaged(name, f"{manifest.ARCHIVE} has {size} bytes, {told.archive.size} were written")
         except SnapshotDamaged as problem:
             return Damaged(name, folder, problem)
         return Snapshot(name, folder, told, digest)
