@@ -104,7 +104,8 @@ def test_targets_that_cannot_work_are_refused_before_anything_is_written(tmp_pat
     (tmp_path / "file").write_text("x")
     (tmp_path / "link").symlink_to(tmp_path)
     (tmp_path / "broken").symlink_to(tmp_path / "nowhere")
-    for target in (tmp_path / "file", tmp_path / "link", tmp_path / "file" / "out", tmp_path / "broken" / "out"):
+    usual = (tmp_path / "file", tmp_path / "link", tmp_path / "file" / "out", tmp_path / "broken" / "out")
+    for target in (*usual, tmp_path / ("a" * 4096), tmp_path.joinpath(*["a"] * 2500)):
         with pytest.raises(host_files.TargetUnusable):
             host_files.check_target(target)
 

@@ -52,9 +52,14 @@ class NotDelivered(DeliveryError):
 
 def check_target(target: Path, bytes_needed: int = 0) -> None:
     """Whether `put_folder` could work: TargetUnusable or NoRoom says why not. Looks only; parents may be missing."""
-    if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise TargetUnusable(f"{target} is not a folder", hint="name a folder that is not there yet")
-    parent = next(place for place in target.parents if place.exists() or place.is_symlink())
+    try:
+        if target.is_symlink() or (target.exists() and not target.is_dir()):
+            raise TargetUnusable(f"{target} is not a folder", hint="name a folder that is not there yet")
+        parent = next(place for place in target.parents if place.exists() or place.is_symlink())
+    except OSError as error:  # a name that no file system takes
+        raise TargetUnusable(
+            f"{str(target)[:200]!a}… cannot be a folder: {error.strerror}", hint="name another folder"
+        ) from error
     if not parent.is_dir():
         raise TargetUnusable(f"{parent} is not a folder", hint="name a folder below one")
     if not os.access(parent, os.W_OK | os.X_OK) or _read_only(parent):
