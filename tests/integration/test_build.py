@@ -52,8 +52,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Cli:
 
 @pytest.fixture
 def copy(built: Cli, tmp_path: Path) -> Cli:
-    shutil.copytree(built.folder, tmp_path / "copy", dirs_exist_ok=True)
-    return Cli(tmp_path / "copy")
+    copied = Cli(tmp_path / "copy")
+    shutil.copytree(built.folder, copied.folder)
+    shutil.copytree(built.home, copied.home)
+    return copied
 
 
 # -- the way that goes well
