@@ -198,6 +198,17 @@ def test_a_hostile_worker_reaches_neither_the_factory_nor_the_terminal(liar: str
     assert not [path for path in kept for secret in secrets if secret in path.read_bytes()]
 
 
+def test_orders_in_what_a_worker_left_behind_are_an_incident(cli: Cli) -> None:
+    """What its tests print enters the next brief, so it is looked at first; the report tells it."""
+    # shows: N9
+    worker = f"{HERE / 'workers' / 'liars.py'}:InjectsIntoItsFindings"
+    ran = cli("build", cli.spec(), "--output", "result", "--worker", worker)
+    assert ran.status == 1, ran.out + ran.err
+    incidents = cli("incidents", "list", "--json").json()
+    assert {one["kind"] for one in incidents} == {"injection_marked"}
+    assert "injection marked" in cli("report").out
+
+
 def test_held_out_examples_are_nowhere_that_a_worker_can_look(cli: Cli) -> None:
     """Neither the brief nor the delivered project holds a held-out example."""
     shutil.copy(HERE / "workers" / "liars.py", cli.folder / "liars.py")

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daybreak.checks import Evidence, Example, Product, cage, install, reading, run_example, syntax, tests
+from daybreak.checks import Evidence, Example, Product, install, reading, run_example, sandboxed, syntax, tests
 from daybreak.checks.product import make_prefix, write_program
 from daybreak.host import sandbox
 from daybreak.host.sandbox import SandboxRefused, plan
@@ -398,10 +398,10 @@ def test_a_link_is_refused_and_not_followed(tmp_path: Path) -> None:
     (tmp_path / "dead").symlink_to(tmp_path / "nothing")
     for path in ("link", "link/inner", "dead", "missing"):
         with pytest.raises(SandboxRefused, match=r"cannot be granted|symbolic link"):
-            cage.around(tmp_path / path)
+            sandboxed.around(tmp_path / path)
         with pytest.raises(SandboxRefused, match=r"cannot be granted|symbolic link"):
-            cage.around(readable=[tmp_path / path])
-    assert cage.around(tmp_path / "real").writable == (tmp_path / "real",)
+            sandboxed.around(readable=[tmp_path / path])
+    assert sandboxed.around(tmp_path / "real").writable == (tmp_path / "real",)
 
 
 @given(st.text(max_size=20) | st.sampled_from(["a\0b", "x" * 4096, "\ud800", "..", "a/../b"]))
@@ -409,7 +409,7 @@ def test_a_path_that_is_not_there_is_refused(name: str) -> None:
     """With an error that says so."""
     # shows: N9
     with pytest.raises(SandboxRefused) as told:
-        cage.around(Path("/nowhere/at/all") / name.lstrip("/"))
+        sandboxed.around(Path("/nowhere/at/all") / name.lstrip("/"))
     assert told.value.hint
 
 
@@ -480,4 +480,4 @@ def test_home_and_tmpdir_are_what_is_granted(tmp_path: Path) -> None:
     from daybreak.host.process import clean_environment
 
     environment = clean_environment(tmp_path)
-    assert [str(path) for path in cage.homes(tmp_path)] == [environment["HOME"], environment["TMPDIR"]]
+    assert [str(path) for path in sandboxed.homes(tmp_path)] == [environment["HOME"], environment["TMPDIR"]]

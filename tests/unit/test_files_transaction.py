@@ -602,3 +602,26 @@ def test_a_folder_that_may_not_be_written_is_named(root: Path) -> None:
     finally:
         os.setresuid(0, 0, 0)
     assert look(root) == {"a": "a", "sub": None, "sub/b": "b"}
+
+
+@pytest.mark.parametrize("looked", ["read", "exists"])
+def test_what_was_changed_after_it_was_looked_at_is_not_overwritten(tmp_path: Path, looked: str) -> None:
+    """A counter that is read, and written one higher, loses nobody's count in between."""
+    # shows: N4
+    (tmp_path / "counter").write_text("1")
+    with pytest.raises(host_files.ChangedMeanwhile, match="counter"), transaction(tmp_path) as files:  # noqa: PT012 - the block is the point
+        getattr(files, looked)("counter")
+        (tmp_path / "new").write_text("7")
+        (tmp_path / "new").rename(tmp_path / "counter")
+        files.write("counter", "2")
+    assert (tmp_path / "counter").read_text() == "7"
+
+
+def test_what_came_after_it_was_not_there_is_not_overwritten(tmp_path: Path) -> None:
+    """`exists` said no; somebody made it since."""
+    # shows: N4
+    with pytest.raises(host_files.ChangedMeanwhile, match="late"), transaction(tmp_path) as files:  # noqa: PT012 - as above
+        assert not files.exists("late")
+        (tmp_path / "late").write_text("theirs")
+        files.write("late", "ours")
+    assert (tmp_path / "late").read_text() == "theirs"

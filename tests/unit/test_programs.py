@@ -376,13 +376,22 @@ def test_a_disk_cache_serves_the_next_process(shelf: Shelf) -> None:
     assert runs() == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"a": 1}', b"[" * 200_000, b" " * 2_000_000])
-def test_a_damaged_disk_cache_is_not_believed(content: bytes, shelf: Shelf) -> None:
-    """The program is asked, and the file is written anew."""
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe", b'{"a": 1}', b"[" * 200_000, b" " * 2_000_000])
+def test_a_file_that_is_no_cache_is_neither_believed_nor_replaced(content: bytes, shelf: Shelf) -> None:
+    """The program is asked; the file may be somebody's notes, so it stays as it is."""
     runs, file = counting(shelf), shelf.root / "programs.json"
     file.write_bytes(content)
     find("tool>=3", platform=shelf.platform(), cache=DiskCache(file))
     assert runs() == 1
+    assert file.read_bytes() == content
+
+
+def test_an_empty_file_becomes_a_cache(shelf: Shelf) -> None:
+    """There is nothing in it to lose."""
+    counting(shelf)
+    file = shelf.root / "programs.json"
+    file.touch()
+    find("tool>=3", platform=shelf.platform(), cache=DiskCache(file))
     assert "tool 3.0" in file.read_text()
 
 

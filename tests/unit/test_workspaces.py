@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daybreak.errors import DaybreakError
-from daybreak.host import locks
+from daybreak.host import locks, removal
 from daybreak.host.workspaces import (
     Author,
     ChangesUnclear,
@@ -30,7 +30,6 @@ from daybreak.host.workspaces import (
     Workspaces,
     WorkspaceUnknown,
     copying,
-    removal,
 )
 from daybreak.testing.clock import FakeClock
 
@@ -628,7 +627,7 @@ def test_a_folder_without_rights_is_removed_all_the_same(tmp_path: Path) -> None
     (inside / "file").write_text("x")
     inside.chmod(0)
     inside.parent.chmod(0o500)
-    removal.remove(tmp_path / "space")
+    assert removal.remove(tmp_path / "space").complete
     assert not (tmp_path / "space").exists()
     assert (outside / "precious").exists()
 
@@ -640,8 +639,8 @@ def test_what_cannot_be_removed_is_told_and_tried_again(
     # shows: N9
     workspace = workspaces.from_folder(folder)
 
-    def refuse(_: Path) -> None:
-        raise OSError(16, "Device or resource busy")
+    def refuse(_: Path) -> removal.Removal:
+        return removal.Removal((removal.Remaining("space", "Device or resource busy"),))
 
     with monkeypatch.context() as patched:
         patched.setattr(removal, "remove", refuse)

@@ -10,7 +10,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from daybreak.checks import cage, transcripts
+from daybreak.checks import sandboxed, transcripts
 from daybreak.checks.evidence import Evidence, Mark
 from daybreak.checks.product import Product, make_prefix
 from daybreak.errors import HostError
@@ -27,7 +27,7 @@ def look(
     *,
     name: str,
     scratch: Path,
-    require: Strength = cage.WANTED,
+    require: Strength = sandboxed.WANTED,
     timeout_s: float = 60,
     cancelled: threading.Event | None = None,
 ) -> tuple[Evidence, Product | None]:
@@ -59,7 +59,7 @@ def look(
             env=process.clean_environment(folder, SOURCE_DATE_EPOCH="1577836800"),
             timeout_s=timeout_s,
             cancelled=cancelled,
-            sandbox=cage.around(source, out, prefix, *cage.homes(folder), require=require),
+            sandbox=sandboxed.around(source, out, prefix, *sandboxed.homes(folder), require=require),
         )
     except (HostError, OSError) as error:
         return _unusable(workspace, command, error), None

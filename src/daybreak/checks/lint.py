@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from daybreak.checks import cage, transcripts
+from daybreak.checks import sandboxed, transcripts
 from daybreak.checks.evidence import Evidence, Mark
 from daybreak.errors import HostError
 from daybreak.host import process
@@ -29,7 +29,7 @@ def look(
     workspace: str,
     *,
     scratch: Path,
-    require: Strength = cage.WANTED,
+    require: Strength = sandboxed.WANTED,
     timeout_s: float = 60,
     cancelled: threading.Event | None = None,
 ) -> Evidence:
@@ -43,7 +43,7 @@ def look(
     rules = ["--select", RULES, "--ignore", IGNORED, "--output-format", "json"]
     try:
         environment = process.clean_environment(scratch)
-        box = cage.around(*cage.homes(scratch), readable=[tree], require=require)
+        box = sandboxed.around(*sandboxed.homes(scratch), readable=[tree], require=require)
         checked, formatted = (
             process.run(
                 [sys.executable, "-I", "-m", "ruff", *arguments, *common, "."],

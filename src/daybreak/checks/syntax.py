@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from daybreak.checks import cage, transcripts
+from daybreak.checks import sandboxed, transcripts
 from daybreak.checks.evidence import Evidence, Mark
 from daybreak.errors import HostError
 from daybreak.host import process
@@ -29,7 +29,7 @@ def look(
     workspace: str,
     *,
     scratch: Path,
-    require: Strength = cage.WANTED,
+    require: Strength = sandboxed.WANTED,
     timeout_s: float = 60,
     cancelled: threading.Event | None = None,
 ) -> Evidence:
@@ -47,7 +47,7 @@ def look(
             timeout_s=timeout_s,
             output_bytes_max=_LONG_OUTPUT_BYTES,
             cancelled=cancelled,
-            sandbox=cage.around(*cage.homes(scratch), readable=[tree], require=require),
+            sandbox=sandboxed.around(*sandboxed.homes(scratch), readable=[tree], require=require),
         )
     except HostError as error:
         return Evidence(check=CHECK, workspace=workspace, outcome="unusable", summary=error.message)

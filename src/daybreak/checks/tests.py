@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from daybreak.checks import cage, transcripts
+from daybreak.checks import sandboxed, transcripts
 from daybreak.checks.evidence import Evidence, Mark
 from daybreak.checks.product import Product
 from daybreak.errors import HostError
@@ -63,7 +63,7 @@ def look(
     scratch: Path,
     coverage_min: float = 85,
     product: Product | None = None,
-    require: Strength = cage.WANTED,
+    require: Strength = sandboxed.WANTED,
     timeout_s: float = 300,
     cancelled: threading.Event | None = None,
 ) -> Evidence:
@@ -140,8 +140,8 @@ def _run(
                 fds={_CHANNEL: channel_in},
                 merge=True,
                 cancelled=cancelled,
-                sandbox=cage.around(
-                    *(copy, folder / "data", *cage.homes(folder)),
+                sandbox=sandboxed.around(
+                    *(copy, folder / "data", *sandboxed.homes(folder)),
                     readable=[product.prefix] if product is not None else [],
                     require=require,
                 ),
@@ -284,7 +284,7 @@ def _coverage(tree: Path, folder: Path, require: Strength) -> float | None:
         env=env,
         timeout_s=60,
         output_bytes_max=COVERAGE_BYTES_MAX,
-        sandbox=cage.around(*cage.homes(counting), readable=[settings, data, copy], require=require),
+        sandbox=sandboxed.around(*sandboxed.homes(counting), readable=[settings, data, copy], require=require),
     )
     return percent(finished.stdout) if finished.ok else None
 

@@ -12,7 +12,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from daybreak.checks import cage, transcripts
+from daybreak.checks import sandboxed, transcripts
 from daybreak.checks.evidence import Evidence, Mark
 from daybreak.errors import HostError
 from daybreak.host import process
@@ -44,7 +44,7 @@ def look(
     *,
     scratch: Path,
     cache: Path,
-    require: Strength = cage.WANTED,
+    require: Strength = sandboxed.WANTED,
     timeout_s: float = 180,
     cancelled: threading.Event | None = None,
 ) -> Evidence:
@@ -63,7 +63,7 @@ def look(
             timeout_s=timeout_s,
             output_bytes_max=5_000_000,
             cancelled=cancelled,
-            sandbox=cage.around(own, *cage.homes(scratch), readable=[tree], require=require),
+            sandbox=sandboxed.around(own, *sandboxed.homes(scratch), readable=[tree], require=require),
         )
     except (HostError, OSError) as error:
         return Evidence(check=CHECK, workspace=workspace, outcome="unusable", summary=f"could not look: {error}")
@@ -117,7 +117,7 @@ def _seed(cache: Path, require: Strength) -> Path:
             cwd=room,
             env=process.clean_environment(room, MYPYPATH="src"),
             timeout_s=SEED_TIMEOUT_S,
-            sandbox=cage.around(room, require=require),
+            sandbox=sandboxed.around(room, require=require),
         )
         with contextlib.suppress(OSError):  # another process was faster
             made.rename(seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,7 @@ def build(
     as_json: Json = False,
 ) -> None:
     """Build FILE into a working, verified project: plan, work, check, deliver, report."""
+    looking = _look_at_the_machine()
     from daybreak.cli import home, plan, supervise
     from daybreak.factory import deliver, task
     from daybreak.factory import plan as plans
@@ -45,6 +47,7 @@ def build(
         cwd=Path.cwd(),
     )
     deliver.check_target(asked.output)
+    looking.join()
     made = task.planned(asked, home.places())
     if not as_json:
         plan.show(made, stderr=True)
@@ -52,3 +55,12 @@ def build(
     with home.opened() as opened:
         run = task.submit(asked, opened.engine, opened.ledger)
         raise typer.Exit(supervise.until_over(opened, run, as_json=as_json))
+
+
+def _look_at_the_machine() -> threading.Thread:
+    """What the sandbox can do here is tried out by starting programs: that goes on beside the imports."""
+    from daybreak.host import sandbox
+
+    looking = threading.Thread(target=sandbox.detect, name="detect", daemon=True)
+    looking.start()
+    return looking

@@ -19,11 +19,10 @@ from daybreak.engine import Parked
 from daybreak.host.removal import Removal
 from daybreak.host.sandbox import Sandbox, Strength
 from daybreak.ledger import Ledger
-from daybreak.policy import injection, rootkey
+from daybreak.policy import rootkey
 from daybreak.policy.door import Ask, Door
 from daybreak.policy.grant import Grant
 from daybreak.policy.incident import Incident, response
-from daybreak.policy.injection.scanner import TEXT_MAX
 from daybreak.policy.journal import Journal
 from daybreak.policy.naming import Act
 from daybreak.policy.protected import DEFAULT
@@ -90,6 +89,9 @@ class Warden:
         A worker here has neither private data nor a way out, so nothing is refused; what looks like instructions is
         an incident, and enough of those stop the run. Raises Parked then.
         """
+        from daybreak.policy import injection  # late: its patterns take time, and first attempts need none
+        from daybreak.policy.injection.scanner import TEXT_MAX
+
         found = injection.assess(text[:TEXT_MAX], private_data=False, way_out=False)
         if found.scan.suspicious:
             self._answer(self._journal.assessed(found, run=self._run, attempt=attempt, source=source))

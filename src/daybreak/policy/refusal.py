@@ -5,7 +5,7 @@ All of them are `NotAllowed`: code that only wants to know whether it may go on 
 
 from __future__ import annotations
 
-from daybreak.errors import PolicyError
+from daybreak.errors import PolicyError, UsageError
 
 
 class NotAllowed(PolicyError):
@@ -54,7 +54,7 @@ class ProtectedAsked(NotAllowed):
     code = "P107"
 
 
-class GrantRefused(PolicyError):
+class GrantRefused(PolicyError, UsageError):
     """A token that may not be minted: malformed, or more than its tier has."""
 
     code = "P111"

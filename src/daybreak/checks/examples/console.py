@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from daybreak.checks import cage, transcripts
+from daybreak.checks import sandboxed, transcripts
 from daybreak.checks.examples import transcript
 from daybreak.checks.examples.transcript import Command
 from daybreak.checks.product import Product
@@ -60,7 +60,7 @@ def run(
     folder: Path,
     product: Product,
     *,
-    require: Strength = cage.WANTED,
+    require: Strength = sandboxed.WANTED,
     timeout_s: float,
     stop_early: bool = False,
     cancelled: threading.Event | None = None,
@@ -78,7 +78,7 @@ def run(
     )
     env = product.environment(folder)
     readable = [script, product.prefix, product.tree]
-    sandbox = cage.around(work, *cage.homes(folder), readable=readable, require=require)
+    sandbox = sandboxed.around(work, *sandboxed.homes(folder), readable=readable, require=require)
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(_session(script, work, env, sandbox, timeout_s, cancelled))
         ran: list[Ran] = []

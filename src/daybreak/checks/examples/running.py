@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from daybreak.checks import cage, transcripts
+from daybreak.checks import sandboxed, transcripts
 from daybreak.checks.evidence import Evidence, Mark, Outcome
 from daybreak.checks.example import Example
 from daybreak.checks.examples import block, console, exchange, listing, null, transcript
@@ -32,7 +32,7 @@ def run_example(
     *,
     serve: str,
     prefix: str = "",
-    require: Strength = cage.WANTED,
+    require: Strength = sandboxed.WANTED,
     timeout_s: float = 60,
     cancelled: threading.Event | None = None,
 ) -> Evidence:
@@ -72,7 +72,7 @@ def proves(
     *,
     serve: str,
     prefix: str = "",
-    require: Strength = cage.WANTED,
+    require: Strength = sandboxed.WANTED,
     timeout_s: float = 20,
 ) -> str | None:
     """Why an example proves nothing: what that does nothing it passes on. None: it proves something.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from daybreak.checks import cage
+from daybreak.checks import sandboxed
 from daybreak.checks.product import Product
 from daybreak.host.process import ProgramNotStarted, Server, ServerNotReady
 from daybreak.host.sandbox import Strength
@@ -26,7 +26,7 @@ def serving(
     folder: Path,
     *,
     prefix: str = "",
-    require: Strength = cage.WANTED,
+    require: Strength = sandboxed.WANTED,
     ready_s: float,
     timeout_s: float,
     cancelled: threading.Event | None = None,
@@ -53,8 +53,8 @@ def serving(
             timeout_s=timeout_s,
             file_bytes_max=64 * 1024 * 1024,
             cancelled=cancelled,
-            sandbox=cage.around(
-                *(work, *cage.homes(folder)), readable=[product.prefix, product.tree], port=port, require=require
+            sandbox=sandboxed.around(
+                *(work, *sandboxed.homes(folder)), readable=[product.prefix, product.tree], port=port, require=require
             ),
         )
         try:

@@ -47,6 +47,8 @@ class Staged:
         self._structure: list[Structural] = []
         self._above: Counter[str] = Counter()
         """How many things arrive below each folder."""
+        self._first: dict[str, Seen | None] = {}
+        """By place on the disk: what was there when the caller was first told."""
         prefix = os.urandom(4).hex()
         self._slots = (f"{WORK}/{prefix}-{number}" for number in itertools.count())
 
@@ -99,6 +101,14 @@ class Staged:
 
     def _is_made(self, path: str) -> bool:
         return any(isinstance(one.step, Make) and one.step.path == path for one in self._structure)
+
+    def notice(self, path: str) -> None:
+        """The caller is told what is at `path`: what takes its place later must replace just that."""
+        if path in self._changes or self._place_inside(path) is not None or self._covered(path):
+            return
+        origin = self._origin(path)
+        if origin is not None and origin not in self._first:
+            self._first[origin] = self._disk.look(origin)
 
     # -- asking
 
@@ -307,6 +317,8 @@ class Staged:
         for path, change in self._changes.items():
             if change.origin is not None and self._disk.look(change.origin) != change.leaves:
                 raise _changed(path)
+            if change.origin is not None and self._first.get(change.origin, change.leaves) != change.leaves:
+                raise _changed(path)
         for one in self._structure:
             if one.origin is None:
                 continue
@@ -314,7 +326,7 @@ class Staged:
             match one.step:
                 case Move(source, _, ino) if found is None or found.ino != ino:
                     raise _changed(source)
-                case Swap(path, _, _, leaves) if found != leaves:
+                case Swap(path, _, _, leaves) if found != leaves or self._first.get(one.origin, leaves) != leaves:
                     raise _changed(path)
 
     def _refuse_same_names(self) -> None:

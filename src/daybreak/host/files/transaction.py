@@ -218,6 +218,7 @@ class Transaction:
         """As `read`, for reading piece by piece; what the disk refuses while it is read is an OSError."""
         staged, disk, name = self._at(path)
         with told(f"{name} could not be read"):
+            staged.notice(name)
             place = staged.place(name) if staged.need(name) == "file" else None
             if place is None:
                 raise NotThere(f"{name} is a folder", hint="name a file in it")
@@ -227,6 +228,7 @@ class Transaction:
         """Whether something will be there."""
         staged, _, name = self._at(path)
         with told(f"{name} could not be looked at"):
+            staged.notice(name)
             return staged.kind(name) is not None
 
     # -- inside

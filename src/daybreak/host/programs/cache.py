@@ -122,6 +122,8 @@ class DiskCache:
     def _store(self, kept: dict[str, str]) -> None:
         import tempfile  # late: most callers have no cache on disk
 
+        if not self._replaceable():
+            return  # somebody else's file: nothing is kept then, which costs time only
         with contextlib.suppress(OSError, ValueError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             descriptor, fresh = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
@@ -132,6 +134,18 @@ class DiskCache:
             except BaseException:
                 os.unlink(fresh)
                 raise
+
+    def _replaceable(self) -> bool:
+        """There is nothing, or a cache of ours: every label of one is a JSON list."""
+        if not os.path.lexists(self.path):
+            return True
+        try:
+            if self.path.stat().st_size == 0:
+                return True
+        except OSError:
+            return False
+        known = self._load()
+        return bool(known) and all(label.startswith("[") for label in known)
 
 
 def _label(key: Key) -> str:

@@ -1,4 +1,4 @@
-"""A cage for programs: what they may read, change, reach and use up.
+"""A sandbox for programs: what they may read, change, reach and use up.
 
     from daybreak.host import process
     from daybreak.host.sandbox import Sandbox

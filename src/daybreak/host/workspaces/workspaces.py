@@ -10,6 +10,7 @@ tells (see `record`); `sweep` acts on it:
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Collection, Iterable
@@ -20,9 +21,9 @@ from typing import Any
 
 from daybreak import ids
 from daybreak.clock import Clock, SystemClock, stamp
-from daybreak.host import locks
+from daybreak.host import locks, removal
 from daybreak.host.files import put_folder
-from daybreak.host.workspaces import copying, git, record, removal
+from daybreak.host.workspaces import copying, git, record, usage
 from daybreak.host.workspaces.problems import (
     NotAdopted,
     TargetMoved,
@@ -299,7 +300,7 @@ class Workspaces:
 
     def _keep(self, known: Record, reason: str) -> Record:
         until = self.clock.now() + timedelta(days=self.rules.keep_days)
-        size = removal.bytes_on_disk(self._places.space(known.id))
+        size = usage.bytes_on_disk(self._places.space(known.id))
         text = reason.encode("utf-8", "replace").decode()[:_LABEL_CHARACTERS_MAX]
         kept = replace(known, state="kept", until=stamp(until), reason=text, bytes_kept=size)
         record.write(self._places.record(known.id), kept)
@@ -321,7 +322,9 @@ class Workspaces:
         space = self._places.space(id)
         if git.is_folder(space):
             (space / "made").unlink(missing_ok=True)
-        removal.remove(space)
+        left = removal.remove(space)
+        if not left.complete:
+            raise OSError(errno.ENOTEMPTY, str(left))
         record.remove(self._places.record(id))
 
     # -- cleaning up
@@ -384,7 +387,7 @@ class Workspaces:
         sizes = {one.id: one.bytes_kept for one in kept}
         for id in self._places.ids():
             if id not in sizes:
-                sizes[id] = removal.bytes_on_disk(self._places.space(id))
+                sizes[id] = usage.bytes_on_disk(self._places.space(id))
         cap.bytes_total = sum(sizes.values())
         for one in kept:
             if cap.bytes_total <= self.rules.bytes_max:
