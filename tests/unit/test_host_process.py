@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -317,6 +318,7 @@ def test_an_exception_while_it_runs_ends_it(tmp_path: Path) -> None:
 KILLED = """
 import sys, threading
 from pathlib import Path
+from typing import Any
 from daybreak.host import process
 folder = Path(sys.argv[1])
 process.run(["sh", "-c", sys.argv[2]], cwd=folder, env=process.clean_environment(folder / "scratch"), timeout_s=600)
@@ -420,5 +422,17 @@ def test_a_server_that_never_is_ready_is_ended(tmp_path: Path, port: int) -> Non
 def test_a_time_that_is_no_limit_is_refused(limit: float, tmp_path: Path) -> None:
     """Not a number would be never."""
     for times in ({"timeout_s": limit}, {"timeout_s": 5, "grace_s": limit}):
-        with pytest.raises(ProgramNotStarted, match="for"):
+        with pytest.raises(ProgramNotStarted, match="no time limit"):
             process.run(["true"], cwd=tmp_path, env={}, **times)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"argv": []}, {"argv": ["\ud800"]}, {"argv": ["a\0b"]}, {"argv": "true"}, {"argv": None}, {"env": ""}, {"cwd": 5}],
+)
+def test_what_no_system_could_start_is_refused_in_words(wrong: dict[str, object], tmp_path: Path) -> None:
+    """Whatever is given: ProgramNotStarted with a hint."""
+    given: dict[str, Any] = {"argv": ["true"], "cwd": tmp_path, "env": {}, "timeout_s": 5, **wrong}
+    with pytest.raises(ProgramNotStarted) as refused:
+        process.run(given.pop("argv"), **given)
+    assert refused.value.hint

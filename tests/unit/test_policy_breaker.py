@@ -202,3 +202,11 @@ class AnyStory(RuleBasedStateMachine):
 
 
 TestAnyStory = AnyStory.TestCase
+
+
+@pytest.mark.parametrize("wrong", [{"name": ""}, {"name": []}, {"name": "x" * 4096}, {"name": "x", "rule": "y"}])
+def test_a_breaker_of_nothing_is_refused(wrong: dict[str, Any]) -> None:
+    """In few words, however long what was given."""
+    with pytest.raises(BreakerMisused) as refused:
+        Breaker(**wrong)
+    assert len(str(refused.value)) < 200

@@ -198,7 +198,19 @@ def test_a_time_limit_holds_over_restarts() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"attempts": 0}, {"first_s": -1}, {"factor": 0.5}, {"identical": 1}, {"within_s": -1}, {"most_s": "x"}]
+    "wrong",
+    [
+        [
+            {"attempts": 0},
+        ],
+        {"first_s": -1},
+        {"factor": 0.5},
+        {"identical": 1},
+        {"within_s": -1},
+        {"within_s": "x"},
+        {"clock": ""},
+        {"most_s": "x"},
+    ],
 )
 def test_a_rule_that_cannot_be_followed_is_refused(wrong: dict[str, Any]) -> None:
     """With the name of the value and its range."""

@@ -230,6 +230,26 @@ def run(
         guarded.close()
 
 
+def _check(
+    argv: Sequence[str | Path], cwd: Path, env: Mapping[str, str], timeout_s: float | None, grace_s: float
+) -> None:
+    """Raises ProgramNotStarted for what no system could start, and for times that are no limit (not a number)."""
+    try:
+        null = any(b"\0" in os.fsencode(part) for part in (*argv, cwd, *env, *env.values()))
+        endless = any(not 0 <= limit < _FOREVER_S for limit in (timeout_s or 0, grace_s))
+    except (TypeError, AttributeError, UnicodeEncodeError) as error:
+        raise ProgramNotStarted(
+            f"{argv!r:.200} cannot be started: {error}",
+            hint="program, folder and environment are texts and paths that the system can name",
+        ) from error
+    if null or endless or not argv or isinstance(argv, str):
+        why = "there is a null character in it" if null else "it names no program" if not endless else "no time limit"
+        raise ProgramNotStarted(
+            f"{argv!r:.200} for {timeout_s!r} s cannot be started: {why}",
+            hint="name a program in a list, without NUL, and give times from 0 s to a thousand years",
+        )
+
+
 class Guarded:
     """A program below its guard, for callers with a loop of their own: `pump` until `over`, then `finish`;
     `close` always. One thread at a time, but `end` may be called from any."""
@@ -255,11 +275,7 @@ class Guarded:
         sandbox: Sandbox | Ready | None = None,
     ) -> None:
         """Starts the program; see `run`. Raises ProgramMissing, ProgramNotStarted, and what `sandbox.prepare` does."""
-        if not argv or any(not 0 <= limit < _FOREVER_S for limit in (timeout_s or 0, grace_s)):
-            raise ProgramNotStarted(
-                f"{list(argv)!r:.200} for {timeout_s!r} s with {grace_s!r} s to end",
-                hint="name a program, and give times from 0 s to a thousand years",
-            )
+        _check(argv, cwd, env, timeout_s, grace_s)
         self.name = str(argv[0])
         self._output_bytes_max, self._on_stdout, self._cancelled_event = (
             output_bytes_max,

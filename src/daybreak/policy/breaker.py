@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Literal, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, Literal, ParamSpec, Protocol, Self, TypeVar
 
 from daybreak.clock import Clock, SystemClock
 from daybreak.errors import PolicyError, UsageError
@@ -28,6 +28,7 @@ from daybreak.policy.failure import Classify, Failure, classify
 P = ParamSpec("P")
 T = TypeVar("T")
 _marks: ContextVar[tuple[datetime, ...]] = ContextVar("calls under way in this thread or task", default=())
+NAME_CHARS_MAX = 200
 CircuitState = Literal["closed", "open", "half_open"]
 
 
@@ -90,7 +91,9 @@ class BreakerRule:
         ):  # fmt: skip
             value = getattr(self, name)
             if not isinstance(value, int | float) or not low <= value <= high:
-                raise BreakerMisused(f"BreakerRule({name}={value!r})", hint=f"{name} is a number from {low} to {high}")
+                raise BreakerMisused(
+                    f"BreakerRule({name}={value!r:.80})", hint=f"{name} is a number from {low} to {high}"
+                )
 
     def ask(self, circuit: Circuit, now: datetime) -> tuple[Circuit, datetime | None]:
         """May a call pass now? The state after asking (a probe is counted), and None, or until when it may not."""
@@ -171,6 +174,14 @@ class Breaker:
     circuits: Circuits = field(default_factory=MemoryCircuits)
     classify: Classify = classify
     clock: Clock = field(default_factory=SystemClock)
+
+    def __post_init__(self) -> None:
+        name: Any = self.name
+        rule: Any = self.rule
+        if not isinstance(name, str) or not 0 < len(name) <= NAME_CHARS_MAX:
+            raise BreakerMisused(f"Breaker({name!r:.80})", hint=f"a name of 1 to {NAME_CHARS_MAX} characters")
+        if not isinstance(rule, BreakerRule):
+            raise BreakerMisused(f"Breaker(rule={rule!r:.80})", hint="a rule is a BreakerRule")
 
     @property
     def circuit(self) -> Circuit:

@@ -116,9 +116,15 @@ class Retry:
         ):  # fmt: skip
             value = getattr(self, name)
             if not isinstance(value, int | float) or not low <= value <= high:
-                raise RetryMisused(f"Retry({name}={value!r})", hint=f"{name} is a number from {low} to {high}")
-        if self.within_s is not None and not self.within_s >= 0:
-            raise RetryMisused(f"Retry(within_s={self.within_s!r})", hint="within_s is a number of seconds, or None")
+                raise RetryMisused(f"Retry({name}={value!r:.80})", hint=f"{name} is a number from {low} to {high}")
+        within_s: Any = self.within_s
+        if within_s is not None and not (isinstance(within_s, int | float) and within_s >= 0):
+            raise RetryMisused(f"Retry(within_s={within_s!r:.80})", hint="within_s is a number of seconds, or None")
+        for name in ("classify", "sleep", *(["adapt"] if self.adapt is not None else [])):
+            if not callable(getattr(self, name)):
+                raise RetryMisused(f"Retry({name}={getattr(self, name)!r:.80})", hint=f"{name} is a function")
+        if not hasattr(self.clock, "now"):
+            raise RetryMisused(f"Retry(clock={self.clock!r:.80})", hint="a clock has now() and monotonic()")
 
     # -- the rule
 

@@ -116,6 +116,9 @@ class Sandbox:
 
     def __post_init__(self) -> None:
         """Raises SandboxRefused."""
+        for name in ("writable", "readable", "hidden"):
+            if not isinstance(getattr(self, name), tuple):
+                raise SandboxRefused(f"{name} is {getattr(self, name)!r:.80}", hint="give a tuple of pathlib.Path")
         for path in (*self.writable, *self.readable, *self.hidden):
             _check_path(path)
         for path in self.writable:
