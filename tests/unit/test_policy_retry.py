@@ -200,9 +200,7 @@ def test_a_time_limit_holds_over_restarts() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        [
-            {"attempts": 0},
-        ],
+        {"attempts": 0},
         {"first_s": -1},
         {"factor": 0.5},
         {"identical": 1},
