@@ -2,8 +2,9 @@
 
 Each class is one kind of event: frozen, typed, with a stable `type`. The payload in the ledger is the JSON of
 its fields. Fields are only ever added, with a default; a change of meaning is a new class with a new `type`.
-Streams: `queue` (tasks), `keys` (the ledger about itself), `policy` (tokens, refusals, incidents), `run:<id>`
-(written by the run's owner only, fenced by its epoch), `control:<id>` (everybody else about that run).
+Streams: `queue` (tasks), `schedules`, `nights`, `keys` (the ledger about itself), `policy` (tokens, incidents, budgets,
+breakers), `run:<id>` (written by the run's owner only, fenced by its epoch), `control:<id>` (everybody else
+about that run).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ FINAL: frozenset[State] = frozenset({"done", "failed", "cancelled"})
 QUEUE = "queue"
 KEYS = "keys"
 POLICY = "policy"
+SCHEDULES = "schedules"
+NIGHTS = "nights"
 
 
 def run_stream(run: str) -> str:
@@ -138,7 +141,7 @@ class SnapshotsPruned(Event, frozen=True, kw_only=True):
 # -- tasks and runs
 
 
-class TaskAdded(Event, frozen=True, kw_only=True):
+class TaskAdded(Event, frozen=True, kw_only=True, omit_defaults=True):
     """Somebody asked for something."""
 
     type: ClassVar[str] = "task.added"
@@ -147,9 +150,52 @@ class TaskAdded(Event, frozen=True, kw_only=True):
     kind: str
     title: str
     args: dict[str, Any]
+    project: str = ""
+    """Projects share the workers fairly."""
+    priority: int = 0
+    """Within its project; the higher one first."""
+    after: list[str] = []
+    """Runs that must be done before."""
+    not_before: str = ""
+    deadline: str = ""
+    """Nearer ones go first within a priority; one that has passed before the run began parks it."""
+    keys: dict[str, int] = {}
+    """Concurrency keys: at most so many runs that hold the key are under way at once."""
+    rates: dict[str, str] = {}
+    """Rate limits by name, such as `30/hour`: so many runs that name it may begin within that time."""
+    dedupe: str = ""
+    """No second task with this word is taken while one is not over."""
+    budget: dict[str, int] = {}
+    """The most that the run may use: fields of `policy.budget.Limit`."""
+    schedule: str = ""
+    window: str = ""
+    """Key of the schedule's window that it belongs to: one task for each, for ever."""
 
 
-class LeaseGranted(Event, frozen=True, kw_only=True):
+class TaskPlaced(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody moved a task in the queue. Fields that are None stay as they are."""
+
+    type: ClassVar[str] = "task.placed"
+    run: str
+    priority: int | None = None
+    not_before: str | None = None
+    deadline: str | None = None
+
+
+class QueuePaused(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """No run of the project begins any more; of no project at all where it is empty."""
+
+    type: ClassVar[str] = "queue.paused"
+    project: str = ""
+    why: str = ""
+
+
+class QueueResumed(Event, frozen=True, kw_only=True, omit_defaults=True):
+    type: ClassVar[str] = "queue.resumed"
+    project: str = ""
+
+
+class LeaseGranted(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A new owner has the run. Its header's epoch is one more than the last; older epochs are refused from here on."""
 
     type: ClassVar[str] = "lease.granted"
@@ -158,9 +204,13 @@ class LeaseGranted(Event, frozen=True, kw_only=True):
     """A random token."""
     host: str
     pid: int
+    night: str = ""
+    """The night that it belongs to, where it does."""
+    code: str = ""
+    """Fingerprint of the code that goes on with it."""
 
 
-class RunMoved(Event, frozen=True, kw_only=True):
+class RunMoved(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A run went from one state to another."""
 
     type: ClassVar[str] = "run.moved"
@@ -173,6 +223,32 @@ class RunMoved(Event, frozen=True, kw_only=True):
     hint: str = ""
     question: str = ""
     """What a person must decide, where `new` is parked."""
+    until: str = ""
+    """When it goes on, where `new` is waiting; empty where only a signal wakes it."""
+
+
+class RunForked(Event, frozen=True, kw_only=True):
+    """The run began as a copy of another one's kept steps, which follow."""
+
+    type: ClassVar[str] = "run.forked"
+    run: str
+    source: str
+    before: str
+    """The step of the source before which the copy ends."""
+    index: int
+    """Position in the ledger of the first outcome that was not copied."""
+
+
+class RunRolledBack(Event, frozen=True, kw_only=True):
+    """What the run kept from a step on counts no more; the next generation begins."""
+
+    type: ClassVar[str] = "run.rolled_back"
+    run: str
+    before: str
+    """The step before which it goes on."""
+    index: int
+    """Outcomes and intents from this position in the ledger on are forgotten, those of other branches too."""
+    why: str = ""
 
 
 class StepDone(Event, frozen=True, kw_only=True):
@@ -189,6 +265,8 @@ class StepDone(Event, frozen=True, kw_only=True):
     """SHA-256 of the arguments as canonical JSON."""
     result: Any
     duration_ms: int = 0
+    sort: str = ""
+    """`plan`: a round of planning."""
 
 
 class StepFailed(Event, frozen=True, kw_only=True):
@@ -219,10 +297,55 @@ class StepIntended(Event, frozen=True, kw_only=True):
     """The stable idempotency key that the outside was given."""
 
 
+class StepTried(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A step failed, and will be tried again."""
+
+    type: ClassVar[str] = "step.tried"
+    run: str
+    branch: str
+    name: str
+    nth: int
+    args: str
+    kind: str
+    """Of the failure: retryable or outage; `breaker` where it was not tried because a breaker is open."""
+    what: str
+    again: str
+    """When the next try may begin."""
+    tries: dict[str, Any]
+    """`policy.retry.Tries`, so that a restart goes on counting."""
+    adapted: dict[str, Any] = {}
+    """Keyword arguments of the next try, where they were changed."""
+    duration_ms: int = 0
+
+
 class CancelAsked(Event, frozen=True, kw_only=True):
     type: ClassVar[str] = "cancel.asked"
     run: str
     why: str = ""
+
+
+class PauseAsked(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A person wants the run held: its owner honours that before the next step, and nobody leases it."""
+
+    type: ClassVar[str] = "pause.asked"
+    run: str
+    why: str = ""
+
+
+class ResumeAsked(Event, frozen=True, kw_only=True):
+    """A person lets a held run go on, or asks for a parked or failed one to be tried again."""
+
+    type: ClassVar[str] = "resume.asked"
+    run: str
+
+
+class Signalled(Event, frozen=True, kw_only=True):
+    """Something that a run may wait for has happened."""
+
+    type: ClassVar[str] = "signal.given"
+    run: str
+    name: str
+    value: Any = None
 
 
 class Answered(Event, frozen=True, kw_only=True):
@@ -232,6 +355,89 @@ class Answered(Event, frozen=True, kw_only=True):
     run: str
     question: str
     answer: Any
+
+
+# -- schedules and nights
+
+
+class ScheduleSet(Event, frozen=True, kw_only=True):
+    """A schedule was made or edited. Windows that began before this are nobody's any more."""
+
+    type: ClassVar[str] = "schedule.set"
+    name: str
+    schedule: dict[str, Any]
+    """Fields of `engine.window.Schedule`."""
+    task: dict[str, Any]
+    """What each window adds: `kind`, `title`, `args` and how it is placed in the queue."""
+    since: str
+    """Windows that start after this are its own."""
+
+
+class ScheduleRemoved(Event, frozen=True, kw_only=True):
+    type: ClassVar[str] = "schedule.removed"
+    name: str
+
+
+class WindowOpened(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A window has come, and its run stands in the queue."""
+
+    type: ClassVar[str] = "window.opened"
+    schedule: str
+    window: str
+    start: str
+    run: str
+    forced: bool = False
+    """A person asked for it beside its time."""
+
+
+class WindowSkipped(Event, frozen=True, kw_only=True):
+    type: ClassVar[str] = "window.skipped"
+    schedule: str
+    window: str
+    start: str
+    why: str
+
+
+class NightBegan(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A supervisor took over the state folder and works until its time, its budget or the queue is used up."""
+
+    type: ClassVar[str] = "night.began"
+    night: str
+    host: str
+    pid: int
+    workers: int
+    until: str = ""
+    budget: dict[str, int] = {}
+    once: bool = False
+    """It ends with the queue."""
+    went_before: str = ""
+    """The night before it, where that one died without an end."""
+
+
+class NightNoted(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that the night did beside its work, or found: recovery, stuck work, reconciliation, a snapshot."""
+
+    type: ClassVar[str] = "night.noted"
+    night: str
+    what: Literal["recovery", "stuck", "takeover", "reconciliation", "snapshot", "preflight", "alert", "deadline"]
+    level: int
+    """0 for the record, 1 worth a look, 2 somebody must act."""
+    text: str
+    run: str = ""
+    details: dict[str, Any] = {}
+
+
+class NightEnded(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The last word of a night. Written by its supervisor, or by the next one for a night that died."""
+
+    type: ClassVar[str] = "night.ended"
+    night: str
+    why: Literal["empty", "deadline", "budget", "stopped", "incident", "failed", "died"]
+    counts: dict[str, int] = {}
+    """Runs that it brought to each state."""
+    used: dict[str, int] = {}
+    """Fields of `policy.budget.Amounts`."""
+    text: str = ""
 
 
 # -- a build
@@ -384,6 +590,54 @@ class IncidentClosed(Event, frozen=True, kw_only=True):
     type: ClassVar[str] = "incident.closed"
     incident: str
     why: str = ""
+
+
+class BudgetOpened(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """An account with its limits; again for the same account: other limits, or another account above it."""
+
+    type: ClassVar[str] = "budget.opened"
+    account: str
+    """`night:<id>`, `run:<id>`, or a name of the user's own."""
+    limit: dict[str, int] = {}
+    """Fields of `policy.budget.Limit`; absent: no limit of its own."""
+    above: str = ""
+
+
+class BudgetReserved(Event, frozen=True, kw_only=True):
+    """The worst case of what is about to start is set aside in its account and in all above it."""
+
+    type: ClassVar[str] = "budget.reserved"
+    account: str
+    key: str
+    """Names the reservation; one step's try."""
+    worst: dict[str, int]
+    run: str = ""
+
+
+class BudgetSettled(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """What was really used, in place of what was reserved."""
+
+    type: ClassVar[str] = "budget.settled"
+    key: str
+    used: dict[str, int]
+    presumed: bool = False
+    """Nobody knows: its owner died, and the worst case is taken as used."""
+    run: str = ""
+
+
+class BreakerChanged(Event, frozen=True, kw_only=True):
+    """A breaker counted a failure, opened, let a probe pass, or closed. Fields of `policy.breaker.Circuit`."""
+
+    type: ClassVar[str] = "breaker.changed"
+    name: str
+    version: int
+    """Counts its changes from 1; two writers of the same one never both win."""
+    state: str
+    failures: list[str]
+    until: str
+    openings: int
+    probes: list[str]
+    why: str
 
 
 def _all(base: type[Event]) -> dict[str, type[Event]]:
