@@ -2,7 +2,11 @@
 
     python benchmarks/workspaces.py        (FOLDER=/somewhere for another disk)
 
-The ways take turns, because a busy machine is slower from one second to the next.
+The ways take turns, and who begins changes from round to round, because a busy machine is slower from one second to
+the next. Nothing is removed before everything is measured: ext4 gives no number of a file away again within five
+minutes of its removal and searches past all of them at each new file, so whoever comes after a removal of thousands
+of files pays for it, by five to ten times. (What removing takes is measured afterwards; a second run within five
+minutes on the same disk pays for the end of the first one, by hand and with us alike.)
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from daybreak.host.workspaces import Workspaces
+from daybreak.host.workspaces import Workspace, Workspaces
 
 FILES = 2000
 ROUNDS = 7
@@ -45,38 +49,44 @@ def timed(action: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def measure() -> dict[str, float]:
-    """Medians in seconds."""
+def measure() -> dict[str, list[float]]:
+    """Seconds of each round."""
     with tempfile.TemporaryDirectory(dir=os.environ.get("FOLDER")) as name:
         home = Path(name)
         (source := home / "source").mkdir()
         make_repository(source)
         workspaces = Workspaces(home / "root")
-        columns: dict[str, list[float]] = {key: [] for key in ("worktree", "ours", "cp", "copy", "discard")}
-        for _ in range(ROUNDS):
-            made = []
-            columns["worktree"].append(timed(lambda: git(source, "worktree", "add", "-q", "--detach", str(home / "w"))))
-            columns["ours"].append(timed(lambda: made.append(workspaces.from_git(source))))  # noqa: B023 - called at once
-            columns["discard"].append(timed(lambda: made[0].discard("succeeded")))  # noqa: B023
-            git(source, "worktree", "remove", "--force", str(home / "w"))
-            columns["cp"].append(timed(lambda: subprocess.run(["cp", "-r", source, home / "c"], check=True)))
-            columns["copy"].append(timed(lambda: made.append(workspaces.from_folder(source, leave_out=()))))  # noqa: B023
-            made[1].discard("succeeded")
-            subprocess.run(["rm", "-rf", home / "c"], check=True)
-        return {key: median(times) for key, times in columns.items()}
+        made: list[Workspace] = []
+        # a fresh folder for each, as far from each other as ours are
+        ways: dict[str, Callable[[int], object]] = {
+            "worktree": lambda n: git(source, "worktree", "add", "-q", "--detach", str(home / f"worktree-{n}")),
+            "ours": lambda n: made.append(workspaces.from_git(source)),
+            "cp": lambda n: subprocess.run(["cp", "-r", source, home / f"copy-{n}"], check=True),
+            "copy": lambda n: made.append(workspaces.from_folder(source, leave_out=())),
+        }
+        columns: dict[str, list[float]] = {key: [] for key in (*ways, "discard")}
+        for number in range(ROUNDS):
+            for key in ways if number % 2 == 0 else reversed(ways):
+                columns[key].append(timed(lambda: ways[key](number)))  # noqa: B023 - called at once
+        for workspace in made:
+            columns["discard"].append(timed(lambda: workspace.discard("succeeded")))  # noqa: B023 - called at once
+        return columns
+
+
+def row(what: str, ours: list[float], other: str, others: list[float]) -> str:
+    """Medians, with the best in brackets, and the ratio of the medians."""
+    return (
+        f"{what}: {median(ours):.3f} s ({min(ours):.3f}), {other} {median(others):.3f} s ({min(others):.3f}): "
+        f"{median(ours) / median(others):.2f} times"
+    )
 
 
 def main() -> None:
-    figures = measure()
-    print(
-        f"workspace off a commit, {FILES:,} files: {figures['ours']:.3f} s (goal {GOAL_S} s), bare `git worktree add` "
-        f"{figures['worktree']:.3f} s: {figures['ours'] / figures['worktree']:.2f} times; "
-        f"removed in {figures['discard']:.3f} s"
-    )
-    print(
-        f"workspace as a copy: {figures['copy']:.3f} s, `cp -r` {figures['cp']:.3f} s: "
-        f"{figures['copy'] / figures['cp']:.2f} times"
-    )
+    times = measure()
+    what = f"workspace off a commit, {FILES:,} files (goal {GOAL_S} s)"
+    print(row(what, times["ours"], "bare `git worktree add`", times["worktree"]))
+    print(row("workspace as a copy", times["copy"], "`cp -r`", times["cp"]))
+    print(f"removed in {median(times['discard']):.3f} s")
 
 
 if __name__ == "__main__":

@@ -45,11 +45,12 @@ def print_causes(naive: Replays, patterned: Replays) -> None:
     of_study = [one for one in patterned if one.situation.cause in STUDY_PERCENT]
     good, later = sum(map(prevented, of_study)), sum(one.end == "not covered" for one in of_study)
     covered = len(of_study) - later
-    outages = sum(one.end == "not covered" for one in patterned) - later
     print(
         f"prevented: {good} of {covered} covered ({good / covered:.0%}), {good / len(of_study):.0%} of all "
-        f"{len(of_study)} of the study (goal 85 %)\nNOT COVERED YET: {later} planning loops, {outages} outages"
+        f"{len(of_study)} of the study (goal 85 %)"
     )
+    if missing := Counter(one.situation.cause for one in patterned if one.end == "not covered"):
+        print(f"NOT COVERED YET: {in_words(missing)}")
 
 
 def ends_of(replays: Replays, cause: str) -> Counter[str]:

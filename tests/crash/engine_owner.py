@@ -17,7 +17,7 @@ import anyio
 
 from daybreak.clock import SystemClock
 from daybreak.config import Places
-from daybreak.engine import RUNS, Absent, Context, Engine, Found, step_key
+from daybreak.engine import VIEWS, Absent, Context, Engine, Found, step_key
 from daybreak.engine.history import Identity
 from daybreak.engine.step import key_of
 from daybreak.events import StepDone, run_stream
@@ -74,7 +74,7 @@ def recorded(ledger: Ledger, run: str) -> list[str]:
 
 def main(home: Path, journal: Path, steps: int) -> None:
     places, clock, owner = Places.below(home, "test"), SystemClock(), Owner(journal, steps)
-    with Ledger.open(places.ledger, keys=places.keys, witness=places.witness, clock=clock, views=[RUNS]) as ledger:
+    with Ledger.open(places.ledger, keys=places.keys, witness=places.witness, clock=clock, views=VIEWS) as ledger:
         engine = Engine(ledger, {"kind": owner.task}, places.locks, clock, os.urandom)
         rows = ledger.query("SELECT run FROM view_runs")
         run = rows[0][0] if rows else engine.submit("kind", "crash test", {})

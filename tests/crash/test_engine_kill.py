@@ -18,7 +18,7 @@ import pytest
 
 from daybreak.clock import SystemClock
 from daybreak.config import Places
-from daybreak.engine import RUNS, Engine
+from daybreak.engine import VIEWS, Engine
 from daybreak.ledger import Ledger
 
 OWNER = Path(__file__).with_name("engine_owner.py")
@@ -153,7 +153,7 @@ def test_an_interrupted_owner_records_that_the_run_is_paused(tmp_path: Path) -> 
         owner.send_signal(number)
         owner.communicate(timeout=30)
     places = Places.below(home, "test")
-    opened = Ledger.open(places.ledger, keys=places.keys, witness=places.witness, clock=SystemClock(), views=[RUNS])
+    opened = Ledger.open(places.ledger, keys=places.keys, witness=places.witness, clock=SystemClock(), views=VIEWS)
     with opened as ledger:
         engine = Engine(ledger, {}, places.locks, SystemClock(), os.urandom)
         (resumable,) = engine.resumable()

@@ -16,7 +16,8 @@ import pytest
 
 from daybreak.clock import SystemClock
 from daybreak.events import StepDone
-from daybreak.ledger import Draft, Ledger, files, verify
+from daybreak.host import durable
+from daybreak.ledger import Draft, Ledger, verify
 
 STEP = StepDone(run="r", branch="", name="step", nth=0, args="", result=None)
 
@@ -121,7 +122,7 @@ class Journal(apsw.VFS):
 
     def sync_folder(self, folder: Path) -> None:
         """What was deleted before stays deleted."""
-        files.sync_folder(folder)
+        durable.sync_folder(folder)
         self.lines.append(("sync", FOLDER, None))
 
 

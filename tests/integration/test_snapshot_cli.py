@@ -292,8 +292,9 @@ def test_wrong_usage_is_named(cli: Cli, tmp_path: Path) -> None:
     assert cli("snapshot", "restore", "newest").status == 2
     assert cli("snapshot", "restore", "newest", "--to", "x", "--in-place").status == 2
     missing = cli("snapshot", "restore", "newest", "--to", "x")
-    assert (missing.status, "H222" in missing.err) == (1, True)
-    assert cli("snapshot", "verify", "--json").json()[0]["code"] == "H222"
+    assert (missing.status, "H222" in missing.err) == (2, True)
+    unknown = cli("snapshot", "verify", "--json")
+    assert (unknown.status, unknown.json()["error"]["code"]) == (2, "H222")
     empty = Cli(tmp_path, tmp_path / "empty")
     assert "U112" in empty("snapshot", "create").err
     assert not (tmp_path / "empty").exists()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
-from daybreak.engine import RUNS, Engine, Listener, RunResult, TaskFunction
+from daybreak.engine import VIEWS, Engine, Listener, RunResult, TaskFunction
 from daybreak.events import RunMoved, run_stream
 from daybreak.testing.clock import FakeClock
 from daybreak.testing.memory_ledger import MemoryLedger
@@ -19,7 +19,7 @@ class Desk:
     def __init__(self, code: TaskFunction, *, listeners: tuple[Listener, ...] = ()) -> None:
         random = Random(0)
         self.clock = FakeClock()
-        self.ledger = MemoryLedger(clock=self.clock, views=[RUNS], entropy=random.randbytes)
+        self.ledger = MemoryLedger(clock=self.clock, views=VIEWS, entropy=random.randbytes)
         self.locks = MemoryLocks()
         self.code = code
         self.engine = self.another_engine(listeners=listeners)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daybreak.checks import Evidence, Example, Product, install, reading, run_example, sandboxed, syntax, tests
+from daybreak.checks import Evidence, Example, Product, install, reading, run_example, sandboxed, syntax, tests, watched
 from daybreak.checks.product import make_prefix, write_program
 from daybreak.host import sandbox
 from daybreak.host.sandbox import SandboxRefused, plan
@@ -215,20 +215,20 @@ def line(**told: object) -> bytes:
 def test_lines_that_the_watcher_never_writes_are_a_trick(told: bytes) -> None:
     """Too deep, too large, incomplete, of other types: never an error of ours."""
     # shows: X6
-    seen = tests.tally(told, "n")
+    seen = watched.tally(told, "n")
     assert seen.tricks
     assert seen.end is None
 
 
 def test_after_many_foreign_lines_nobody_listens() -> None:
     """A flood costs nothing."""
-    assert len(tests.tally(b"\n" * 1_000_000, "n").tricks) == tests.FORGED_LINES_MAX
+    assert len(watched.tally(b"\n" * 1_000_000, "n").tricks) == watched.FORGED_LINES_MAX
 
 
 def test_halves_of_characters_become_text_that_can_be_stored() -> None:
     """JSON can hold what UTF-8 cannot."""
     told = line(kind="result", id="t\ud800", when="call", outcome="failed", why={"a": "\udfff"})
-    seen = tests.tally(told, "n")
+    seen = watched.tally(told, "n")
     for test, why in seen.failed.items():
         assert (test + why).encode()
 
@@ -241,7 +241,7 @@ kinds = st.sampled_from(["item", "written", "own test", "deselected", "uncollect
 @given(kinds, st.dictionaries(keys, json_values))
 def test_any_values_in_a_genuine_line_are_counted_or_a_trick(kind: str, values: dict[str, object]) -> None:
     """Never an error."""
-    tests.tally(line(**{**values, "kind": kind}), "n")
+    watched.tally(line(**{**values, "kind": kind}), "n")
 
 
 @pytest.mark.parametrize(

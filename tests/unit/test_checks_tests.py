@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daybreak.checks import Evidence, tests
+from daybreak.checks import Evidence, tests, watched
 
 HASH = "ab" * 32
 
@@ -48,12 +48,13 @@ def said(evidence: Evidence) -> str:
 
 
 def test_honest_tests_pass_and_are_counted(tmp_path: Path) -> None:
-    """Four tests, and how much of the source they reach."""  # shows: F1 P5
+    """Four tests, each of which fails without the program, and how much of the source they reach."""  # shows: F1 P5
     seen = look(tmp_path, coverage_min=85)
     assert seen.outcome == "passed", said(seen) + seen.output
     assert seen.counts["tests"] == seen.counts["passed"] == 4
     assert 85 < seen.counts["coverage"] < 90  # __main__ and the server's loop are not reached
-    assert seen.summary.startswith("4 passed, coverage 87")
+    assert seen.counts["counting"] == 4
+    assert seen.summary.startswith("4 passed (4 of them fail when the program is broken), coverage 87")
     assert seen.workspace == HASH
 
 
@@ -339,7 +340,7 @@ def lines(*told: dict[str, object], nonce: str = "n") -> bytes:
 def test_lines_without_the_nonce_are_a_trick() -> None:
     """And they count for nothing."""
     result = {"kind": "result", "id": "t", "when": "call", "outcome": "passed", "why": ""}
-    seen = tests.tally(lines(result, nonce="guess") + b"not json\n" + b'{"nonce": ["n"]}\n', "n")
+    seen = watched.tally(lines(result, nonce="guess") + b"not json\n" + b'{"nonce": ["n"]}\n', "n")
     assert not seen.passed
     assert len(seen.tricks) == 3
 
@@ -348,11 +349,11 @@ def test_a_failure_is_not_mended_by_a_later_pass() -> None:
     """Teardown errors and repeats count against a test."""
     said = {"kind": "result", "id": "t", "why": "x"}
     for order in (("failed", "passed"), ("passed", "failed")):
-        seen = tests.tally(lines(*({**said, "when": "call", "outcome": outcome} for outcome in order)), "n")
+        seen = watched.tally(lines(*({**said, "when": "call", "outcome": outcome} for outcome in order)), "n")
         assert (seen.passed, set(seen.failed)) == (set(), {"t"})
 
 
 @given(st.binary(max_size=300))
 def test_anything_may_be_told_without_harm(told: bytes) -> None:
     """Whatever comes over the channel, counting ends and nothing passes."""
-    assert not tests.tally(told, "n").passed
+    assert not watched.tally(told, "n").passed

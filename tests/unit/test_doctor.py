@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from daybreak.checks.examples import console
 from daybreak.cli import doctor
+from daybreak.factory import machine
 from daybreak.host.programs import Platform
 from daybreak.host.sandbox import Machine
 
@@ -35,6 +37,38 @@ def test_a_missing_optional_program_is_a_note_with_the_command_that_installs_it(
     assert (found.what, found.verdict) == ("git", "note")
     assert found.detail.startswith("missing: ")
     assert "apt-get install git" in found.remedy
+
+
+def test_bubblewrap_is_the_one_that_the_sandbox_uses(
+    bare: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One on PATH that the sandbox does not look at is no bubblewrap, and one that it uses need not be on PATH."""
+    # shows: F15
+    shadow = tmp_path / "bwrap"
+    shadow.write_text("#!/bin/sh\necho bubblewrap 9.9.9\n")
+    shadow.chmod(0o755)
+    absent = doctor._bubblewrap(Machine(), bare)
+    assert (absent.what, absent.verdict) == ("bwrap", "note")
+    assert absent.detail.startswith("not installed: ")
+    assert "/usr/bin" in absent.detail
+    assert str(shadow) in absent.detail
+    assert "apt-get install bubblewrap" in absent.remedy
+    monkeypatch.setenv("PATH", "/nowhere")
+    used = tmp_path / "elsewhere" / "bwrap"
+    used.parent.mkdir()
+    used.write_text("#!/bin/sh\necho bubblewrap 0.8.1\n")
+    used.chmod(0o755)
+    found = doctor._bubblewrap(Machine(bwrap=str(used)), bare)
+    assert (found.verdict, found.detail) == ("good", f"{used}, version 0.8.1")
+
+
+def test_a_bubblewrap_that_failed_its_trial_is_not_called_good(bare: Platform) -> None:
+    """It is there, in a version that fits, and the sandbox cannot use it; then the reason is what counts."""
+    # shows: F15
+    found = doctor._bubblewrap(Machine(bwrap="", bwrap_why="a trial failed: exit 1 no permission"), bare)
+    assert found.verdict == "note"
+    assert "no permission" in found.detail
+    assert "apt-get" not in found.remedy
 
 
 def test_a_missing_needed_program_is_bad(bare: Platform) -> None:
@@ -72,3 +106,11 @@ def test_a_module_that_does_not_start_is_bad(bare: Platform) -> None:
     found = doctor._look_for(doctor.Need("nonesuch_module", "nothing", needed=True, module=True), bare)
     assert found.verdict == "bad"
     assert "install Daybreak again" in found.remedy
+
+
+def test_the_shell_is_the_one_that_examples_run_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever PATH says: examples name it by its full path."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert machine.measure(tmp_path).shell == machine.SHELL == console.SHELL
+    monkeypatch.setattr(machine, "SHELL", str(tmp_path / "sh"))
+    assert any("/bin/sh" in lack for lack in machine.measure(tmp_path).shortages())

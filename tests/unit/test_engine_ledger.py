@@ -11,7 +11,7 @@ import pytest
 
 from daybreak.clock import SystemClock
 from daybreak.config import Places
-from daybreak.engine import RUNS, Context, Engine, Kept, RunResult
+from daybreak.engine import VIEWS, Context, Engine, Kept, RunResult
 from daybreak.errors import CheckError, DraftRefused
 from daybreak.events import CheckLooked, RunMoved, StepDone, run_stream
 from daybreak.ledger import Ledger, verification
@@ -61,7 +61,7 @@ class Task:
 
 def opened(home: Path) -> Ledger:
     places = Places.below(home, "test")
-    return Ledger.open(places.ledger, keys=places.keys, witness=places.witness, clock=SystemClock(), views=[RUNS])
+    return Ledger.open(places.ledger, keys=places.keys, witness=places.witness, clock=SystemClock(), views=VIEWS)
 
 
 def engine_on(ledger: Ledger, home: Path, task: Any) -> Engine:

@@ -96,8 +96,8 @@ async def test_a_task_cannot_enter_just_any_state(state: str) -> None:
     assert (await Desk(code).resume()).code == "E208"
 
 
-def test_no_state_leads_out_of_a_final_one_and_each_can_be_reached() -> None:
-    """The table of moves: final is final, nothing is a dead end, nothing is unreachable, none other is legal."""
+def test_only_a_rollback_leads_out_of_a_final_state_and_each_can_be_reached() -> None:
+    """The table of moves: final is final but for a new generation, nothing is unreachable, none other is legal."""
     # shows: N16
     assert set(states.LEGAL) == set(states.STATES)
     reached, new = {"queued"}, {"queued"}
@@ -106,7 +106,7 @@ def test_no_state_leads_out_of_a_final_one_and_each_can_be_reached() -> None:
         reached |= new
     assert reached == set(states.STATES)
     for state in states.STATES:
-        assert bool(states.LEGAL[state]) == (state not in FINAL)
+        assert (states.LEGAL[state] == {"queued"}) == (state in FINAL)
         for other in set(states.STATES) - states.LEGAL[state]:
             with pytest.raises(AssertionError, match=f"from {state} to {other}"):
                 states.check(state, other)
@@ -663,7 +663,7 @@ async def test_a_sleeping_run_hears_that_it_is_cancelled() -> None:
     slept: list[float] = []
 
     async def code(ctx: Any, args: Any) -> None:
-        await ctx.sleep(10 * 3600)
+        await ctx.sleep(4.5)
 
     bench = Desk(code)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 
 import pytest
-from benchmarks.error_corpus.families import FAMILIES
+from benchmarks.error_corpus.families import FAMILIES, waiting
+from benchmarks.error_corpus.printing import print_causes
 from benchmarks.error_corpus.replay import (
     OUTSIDE_THE_STUDY,
     STUDY_PERCENT,
@@ -16,6 +18,9 @@ from benchmarks.error_corpus.replay import (
     replay,
     situations,
 )
+
+from daybreak.policy.planning import PlanningLoop
+from daybreak.policy.retry import GaveUp, Retry
 
 ALL = situations()
 COVERED = [one for one in ALL if one.covered]
@@ -61,6 +66,30 @@ def test_the_patterns_prevent_what_they_cover() -> None:
 def test_what_is_not_covered_yet_is_counted_as_such() -> None:
     """At the moment nothing is."""
     assert Counter(one.cause for one in ALL if replayed(one, "patterned").end == "not covered") == {}
+
+
+def test_only_what_is_not_covered_yet_is_printed_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+    """No line of zeros; a gap is named by its cause."""
+    # shows: X8
+    naive = [replayed(one, "naive") for one in ALL]
+    patterned = [replayed(one, "patterned") for one in ALL]
+    print_causes(naive, patterned)
+    assert "NOT COVERED" not in capsys.readouterr().out
+    gap = [replace(one, end="not covered") if one.situation.family == "planner" else one for one in patterned]
+    print_causes(naive, gap)
+    assert "NOT COVERED YET: 4 planning loop" in capsys.readouterr().out
+
+
+def test_planning_loops_and_outages_are_ended_by_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by the script that plays the world: the planning budget and the retry policy say so, and without the retries
+    nothing gets through."""
+    # shows: X8
+    plans, calls = ([one for one in ALL if one.family == family] for family in ("planner", "service"))
+    assert {replayed(one, "patterned").said.partition(":")[0] for one in plans} == {PlanningLoop.__name__}
+    said = {one.trap: replayed(one, "patterned").said.partition(":")[0] for one in calls}
+    assert said == {"short": "", "limit": "", "half": "", "refused": GaveUp.__name__, "down": GaveUp.__name__}
+    monkeypatch.setattr(waiting, "Retry", lambda **_: Retry(attempts=1))
+    assert [one.trap for one in calls if replay(one, "patterned").end == "done"] == []
 
 
 def test_few_operations_fail_and_nothing_is_repeated_blindly() -> None:

@@ -16,10 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daybreak.host import removal, tree
+from daybreak.host.tree import folders, reading
+from daybreak.host.tree import packed as packing
 
 NAMES = st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=12)
 FILES = st.dictionaries(
-    st.lists(NAMES, min_size=1, max_size=3).map("/".join).filter(lambda path: tree._is_inside(path)),
+    st.lists(NAMES, min_size=1, max_size=3).map("/".join).filter(lambda path: packing._is_inside(path)),
     st.tuples(st.binary(max_size=300), st.booleans()),
     max_size=6,
 )
@@ -94,7 +96,7 @@ def test_a_pack_never_writes_outside_its_folder(tmp_path: Path, path: str) -> No
     import zlib
 
     name = path.encode()
-    forged = tree.MAGIC + zlib.compress(tree._HEAD.pack(len(name), 1, 0) + name + b"x")
+    forged = tree.MAGIC + zlib.compress(packing.HEAD.pack(len(name), 1, 0) + name + b"x")
     with pytest.raises(tree.PackDamaged):
         tree.unpack(forged, tmp_path / "in")
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "in"]
@@ -186,7 +188,7 @@ def test_a_folder_swapped_for_a_link_while_it_is_read_is_noticed(
     """Between listing and reading, a folder becomes a link to one with the same names."""
     work = write(tmp_path / "work", {"src/a.py": b"ours"})
     write(tmp_path / "victim", {"a.py": b"keys"})
-    listed = tree._listed
+    listed = reading._listed
 
     def swapping(folder: Path, limits: tree.Limits) -> object:
         found = listed(folder, limits)
@@ -194,7 +196,7 @@ def test_a_folder_swapped_for_a_link_while_it_is_read_is_noticed(
         (work / "src").symlink_to(tmp_path / "victim")
         return found
 
-    monkeypatch.setattr(tree, "_listed", swapping)
+    monkeypatch.setattr(reading, "_listed", swapping)
     with pytest.raises(tree.NotATree, match=r"src/a\.py changed while it was read"):
         tree.take(work)
 
@@ -268,7 +270,7 @@ def test_the_format_of_a_pack_and_of_a_hash_stays(tmp_path: Path) -> None:
     work = write(tmp_path, {"b-/c": b"3", "b/c": b"2", "a": b"1" * 100})
     (work / "a").chmod(0o755)
     plain = b"".join(
-        tree._HEAD.pack(len(name), len(content), executable) + name + content
+        packing.HEAD.pack(len(name), len(content), executable) + name + content
         for name, content, executable in [(b"a", b"1" * 100, True), (b"b-/c", b"3", False), (b"b/c", b"2", False)]
     )
     assert tree.pack(work) == tree.MAGIC + zlib.compress(plain, level=6)
@@ -392,7 +394,7 @@ def test_a_shown_name_is_short_printable_and_utf8(name: str) -> None:
 def forged(*files: tuple[bytes, bytes], more: bytes = b"") -> bytes:
     import zlib
 
-    parts = [tree._HEAD.pack(len(name), len(content), 0) + name + content for name, content in files]
+    parts = [packing.HEAD.pack(len(name), len(content), 0) + name + content for name, content in files]
     return tree.MAGIC + zlib.compress(b"".join(parts) + more)
 
 
@@ -409,7 +411,7 @@ def forged(*files: tuple[bytes, bytes], more: bytes = b"") -> bytes:
         (forged((b"good", b"x"), (b"..", b"1")), "path"),
         (forged((b"good", b"x"), (b"\x1b[2J/../\xc2\x85", b"1")), r"path '\\x1b\[2J/../\\x85'"),
         (forged((b"good", b"x"), more=b"\0"), "ends after the data"),
-        (forged((b"good", b"x"), more=tree._HEAD.pack(1, 1 << 62, 0) + b"a"), "ends after the data"),
+        (forged((b"good", b"x"), more=packing.HEAD.pack(1, 1 << 62, 0) + b"a"), "ends after the data"),
         (forged((b"good", b"x")) + b"more", "something follows its end"),
         (forged((b"good", b"x"))[:-3], "ends too early"),
         (forged(*((b"%d" % n, b"") for n in range(20_001))), "more than 20,000 files"),
@@ -429,7 +431,7 @@ def test_a_small_pack_of_a_huge_tree_is_refused_in_little_memory(tmp_path: Path)
     import zlib
 
     packer = zlib.compressobj(1)
-    packed = tree.MAGIC + packer.compress(tree._HEAD.pack(1, 300 << 20, 0) + b"a")
+    packed = tree.MAGIC + packer.compress(packing.HEAD.pack(1, 300 << 20, 0) + b"a")
     packed += b"".join(packer.compress(bytes(1 << 20)) for _ in range(300)) + packer.flush()
     tracemalloc.start()
     try:
@@ -484,7 +486,7 @@ def test_without_descriptors_of_folders_the_same_holds_for_programs_that_ended(
     """The way by paths (Windows) gives the same tree and bytes, refuses links, and unpacks."""
     work = write(tmp_path / "work", {"a": b"1", "b/c": b"2"})
     here = tree.take(work)
-    monkeypatch.setattr(tree, "_BY_DESCRIPTOR", False)
+    monkeypatch.setattr(folders, "BY_DESCRIPTOR", False)
     assert tree.take(work) == here
     tree.unpack(here.packed, tmp_path / "out", expected=here.tree.hash)
     (tmp_path / "link").symlink_to(work)

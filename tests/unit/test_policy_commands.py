@@ -67,9 +67,11 @@ def test_for_people_the_token_alone_is_on_standard_output() -> None:
         (["mint", "--run", "run-1", "--tier", "fetch", "--host", "a.exаmple"], "P111"),
         (["mint", "--run", "run-1", "--tier", "look", "--for", "99h"], "P111"),
         (["mint", "--run", "run-1", "--for", "soon"], "U141"),
+        (["mint", "--run", "run-1", "--for", "３０m"], "U141"),
         (["mint", "--run", 'x"); may('], "P111"),
         (["show", "dbt1.garbage"], "P102"),
-        (["show", "-"], "P102"),
+        (["show", "-"], "U142"),
+        (["show", "garbage"], "U142"),
         (["revoke", "tok-unknown"], "P115"),
     ],
 )

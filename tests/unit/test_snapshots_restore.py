@@ -20,7 +20,7 @@ import msgspec
 import pytest
 
 from daybreak.config import Places
-from daybreak.engine import RUNS, Engine, states
+from daybreak.engine import VIEWS, Engine, states
 from daybreak.errors import (
     KeyMissing,
     KeyWrong,
@@ -73,7 +73,7 @@ class Desk:
 
     def open(self) -> Ledger:
         where = self.places
-        return Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=self.clock, views=[RUNS])
+        return Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=self.clock, views=VIEWS)
 
     @contextmanager
     def engine(self) -> Iterator[Engine]:
@@ -111,10 +111,10 @@ class Desk:
 
     def take(self, **options: Any) -> Snapshot:
         self.clock.advance(60)
-        return snapshot.take(self.store, self.places, clock=self.clock, views=[RUNS], **options)
+        return snapshot.take(self.store, self.places, clock=self.clock, views=VIEWS, **options)
 
     def restorer(self, **options: Any) -> Restorer:
-        return Restorer(self.store, self.places, self.clock, views=[RUNS], **options)
+        return Restorer(self.store, self.places, self.clock, views=VIEWS, **options)
 
     def to(self, name: str, folder: str = "new", **options: Any) -> Desk:
         """The desk at a restored home."""
@@ -125,7 +125,7 @@ class Desk:
 
     def whole(self) -> None:
         where = self.places
-        found = verify(where.ledger, keys=where.keys, witness=where.witness, views=[RUNS])
+        found = verify(where.ledger, keys=where.keys, witness=where.witness, views=VIEWS)
         assert found.problems == []
 
     def records(self) -> list[Any]:
@@ -397,7 +397,7 @@ def changed(desk: Desk, *statements: str) -> None:
 
 def problems(desk: Desk) -> str:
     where = desk.places
-    found = verify(where.ledger, keys=where.keys, witness=where.witness, views=[RUNS])
+    found = verify(where.ledger, keys=where.keys, witness=where.witness, views=VIEWS)
     assert not found.ok
     return "; ".join(f"{problem.place}: {problem.what}" for problem in found.problems)
 

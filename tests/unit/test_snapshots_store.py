@@ -542,17 +542,17 @@ def test_modes_sizes_twins_and_files_below_files_are_refused(tmp_path: Path, sto
     """Set-user-id bits, negative sizes, a name twice, a file that is also a folder."""
     snapshot = made(store, tmp_path)
     files = snapshot.manifest.files
-    for bad in (
-        msgspec.structs.replace(files[0], path="x", mode=0o4755),
-        msgspec.structs.replace(files[0], path="x", size=-1),
-        msgspec.structs.replace(files[0], path="x", size=2**63 - 1),
-        msgspec.structs.replace(files[0], path="x", modified=-1),
-        msgspec.structs.replace(files[0], path="x", sha256="Z" * 64),
-        files[0],
-        msgspec.structs.replace(files[0], path=files[0].path + "/below"),
+    for bad, said in (
+        (msgspec.structs.replace(files[0], path="x", mode=0o4755), "'x', which is no place"),
+        (msgspec.structs.replace(files[0], path="x", size=-1), "makes no sense"),
+        (msgspec.structs.replace(files[0], path="x", size=2**63 - 1), "makes no sense"),
+        (msgspec.structs.replace(files[0], path="x", modified=-1), "'x', which is no place"),
+        (msgspec.structs.replace(files[0], path="x", sha256="Z" * 64), "makes no sense"),
+        (files[0], "names a file twice"),
+        (msgspec.structs.replace(files[0], path=files[0].path + "/below"), "below a file"),
     ):
         forge(snapshot, files=[*files, bad])
-        refuses(store, snapshot.name, tmp_path)
+        assert said in refuses(store, snapshot.name, tmp_path)
 
 
 def tar_of(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
@@ -586,6 +586,50 @@ def test_a_member_too_many_is_refused(tmp_path: Path, store: Store) -> None:
     entry = manifest.Entry("notes/x", 4, hashlib.sha256(b"four").hexdigest(), 0o600, 0)
     forge(snapshot, packed=tar_of(*members), files=[entry], databases=[])
     assert "the end" in refuses(store, snapshot.name, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("good", "evil"), [(b"four", b"evil"), (b"", b""), (b"x" * 2_000_000, b"x" * 1_999_999 + b"y")]
+)
+def test_a_file_that_is_not_the_one_in_the_manifest_is_refused_though_the_archive_is_whole(
+    tmp_path: Path, store: Store, good: bytes, evil: bytes
+) -> None:
+    """Each file's own checksum is compared, in a check as in a restore: the archive's alone covers what was packed."""
+    # shows: N15
+    snapshot = made(store, tmp_path)
+    info = tarfile.TarInfo("notes/x")
+    info.size, info.mode = len(evil), 0o600
+    digest = hashlib.sha256(good).hexdigest() if good else "0" * 64
+    entry = manifest.Entry("notes/x", len(evil), digest, 0o600, 0)
+    forge(snapshot, packed=tar_of((info, evil)), files=[entry], databases=[])
+    assert "'notes/x' is not what was stored" in refuses(store, snapshot.name, tmp_path)
+
+
+@pytest.mark.parametrize("cut", [0, 511, 513, 1000])
+def test_an_archive_that_ends_too_early_is_refused_though_its_checksum_fits(
+    tmp_path: Path, store: Store, cut: int
+) -> None:
+    """A whole frame that holds less than the manifest names ends the reading, at once and with the place."""
+    # shows: N15
+    snapshot = made(store, tmp_path)
+    data = b"x" * 1000
+    tar = archive.header("notes/x", len(data), 0o600, 0) + data
+    entry = manifest.Entry("notes/x", len(data), hashlib.sha256(data).hexdigest(), 0o600, 0)
+    forge(snapshot, packed=zstandard.ZstdCompressor().compress(tar[:cut]), files=[entry], databases=[])
+    assert "ends in the middle of 'notes/x'" in refuses(store, snapshot.name, tmp_path)
+
+
+def test_an_archive_that_is_not_the_one_in_the_manifest_is_refused_though_every_file_fits(
+    tmp_path: Path, store: Store
+) -> None:
+    """Packed again at another level into the same size, with a skippable frame behind it: not the bytes put away."""
+    # shows: N15
+    snapshot = made(store, tmp_path)
+    path = snapshot.folder / ARCHIVE
+    first = path.read_bytes()
+    path.write_bytes(first + b"\x50\x2a\x4d\x18" + (4).to_bytes(4, "little") + b"more")
+    forge(snapshot, archive=manifest.Archive(path.stat().st_size, snapshot.manifest.archive.sha256))
+    assert "checksum" in refuses(store, snapshot.name, tmp_path)
 
 
 def test_a_bomb_is_not_unfolded(tmp_path: Path, store: Store) -> None:

@@ -10,7 +10,9 @@ import stat
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -251,11 +253,254 @@ def test_archives_that_cannot_be_looked_into_say_so(tmp_path: Path) -> None:
         archive.list_members(tmp_path / "a.tar")
 
 
+@dataclass(frozen=True)
+class Part:
+    """A member as it is written, with what its two headers say; None: the truth."""
+
+    name: bytes
+    content: bytes = b""
+    method: int = 0
+    flags: int = 0x800
+    packed: bytes | None = None
+    local_name: bytes | None = None
+    local_size: int | None = None
+    local_packed_size: int | None = None
+    local_method: int | None = None
+    local_flags: int | None = None
+    size: int | None = None
+    packed_size: int | None = None
+    crc: int | None = None
+    after: bytes = b""
+    extra: bytes = b""
+
+
+def raw_zip(*parts: Part, before: bytes = b"", tail: bytes = b"") -> bytes:
+    """A zip byte by byte: the standard library writes no lies."""
+    out, directory = bytearray(before), bytearray()
+    for one in parts:
+        packed = one.content if one.packed is None else one.packed
+        crc = zlib.crc32(one.content) if one.crc is None else one.crc
+        size = len(one.content) if one.size is None else one.size
+        packed_size = len(packed) if one.packed_size is None else one.packed_size
+        local = one.name if one.local_name is None else one.local_name
+        at = len(out)
+        out += struct.pack(
+            "<4s5H3L2H",
+            *(b"PK\x03\x04", 20),
+            one.flags if one.local_flags is None else one.local_flags,
+            one.method if one.local_method is None else one.local_method,
+            *(0, 33, crc),
+            packed_size if one.local_packed_size is None else one.local_packed_size,
+            size if one.local_size is None else one.local_size,
+            *(len(local), 0),
+        )
+        out += local + packed + one.after
+        directory += struct.pack(
+            "<4s6H3L5H2L",
+            *(b"PK\x01\x02", 20, 20, one.flags, one.method, 0, 33, crc, packed_size, size),
+            *(len(one.name), len(one.extra), 0, 0, 0, 0, at),
+        )
+        directory += one.name + one.extra
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, len(parts), len(parts), len(directory), len(out), len(tail))
+    return bytes(out + directory) + end + tail
+
+
+def deflated(content: bytes) -> bytes:
+    """As zip stores it."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(content) + packer.flush()
+
+
+# -- names that are one name for somebody
+
+
+@pytest.mark.parametrize("form", ["zip", "tar", "tar.gz"])
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        (("a", "a/b"), "is a file, and the folder of 'a/b'"),
+        (("a/b", "a"), "is a file, and the folder of 'a/b'"),
+        (("A", "a/b/c"), "is a file, and the folder of 'a/b/c'"),
+        (("e\u0301", "e\u0301/b"), "is a file, and the folder of"),
+        (("a", "a"), "is there twice"),
+        (("a/", "a"), "is there twice"),
+        (("a/b", "a//b"), "is one name with 'a/b'"),
+        (("a/b", "./a/b"), "is one name with 'a/b'"),
+        (("Straße", "STRASSE"), "is there twice: it is one name with"),
+        (("caf\u00e9", "cafe\u0301"), "is there twice: it is one name with"),
+        (("CAF\u00c9/x", "cafe\u0301/X"), "is there twice: it is one name with"),
+        (("\uac00", "\u1100\u1161"), "is there twice: it is one name with"),
+        (("a", "a."), "is one name with 'a'"),
+        (("a", "a "), "is one name with 'a'"),
+        (("a/b", "a\\b"), "backslash"),
+        (("a\\b",), "backslash"),
+        (("..\\a",), "leads outside"),
+        (("\\a",), "absolute"),
+        (("c:a",), "absolute"),
+        (("C:\\a",), "absolute"),
+        (("/a",), "absolute"),
+        (("a/../b",), "leads outside"),
+        (("a/..",), "leads outside"),
+    ],
+)
+def test_names_that_are_one_place_for_somebody_are_named(
+    tmp_path: Path, form: str, names: tuple[str, ...], why: str
+) -> None:
+    """File and folder of one name; equal after folding case or composing accents; other ways to write one path."""
+    # shows: X1, P8
+    data = (
+        raw_zip(*(Part(name.encode()) for name in names))
+        if form == "zip"
+        else tar(*((entry(name, tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE), b"") for name in names))
+    )
+    path = tmp_path / f"a.{form}"
+    path.write_bytes(gzip.compress(data) if form == "tar.gz" else data)
+    problems = archive.list_members(path).problems
+    assert any(why in one for one in problems), problems
+    with pytest.raises(typed.ArchiveUnsafe):
+        archive.inspect(path)
+
+
+def test_folders_may_be_told_twice_and_before_or_after_what_is_in_them(tmp_path: Path) -> None:
+    """What every packer does is no problem."""
+    # shows: X1
+    names = ("a/", "a/b", "c/d", "c/", "a/", "c/d.txt", "a/b.txt", "\u00e9t\u00e9/caf\u00e9", "ete/cafe")
+    for name, data in (
+        ("a.zip", raw_zip(*(Part(one.encode()) for one in names))),
+        (
+            "a.tar",
+            tar(*((entry(one, tarfile.DIRTYPE if one.endswith("/") else tarfile.REGTYPE), b"") for one in names)),
+        ),
+    ):
+        (tmp_path / name).write_bytes(data)
+        assert archive.inspect(tmp_path / name).problems == ()
+
+
+# -- zips whose headers lie
+
+
+HELLO = b"hello " * 100
+SMALL = deflated(HELLO)
+DESCRIBED = struct.pack("<4s3L", b"PK\x07\x08", zlib.crc32(HELLO), len(SMALL), len(HELLO))
+UNICODE_PATH = struct.pack("<HHBL", 0x7075, 10, 1, zlib.crc32(b"a")) + b"../up"
+
+LIES: list[tuple[str, bytes, str]] = [
+    ("holds more, deflated", raw_zip(Part(b"a", HELLO, 8, packed=SMALL, size=10, local_size=10)), "holds more than"),
+    ("holds more, stored", raw_zip(Part(b"a", HELLO, size=10, local_size=10)), "holds more than"),
+    ("holds less", raw_zip(Part(b"a", HELLO, 8, packed=SMALL, size=9999, local_size=9999)), "holds 600 bytes"),
+    ("holds less, stored", raw_zip(Part(b"a", HELLO, size=9999, local_size=9999)), "holds 600 bytes"),
+    ("other size in front", raw_zip(Part(b"a", HELLO, 8, packed=SMALL, local_size=10)), "two sizes"),
+    ("other packed size in front", raw_zip(Part(b"a", HELLO, 8, packed=SMALL, local_packed_size=3)), "two sizes"),
+    ("other name in front", raw_zip(Part(b"a", HELLO, local_name=b"../b")), "another name"),
+    ("other method in front", raw_zip(Part(b"a", SMALL, 0, local_method=8)), "two ways"),
+    ("other flags in front", raw_zip(Part(b"a", HELLO, local_flags=0x801)), "two ways"),
+    ("ends early", raw_zip(Part(b"a", HELLO, 8, packed=SMALL + b"hidden")), "more than its content"),
+    ("hidden between", raw_zip(Part(b"a", HELLO, after=raw_zip(Part(b"../up", b"x"))), Part(b"b")), "does not list"),
+    ("hidden at the end", raw_zip(Part(b"a", HELLO, after=raw_zip(Part(b"../up", b"x"))[:36])), "does not list"),
+    ("hidden in front", raw_zip(Part(b"a"), before=raw_zip(Part(b"../up", b"x"))), "does not list"),
+    ("two directories", raw_zip(Part(b"a"), tail=raw_zip(Part(b"b"))), "two directories"),
+    ("second name", raw_zip(Part(b"a", extra=UNICODE_PATH)), "another name"),
+    ("locked", raw_zip(Part(b"a", HELLO, flags=0x801)), "encrypted"),
+    ("unknown method", raw_zip(Part(b"a", HELLO, 9)), "method 9"),
+]
+
+
+@pytest.mark.parametrize(("data", "why"), [row[1:] for row in LIES], ids=[row[0] for row in LIES])
+def test_a_zip_whose_headers_lie_is_named_and_refused(tmp_path: Path, data: bytes, why: str) -> None:
+    """Readers go by the directory, by the headers in front or by the content: where these differ, each sees another
+    archive."""
+    # shows: X1, P8
+    path = tmp_path / "a.zip"
+    path.write_bytes(data)
+    problems = archive.list_members(path).problems
+    assert any(why in one for one in problems), problems
+    for look in (archive.inspect, typed.read):
+        with pytest.raises(typed.ArchiveUnsafe):
+            look(path)
+
+
+def test_a_small_size_in_every_header_hides_no_bomb(tmp_path: Path) -> None:
+    """What is counted is the content; not more of it is expanded than the headers admit."""
+    # shows: X1, P8
+    huge = deflated(bytes(50_000_000))
+    path = tmp_path / "a.zip"
+    path.write_bytes(raw_zip(Part(b"a", packed=huge, method=8, size=10, local_size=10, crc=0)))
+    with pytest.raises(typed.ArchiveUnsafe, match="holds more than"):
+        archive.inspect(path)
+
+
+def test_damaged_content_of_a_zip_is_noticed(tmp_path: Path) -> None:
+    """By its checksum, and where it does not expand at all."""
+    # shows: X1, P8
+    for one in (
+        Part(b"a", HELLO, crc=5),
+        Part(b"a", HELLO, 8, packed=SMALL, crc=5),
+        Part(b"a", HELLO, 8, packed=b"\7"),
+    ):
+        path = tmp_path / "a.zip"
+        path.write_bytes(raw_zip(one))
+        with pytest.raises(typed.Malformed):
+            archive.list_members(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("seekable", [True, False], ids=["seekable", "streamed"])
+def test_honest_zips_of_every_writer_have_no_problem(tmp_path: Path, method: int, seekable: bool) -> None:
+    """Each method; sizes in front or behind (as when written to a pipe); large headers; nested; with a comment."""
+    # shows: X1
+
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return seekable
+
+        def tell(self) -> int:
+            if not seekable:
+                raise OSError("a pipe")
+            return super().tell()
+
+    out = Pipe()
+    with zipfile.ZipFile(out, "w", method) as file:
+        file.writestr("folder/", b"")
+        file.writestr("folder/é.txt", HELLO)
+        file.writestr("empty", b"")
+        file.writestr("inner.zip", packed("a", "b"))
+        with file.open(zipfile.ZipInfo("large"), "w", force_zip64=True) as member:
+            member.write(HELLO)
+        file.comment = b"made for a test"
+    path = tmp_path / "a.zip"
+    path.write_bytes(out.getvalue())
+    found = archive.inspect(path)
+    assert found.problems == ()
+    assert [one.name for one in found.members] == ["folder/", "folder/é.txt", "empty", "inner.zip", "large"]
+    path.write_bytes(raw_zip(Part(b"a", HELLO, 8, flags=0x808, packed=SMALL, local_size=0, after=DESCRIBED)))
+    assert archive.inspect(path).expanded_bytes == len(HELLO)
+
+
+# -- what comes after the end of a tar
+
+
+@pytest.mark.parametrize("packer", ["", *PACKERS])
+def test_members_behind_the_end_of_a_tar_are_named(tmp_path: Path, packer: str) -> None:
+    """Some readers go on after the end mark, others do not. Zeros up to the block are no members."""
+    # shows: X1, P8
+    pack = PACKERS.get(packer, lambda data: data)
+    path = tmp_path / ("a.tar" + (f".{packer}" if packer else ""))
+    good = tar((entry("a"), b"x"))
+    path.write_bytes(pack(good + bytes(10_240)))
+    assert archive.inspect(path).problems == ()
+    for data in (good + tar((entry("../up"), b"x")), good[:1536] + tar((entry("../up"), b"x")), good + b"x"):
+        path.write_bytes(pack(data))
+        assert any("after its end" in one for one in archive.list_members(path).problems)
+        with pytest.raises(typed.ArchiveUnsafe):
+            archive.inspect(path)
+
+
 SEEDS = [
     GOOD,
     packed("a", "b/c"),
     packed("a", content=b"/etc", mode=stat.S_IFLNK | 0o777),
     overlapping(3),
+    raw_zip(Part(b"a", HELLO, 8, packed=SMALL), Part(b"b", HELLO)),
     *(pack(GOOD) for pack in PACKERS.values()),
 ]
 

@@ -1,24 +1,19 @@
-"""Check `tests`: the project's own tests, run by us, counted by us."""
+"""Check `tests`: the project's own tests, run by us, counted by us, and run again on a broken program."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import secrets
 import shutil
 import stat
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from daybreak.checks import sandboxed, transcripts
+from daybreak.checks import sandboxed, transcripts, twins, watched
 from daybreak.checks.evidence import Evidence, Mark
-from daybreak.checks.product import Product
+from daybreak.checks.watched import Tally
 from daybreak.errors import HostError
 from daybreak.host import process
 from daybreak.host.sandbox import Strength
@@ -26,34 +21,13 @@ from daybreak.host.sandbox import Strength
 CHECK = "tests"
 MARKS_MAX = 100
 SKIPPED_SHARE_MAX = 0.5
-SEEN_BYTES_MAX = 100_000_000
-NAME_CHARS_MAX, MESSAGE_CHARS_MAX = 300, 4_000
-FORGED_LINES_MAX = 100
-"""After so many lines that are not the watcher's nobody listens any more."""
+MESSAGE_CHARS_MAX = 4_000
 COVERAGE_BYTES_MAX = 100_000_000
-_WATCHING = str(Path(__file__).with_name("watching.py"))
-_CHANNEL = 9
 _TESTS_FAILED = 1
 """pytest's exit status when a test failed, as the one of ours must."""
 
 # Our own list: `pragma: no cover` is not on it, since it would let a project choose what is measured.
 _NOT_MEASURED = ("if TYPE_CHECKING:", "@overload", r"^\s*\.\.\.$", r"if __name__ == .__main__.:")
-
-
-@dataclass(slots=True)
-class Tally:
-    """What the watcher told, by test."""
-
-    items: set[str] = field(default_factory=set)
-    written: set[str] = field(default_factory=set)
-    passed: set[str] = field(default_factory=set)
-    skipped: set[str] = field(default_factory=set)
-    failed: dict[str, str] = field(default_factory=dict)
-    """With what it said. Errors of setup and teardown too."""
-    tricks: list[str] = field(default_factory=list)
-    own_test: str = ""
-    end: int | None = None
-    """Exit status that pytest gave, from the last line; None: there was none."""
 
 
 def look(
@@ -62,156 +36,95 @@ def look(
     *,
     scratch: Path,
     coverage_min: float = 85,
-    product: Product | None = None,
     require: Strength = sandboxed.WANTED,
     timeout_s: float = 300,
     cancelled: threading.Event | None = None,
 ) -> Evidence:
-    """Run pytest over `tests` in a copy of `tree`, with our configuration and none of the project's.
+    """Run pytest over `tests` in copies of `tree`, with our configuration and none of the project's.
 
-    Passed: tests were executed, none failed, none was hidden, deselected or tampered with, and the lines of
-    `src` are covered to at least `coverage_min` percent. `product` puts its commands on the tests' path.
+    Passed: tests were executed, none failed, none was hidden, deselected or tampered with, the lines of `src`
+    are covered to at least `coverage_min` percent, and at least half of the tests count (see `twins`): they pass
+    also on a copy of the program that does the same, and not on one that is broken. A suite that did not pass is
+    not run on those. `timeout_s` is for each run.
     """
     if not (tree / "tests").is_dir():
         return Evidence(check=CHECK, workspace=workspace, outcome="failed", summary="there are no tests")
+    weighed: twins.Weighed | None = None
     try:
         folder = Path(tempfile.mkdtemp(prefix="tests-", dir=scratch.resolve()))
-        copy = folder / "copy"
-        shutil.copytree(tree, copy, symlinks=True)
-        (folder / "data").mkdir()
-        finished, tally = _run(copy, folder, product, timeout_s, cancelled, require)
+        place = folder / "run"
+        place.mkdir()
+        shutil.copytree(tree, place / "copy", symlinks=True)
+        finished, tally = watched.run(place, measured=True, timeout_s=timeout_s, cancelled=cancelled, require=require)
         problems = _problems(tally, finished)
-        coverage = None if problems else _coverage(tree, folder, require)  # of a failed run it would say nothing
+        coverage = None
+        if not problems:  # of a failed run it would say nothing
+            coverage = _coverage(tree, place, require)
+            place.rename(folder / "first")
+            try:
+                weighed = twins.weigh(
+                    *(tree, place, tally.passed),
+                    first_s=finished.duration_ms / 1000,
+                    timeout_s=timeout_s,
+                    require=require,
+                    cancelled=cancelled,
+                )
+            except twins.NotAltered as error:
+                problems.append(error.message)
     except (HostError, OSError) as error:
         return Evidence(check=CHECK, workspace=workspace, outcome="unusable", summary=f"could not look: {error}")
-    if coverage is not None and coverage < coverage_min:
-        problems.append(f"coverage is {coverage:g} %, {coverage_min:g} % are needed")
-    if coverage is None and not problems:
-        problems.append("coverage could not be measured")
+    if weighed is not None:
+        problems += weighed.problems()
+        problems += _uncovered(coverage, coverage_min)
+    return _evidence(workspace, finished, tally, problems, coverage, weighed)
+
+
+def _uncovered(coverage: float | None, coverage_min: float) -> list[str]:
+    if coverage is None:
+        return ["coverage could not be measured"]
+    return [f"coverage is {coverage:g} %, {coverage_min:g} % are needed"] if coverage < coverage_min else []
+
+
+def _evidence(
+    workspace: str,
+    finished: process.Finished,
+    tally: Tally,
+    problems: list[str],
+    coverage: float | None,
+    weighed: twins.Weighed | None,
+) -> Evidence:
     problems = [transcripts.cut(problem, MESSAGE_CHARS_MAX) for problem in problems]
-    counts = {
+    counts: dict[str, float] = {
         "tests": len(tally.passed) + len([test for test in tally.failed if test in tally.items]),
         "passed": len(tally.passed),
         "failed": len(tally.failed),
         "skipped": len(tally.skipped),
         **({"coverage": coverage} if coverage is not None else {}),
+        **({"counting": len(weighed.counting)} if weighed is not None else {}),
     }
     marks = [Mark(message=problem) for problem in problems]
     marks += [
-        Mark(message=transcripts.cut(why, MESSAGE_CHARS_MAX), place=_short(test))
+        Mark(message=transcripts.cut(why, MESSAGE_CHARS_MAX), place=watched.short(test))
         for test, why in sorted(tally.failed.items())[:MARKS_MAX]
     ]
-    covered = f", coverage {coverage:g} %" if coverage is not None else ""
+    passed = f"{len(tally.passed)} passed"
+    if weighed is not None:
+        passed += f" ({len(weighed.counting)} of them fail when the program is broken), coverage {coverage or 0:g} %"
+    cancelled = finished.cancelled or (weighed is not None and weighed.cancelled)
+    said = [f"({watched.short(tally.own_test)} is a test of this check that must fail)"]
+    if weighed is not None and (idle := sorted(weighed.unmoved | weighed.unsteady)):
+        said.append(f"({len(idle)} of {len(tally.passed)} tests prove nothing: {watched.some(idle)})")
     return Evidence(
         check=CHECK,
         workspace=workspace,
-        outcome="unusable" if finished.cancelled else "failed" if marks else "passed",
-        summary="; ".join(problems[:3]) if problems else f"{len(tally.passed)} passed{covered}",
-        command="pytest tests, with coverage of src",
+        outcome="unusable" if cancelled else "failed" if marks else "passed",
+        summary="; ".join(problems[:3]) if problems else passed,
+        command="pytest tests, with coverage of src; again on a working and on a broken copy of src",
         counts=counts,
         marks=tuple(marks[:MARKS_MAX]),
-        output=f"({_short(tally.own_test)} is a test of this check that must fail)\n{transcripts.of(finished)}",
-        duration_ms=finished.duration_ms,
+        output="\n".join([*said, transcripts.of(finished)]),
+        duration_ms=finished.duration_ms + (weighed.duration_ms if weighed is not None else 0),
     )
-
-
-def _run(
-    copy: Path,
-    folder: Path,
-    product: Product | None,
-    timeout_s: float,
-    cancelled: threading.Event | None,
-    require: Strength,
-) -> tuple[process.Finished, Tally]:
-    nonce = secrets.token_hex(16)
-    path = [product.bin] if product is not None else []
-    told = bytearray()
-    channel_out, channel_in = os.pipe()  # can be written to by the tests, but not read, where the nonce stands
-    try:
-        try:
-            guarded = process.Guarded(
-                [sys.executable, "-I", _WATCHING, copy, folder / "data" / "coverage"],
-                cwd=copy,
-                env=process.clean_environment(
-                    folder, path=path, PYTHONPATH=str(copy / "src"), PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"
-                ),
-                timeout_s=timeout_s,
-                stdin=nonce.encode() + b"\n",
-                fds={_CHANNEL: channel_in},
-                merge=True,
-                cancelled=cancelled,
-                sandbox=sandboxed.around(
-                    *(copy, folder / "data", *sandboxed.homes(folder)),
-                    readable=[product.prefix] if product is not None else [],
-                    require=require,
-                ),
-            )
-        finally:
-            os.close(channel_in)
-
-        def hear(part: bytes) -> None:
-            told.extend(part)
-            if len(told) > SEEN_BYTES_MAX:
-                guarded.end()
-
-        try:
-            guarded.listen(channel_out, hear)
-            while not guarded.over:
-                guarded.pump()
-            return guarded.finish(), tally(bytes(told), nonce)
-        finally:
-            guarded.close()
-    finally:
-        os.close(channel_out)
-
-
-def tally(told: bytes, nonce: str) -> Tally:
-    """Count what the watcher told; lines without its nonce, or that it would never write, count as tricks."""
-    seen, forged = Tally(), 0
-    for line in io.BytesIO(told):
-        try:
-            said: dict[str, Any] = json.loads(line.decode("utf-8", "replace"))
-            genuine = said["nonce"] == nonce
-            if genuine:
-                _count(said, seen)
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            genuine = False
-        if not genuine:
-            seen.tricks.append("something else wrote into the channel of results")
-            forged += 1
-        if forged >= FORGED_LINES_MAX:
-            break
-    return seen
-
-
-def _count(said: dict[str, Any], seen: Tally) -> None:
-    kind, test = said["kind"], _plain(said.get("id", ""))
-    if kind == "item":
-        seen.items.add(test)
-    elif kind == "written":
-        seen.written.add(test)
-    elif kind == "own test":
-        seen.own_test = test
-    elif kind == "deselected":
-        seen.tricks.append(f"{_short(test)} was deselected")
-    elif kind == "uncollected":
-        seen.failed[test] = _plain(said["why"])
-    elif kind == "changed":
-        seen.tricks.append(f"the tests change how tests are run: {_short(_plain(said['what']))}")
-    elif kind == "end":
-        seen.end = int(said["code"])
-    elif kind == "result":
-        _count_result(said, test, seen)
-
-
-def _count_result(said: dict[str, Any], test: str, seen: Tally) -> None:
-    if said["outcome"] == "failed":
-        seen.failed[test] = _plain(said["why"])
-        seen.passed.discard(test)
-    elif said["outcome"] == "skipped":
-        seen.skipped.add(test)
-    elif said["when"] == "call" and test not in seen.failed:
-        seen.passed.add(test)
 
 
 def _problems(seen: Tally, finished: process.Finished) -> list[str]:
@@ -229,30 +142,16 @@ def _problems(seen: Tally, finished: process.Finished) -> list[str]:
     seen.failed.pop(seen.own_test, None)
     seen.items.discard(seen.own_test)
     if hidden := sorted(seen.written - {item.partition("[")[0] for item in seen.items}):
-        problems.append(f"{len(hidden)} tests are written but never collected: {_some(hidden)}")
+        problems.append(f"{len(hidden)} tests are written but never collected: {watched.some(hidden)}")
     if lost := sorted(seen.items - seen.passed - seen.skipped - set(seen.failed)):
-        problems.append(f"{len(lost)} tests have no result: {_some(lost)}")
+        problems.append(f"{len(lost)} tests have no result: {watched.some(lost)}")
     if seen.failed:
-        problems.append(f"{len(seen.failed)} failed: {_some(sorted(seen.failed))}")
+        problems.append(f"{len(seen.failed)} failed: {watched.some(sorted(seen.failed))}")
     if len(seen.skipped) > SKIPPED_SHARE_MAX * max(1, len(seen.items)):
         problems.append(f"{len(seen.skipped)} of {len(seen.items)} tests were skipped")
     if not seen.passed:
         problems.append("no test was executed and passed")
     return problems
-
-
-def _some(names: Iterable[str]) -> str:
-    shown = list(names)
-    return ", ".join(map(_short, shown[:3])) + (", …" if len(shown) > 3 else "")
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= NAME_CHARS_MAX else f"{name[:NAME_CHARS_MAX]}…"
-
-
-def _plain(said: object) -> str:
-    """As text that can be stored: JSON may hold halves of characters."""
-    return str(said).encode("utf-8", "backslashreplace").decode()
 
 
 def _coverage(tree: Path, folder: Path, require: Strength) -> float | None:

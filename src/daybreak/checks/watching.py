@@ -1,15 +1,15 @@
-"""Runs a project's tests under watch: `python -I watching.py TREE COVERAGE_FILE`, nonce on standard input.
+"""Runs a project's tests under watch: `python -I watching.py TREE [COVERAGE_FILE]`, nonce on standard input.
 
 The tests and we share this process, and one process cannot keep a secret from itself: code that goes through our
 frames or our memory finds the nonce and can write whatever it likes in our name, without running a test. The check
 `syntax` names the words that such code needs where they stand in the tests as they are; code that hides them is not
-found by anything here. What this does hold against is pytest's own means: hooks, replaced functions, skipped,
-deselected and uncollected tests, early ends. Examples, which run outside of any process of the project's, are what
-a result is believed by. What is seen goes as JSON lines, each with the nonce, to descriptor 9, a pipe
-whose other end is ours: what ran, how each test ended, what changed pytest on the way, and a
-last line. Without that line (`os._exit`, a crash) nothing before it counts. A test of ours that must fail
-runs along: where it is not seen to fail, results are not what they seem. No comparison that decides anything
-is made here, since objects of the tests may claim to equal everything; only plain text leaves.
+found by anything here. That is why the check runs us again on altered programs and believes what changes with the
+program (see `twins`). What this does hold against is pytest's own means: hooks, replaced functions, skipped,
+deselected and uncollected tests, early ends. What is seen goes as JSON lines, each with the nonce, to descriptor 9, a
+pipe whose other end is ours: what ran, how each test ended, what changed pytest on the way, and a last line. Without
+that line (`os._exit`, a crash) nothing before it counts. A test of ours that must fail runs along: where it is not
+seen to fail, results are not what they seem. No comparison that decides anything is made here, since objects of the
+tests may claim to equal everything; only plain text leaves.
 
 Imports pytest and coverage, nothing of ours.
 """
@@ -154,7 +154,7 @@ def written_tests(folder: Path) -> list[str]:
     return found
 
 
-def main(tree: Path, coverage_file: str) -> int:
+def main(tree: Path, coverage_file: str | None) -> int:
     nonce = sys.stdin.readline().strip()
     os.set_inheritable(CHANNEL, False)
     teller = Teller(nonce)
@@ -167,20 +167,25 @@ def main(tree: Path, coverage_file: str) -> int:
     )
     teller.tell("own test", id=f"tests/{own_test}.py::{own_test}")
     sys.path.insert(0, str(tree / "src"))
-    measured = coverage.Coverage(
-        data_file=coverage_file, config_file=False, branch=False, source=[str(tree / "src")], messages=False
-    )
-    measured.start()
-    code = run_pytest(tree, Watch(teller, str(tree), own_test))
-    measured.stop()
-    measured.save()
+    watch = Watch(teller, str(tree), own_test)
+    if coverage_file is None:
+        code = run_pytest(tree, watch, "native")
+    else:
+        measured = coverage.Coverage(
+            data_file=coverage_file, config_file=False, branch=False, source=[str(tree / "src")], messages=False
+        )
+        measured.start()
+        code = run_pytest(tree, watch, "short")
+        measured.stop()
+        measured.save()
     teller.tell("end", code=int(code))
     return int(code)
 
 
-def run_pytest(tree: Path, watch: Watch) -> int:
+def run_pytest(tree: Path, watch: Watch, traceback: str) -> int:
+    """`traceback`: how failures are shown; `native` takes half the time, which counts where every test fails."""
     arguments = ["-c", os.devnull, f"--rootdir={tree}", f"--confcutdir={tree}", "-o", "addopts="]
-    arguments += ["-q", "--tb=short", "--color=no"]
+    arguments += ["-q", f"--tb={traceback}", "--color=no"]
     arguments += ["--continue-on-collection-errors", "-p", "no:cacheprovider"]
     if any(b"anyio" in path.read_bytes() for path in (tree / "tests").rglob("*.py")):
         arguments += ["-p", "anyio"]  # takes a fifth of a second, so only where it is asked for
@@ -188,7 +193,7 @@ def run_pytest(tree: Path, watch: Watch) -> int:
 
 
 if __name__ == "__main__":
-    status = main(Path(sys.argv[1]), sys.argv[2])
+    status = main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)  # nothing that the tests left behind (threads, atexit) has a say in it

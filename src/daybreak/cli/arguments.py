@@ -1,14 +1,103 @@
-"""Arguments and options that several commands take, each written once."""
+"""Arguments and options that several commands take, each written once; and what a path or a number may look like."""
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from daybreak.errors import UsageError
+
+if TYPE_CHECKING:
+    from daybreak.config import Places
+
+PATH_BYTES_MAX = 4095
+NAME_BYTES_MAX = 255
+_SHOWN_MAX = 80
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+
+
+class ArgumentWrong(UsageError):
+    """A path that no system takes, or something else where a whole number is wanted."""
+
+    code = "U115"
+
+
+class PlaceUnusable(UsageError):
+    """A folder for state or copies lies where none can be."""
+
+    code = "U116"
+
+
+def cut(text: object) -> str:
+    """What somebody typed, quoted, printable, and not longer than a line."""
+    quoted = ascii(str(text))
+    return quoted if len(quoted) <= _SHOWN_MAX else f"{quoted[: _SHOWN_MAX - 4]}...'"
+
+
+def path(text: str | Path) -> Path:
+    """A path as typed. Raises ArgumentWrong: an empty one would silently be the working directory."""
+    told = os.fspath(text)
+    size = len(os.fsencode(told))
+    if not told:
+        raise ArgumentWrong(
+            "an empty path was given", hint="write . for the folder you are in, or leave the option out"
+        )
+    if size > PATH_BYTES_MAX or any(len(os.fsencode(part)) > NAME_BYTES_MAX for part in told.split("/")):
+        raise ArgumentWrong(
+            f"{cut(told)} is too long for a path",
+            hint=f"no system takes more than {PATH_BYTES_MAX} bytes, {NAME_BYTES_MAX} between two slashes",
+        )
+    return Path(told)
+
+
+def whole(least: int, most: int) -> Callable[[Any], int]:
+    """Reads whole numbers of that range in plain digits: no `１０`, `1_0`, `+1`, `1.0`. Raises ArgumentWrong."""
+
+    def number(text: str | int) -> int:
+        told = str(text)
+        if not _WHOLE.fullmatch(told) or not least <= int(told) <= most:
+            raise ArgumentWrong(
+                f"{cut(told)} is no whole number from {least} to {most}", hint="write it with the digits 0 to 9 alone"
+            )
+        return int(told)
+
+    return number
+
+
+def usable(folder: Path, what: str) -> Path:
+    """The folder, which need not be there yet. Raises PlaceUnusable where none can be or the log could not name it."""
+    told = cut(folder)
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise PlaceUnusable(
+            f"{what} {told} is not UTF-8, so the log cannot name it", hint="use another name"
+        ) from error
+    existing = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), None)
+    if existing is not None and not existing.is_dir():
+        raise PlaceUnusable(f"{what} cannot be {told}: {cut(existing)} is no folder", hint="name another place")
+    return folder
+
+
+def usable_home(where: Places) -> Places:
+    """The same places, where a ledger can be. Raises PlaceUnusable."""
+    for name in ("ledger", "keys", "witness"):
+        usable(getattr(where, name), f"the folder of the {name}" if name != "keys" else "the folder of keys")
+    return where
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
-SpecFile = Annotated[Path, typer.Argument(help="The specification: .md, .yaml, .toml or .json.", show_default=False)]
+SpecFile = Annotated[
+    Path,
+    typer.Argument(
+        help="The specification: .md, .yaml, .toml or .json.", show_default=False, parser=path, metavar="FILE"
+    ),
+]
 WorkerName = Annotated[
     str,
     typer.Option("--worker", help="Who builds: `builder`, FILE.py:object of your own, or an installed module:object."),

@@ -15,8 +15,8 @@ from daybreak.config import Places
 from daybreak.errors import DaybreakError
 
 if TYPE_CHECKING:
-    from daybreak.host.programs import Platform
-    from daybreak.host.sandbox import Mode
+    from daybreak.host.programs import Platform, Program
+    from daybreak.host.sandbox import Machine, Mode
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,9 @@ NEEDS = (
     Need("mypy", "checks types", needed=True, module=True),
     Need("sh", "console examples run in it", needed=True),
     Need("git>=2.30", "worktrees for attempts in repositories, and merging of text"),
-    Need("bwrap>=0.8", "the full sandbox; without it there are fewer layers"),
     Need("strace>=5", "only Daybreak's own crash tests use it"),
 )
-"""Everything that is not imported but run, in the order it is shown."""
+"""Everything that is not imported but run, in the order it is shown; but bubblewrap, which the sandbox looks for."""
 
 
 def _tools() -> list[Finding]:
@@ -98,7 +97,44 @@ def _tools() -> list[Finding]:
         Finding("python", "good", f"{sys.version.split()[0]} at {sys.executable}"),
         Finding("sqlite", "good", apsw.sqlite_lib_version()),
         *looked,
+        _bubblewrap(None, here),
     ]
+
+
+def _bubblewrap(machine: Machine | None, here: Platform) -> Finding:
+    """The one that the sandbox uses, or why it uses none: what lies on PATH is not asked."""
+    from daybreak.host.programs import Program, ProgramUnfit, find
+    from daybreak.host.sandbox import detect
+    from daybreak.host.sandbox.machine import BWRAP_PATH
+
+    machine, program = machine or detect(), Program.of("bwrap>=0")
+    if machine.bwrap:
+        try:
+            found = find(program, platform=here, at=Path(machine.bwrap), cache=None)
+        except ProgramUnfit as error:
+            return Finding("bwrap", "note", error.message, error.hint)
+        return Finding("bwrap", "good", f"{found.path}, version {found.version}")
+    if machine.bwrap_why != "not installed":
+        return Finding("bwrap", "note", f"not used: {machine.bwrap_why}", "without it there are fewer layers")
+    detail = f"not installed: looked for in {BWRAP_PATH.replace(':', ', ')}; without it there are fewer layers"
+    try:
+        shadow = find(Program("bwrap"), platform=here, cache=None)
+        detail += f"; {shadow.path} on PATH is never used, because whoever sets PATH would choose the jailer"
+        hint = _how_to_install(program, here)
+    except ProgramUnfit as error:
+        hint = error.hint
+    return Finding("bwrap", "note", detail, hint)
+
+
+def _how_to_install(program: Program, here: Platform) -> str:
+    """As for one that is on no PATH."""
+    from daybreak.host.programs import ProgramUnfit, find
+
+    try:
+        find(program, platform=replace(here, path=""), cache=None)
+    except ProgramUnfit as error:
+        return error.hint
+    raise AssertionError("a program was found on an empty PATH")
 
 
 def _look_for(need: Need, here: Platform) -> Finding:

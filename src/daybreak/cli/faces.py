@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from daybreak.clock import stamp
 from daybreak.errors import DaybreakError, SpecError, UsageError
 from daybreak.report.shown import shown
 
@@ -17,6 +20,9 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_PARKED = 3
 EXIT_INTERRUPTED = 130
+TYPED_WRONG = frozenset({"H222", "H226", "H228", "P115", "P141"})
+"""Codes of floors below for what only a person can have typed: names that nothing has, folders that are taken. There
+they say that something is not; here it is wrong usage."""
 
 
 def say(text: str) -> None:
@@ -30,8 +36,23 @@ def result(text: str) -> None:
 
 
 def result_json(value: Any) -> None:
-    text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    """One JSON document. Every moment in it has the form that the ledger has: `2026-11-21T04:30:00.000000Z`."""
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=_plain)
     print(text.encode("utf-8", "backslashreplace").decode(), flush=True)  # noqa: T201 - this is the face
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return stamp(value)
+    if isinstance(value, PurePath):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def moment(value: datetime | str) -> str:
+    """A moment for people, in UTC, to the second: `2026-11-21 04:30:00Z`. A text is one that `stamp` made."""
+    told = stamp(value) if isinstance(value, datetime) else value
+    return f"{told[:10]} {told[11:19]}Z"
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -52,4 +73,5 @@ def show_error(error: DaybreakError, *, as_json: bool = False) -> int:
 
 
 def exit_status(error: DaybreakError) -> int:
-    return EXIT_USAGE if isinstance(error, UsageError | SpecError) else EXIT_FAILED
+    typed_wrong = isinstance(error, UsageError | SpecError) or error.code in TYPED_WRONG
+    return EXIT_USAGE if typed_wrong else EXIT_FAILED

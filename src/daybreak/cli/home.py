@@ -68,10 +68,10 @@ class Home:
 
 def views() -> list[View]:
     """What every ledger of ours is opened with, so that no command leaves a view behind."""
-    from daybreak.engine import RUNS
+    from daybreak.engine import VIEWS
     from daybreak.policy import journal
 
-    return [RUNS, *journal.VIEWS]
+    return [*VIEWS, *journal.VIEWS]
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daybreak.cli import faces
-from daybreak.cli.arguments import Json
+from daybreak.cli import arguments, faces
+from daybreak.cli.arguments import ArgumentWrong, Json
 
 if TYPE_CHECKING:
     from daybreak.policy.journal import Journal
@@ -24,7 +24,7 @@ def opened() -> Iterator[Journal]:
     from daybreak.ledger import Ledger
     from daybreak.policy.journal import Journal
 
-    where, clock = home.places(), SystemClock()
+    where, clock = arguments.usable_home(home.places()), SystemClock()
     with Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=home.views()) as ledger:
         yield Journal(ledger, clock, actor="person")
 
@@ -44,10 +44,10 @@ def list_(
         faces.say("no incidents")
         return
     for row in rows:
-        state = f"closed {row.closed[:19]}: {row.why}" if row.closed else "open"
+        state = f"closed {faces.moment(row.closed)}: {row.why}" if row.closed else "open"
         where = f" {row.run} attempt {row.attempt}" if row.run else ""
         faces.result(
-            f"{row.incident}  level {row.level}  {row.kind}{where}  {row.raised[:19]}  {state}\n    {row.what}"
+            f"{row.incident}  level {row.level}  {row.kind}{where}  {faces.moment(row.raised)}  {state}\n    {row.what}"
         )
 
 
@@ -58,6 +58,10 @@ def close(
     as_json: Json = False,
 ) -> None:
     """Say that INCIDENT was dealt with, and how."""
+    if not why.strip():
+        raise ArgumentWrong("an incident is closed with a reason", hint="--why 'what it was and what was done'")
+    if not incident.strip():
+        raise ArgumentWrong("no incident was named", hint="`daybreak incidents list` shows their names")
     with opened() as journal:
         journal.close_incident(incident, why=why)
     if as_json:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from daybreak.cli import faces
+from daybreak.cli import arguments, faces
 from daybreak.errors import DaybreakError, UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 STORE_VARIABLE = "DAYBREAK_SNAPSHOTS"
 STORE_FOLDER = "snapshots"
+KEEP_MAX = 100_000
 _LATE_S = 1.0
 """What takes longer shows how far it is."""
 
@@ -33,13 +34,33 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 StoreFolder = Annotated[
     Path | None,
     typer.Option(
-        "--store", metavar="DIR", envvar=STORE_VARIABLE, help="Where snapshots lie.", show_default="beside the ledger"
+        "--store",
+        metavar="DIR",
+        envvar=STORE_VARIABLE,
+        help="Where snapshots lie.",
+        show_default="beside the ledger",
+        parser=arguments.path,
     ),
 ]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A snapshot, the beginning of its name, or `newest`.")]
-Daily = Annotated[int, typer.Option("--keep-daily", min=0, help="Newest of each of so many days.")]
-Weekly = Annotated[int, typer.Option("--keep-weekly", min=0, help="Newest of each of so many weeks.")]
-Monthly = Annotated[int, typer.Option("--keep-monthly", min=0, help="Newest of each of so many months.")]
+Daily = Annotated[
+    int,
+    typer.Option(
+        "--keep-daily", help="Newest of each of so many days.", parser=arguments.whole(0, KEEP_MAX), metavar="N"
+    ),
+]
+Weekly = Annotated[
+    int,
+    typer.Option(
+        "--keep-weekly", help="Newest of each of so many weeks.", parser=arguments.whole(0, KEEP_MAX), metavar="N"
+    ),
+]
+Monthly = Annotated[
+    int,
+    typer.Option(
+        "--keep-monthly", help="Newest of each of so many months.", parser=arguments.whole(0, KEEP_MAX), metavar="N"
+    ),
+]
 
 
 @app.command(
@@ -130,7 +151,11 @@ def verify(
     """Restore a snapshot into a temporary folder, and verify the ledger there. Exit 1 if anything is wrong."""
     from daybreak.events import SnapshotVerified
 
+    if every and name != "newest":
+        raise UsageError("one snapshot or all of them", hint="leave out either NAME or --all")
     where, place = _begin(store)
+    if not every:
+        name = _named(place, name)
     names = [one.name for one in place.snapshots()] if every else [name]
     results: list[dict[str, Any]] = []
     with _shown() as progress:
@@ -157,7 +182,8 @@ def verify(
 def restore(
     name: Name,
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="DIR", help="A new folder, a DAYBREAK_HOME of its own.")
+        Path | None,
+        typer.Option("--to", metavar="DIR", help="A new folder, a DAYBREAK_HOME of its own.", parser=arguments.path),
     ] = None,
     in_place: Annotated[
         bool, typer.Option("--in-place", help="Replace the present ledger, which is moved aside and kept.")
@@ -179,6 +205,9 @@ def restore(
     if check:
         verify(name, every=False, quick=False, store=store, as_json=as_json)
     where, place = _begin(store)
+    name = _named(place, name)
+    if to is not None:
+        arguments.usable(to, "the folder to restore into")
     with _shown() as progress:
         restorer = _restorer(place, where, progress, without_key)
         done = restorer.in_place(name) if in_place else restorer.to(name, to or Path())
@@ -247,10 +276,39 @@ def _begin(store: Path | None) -> tuple[Places, Store]:
     from daybreak.host.snapshots import Store
     from daybreak.ledger import restore as ledger_restore
 
-    where = home.places()
+    where = arguments.usable_home(home.places())
+    folder = _store(store, where)
     if ledger_restore.finish(where):
         faces.say("a restore that was interrupted has been finished; what was there before is beside the ledger")
-    return where, Store(store or where.ledger.parent / STORE_FOLDER)
+    return where, Store(folder)
+
+
+def _store(given: Path | None, where: Places) -> Path:
+    """The folder of the snapshots. Raises PlaceUnusable."""
+    folder = arguments.usable(given or where.ledger.parent / STORE_FOLDER, "the store")
+    for place in (where.ledger, where.keys, where.witness):
+        if folder.resolve().is_relative_to(place.resolve()):
+            raise arguments.PlaceUnusable(
+                f"the store {arguments.cut(folder)} lies in {arguments.cut(place)}", hint="put it elsewhere"
+            )
+    return folder
+
+
+def _named(place: Store, name: str) -> str:
+    """The snapshot's whole name; that of a damaged one, too. Raises SnapshotMissing."""
+    from daybreak.host.snapshots import SnapshotDamaged, SnapshotMissing
+
+    if not name:
+        raise arguments.ArgumentWrong("no snapshot was named", hint="`newest`, or a name from `daybreak snapshot list`")
+    try:
+        return place.find(name).name
+    except SnapshotDamaged:
+        return name
+    except SnapshotMissing as error:
+        if name == "newest":
+            hint = "make one with `daybreak snapshot create`, or name another --store"
+            raise SnapshotMissing(f"there are no snapshots in {place.folder}", hint=hint) from None
+        raise error
 
 
 def _ledger_parts() -> tuple[list[Any], Any]:

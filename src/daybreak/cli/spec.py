@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daybreak.cli import faces
+from daybreak.cli import arguments, faces
 from daybreak.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class TargetUnwritable(UsageError):
 
 @app.command("check", epilog="Examples:  daybreak spec check spec.md    daybreak spec check spec.yaml --json")
 def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Markdown, YAML, TOML or JSON.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Markdown, YAML, TOML or JSON.", parser=arguments.path)],
     as_json: Json = False,
 ) -> None:
     """Tell every problem of FILE at once: where it is, what is wrong, what to write instead.
@@ -98,7 +98,7 @@ def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of the package, command and directory.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", metavar="FILE", help="Where to write it. [default: NAME.md]"),
+        typer.Option("--output", metavar="FILE", help="Where to write it. [default: NAME.md]", parser=arguments.path),
     ] = None,
     as_json: Json = False,
 ) -> None:

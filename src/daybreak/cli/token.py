@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from daybreak.cli import faces
+from daybreak.cli import arguments, faces
 from daybreak.cli.arguments import Json
+from daybreak.clock import stamp
 from daybreak.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ class LifetimeWrong(UsageError):
     code = "U141"
 
 
+class TokenShapeless(UsageError):
+    """What was given is not even the beginning of a token."""
+
+    code = "U142"
+
+
 @contextmanager
 def opened() -> Iterator[tuple[Journal, PrivateKey, PublicKey]]:
     """Policy's journal over this process's ledger, and both halves of the root key."""
@@ -42,14 +49,16 @@ def opened() -> Iterator[tuple[Journal, PrivateKey, PublicKey]]:
     from daybreak.policy import rootkey
     from daybreak.policy.journal import Journal
 
-    where, clock = home.places(), SystemClock()
+    where, clock = arguments.usable_home(home.places()), SystemClock()
     root = rootkey.load_or_make(where.keys)
     public = KeyPair.from_private_key(root).public_key
     with Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=home.views()) as ledger:
         yield Journal(ledger, clock, actor="person"), root, public
 
 
-_LIFETIME = re.compile(r"(\d{1,6})([smh])")
+ATTEMPT_MAX = 1_000_000
+STDIN_BYTES_MAX = 1_000_000
+_LIFETIME = re.compile(r"([0-9]{1,6})([smh])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -57,7 +66,9 @@ def lifetime_of(text: str) -> timedelta:
     """`90s`, `30m`, `2h`. Raises LifetimeWrong."""
     match = _LIFETIME.fullmatch(text)
     if match is None:
-        raise LifetimeWrong(f"{text!r} is no lifetime", hint="write a number and a unit: 90s, 30m, 2h.")
+        raise LifetimeWrong(
+            f"{arguments.cut(text)} is no lifetime", hint="write a number in plain digits and a unit: 90s, 30m, 2h."
+        )
     return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
 
 
@@ -69,12 +80,21 @@ Names = list[str] | None
 )
 def mint(
     run: Annotated[str, typer.Option("--run", help="The run that it is for.")],
-    attempt: Annotated[int, typer.Option("--attempt", help="The attempt of that run.")] = 0,
+    attempt: Annotated[
+        int,
+        typer.Option("--attempt", help="The attempt of that run.", parser=arguments.whole(0, ATTEMPT_MAX), metavar="N"),
+    ] = 0,
     tier: Annotated[
         str, typer.Option("--tier", help="look, work, fetch, deliver or trusted: the most it can have.")
     ] = "look",
     workspace: Annotated[
-        Path | None, typer.Option("--workspace", help="A folder to read, and to write where the tier has that.")
+        Path | None,
+        typer.Option(
+            "--workspace",
+            help="A folder to read, and to write where the tier has that.",
+            parser=arguments.path,
+            metavar="DIR",
+        ),
     ] = None,
     read: Annotated[Names, typer.Option("--read", help="A folder or file to read as well. May be repeated.")] = None,
     program: Annotated[Names, typer.Option("--program", help="A program to run; '*' is any. May be repeated.")] = None,
@@ -106,8 +126,7 @@ def mint(
         return
     faces.result(text)
     faces.say(
-        f"{token.label}: tier {token.tier} for {token.run} attempt {token.attempt},"
-        f" until {token.until:%Y-%m-%d %H:%M:%SZ}"
+        f"{token.label}: tier {token.tier} for {token.run} attempt {token.attempt}, until {faces.moment(token.until)}"
     )
 
 
@@ -125,7 +144,7 @@ def show(
         if token is None:
             _list(journal, as_json)
             return
-        found = read_token(_given(token), public)
+        found = read_token(_shaped(_given(token)), public)
         revoked = journal.revoked(found.revocations)
     told = {**_described(found), "revoked": revoked is not None, "why": revoked or ""}
     if as_json:
@@ -151,11 +170,26 @@ def revoke(
 
 
 def _absolute(paths: Names) -> list[str]:
-    return [str(Path(path).resolve()) for path in paths or []]
+    return [str(arguments.path(path).resolve()) for path in paths or []]
 
 
 def _given(token: str) -> str:
-    return sys.stdin.read(1_000_000).strip() if token == "-" else token.strip()
+    """The text of a token, or of its label. Raises TokenShapeless where there is none."""
+    text = sys.stdin.buffer.read(STDIN_BYTES_MAX).decode("ascii", "backslashreplace") if token == "-" else token
+    if not text.strip():
+        raise TokenShapeless("no token was given", hint="give its text, or - and the text on standard input")
+    return text.strip()
+
+
+def _shaped(text: str) -> str:
+    from daybreak.policy.capability import PREFIX
+
+    if not text.startswith(PREFIX):
+        raise TokenShapeless(
+            f"{arguments.cut(text)} is no token: one begins with {PREFIX}",
+            hint="give the text that `daybreak token mint` printed; without it nobody can be told what a label allows",
+        )
+    return text
 
 
 def _described(token: Token) -> dict[str, Any]:
@@ -164,8 +198,8 @@ def _described(token: Token) -> dict[str, Any]:
         "run": token.run,
         "attempt": token.attempt,
         "tier": token.tier,
-        "issued": token.issued.isoformat(),
-        "until": token.until.isoformat(),
+        "issued": stamp(token.issued),
+        "until": stamp(token.until),
         "allows": token.blocks[0].grant.as_lists(),
         "narrowed_to": [block.grant.as_lists() for block in token.blocks[1:]],
         "revocation": list(token.revocations),
@@ -189,5 +223,5 @@ def _list(journal: Journal, as_json: bool) -> None:
         faces.say("no token was minted here yet")
         return
     for row in rows:
-        state = f"revoked {row.revoked[:19]} {row.why}" if row.revoked else f"until {row.until[:19]}"
+        state = f"revoked {faces.moment(row.revoked)} {row.why}" if row.revoked else f"until {faces.moment(row.until)}"
         faces.result(f"{row.token}  {row.tier:<8} {row.run} attempt {row.attempt}  {state}")

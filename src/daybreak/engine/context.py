@@ -7,86 +7,35 @@ tasks; that makes a replay as deterministic as the code between its steps.
 
 from __future__ import annotations
 
-import logging
-import traceback
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import anyio
 
-from daybreak.clock import Clock, stamp
+from daybreak.clock import stamp
 from daybreak.engine import plain, step
-from daybreak.engine.flow import Parked
-from daybreak.engine.history import ASK, History, Identity, Intent, Outcome, diverged
-from daybreak.engine.journal import Journal
-from daybreak.engine.step import Absent, Effect, Found, Lookup
-from daybreak.errors import ContextMisused, DaybreakError, LedgerError, StepError
-from daybreak.events import Answered, State, StepDone, StepFailed, StepIntended
-from daybreak.ids import Entropy
-from daybreak.ledger.holds import REPEAT, OnceIsHeld
+from daybreak.engine.flow import Parked, Stop, Waiting
+from daybreak.engine.history import ASK, Identity, Outcome, diverged
+from daybreak.engine.live import RESERVED, Call, Live, at, keep, place_of
+from daybreak.engine.step import Effect, Lookup
+from daybreak.engine.surroundings import Listener, Listeners, Sleep, Surroundings, Told
+from daybreak.errors import ContextMisused, EngineError
+from daybreak.events import State, StepFailed
+from daybreak.policy.budget import Amounts
+from daybreak.policy.planning import Planning, PlanningLoop
+from daybreak.policy.retry import Retry
 
-RESERVED = "ctx."
-"""Names of steps that begin so are the engine's own."""
+__all__ = ["Context", "Listener", "Listeners", "SignalMissing", "Sleep", "Surroundings", "Told"]
 
-CANCEL_POLL_S = 5.0
-"""How often a sleeping run looks whether it was cancelled."""
-
-_AT = "_daybreak_index"
+FAR_S = 10 * 366 * 86400.0
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """Something volatile about a run that is under way; shown, never recorded.
+class SignalMissing(EngineError):
+    """What a run waited for did not come in time."""
 
-    `started` is True where a step begins to be computed (not where it is replayed); then `text` is empty.
-    """
-
-    run: str
-    branch: str
-    step: str
-    text: str
-    fraction: float | None = None
-    started: bool = False
-
-
-Listener = Callable[[Told], None]
-"""Called in the thread that tells, which may be a step's; must be quick. One that raises is dropped."""
-
-Sleep = Callable[[float], Awaitable[None]]
-
-
-class Listeners:
-    """Whoever listens. A broken one must not break a run: it is logged with its traceback and dropped."""
-
-    def __init__(self, listeners: Sequence[Listener]) -> None:
-        self._listeners = list(listeners)
-
-    def __bool__(self) -> bool:
-        return bool(self._listeners)
-
-    def tell(self, told: Told) -> None:
-        for listener in list(self._listeners):
-            try:
-                listener(told)
-            except Exception:
-                self._listeners.remove(listener)
-                logging.getLogger(__name__).exception("a listener broke; run %s goes on without it", told.run)
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all branches of one run share."""
-
-    journal: Journal
-    history: History
-    clock: Clock
-    entropy: Entropy
-    sleep: Sleep
-    listeners: Listeners
-    host: str
+    code = "E211"
 
 
 class Context:
@@ -98,7 +47,10 @@ class Context:
         self._used: Counter[str] = Counter()
         self._children = 0
         self._doing = ""
-        self._parked: Parked | None = None
+        self._stopped: Stop | None = None
+        self._planning = Planning()
+        self._retry: Retry | None = None
+        self._breaker = ""
 
     @property
     def run(self) -> str:
@@ -120,36 +72,63 @@ class Context:
         effect: Effect = "idempotent",
         lookup: Lookup | None = None,
         abandon: bool = False,
+        retry: Retry | None = None,
+        breaker: str = "",
+        cost: Amounts | None = None,
+        limit_s: float | None = None,
+        sort: Literal["", "plan"] = "",
+        kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The result of `function(*args)`, computed once and kept.
+        """The result of `function(*args, **kwargs)`, computed once and kept.
 
         The function may be sync (it runs in a thread; with `abandon` a cancelled run does not wait for it) or
         async. It returns JSON, or `Kept(value, tell=[events])` to record facts in the same commit. What it
         raises is kept too and raised again on replay: a DaybreakError with its code, anything else as
         StepError. After a crash before the outcome was recorded, `pure` and `idempotent` steps are computed
         again; `step_key()` is then the same. A `once` step is never tried a second time blindly: `lookup` is
-        asked with its key, and without a certain answer the run is parked as ambiguous.
+        asked with its key, after a crash and after a failure, and without a certain answer the run is parked as
+        ambiguous.
+
+        `retry` tries again what may work the next time; each failed try is recorded, and long waits take no worker.
+        With effect `once` and no lookup, only what the other side refused with status 429 is tried again.
+        `breaker` names what is called: while that fails again and again, or is out, the run waits. `cost` is the
+        worst case of one try (`spend` says what it really used), reserved before it starts. `limit_s` ends a try; a
+        sync function is then left to itself, so a `once` step with a limit must be async. `sort="plan"` marks a round
+        of planning: at most two in a row without another step that has effects; then a person is asked.
 
         Raises HistoryDiverged, NotPlain (arguments or result are not JSON), ContextMisused.
         """
-        if name.startswith(RESERVED) or not name:
-            raise ContextMisused(
-                f"a step cannot be named {name!r}",
-                hint=f"give it a name that does not begin with {RESERVED!r}",
-            )
-        if effect not in ("pure", "idempotent", "once") or (lookup is not None and effect != "once"):
-            raise ContextMisused(
-                f"step {name!r} has effect {effect!r}" + (" and a lookup" if lookup else ""),
-                hint='the effect is "pure", "idempotent" or "once"; only "once" takes a lookup',
-            )
+        self._check_step(name, function, effect, lookup, limit_s, sort)
         with self._alone(name):
-            identity = self._identify(name, args)
+            identity = self._identify(name, args, kwargs)
+            if sort == "plan":
+                self._plan()
             if kept := self._around.history.next(identity):
-                return self._replay(kept)
-            await self._around.journal.before_live_step()
-            if effect == "once" and (settled := await self._begin_once(identity, lookup)):
-                return await self._keep(identity, _in_place(lambda: settled.value))
-            return await self._keep(identity, function, args, abandon=abandon)
+                value = self._replay(kept)
+            else:
+                await self._around.journal.before_live_step()
+                call = Call(
+                    identity,
+                    function,
+                    args,
+                    kwargs or {},
+                    effect,
+                    lookup,
+                    abandon,
+                    retry or self._retry,
+                    breaker or self._breaker,
+                    cost,
+                    limit_s,
+                    sort,
+                )
+                value = await self._stopping(Live(self._around, call).go())
+            if sort != "plan" and effect != "pure":
+                self._planning = self._planning.execute()
+            return value
+
+    def defaults(self, *, retry: Retry | None = None, breaker: str = "") -> None:
+        """For every later step of this branch, and of those that it opens, that names none itself."""
+        self._retry, self._breaker = retry or self._retry, breaker or self._breaker
 
     async def gather(self, *children: Callable[[Context], Awaitable[Any]]) -> list[Any]:
         """Results of children that run side by side, each in a branch of its own that it is given as `ctx`.
@@ -169,12 +148,18 @@ class Context:
                     child.end()
                 except Exception as problem:  # noqa: BLE001 - raised again below, once all children are gone
                     problems.append(problem)
-                    if not isinstance(problem, Parked):
+                    if not isinstance(problem, Stop):
                         group.cancel_scope.cancel("a sibling failed")
+                finally:
+                    self._around.awake -= 1
 
-            async with anyio.create_task_group() as group:
-                for place in range(len(children)):
-                    group.start_soon(run_child, place)
+            self._around.awake += len(children) - 1
+            try:
+                async with anyio.create_task_group() as group:
+                    for place in range(len(children)):
+                        group.start_soon(run_child, place)
+            finally:
+                self._around.awake += 1
             if problems:
                 self._fail_together(contexts, problems)
             return results
@@ -191,19 +176,54 @@ class Context:
         return float(await self._own("random", lambda: (int.from_bytes(draw(7), "big") >> 3) / (1 << 53)))
 
     async def sleep(self, seconds: float) -> None:
-        """Wait. The deadline is kept: after a crash only what is left of it is waited for."""
-        if not 0 <= seconds <= 10 * 366 * 86400:
-            raise ContextMisused(f"cannot sleep {seconds} s", hint="give seconds from 0 to ten years")
-        clock = self._around.clock
-
-        def deadline() -> str:
-            return stamp(clock.now() + timedelta(seconds=seconds))
-
-        until = datetime.fromisoformat(await self._own("sleep", deadline, float(seconds)))
+        """Wait. The deadline is kept: after a crash only what is left of it is waited for. A long wait takes no
+        worker: the run is `waiting` until then."""
+        until = await self._deadline("sleep", seconds)
         with self._alone(f"{RESERVED}sleep"):
-            while (left_s := (until - clock.now()).total_seconds()) > 0:
-                await self._around.sleep(min(left_s, CANCEL_POLL_S))
-                self._around.journal.honour_cancel()
+            await self._stopping(self._around.wait_until(until, "it sleeps"))
+
+    async def wait_for(self, name: str, timeout_s: float | None = None) -> Any:
+        """The value of the next signal of that name (`Engine.signal`, `daybreak signal`); one that was given before
+        counts. Meanwhile the run is `waiting`. Raises SignalMissing where none came in time."""
+        until = None if timeout_s is None else await self._deadline("deadline", timeout_s)
+        with self._alone(f"{RESERVED}wait_for"):
+            identity = self._identify(f"{RESERVED}wait_for", (name,))
+            history, journal = self._around.history, self._around.journal
+            after = history.signalled.get(name, -1)
+            if kept := history.next(identity):
+                told = self._replay(kept)
+            else:
+                await journal.before_live_step()
+
+                def come() -> bool:
+                    return journal.signal(name, after=after) is not None
+
+                await self._stopping(self._around.wait_until(until, f"it waits for {name!r}", over=come))
+                told = await keep(self._around, identity, lambda: self._signalled(name, after))
+            history.signalled[name] = told["index"]
+            return told["value"]
+
+    def _signalled(self, name: str, after: int) -> dict[str, Any]:
+        found = self._around.journal.signal(name, after=after)
+        if found is None:
+            raise SignalMissing(
+                f"no signal {name!r} came in time", hint="give it with `daybreak signal`, or wait longer"
+            )
+        return {"value": found[1], "index": found[0]}
+
+    async def version(self, change: str, current: int) -> int:
+        """Which side of a change in the task's code a run is on: `current` for what begins here with it, and for ever
+        the same for that run; 0 for a run that had come past this place before the change was made."""
+        with self._alone(f"{RESERVED}version"):
+            identity = Identity(self._branch, f"{RESERVED}version", 0, plain.digest([change]))
+            held = self._around.history.leftover(self._branch)
+            if held is not None and (held.name, held.args) != (identity.name, identity.args):
+                return 0
+            identity = self._identify(identity.name, (change,))
+            if kept := self._around.history.next(identity):
+                return int(self._replay(kept))
+            await self._around.journal.before_live_step()
+            return int(await keep(self._around, identity, lambda: current))
 
     async def ask(self, question: str) -> Any:
         """A person's answer. Until there is one the run is parked with the question.
@@ -218,27 +238,28 @@ class Context:
                 history.answered[question] = max(history.answered.get(question, -1), told["index"])
                 return told["answer"]
             await journal.before_live_step()
-            found = journal.answer(question, after=history.answered.get(question, -1))
+            found = journal.answer(question, after=max(history.rolled_at, history.answered.get(question, -1)))
             if found is None:
                 self._park(question)
             index, answer = found
             history.answered[question] = index
-            kept_answer = await self._keep(identity, _in_place(lambda: {"answer": answer, "index": index}))
+            kept_answer = await keep(self._around, identity, lambda: {"answer": answer, "index": index})
             return kept_answer["answer"]
 
     # -- telling
 
     async def enter(self, state: State) -> None:
-        """The run is now `running`, `waiting` or `verifying`; recorded before the next live step."""
-        if state not in ("running", "waiting", "verifying"):
+        """The run is now `running` or `verifying`; recorded before the next live step."""
+        if state not in ("running", "verifying"):
             raise ContextMisused(
                 f"a task cannot enter {state!r}",
-                hint="only running, waiting and verifying are a task's to choose",
+                hint="only running and verifying are a task's to choose; waiting comes with sleep and wait_for",
             )
         self._around.journal.wanted = state
 
     def report(self, text: str, fraction: float | None = None) -> None:
         """Tell listeners how far the step is: `fraction` from 0 to 1. Volatile; works in threads."""
+        self._around.journal.moved_s = self._around.clock.monotonic()
         self._around.listeners.tell(Told(self.run, self._branch, self._doing, text, fraction))
 
     def put_blob(self, data: bytes) -> str:
@@ -252,12 +273,9 @@ class Context:
 
     def end(self) -> None:
         """The branch's code returned. Raises what it swallowed; HistoryDiverged where steps are unused."""
-        if self._around.journal.broken is not None:
-            raise self._around.journal.broken
-        if self._around.journal.cancelled is not None:
-            raise self._around.journal.cancelled
-        if self._parked is not None:
-            raise self._parked
+        self._check_stopped()
+        if self._around.journal.stopped is not None:
+            raise self._around.journal.stopped
         if held := self._around.history.leftover(self._branch):
             raise diverged(self.run, held=str(held), asked="nothing more: it returned")
 
@@ -268,12 +286,45 @@ class Context:
             held = self._around.history.leftover(branch)
             raise diverged(self.run, held=str(held), asked="no such branch: it returned")
 
-    def _alone(self, name: str) -> _Alone:
-        """One thing at a time in a branch; what made the branch stop is raised again if the code goes on."""
+    # -- inside
+
+    def _check_step(
+        self, name: str, function: object, effect: str, lookup: object, limit_s: float | None, sort: str
+    ) -> None:
+        if name.startswith(RESERVED) or not name:
+            raise ContextMisused(
+                f"a step cannot be named {name!r}",
+                hint=f"give it a name that does not begin with {RESERVED!r}",
+            )
+        if effect not in ("pure", "idempotent", "once") or (lookup is not None and effect != "once"):
+            raise ContextMisused(
+                f"step {name!r} has effect {effect!r}" + (" and a lookup" if lookup else ""),
+                hint='the effect is "pure", "idempotent" or "once"; only "once" takes a lookup',
+            )
+        if limit_s is not None and not 0 < limit_s <= FAR_S:
+            raise ContextMisused(f"step {name!r} has the limit {limit_s} s", hint="seconds, more than 0")
+        if limit_s is not None and effect == "once" and callable(function) and not step.is_async(function):
+            raise ContextMisused(
+                f"step {name!r} happens once, has a time limit and runs in a thread, which cannot be ended",
+                hint="make it an async function, or let the call that it makes have the time limit",
+            )
+        if sort not in ("", "plan"):
+            raise ContextMisused(f"step {name!r} is of sort {sort!r}", hint='"plan", or nothing')
+
+    async def look(self, name: str, function: Callable[[], Any]) -> Any:
+        """What the engine itself sees before the task's code begins, kept like a step's result."""
+        return await self._own(name, function)
+
+    def _check_stopped(self) -> None:
+        """What made the branch stop is raised again if the code goes on."""
         if self._around.journal.broken is not None:
             raise self._around.journal.broken
-        if self._parked is not None:
-            raise self._parked
+        if self._stopped is not None:
+            raise self._stopped
+
+    def _alone(self, name: str) -> _Alone:
+        """One thing at a time in a branch."""
+        self._check_stopped()
         if self._doing:
             raise ContextMisused(
                 f"{name!r} was asked for while {self._doing!r} is under way in one branch of run {self.run}",
@@ -283,147 +334,74 @@ class Context:
         self._doing = name
         return _Alone(self)
 
-    def _identify(self, name: str, args: Sequence[Any]) -> Identity:
+    def _identify(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None) -> Identity:
         nth = self._used[name]
-        digest = plain.digest(plain.plain(list(args), f"the arguments of step {name!r}"))
+        given = [*args, dict(kwargs)] if kwargs else list(args)
+        digest = plain.digest(plain.plain(given, f"the arguments of step {name!r}"))
         self._used[name] += 1
         return Identity(self._branch, name, nth, digest)
 
     def _child(self) -> Context:
         path = f"{self._branch}.{self._children}" if self._branch else str(self._children)
         self._children += 1
-        return Context(self._around, path)
+        child = Context(self._around, path)
+        child._retry, child._breaker, child._planning = self._retry, self._breaker, self._planning
+        return child
 
     def _replay(self, kept: Outcome) -> Any:
         if isinstance(kept.event, StepFailed):
-            raise _at(step.error(kept.event), kept.index)
+            raise at(step.error(kept.event), kept.index)
         return kept.event.result
 
     async def _own(self, name: str, function: Callable[[], Any], *args: Any) -> Any:
-        """A step of the engine itself: quick, computed in place."""
+        """A step of the engine itself."""
         with self._alone(RESERVED + name):
             identity = self._identify(RESERVED + name, args)
             if kept := self._around.history.next(identity):
                 return self._replay(kept)
             await self._around.journal.before_live_step()
-            return await self._keep(identity, _in_place(function))
+            return await keep(self._around, identity, function)
 
-    async def _keep(
-        self,
-        identity: Identity,
-        function: Callable[..., Any],
-        args: Sequence[Any] = (),
-        *,
-        abandon: bool = False,
-    ) -> Any:
-        """Compute a step and record how it ended, in one commit. Cancelled, it records nothing."""
-        around = self._around
-        if around.listeners and not identity.name.startswith(RESERVED):
-            around.listeners.tell(Told(self.run, self._branch, identity.name, "", started=True))
-        began = around.clock.monotonic()
+    async def _deadline(self, name: str, seconds: float) -> datetime:
+        if not 0 <= seconds <= FAR_S:
+            raise ContextMisused(f"cannot wait {seconds} s", hint="give seconds from 0 to ten years")
+        clock = self._around.clock
+        until = await self._own(name, lambda: stamp(clock.now() + timedelta(seconds=seconds)), float(seconds))
+        return datetime.fromisoformat(until)
+
+    def _plan(self) -> None:
+        """Count a round of planning; one too many is a person's to allow."""
         try:
-            value = await step.call(self.run, identity, function, args, abandon=abandon)
-            events = step.done(self.run, identity, value, self._since_ms(began))
-        except Parked as parked:
-            self._park(parked.question, parked.why)
-        except LedgerError as problem:
-            around.journal.broken = problem  # not the step's failure but ours: the next owner tries it again
+            self._planning = self._planning.plan()
+        except PlanningLoop as loop:
+            question = f"{loop.message} ({self._planning.planned} in all): go on planning?"
+            if self._around.journal.answer(question, after=self._around.history.rolled_at) is None:
+                self._park(question, loop.hint)
+            self._planning = Planning(planned=self._planning.planned, executed=self._planning.executed).plan()
+
+    async def _stopping(self, waiting: Awaitable[Any]) -> Any:
+        """Remember that the run stops here, so that code which swallows it does not go on."""
+        try:
+            return await waiting
+        except Stop as stop:
+            self._stopped = stop
             raise
-        except (Exception, SystemExit) as problem:  # noqa: BLE001 - kept, raised again as the code will see it
-            await self._keep_failure(identity, problem, self._since_ms(began))
-        await around.journal.append(events, idem=identity.key)
-        event = events[0]
-        assert isinstance(event, StepDone)
-        return event.result
-
-    async def _keep_failure(self, identity: Identity, problem: BaseException, duration_ms: int) -> NoReturn:
-        blob = "" if isinstance(problem, DaybreakError) else self.put_blob(trace(problem))
-        event = step.failed(self.run, identity, step.as_error(identity, problem, blob), duration_ms)
-        records = await self._around.journal.append([event], idem=identity.key)
-        raise _at(step.error(event), records[0].index) from problem
-
-    def _since_ms(self, began: float) -> int:
-        return int((self._around.clock.monotonic() - began) * 1000)
 
     def _park(self, question: str, why: str = "") -> NoReturn:
-        self._parked = Parked(question, why)
-        raise self._parked
+        self._stopped = Parked(question, why)
+        raise self._stopped
 
     def _fail_together(self, contexts: Sequence[Context], problems: Sequence[Exception]) -> NoReturn:
-        """Raise the failure that comes first in the ledger; those of the code between steps come last."""
-        failures = [problem for problem in problems if not isinstance(problem, Parked)]
+        """Raise the failure that comes first in the ledger; those of the code between steps come last.
+
+        Where all of them only stop, the run does: until the first of them goes on by itself, or a person comes."""
+        failures = [problem for problem in problems if not isinstance(problem, Stop)]
         if not failures:
-            self._parked = next(problem for problem in problems if isinstance(problem, Parked))
-            raise self._parked
+            self._stopped = _together([problem for problem in problems if isinstance(problem, Stop)])
+            raise self._stopped
         for child in contexts:
             self._around.history.abandon(child.branch)
-        raise min(failures, key=lambda problem: getattr(problem, _AT, float("inf")))
-
-    # -- effects that must not be repeated
-
-    async def _begin_once(self, identity: Identity, lookup: Lookup | None) -> Found | None:
-        """Record the intent. Where a crash left one without outcome, find out first: Found settles it."""
-        intent = self._around.history.intents.pop(identity.branch, None)
-        if intent is not None and (settled := await self._settle(intent, lookup)):
-            return settled
-        try:
-            await self._intend(identity)
-        except OnceIsHeld:
-            return await self._begin_held(identity, lookup)
-        return None
-
-    async def _begin_held(self, identity: Identity, lookup: Lookup | None) -> Found | None:
-        """The log was restored from a copy, after which this effect may have happened. Whoever did it may be alive
-        somewhere, so that it is absent proves nothing: only a lookup that finds it counts, or a person's word."""
-        held = Intent(self._around.history.held_at, identity, host="")
-        if settled := await self._settle(held, lookup):
-            return settled
-        word = f"{REPEAT} {step.key_of(self.run, identity)}"
-        await self._around.journal.pass_on(Answered(run=self.run, question=_ambiguous(self.run, identity), answer=word))
-        await self._intend(identity)
-        return None
-
-    async def _settle(self, intent: Intent, lookup: Lookup | None) -> Found | None:
-        """Found: it happened. None: it certainly did not, try again. Raises Parked while nobody knows."""
-        question = _ambiguous(self.run, intent.identity)
-        if answered := self._around.journal.answer(question, after=intent.index):
-            return await self._settle_by_word(intent.identity, answered[1], question)
-        why = "it has no lookup"
-        if lookup is not None:
-            key = step.key_of(self.run, intent.identity)
-            try:
-                looked = await step.call(self.run, intent.identity, lookup, (key,))
-            except Exception as problem:  # noqa: BLE001 - it cannot tell, so a person is asked
-                looked = f"{type(problem).__name__}: {problem}"
-            if isinstance(looked, Found):
-                return looked
-            # On another machine the old owner may still be about to act: its absence proves nothing yet.
-            if isinstance(looked, Absent) and intent.host == self._around.host:
-                return None
-            why = f"its lookup says {looked!r}, of an owner on host {intent.host!r}"
-        return self._park(question, why)
-
-    async def _settle_by_word(self, identity: Identity, answer: Any, question: str) -> Found | None:
-        word = answer.get("outcome") if isinstance(answer, dict) else answer
-        if word == "happened":
-            return Found(answer.get("result") if isinstance(answer, dict) else None)
-        if word == "repeat":
-            return None
-        if word == "failed":
-            problem = StepError(f"{identity} failed, as a person said", hint="see the answer in the control stream")
-            await self._keep_failure(identity, problem, 0)
-        return self._park(question, f"the answer {answer!r} says none of the three words")
-
-    async def _intend(self, identity: Identity) -> None:
-        intended = StepIntended(
-            run=self.run,
-            branch=identity.branch,
-            name=identity.name,
-            nth=identity.nth,
-            args=identity.args,
-            key=step.key_of(self.run, identity),
-        )
-        await self._around.journal.append([intended])
+        raise min(failures, key=place_of)
 
 
 class _Alone:
@@ -441,26 +419,13 @@ class _Alone:
         self._context._doing = ""
 
 
-def trace(problem: BaseException) -> bytes:
-    """A traceback as text, for a blob."""
-    return "".join(traceback.format_exception(problem)).encode(errors="backslashreplace")
-
-
-def _at(problem: Exception, index: int) -> Exception:
-    """Note the place in the ledger that an error comes from."""
-    setattr(problem, _AT, index)
-    return problem
-
-
-def _in_place(function: Callable[[], Any]) -> Callable[[], Awaitable[Any]]:
-    async def computed() -> Any:
-        return function()
-
-    return computed
-
-
-def _ambiguous(run: str, identity: Identity) -> str:
-    return (
-        f"{identity} of run {run} began before a crash and nobody knows whether it happened "
-        f"(key {step.key_of(run, identity)}): answer happened, repeat or failed"
-    )
+def _together(stops: Sequence[Stop]) -> Stop:
+    """What stops a run whose branches stopped for several reasons."""
+    others = [stop for stop in stops if not isinstance(stop, Parked | Waiting)]
+    if others:
+        return others[0]  # cancelled or held: that concerns the whole run
+    waiting = [stop for stop in stops if isinstance(stop, Waiting)]
+    moments = [stop.until for stop in waiting if stop.until is not None]
+    if moments:
+        return next(stop for stop in waiting if stop.until == min(moments))
+    return next((stop for stop in stops if isinstance(stop, Parked)), stops[0])

@@ -11,44 +11,55 @@ crash anywhere costs at most the step that was being computed.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import anyio
 
-from daybreak import ids
-from daybreak.clock import Clock
-from daybreak.engine import context, plain, states, step
-from daybreak.engine.context import Context, Listener, Listeners, Sleep, Surroundings
-from daybreak.engine.flow import CancelHonoured, Parked
+from daybreak.clock import Clock, stamp
+from daybreak.engine import code, live, past, plain, states, step
+from daybreak.engine.context import Context
+from daybreak.engine.flow import CancelHonoured, Parked, Paused, Waiting
 from daybreak.engine.history import RETURN, History, Identity
 from daybreak.engine.journal import Journal
 from daybreak.engine.log import Log
+from daybreak.engine.placement import Placement
+from daybreak.engine.purse import Purse
+from daybreak.engine.queue import Queue
+from daybreak.engine.surroundings import Circuits, Listener, Listeners, Sleep, Surroundings
 from daybreak.errors import DaybreakError, HistoryDiverged, RunBusy, UnknownKind, UnknownRun
 from daybreak.events import (
     FINAL,
-    QUEUE,
     Answered,
     CancelAsked,
+    Event,
     LeaseGranted,
     RunMoved,
+    RunRolledBack,
+    Signalled,
     State,
-    TaskAdded,
     control_stream,
     run_stream,
 )
 from daybreak.host import locks as host_locks
 from daybreak.ids import Entropy
 from daybreak.ledger.record import Draft
+from daybreak.policy.accounts import Accounts
+from daybreak.policy.breaker import BreakerRule
+from daybreak.policy.circuits import LedgerCircuits
 
 TaskFunction = Callable[[Context, Any], Awaitable[Any]]
 """A task's code: takes the context and the task's arguments, returns JSON."""
 
 CRASHED = "E199"
 """Code of a run whose code raised something that is not a DaybreakError."""
+
+LATE = "its deadline passed before it began: begin all the same?"
+WITHOUT = "{} failed, which it waits for: go on without that?"
 
 
 class Locks(Protocol):
@@ -68,7 +79,7 @@ class Locks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run stands after `supervise`: done, failed, parked or cancelled."""
+    """How a run stands after `supervise`: done, failed, parked, paused, waiting or cancelled."""
 
     run: str
     state: State
@@ -78,6 +89,8 @@ class RunResult:
     code: str = ""
     hint: str = ""
     question: str = ""
+    until: datetime | None = None
+    """When it goes on, where it is waiting for a time."""
     error: Exception | None = None
     """What was raised, where it happened in this process."""
 
@@ -103,6 +116,21 @@ class _Task:
     kind: str
     title: str
     args: Any
+    deadline: str
+    waits_for: bool
+    """Were there runs that it had to wait for?"""
+    again: bool
+    """It failed, and somebody asked for it to be tried again."""
+
+
+@dataclass
+class _UnderWay:
+    """A run that is supervised here."""
+
+    journal: Journal
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    stopped: RunResult | None = None
+    """How it is to stand, where somebody here stopped it."""
 
 
 class Engine:
@@ -117,9 +145,11 @@ class Engine:
         entropy: Entropy,
         listeners: Sequence[Listener] = (),
         sleep: Sleep = anyio.sleep,
+        circuits: Circuits | None = None,
+        rules: Mapping[str, BreakerRule] | None = None,
     ) -> None:
-        """`locks` is the folder of lock files. The ledger must have been opened with the view `view.RUNS`.
-        `sleep` must agree with `clock`."""
+        """`locks` is the folder of lock files. The ledger must have been opened with `VIEWS`. `sleep` must agree with
+        `clock`. `rules` are those of breakers that have another than the usual one."""
         self._log = ledger
         self._kinds = kinds
         self._locks: Locks = host_locks.FileLocks(locks, clock) if isinstance(locks, Path) else locks
@@ -127,29 +157,32 @@ class Engine:
         self._entropy = entropy
         self._listeners = listeners
         self._sleep = sleep
-        self._journals: dict[str, Journal] = {}
-        """Of the runs that are under way here."""
+        self._circuits = circuits or LedgerCircuits(ledger, clock, entropy)
+        self._rules = rules or {}
+        self._accounts = Accounts(ledger)
+        self.queue = Queue(ledger, clock, entropy)
+        self._under_way: dict[str, _UnderWay] = {}
 
-    def submit(self, kind: str, title: str, args: Any) -> str:
+    def submit(self, kind: str, title: str, args: Any, placement: Placement | None = None) -> str:
         """Put a task into the queue, durable at return; the id of its run. `args` is a dictionary of JSON.
 
-        Raises UnknownKind and NotPlain before anything is recorded.
+        With a dedupe word, it is the run that is there already. Raises UnknownKind, and what `Queue.add` raises.
         """
         self._function(kind)
-        kept = plain.plain(args, f"the arguments of {kind} {title!r}")
-        moment = self._clock.now()
-        run, task = (ids.new(prefix, moment, self._entropy) for prefix in ("run", "task"))
-        added = TaskAdded(task=task, run=run, kind=kind, title=title, args=kept)
-        queued = RunMoved(run=run, old="queued", new="queued")
-        self._log.append([Draft(QUEUE, added, trace=run), Draft(run_stream(run), queued, epoch=0, trace=run)])
-        return run
+        return self.queue.add(kind, title, args, placement).run
 
     def cancel(self, run: str, why: str = "") -> None:
         """Ask for a run to be cancelled; its owner honours that before the next step."""
         self._task(run)
         self._log.append([Draft(control_stream(run), CancelAsked(run=run, why=why), trace=run)])
-        if journal := self._journals.get(run):
-            journal.told = True
+        self._tell(run)
+
+    def signal(self, run: str, name: str, value: Any = None) -> None:
+        """Tell a run that what it waits for (`ctx.wait_for`) has happened."""
+        self._task(run)
+        kept = plain.plain(value, f"the value of the signal {name!r}")
+        self._log.append([Draft(control_stream(run), Signalled(run=run, name=name, value=kept), trace=run)])
+        self._tell(run)
 
     def answer(self, run: str, question: str, answer: Any) -> None:
         """Answer a question that a run was, or will be, parked with; used when it is supervised again."""
@@ -165,14 +198,95 @@ class Engine:
         )
         return [self._resumable(*row) for row in rows]
 
-    async def supervise(self, run: str) -> RunResult:
-        """Bring a run to its end, or to where it needs a person. Safe to call any number of times.
+    def idle_s(self, run: str) -> float:
+        """For how long a run that is under way here has neither begun, recorded nor reported anything."""
+        one = self._under_way.get(run)
+        return 0.0 if one is None else self._clock.monotonic() - one.journal.moved_s
 
-        A final run is left as it is. Raises RunBusy where somebody else has it, LeaseLost where somebody
-        took it meanwhile, and what the ledger raises; nothing is recorded then. Cancelled or interrupted,
+    def stop(self, run: str, question: str, why: str) -> None:
+        """End what a run that is under way here is doing, and park it with a question."""
+        if one := self._under_way.get(run):
+            one.stopped = RunResult(run, "parked", question=question, why=why)
+            one.scope.cancel(why)
+
+    def wind_down(self, why: str) -> None:
+        """Let every run that is under way here stop at the end of its present step, as paused."""
+        for one in self._under_way.values():
+            one.journal.wound_down = Paused(why)
+
+    async def finish(self, run: str) -> RunResult:
+        """Supervise a run until it is over or needs a person, and wait in between where it waits for a time."""
+        while True:
+            result = await self.supervise(run)
+            if result.state != "waiting":
+                return result
+            while not self._is_awake(result):
+                await self._sleep(1.0)
+
+    async def supervise(self, run: str, *, night: str = "", account: str = "") -> RunResult:
+        """Bring a run to its end, or to where it needs a person or has to wait. Safe to call any number of times.
+
+        A final run is left as it is, unless it failed and somebody asked for it again. `account` is that of the night,
+        in which (or below which) the run's budget lies. Raises RunBusy where somebody else has it, LeaseLost where
+        somebody took it meanwhile, and what the ledger raises; nothing is recorded then. Cancelled or interrupted,
         it records `paused` and lets the cancellation pass.
         """
         task = self._task(run)
+        with self._hold(run):
+            history = History.read(run, self._log.read(run_stream(run)))
+            if history.state in FINAL and not task.again:
+                return _standing(history)
+            journal = await self._lease(task, history, night)
+            purse = Purse(self._accounts, self._clock, journal, account)
+            one = self._under_way[run] = _UnderWay(journal)
+            try:
+                await purse.open(self._budget(run))
+                return await self._conduct(task, one, history, purse)
+            finally:
+                del self._under_way[run]
+
+    # -- history
+
+    def steps(self, run: str) -> list[past.KeptStep]:
+        """What the run has kept, in the order in which it was recorded."""
+        self._task(run)
+        return past.steps(run, self._log.read(run_stream(run)))
+
+    async def roll_back(self, run: str, before: str, *, again: bool = False, why: str = "") -> past.KeptStep:
+        """Let a run go on from before a step of its own: what it kept since then counts no more. It is queued again.
+
+        Raises StepUnknown, OnceDone (where that would do a `once` step a second time, unless `again` says so),
+        RunBusy. Nothing is recorded then.
+        """
+        self._task(run)
+        with self._hold(run):
+            records = list(self._log.read(run_stream(run)))
+            history = History.read(run, iter(records))
+            kept = past.steps(run, records)
+            cut = past.find(run, kept, before)
+            past.check_once(run, kept, cut, again=again)
+            await self._take_back(run, history, cut.index, cut.key, why)
+            return cut
+
+    async def fork(self, run: str, before: str, *, again: bool = False, title: str = "") -> str:
+        """A new run of the same task that begins with what this one had kept before a step; its id.
+
+        Raises StepUnknown, and OnceDone as `roll_back` does."""
+        task = self._task(run)
+        records = list(self._log.read(run_stream(run)))
+        kept = past.steps(run, records)
+        cut = past.find(run, kept, before)
+        past.check_once(run, kept, cut, again=again)
+        placed = Placement(project=self._project(run))
+        new, drafts = self.queue.drafts(task.kind, title or f"{task.title} (from {cut.name})", task.args, placed)
+        copies = past.copies(records, source=run, run=new, cut=cut)
+        await self._log.append_async([*drafts, *copies])
+        return new
+
+    # -- the way of one run
+
+    @contextmanager
+    def _hold(self, run: str) -> Iterator[None]:
         try:
             held = self._locks.hold(run)
         except host_locks.LockHeld as problem:
@@ -181,52 +295,77 @@ class Engine:
                 hint="wait for it, or stop that process; the run can then be resumed",
             ) from problem
         with held:
-            history = History.read(run, self._log.read(run_stream(run)))
-            if history.state in FINAL:
-                return _standing(history)
-            journal = await self._lease(run, history)
-            self._journals[run] = journal
-            try:
-                return await self._conduct(task, journal, history)
-            finally:
-                del self._journals[run]
+            yield
 
-    # -- the way of one run
-
-    async def _lease(self, run: str, history: History) -> Journal:
+    async def _lease(self, task: _Task, history: History, night: str) -> Journal:
         """Take the run over, whoever had it. One commit, so that no crash leaves it half taken."""
-        me = self._locks.me
-        epoch = self._log.epoch(run_stream(run)) + 1
-        owner = self._entropy(16).hex()
-        journal = Journal(self._log, run, clock=self._clock, epoch=epoch, owner=owner, state=history.state)
+        run = history.run
+        fingerprint = code.fingerprint(self._kinds.get(task.kind))
+        journal, granted = self._granted(history, night=night, fingerprint=fingerprint)
         died = history.state in states.ACTIVE
+        opening: list[Event] = [granted]
+        if history.state in FINAL:
+            await self._take_back_within(journal, granted, history, *past.failing(history), "it was asked for again")
+            opening = []
         states.check(history.state, "leased")
-        why = "its owner died" if died else ""
-        await journal.append(
-            [
-                LeaseGranted(run=run, owner=owner, host=me.host, pid=me.pid),
-                RunMoved(run=run, old=history.state, new="leased", why=why),
-                RunMoved(run=run, old="leased", new="running"),
-            ],
-            moves=True,
-        )
+        old = history.state
+        events = [
+            *opening,
+            *Purse.presumed(self._accounts, history),
+            RunMoved(run=run, old=old, new="leased", why="its owner died" if died else ""),
+            RunMoved(run=run, old="leased", new="running"),
+        ]
+        await journal.append(events, moves=True)
         journal.state = "running"
         return journal
 
-    async def _conduct(self, task: _Task, journal: Journal, history: History) -> RunResult:
+    def _granted(self, history: History, *, night: str = "", fingerprint: str = "") -> tuple[Journal, LeaseGranted]:
+        me, run = self._locks.me, history.run
+        epoch = self._log.epoch(run_stream(run)) + 1
+        owner = self._entropy(16).hex()
+        journal = Journal(
+            self._log, run, clock=self._clock, epoch=epoch, owner=owner, state=history.state, gen=history.gen
+        )
+        granted = LeaseGranted(run=run, owner=owner, host=me.host, pid=me.pid, night=night, code=fingerprint)
+        return journal, granted
+
+    async def _take_back(self, run: str, history: History, index: int, before: str, why: str) -> None:
+        journal, granted = self._granted(history)
+        await self._take_back_within(journal, granted, history, index, before, why)
+
+    async def _take_back_within(
+        self, journal: Journal, granted: LeaseGranted, history: History, index: int, before: str, why: str
+    ) -> None:
+        """Roll back under a lease of its own, in one commit; the run is then queued, in its next generation."""
+        states.check(history.state, "queued")
+        journal.gen = history.gen + 1
+        settled = Purse.presumed(self._accounts, history)
+        back = RunRolledBack(run=history.run, before=before, index=index, why=why)
+        moved = RunMoved(run=history.run, old=history.state, new="queued", why=why)
+        records = await journal.append([granted, *settled, back, moved], moves=True)
+        for record in records:
+            history.take(record)
+        journal.state = "queued"
+
+    async def _conduct(self, task: _Task, one: _UnderWay, history: History, purse: Purse) -> RunResult:
+        journal = one.journal
         try:
-            result = await self._perform(task, journal, history)
+            with one.scope:
+                result = await self._perform(task, journal, history, purse)
+            if one.scope.cancelled_caught:
+                assert one.stopped is not None, "nobody else cancels this scope"
+                result = one.stopped
             if journal.broken is not None:
                 raise journal.broken
-            await _record(journal, result)
+            await _record(journal, result, purse)
         except BaseException as problem:
             if journal.broken is None and journal.state not in FINAL and not isinstance(problem, Exception):
                 with anyio.CancelScope(shield=True):
-                    await journal.move("paused", why=f"interrupted by {_name(problem)}")
+                    await journal.move("paused", before=purse.closing(), why=f"interrupted by {_name(problem)}")
             raise
         return result
 
-    async def _perform(self, task: _Task, journal: Journal, history: History) -> RunResult:
+    async def _perform(self, task: _Task, journal: Journal, history: History, purse: Purse) -> RunResult:
         """Run the task's code, and say how it ended. Raises nothing but cancellation and the like."""
         root = Context(
             Surroundings(
@@ -237,27 +376,46 @@ class Engine:
                 sleep=self._sleep,
                 listeners=Listeners(self._listeners),
                 host=self._locks.me.host,
+                circuits=self._circuits,
+                rules=self._rules,
+                accounts=self._accounts,
+                account=purse.account,
             )
         )
         run = journal.run
         try:
-            journal.honour_cancel()
-            value = await self._function(task.kind)(root, task.args)
+            journal.honour()
+            await self._may_begin(task, root)
+            with purse.time_limit():
+                value = await self._function(task.kind)(root, task.args)
             root.end_root()
             return RunResult(run, "done", value=plain.plain(value, f"the result of {task.kind} {task.title!r}"))
         except Exception as problem:  # noqa: BLE001 - the run ends with it; other runs go on
-            return self._ended_by(journal, _alone(problem))
+            return self._ended_by(journal, history, _alone(problem))
 
-    def _ended_by(self, journal: Journal, problem: Exception) -> RunResult:
+    async def _may_begin(self, task: _Task, root: Context) -> None:
+        """A person decides about what comes too late, or goes on without what it waits for."""
+        if task.deadline and await root.look("late", lambda: stamp(self._clock.now()) > task.deadline):
+            await _consent(root, LATE)
+        if task.waits_for:
+            for needed in await root.look("broken", lambda: self._broken(root.run)):
+                await _consent(root, WITHOUT.format(needed))
+
+    def _ended_by(self, journal: Journal, history: History, problem: Exception) -> RunResult:
         match problem:
+            case Waiting():
+                return RunResult(journal.run, "waiting", until=problem.until, why=problem.why)
             case Parked():
                 return RunResult(journal.run, "parked", question=problem.question, why=problem.why)
+            case Paused():
+                return RunResult(journal.run, "paused", why=problem.why, code=problem.code)
             case CancelHonoured():
                 return RunResult(journal.run, "cancelled", why=problem.why)
             case HistoryDiverged():
                 # Not failed: with the code that it began with, the run can still go on.
                 question = "the task's code does not fit the run's history: resume with the code it began with?"
-                return _refusal(journal.run, "parked", problem, question)
+                told = HistoryDiverged(f"{problem.message}; {code.compared(history.codes)}", hint=problem.hint)
+                return _refusal(journal.run, "parked", told, question)
             case DaybreakError():
                 return _refusal(journal.run, "failed", problem)
             case _:
@@ -266,7 +424,7 @@ class Engine:
     def _crashed(self, journal: Journal, problem: Exception) -> RunResult:
         if journal.broken is not None:
             raise journal.broken
-        blob = self._log.put_blob(context.trace(problem))
+        blob = self._log.put_blob(live.trace(problem))
         why = f"{type(problem).__name__}: {problem}"
         hint = f"an error in the task's code; its traceback is blob {blob}"
         return RunResult(journal.run, "failed", why=why, code=CRASHED, hint=hint, error=problem)
@@ -283,10 +441,39 @@ class Engine:
             ) from None
 
     def _task(self, run: str) -> _Task:
-        rows = self._log.query("SELECT kind, title, args FROM view_runs WHERE run = ?", (run,))
-        for kind, title, args in rows:
-            return _Task(kind, title, plain.decode(args.encode()))
+        rows = self._log.query(
+            "SELECT kind, title, args, deadline, state = 'failed' AND answered,"
+            " EXISTS (SELECT 1 FROM view_runs_after a WHERE a.run = view_runs.run) FROM view_runs WHERE run = ?",
+            (run,),
+        )
+        for kind, title, args, deadline, again, waits_for in rows:
+            return _Task(kind, title, plain.decode(args.encode()), deadline, bool(waits_for), bool(again))
         raise UnknownRun(f"there is no run {run!r}", hint="`daybreak runs` lists them")
+
+    def _budget(self, run: str) -> dict[str, int]:
+        ((budget,),) = self._log.query("SELECT budget FROM view_runs WHERE run = ?", (run,))
+        return dict(plain.decode(budget.encode())) if budget else {}
+
+    def _project(self, run: str) -> str:
+        ((project,),) = self._log.query("SELECT project FROM view_runs WHERE run = ?", (run,))
+        return str(project)
+
+    def _broken(self, run: str) -> list[str]:
+        """Runs that it waited for and that did not become done."""
+        rows = self._log.query("SELECT needs FROM view_runs_after WHERE run = ? AND broke ORDER BY needs", (run,))
+        return [str(needs) for (needs,) in rows]
+
+    def _is_awake(self, result: RunResult) -> bool:
+        if result.until is not None and self._clock.now() >= result.until:
+            return True
+        ((awake,),) = self._log.query(
+            "SELECT answered OR cancel OR held OR state <> 'waiting' FROM view_runs WHERE run = ?", (result.run,)
+        )
+        return bool(awake)
+
+    def _tell(self, run: str) -> None:
+        if one := self._under_way.get(run):
+            one.journal.told = True
 
     def _resumable(
         self, run: str, kind: str, title: str, state: State, why: str, question: str, host: str
@@ -296,13 +483,21 @@ class Engine:
         return Resumable(run, kind, title, state, why, question, owner, orphaned)
 
 
-async def _record(journal: Journal, result: RunResult) -> None:
-    """The end of a run, in one commit with the value of its code."""
+async def _record(journal: Journal, result: RunResult, purse: Purse) -> None:
+    """The end of a run, or of this part of it, in one commit with the value of its code."""
     identity = Identity("", RETURN, 0, plain.digest([]))
     done = result.state == "done"
     value = step.done(result.run, identity, result.value, 0) if done else []
     details = {"why": result.why, "code": result.code, "hint": result.hint, "question": result.question}
-    await journal.move(result.state, before=value, **details)
+    if result.until is not None:
+        details["until"] = stamp(result.until)
+    await journal.move(result.state, before=[*value, *purse.closing()], **details)
+
+
+async def _consent(root: Context, question: str) -> None:
+    """A person says yes, or the run is cancelled."""
+    if str(await root.ask(question)).strip().casefold() not in ("yes", "y", "go on"):
+        raise CancelHonoured(f"a person said no to: {question}")
 
 
 def _alone(problem: Exception) -> Exception:

@@ -7,7 +7,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from daybreak.errors import HistoryDiverged
-from daybreak.events import LeaseGranted, RunHeld, RunMoved, State, StepDone, StepFailed, StepIntended
+from daybreak.events import (
+    LeaseGranted,
+    RunHeld,
+    RunMoved,
+    RunRolledBack,
+    State,
+    StepDone,
+    StepFailed,
+    StepIntended,
+    StepTried,
+)
 from daybreak.ledger.record import Record
 
 ASK = "ctx.ask"
@@ -53,6 +63,15 @@ class Intent:
     """Where its owner ran."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A step failed before and is to be tried again; the last word about it."""
+
+    index: int
+    identity: Identity
+    event: StepTried
+
+
 @dataclass
 class History:
     """Of one run. `outcomes` and `intents` shrink as the replay uses them up."""
@@ -67,8 +86,24 @@ class History:
     """By branch, in the order in which they were recorded."""
     intents: dict[str, Intent] = field(default_factory=dict)
     """By branch: at most one, because a branch does one step at a time."""
+    tried: dict[str, Tried] = field(default_factory=dict)
+    """By branch: the last failed try of the step that it is at."""
+    once: set[int] = field(default_factory=set)
+    """Positions of the outcomes of `once` steps."""
+    gen: int = 0
+    """How often it was rolled back."""
+    codes: list[str] = field(default_factory=list)
+    """Fingerprints of the code that had it, without repeats in a row."""
+    lease_at: str = ""
+    """When the last owner took it."""
+    last_at: str = ""
+    """When its last event was recorded."""
+    rolled_at: int = -1
+    """Position of the last rollback; answers from before it are asked for again."""
     held_at: int = -1
     """Position of the last word that the log was restored from a copy, after which the run may have gone on."""
+    signalled: dict[str, int] = field(default_factory=dict)
+    """By name: position in the ledger of the last signal that was used."""
     answered: dict[str, int] = field(default_factory=dict)
     """By question: position in the ledger of the last answer that was used."""
 
@@ -76,7 +111,7 @@ class History:
     def read(cls, run: str, records: Iterable[Record]) -> History:
         history = cls(run)
         for record in records:
-            history._take(record)
+            history.take(record)
         return history
 
     def next(self, asked: Identity) -> Outcome | None:
@@ -94,6 +129,11 @@ class History:
             raise diverged(self.run, held=f"the beginning of {intent.identity}", asked=str(asked))
         return None
 
+    def next_try(self, asked: Identity) -> StepTried | None:
+        """What is known of the last failed try of the step that begins now."""
+        tried = self.tried.pop(asked.branch, None)
+        return tried.event if tried is not None and tried.identity == asked else None
+
     def leftover(self, branch: str) -> Identity | None:
         """The first thing in a branch that the replay has not used."""
         if kept := self.outcomes.get(branch):
@@ -107,32 +147,57 @@ class History:
 
     def abandon(self, branch: str) -> None:
         """Forget what a branch and those below it hold: it was cancelled, so nobody will ask for it."""
-        for name in {*self.outcomes, *self.intents}:
+        for name in {*self.outcomes, *self.intents, *self.tried}:
             if name == branch or name.startswith(f"{branch}."):
                 self.outcomes.pop(name, None)
                 self.intents.pop(name, None)
+                self.tried.pop(name, None)
 
-    def _take(self, record: Record) -> None:
+    def take(self, record: Record) -> None:
+        self.last_at = record.ts
         match record.event:
             case RunMoved() as moved:
                 self.state, self.moved = moved.new, moved
             case RunHeld():
                 self.held_at = record.index
-            case LeaseGranted(host=host):
-                self.host = host
+            case LeaseGranted(host=host, code=code):
+                self.host, self.lease_at = host, record.ts
+                if code and self.codes[-1:] != [code]:
+                    self.codes.append(code)
             case StepDone(name=name) as done if name == RETURN:
                 self.returned = done
             case StepDone() | StepFailed() as event:
-                identity = _identity(event)
-                self.intents.pop(identity.branch, None)
-                self.outcomes.setdefault(identity.branch, deque()).append(Outcome(record.index, identity, event))
+                self._take_outcome(Outcome(record.index, _identity(event), event))
             case StepIntended() as event:
+                self.tried.pop(event.branch, None)
                 self.intents[event.branch] = Intent(record.index, _identity(event), self.host)
+            case StepTried() as event:
+                self.intents.pop(event.branch, None)
+                self.tried[event.branch] = Tried(record.index, _identity(event), event)
+            case RunRolledBack() as back:
+                self._roll_back(back.index)
+                self.gen, self.rolled_at = record.gen, record.index
             case _:
                 pass  # facts of the task's own
 
+    def _take_outcome(self, outcome: Outcome) -> None:
+        branch = outcome.identity.branch
+        if self.intents.pop(branch, None) is not None:
+            self.once.add(outcome.index)
+        self.tried.pop(branch, None)
+        self.outcomes.setdefault(branch, deque()).append(outcome)
 
-def _identity(event: StepDone | StepFailed | StepIntended) -> Identity:
+    def _roll_back(self, index: int) -> None:
+        """Forget everything from that position on."""
+        for branch, kept in list(self.outcomes.items()):
+            self.outcomes[branch] = deque(outcome for outcome in kept if outcome.index < index)
+        self.intents = {branch: intent for branch, intent in self.intents.items() if intent.index < index}
+        self.tried = {branch: tried for branch, tried in self.tried.items() if tried.index < index}
+        self.once = {place for place in self.once if place < index}
+        self.returned = None
+
+
+def _identity(event: StepDone | StepFailed | StepIntended | StepTried) -> Identity:
     return Identity(event.branch, event.name, event.nth, event.args)
 
 

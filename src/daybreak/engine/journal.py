@@ -9,10 +9,21 @@ import anyio
 
 from daybreak.clock import Clock
 from daybreak.engine import states
-from daybreak.engine.flow import CancelHonoured
+from daybreak.engine.flow import CancelHonoured, Paused, Stop
 from daybreak.engine.log import Log
 from daybreak.errors import DraftRefused, LedgerBusy
-from daybreak.events import Answered, CancelAsked, Event, RunMoved, State, control_stream, run_stream
+from daybreak.events import (
+    Answered,
+    CancelAsked,
+    Event,
+    PauseAsked,
+    ResumeAsked,
+    RunMoved,
+    Signalled,
+    State,
+    control_stream,
+    run_stream,
+)
 from daybreak.ledger.record import Draft, Record
 
 BUSY_TRIES = 3
@@ -30,24 +41,31 @@ class Journal:
     raises it again, and nothing more is recorded: what happened meanwhile is for the next owner to find out.
     """
 
-    def __init__(self, log: Log, run: str, *, clock: Clock, epoch: int, owner: str, state: State) -> None:
+    def __init__(self, log: Log, run: str, *, clock: Clock, epoch: int, owner: str, state: State, gen: int = 0) -> None:
         self.log = log
         self._clock = clock
         self.run = run
         self.epoch = epoch
+        self.gen = gen
         self.owner = owner
         self.state: State = state
         self.wanted: State | None = None
         """The state that the task's code has entered; recorded before the next thing that really happens."""
         self.broken: BaseException | None = None
-        self.cancelled: CancelHonoured | None = None
-        """Set once the code was told, so that code that swallows it does not end as done."""
+        self.stopped: Stop | None = None
+        """Set once the code was told to stop, so that code that swallows it does not end as done."""
+        self.wound_down: Paused | None = None
+        """Set by this process where it wants the run to stop at the end of its step."""
+        self.moved_s = clock.monotonic()
+        """When the run last made progress: began or recorded something."""
         self.told = True
         """Somebody in this process has appended to the control stream: follow it before the next step."""
         self._followed_s = 0.0
         self._control_seq = -1
         self._cancel: CancelAsked | None = None
+        self._hold: PauseAsked | None = None
         self._answers: list[tuple[int, Answered]] = []
+        self._signals: list[tuple[int, Signalled]] = []
 
     async def append(
         self, events: Sequence[Event], idem: str | None = None, *, moves: bool = False
@@ -63,9 +81,12 @@ class Journal:
             raise self.broken
         stream = run_stream(self.run)
         drafts = [
-            Draft(stream, event, self.owner, epoch=self.epoch, idem=None if place else idem, trace=self.run)
+            Draft(
+                stream, event, self.owner, epoch=self.epoch, idem=None if place else idem, gen=self.gen, trace=self.run
+            )
             for place, event in enumerate(events)
         ]
+        self.moved_s = self._clock.monotonic()
         with anyio.CancelScope(shield=True):
             try:
                 try:
@@ -98,27 +119,39 @@ class Journal:
             raise self.broken
         await anyio.lowlevel.checkpoint_if_cancelled()
         now_s = self._clock.monotonic()
-        if self.told or now_s - self._followed_s >= CONTROL_POLL_S:
+        if self.told or self.wound_down is not None or now_s - self._followed_s >= CONTROL_POLL_S:
             self.told, self._followed_s = False, now_s
-            self.honour_cancel()
-        elif self.cancelled is not None:
-            raise self.cancelled
+            self.honour()
+        elif self.stopped is not None:
+            raise self.stopped
+        self.moved_s = now_s
         wanted, self.wanted = self.wanted, None
         if wanted is not None and wanted != self.state:
             await self.move(wanted)
 
-    def honour_cancel(self) -> None:
-        """Raises CancelHonoured, from the first time on that somebody asked for the run to be cancelled."""
+    def honour(self) -> None:
+        """Raises CancelHonoured or Paused, from the first time on that a person asked for that."""
         self._follow_control()
         if self._cancel is not None:
-            self.cancelled = CancelHonoured(self._cancel.why)
-            raise self.cancelled
+            self.stopped = CancelHonoured(self._cancel.why)
+        elif self._hold is not None:
+            self.stopped = Paused(self._hold.why or "a person holds it")
+        elif self.wound_down is not None:
+            self.stopped = self.wound_down
+        if self.stopped is not None:
+            raise self.stopped
 
     def answer(self, question: str, *, after: int) -> tuple[int, Any] | None:
         """The latest answer to a question behind a position in the ledger, with its own position."""
         self._follow_control()
         found = [(index, told.answer) for index, told in self._answers if told.question == question and index > after]
         return found[-1] if found else None
+
+    def signal(self, name: str, *, after: int) -> tuple[int, Any] | None:
+        """The earliest signal of that name behind a position in the ledger, with its own position."""
+        self._follow_control()
+        found = [(index, told.value) for index, told in self._signals if told.name == name and index > after]
+        return found[0] if found else None
 
     async def _append_again(self, drafts: Sequence[Draft], busy: LedgerBusy) -> Sequence[Record]:
         """Another process held the ledger for too long and nothing was appended: try again."""
@@ -132,7 +165,16 @@ class Journal:
     def _follow_control(self) -> None:
         for record in self.log.read(control_stream(self.run), after=self._control_seq):
             self._control_seq = record.seq
-            if isinstance(record.event, CancelAsked) and self._cancel is None:
-                self._cancel = record.event
-            elif isinstance(record.event, Answered):
-                self._answers.append((record.index, record.event))
+            match record.event:
+                case CancelAsked() as asked:
+                    self._cancel = self._cancel or asked
+                case PauseAsked() as asked_hold:
+                    self._hold = asked_hold
+                case ResumeAsked():
+                    self._hold = None
+                case Answered() as told:
+                    self._answers.append((record.index, told))
+                case Signalled() as signalled:
+                    self._signals.append((record.index, signalled))
+                case _:
+                    pass

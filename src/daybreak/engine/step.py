@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ from daybreak.engine import plain
 from daybreak.engine.history import Identity
 from daybreak.errors import ContextMisused, DaybreakError, StepError
 from daybreak.events import Event, StepDone, StepFailed
+from daybreak.policy.budget import Amounts
 
 Effect = Literal["pure", "idempotent", "once"]
 """What a repeat would mean: nothing at all; nothing new, under the same key; something that must not be."""
@@ -61,21 +62,49 @@ def key_of(run: str, identity: Identity) -> str:
     return plain.digest([run, identity.branch, identity.name, identity.nth, identity.args])
 
 
+@dataclass(slots=True)
+class Spending:
+    """What a try says that it has used; None as long as it says nothing."""
+
+    amounts: Amounts | None = None
+
+
+_SPENDING: ContextVar[Spending] = ContextVar("daybreak_spending")
+
+
+def spend(used: Amounts) -> None:
+    """Inside a step that has a `cost`: it has used so much, instead of the worst case. Several calls add up.
+
+    Raises LookupError outside of a step."""
+    spending = _SPENDING.get()
+    spending.amounts = used if spending.amounts is None else spending.amounts + used
+
+
 async def call(
-    run: str, identity: Identity, function: Callable[..., Any], args: Sequence[Any], *, abandon: bool = False
+    run: str,
+    identity: Identity,
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    abandon: bool = False,
+    spending: Spending | None = None,
 ) -> Any:
     """Call a step's function: async ones here, all others in a thread, so that they do not stop the world.
 
     A thread cannot be ended. When the run is cancelled we wait for it, or with `abandon` leave it to itself.
     """
-    token = _DOING.set((run, identity))
+    token, purse = _DOING.set((run, identity)), _SPENDING.set(spending or Spending())
     try:
-        if _is_async(function):
+        if kwargs:
+            function = partial(function, **kwargs)
+        if is_async(function):
             return await function(*args)
         (value,) = await anyio.to_thread.run_sync(partial(_guarded, function, args), abandon_on_cancel=abandon)
         return await value if inspect.isawaitable(value) else value
     finally:
         _DOING.reset(token)
+        _SPENDING.reset(purse)
 
 
 class StepExited(Exception):
@@ -92,7 +121,8 @@ def _guarded(function: Callable[..., Any], args: Sequence[Any]) -> tuple[Any]:
         raise RuntimeError("StopIteration") from stopped
 
 
-def _is_async(function: Callable[..., Any]) -> bool:
+def is_async(function: Callable[..., Any]) -> bool:
+    """Is it called here, where it can be cancelled, and not in a thread?"""
     while isinstance(function, partial):
         function = function.func
     if inspect.iscoroutinefunction(function):
@@ -111,7 +141,7 @@ class _ResultOf:
         return f"the result of {self.identity}"
 
 
-def done(run: str, identity: Identity, value: Any, duration_ms: int) -> list[Event]:
+def done(run: str, identity: Identity, value: Any, duration_ms: int, *, sort: str = "") -> list[Event]:
     """The events of a step that returned. Raises NotPlain where the value is not JSON, ContextMisused where
     something else than an event shall be told."""
     kept = value if isinstance(value, Kept) else Kept(value)
@@ -130,6 +160,7 @@ def done(run: str, identity: Identity, value: Any, duration_ms: int) -> list[Eve
         args=identity.args,
         result=plain.plain(kept.value, _ResultOf(identity)),
         duration_ms=duration_ms,
+        sort=sort,
     )
     return [event, *kept.tell]
 

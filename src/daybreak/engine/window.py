@@ -25,9 +25,11 @@ from daybreak.errors import UsageError
 CatchUp = Literal["skip", "once", "all"]
 InGap = Literal["after", "skip"]
 Repeated = Literal["first", "second"]
+Overlap = Literal["skip", "queue"]
 
 CAUGHT_UP_MAX = 1000
 """Windows that one look gives; a schedule of every minute that slept for a year is caught up in several."""
+CRON_CHARS_MAX = 500
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
@@ -77,29 +79,42 @@ class Schedule:
     """A fixed time that the clock skips: right after the gap, or not on that day."""
     repeated: Repeated = "first"
     """A fixed time that comes twice: the first or the second one."""
+    overlap: Overlap | None = None
+    """A window that comes while the run of an earlier one is not over (it is still at work, hangs, or waits for a
+    person): it is skipped, with the reason, or its run is queued behind. None: queued with `catch_up` all, else
+    skipped."""
+    waiting_max: int = 100
+    """With `queue`: so many runs of it that are not over at most. What comes then is skipped; with `catch_up` all,
+    it comes up again when there is room."""
 
     def __post_init__(self) -> None:
-        from cronsim import CronSim, CronSimError
-
-        for name, allowed in (("catch_up", CatchUp), ("gap", InGap), ("repeated", Repeated)):
-            if getattr(self, name) not in get_args(allowed):
-                choices = ", ".join(get_args(allowed))
-                raise ScheduleWrong(f"{name} {getattr(self, name)!r} is unknown", hint=f"one of {choices}")
-        if not 0 <= self.late_s <= 31 * 86_400:
-            raise ScheduleWrong(f"late_s {self.late_s!r}", hint="a number of seconds from 0 to 31 days")
+        choices = (("catch_up", CatchUp), ("gap", InGap), ("repeated", Repeated), ("overlap", Overlap))
+        for name, allowed in choices:
+            if getattr(self, name) not in get_args(allowed) and (name, getattr(self, name)) != ("overlap", None):
+                raise ScheduleWrong(
+                    f"{name} {_cut(getattr(self, name))} is unknown", hint=f"one of {', '.join(get_args(allowed))}"
+                )
+        if self.catch_up == "all" and self.overlap == "skip":
+            raise ScheduleWrong(
+                "all missed windows cannot be caught up where a window is skipped while another's run is not over",
+                hint="leave overlap away, or make it `queue`",
+            )
+        if not _is_number(self.late_s) or not 0 <= self.late_s <= 31 * 86_400:
+            raise ScheduleWrong(f"late_s {_cut(self.late_s)}", hint="a number of seconds from 0 to 31 days")
+        if not _is_number(self.waiting_max) or not 1 <= self.waiting_max <= CAUGHT_UP_MAX:
+            raise ScheduleWrong(f"waiting_max {_cut(self.waiting_max)}", hint=f"a number from 1 to {CAUGHT_UP_MAX}")
         try:
             ZoneInfo(self.zone)
         except (ZoneInfoNotFoundError, ValueError, OSError, TypeError) as error:
-            raise ScheduleWrong(f"there is no time zone {self.zone!r}", hint="such as Europe/Berlin or UTC") from error
-        try:
-            if len(self.cron.split()) != 5:
-                raise CronSimError("five fields are wanted")
-            next(CronSim(self.cron, datetime(2026, 1, 1, tzinfo=UTC)))
-        except CronSimError as error:
-            hint = "minute hour day month weekday, such as `30 2 * * mon-fri`"
-            raise ScheduleWrong(f"the cron line {self.cron!r} cannot be read: {error}", hint=hint) from error
-        except StopIteration:
-            raise ScheduleWrong(f"the cron line {self.cron!r} never falls due", hint="such a day never comes") from None
+            raise ScheduleWrong(
+                f"there is no time zone {_cut(self.zone)}", hint="such as Europe/Berlin or UTC"
+            ) from error
+        _check_cron(self.cron)
+
+    @property
+    def queues(self) -> bool:
+        """Whether a window is queued behind a run that is not over."""
+        return self.overlap == "queue" or (self.overlap is None and self.catch_up == "all")
 
     # -- making one
 
@@ -116,8 +131,8 @@ class Schedule:
     @classmethod
     def weekly(cls, day: str = "mon", at: str = "00:00", zone: str = "UTC") -> Self:
         """On that day (mon … sun) of every week at `HH:MM`."""
-        if day[:3].lower() not in _WEEKDAYS:
-            raise ScheduleWrong(f"{day!r} is no day of the week", hint=", ".join(_WEEKDAYS))
+        if str(day)[:3].lower() not in _WEEKDAYS:
+            raise ScheduleWrong(f"{_cut(day)} is no day of the week", hint=", ".join(_WEEKDAYS))
         return cls(cron=f"{_clock(at)} * * {day[:3].upper()}", zone=zone)
 
     # -- windows
@@ -169,7 +184,7 @@ class Schedule:
     def _fixed(self) -> bool:
         """At fixed times of day, which a change of the clock can skip or repeat."""
         minute, hour = self.cron.split()[:2]
-        return "*" not in minute and "*" not in hour
+        return not minute.startswith("*") and not hour.startswith("*")  # as Debian's cron and cronsim tell it
 
     def _starts(self, after: datetime) -> Iterator[datetime]:
         """Moments in UTC, rising, each after `after`."""
@@ -207,8 +222,33 @@ def edited(schedule: Schedule, **changes: object) -> Schedule:
     return replace(schedule, **changes)  # type: ignore[arg-type] # checked as it is made
 
 
+def _check_cron(line: object) -> None:
+    from cronsim import CronSim, CronSimError
+
+    if not isinstance(line, str) or len(line) > CRON_CHARS_MAX:
+        raise ScheduleWrong(f"{_cut(line)} is no cron line", hint="text of five fields, such as `30 2 * * mon-fri`")
+    try:
+        if len(line.split()) != 5:
+            raise CronSimError("five fields are wanted")
+        next(CronSim(line, datetime(2026, 1, 1, tzinfo=UTC)))
+    except CronSimError as error:
+        hint = "minute hour day month weekday, such as `30 2 * * mon-fri`"
+        raise ScheduleWrong(f"the cron line {_cut(line)} cannot be read: {error}", hint=hint) from error
+    except StopIteration:
+        raise ScheduleWrong(f"the cron line {_cut(line)} never falls due", hint="such a day never comes") from None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _cut(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def _clock(text: str) -> str:
-    found = _CLOCK.fullmatch(text)
+    found = _CLOCK.fullmatch(str(text))
     if found is None:
-        raise ScheduleWrong(f"{text!r} is no time of day", hint="write HH:MM, such as 02:30")
+        raise ScheduleWrong(f"{_cut(text)} is no time of day", hint="write HH:MM, such as 02:30")
     return f"{int(found.group(2))} {int(found.group(1))}"

@@ -13,6 +13,7 @@ from daybreak.host.sandbox import Strength, detect
 DISK_BYTES_MIN = 200 * 1024 * 1024
 DISK_BYTES_LEAST = 32 * 1024 * 1024
 MEMORY_BYTES_MIN = 512 * 1024 * 1024
+SHELL = "/bin/sh"
 
 
 class Machine(BaseModel):
@@ -64,10 +65,15 @@ def measure(folder: Path) -> Machine:
         cores=cores(),
         disk_bytes_free=shutil.disk_usage(_existing(folder)).free,
         memory_bytes_free=_memory_bytes_free(Path("/proc/meminfo")),
-        shell=shutil.which("sh"),
+        shell=_shell(),
         sandbox=mode.strength,
         sandbox_words=mode.words,
     )
+
+
+def _shell() -> str | None:
+    """The one that examples run in; what PATH says of another is not asked."""
+    return SHELL if os.access(SHELL, os.X_OK) else None
 
 
 def _memory_bytes_free(meminfo: Path) -> int | None:

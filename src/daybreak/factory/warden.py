@@ -21,7 +21,7 @@ from daybreak.host.sandbox import Sandbox, Strength
 from daybreak.ledger import Ledger
 from daybreak.policy import rootkey
 from daybreak.policy.door import Ask, Door
-from daybreak.policy.grant import Grant
+from daybreak.policy.grant import TIERS, Grant
 from daybreak.policy.incident import Incident, response
 from daybreak.policy.journal import Journal
 from daybreak.policy.naming import Act
@@ -82,6 +82,38 @@ class Warden:
         """Ask whether the verified result may go to `output`. Raises as `worker_sandbox` does."""
         token = self._mint(attempt, "deliver", Grant.of(deliver=[output]), DELIVERY_LIFE)
         self._ask(token, attempt, "deliver", output)
+
+    def command(
+        self,
+        number: int,
+        program: str,
+        *,
+        writable: Sequence[Path] = (),
+        readable: Sequence[Path] = (),
+        network: bool = False,
+        secrets: Sequence[str] = (),
+        life: timedelta,
+    ) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+        """Ask for everything that command `number` of a task needs; the folders that it may change and read.
+
+        A token names hosts and a sandbox opens the network whole or not at all, so `network` is no name to ask for: it
+        decides the tier, and the task that grants it stands in the ledger. Raises as `worker_sandbox` does.
+        """
+        tier = "trusted" if secrets else "fetch" if network else "work"
+        grant = Grant.of(read=[*writable, *readable], write=writable, run=[program], secret=secrets)
+        token = self._mint(number, tier, grant, min(life, TIERS[tier].longest))
+        self._ask(token, number, "run", program)
+        for name in secrets:
+            self._ask(token, number, "secret", name)
+        return (
+            tuple(self._ask(token, number, "write", path) for path in writable),
+            tuple(self._ask(token, number, "read", path) for path in readable),
+        )
+
+    def may_connect(self, number: int, host: str, life: timedelta) -> None:
+        """Ask whether check `number` may speak to `host` (`name:port`). Raises as `worker_sandbox` does."""
+        token = self._mint(number, "fetch", Grant.of(connect=[host]), min(life, TIERS["fetch"].longest))
+        self._ask(token, number, "connect", host)
 
     def untrusted(self, attempt: int, text: str, source: str) -> None:
         """Look at text of others that enters the brief of an attempt, and write down what was found.

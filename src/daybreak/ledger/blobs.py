@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from daybreak.errors import BlobDamaged, BlobMissing, DraftRefused
-from daybreak.ledger.files import make_folder, write_synced
+from daybreak.host.durable import make_folder, write_synced
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import apsw
 
 from daybreak.errors import LedgerForeign, LedgerTampered
-from daybreak.ledger.files import sync_folder
+from daybreak.host.durable import sync_folder
 from daybreak.ledger.views import stored_objects
 
 FILE = "ledger.db"

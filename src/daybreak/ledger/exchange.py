@@ -18,9 +18,10 @@ import msgspec
 from daybreak.config import Places
 from daybreak.errors import LedgerError
 from daybreak.host import locks as host_locks
+from daybreak.host.durable import make_folder, sync_folder, write_synced
 from daybreak.ledger import database, keyfile, rows, witness
 from daybreak.ledger.blobs import BlobStore
-from daybreak.ledger.files import locked, make_folder, sync_folder, write_synced
+from daybreak.ledger.files import locked
 
 BUSY_MS = 2000
 """How long to wait for others who have the present ledger open."""

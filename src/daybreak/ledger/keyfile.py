@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 
 from daybreak.errors import KeyExposed, KeyMissing, KeyWrong
-from daybreak.ledger.files import write_synced
+from daybreak.host.durable import write_synced
 from daybreak.ledger.note import NoteError, Signer, Verifier
 
 SECRET = "ledger.key"

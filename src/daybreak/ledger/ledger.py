@@ -22,9 +22,10 @@ import apsw
 from daybreak import ids
 from daybreak.clock import Clock
 from daybreak.errors import LedgerError, LedgerMissing, LedgerStopped, LedgerTampered, WitnessMissing
+from daybreak.host.durable import make_folder
 from daybreak.ledger import database, keyfile, rows
 from daybreak.ledger.blobs import BlobStore
-from daybreak.ledger.files import locked, make_folder
+from daybreak.ledger.files import locked
 from daybreak.ledger.log import Log
 from daybreak.ledger.note import Checkpoint, Signer, Verifier
 from daybreak.ledger.record import Draft, Record, Submission

@@ -20,12 +20,12 @@ from pathlib import Path
 from daybreak import ids
 from daybreak.clock import Clock
 from daybreak.config import Places
+from daybreak.host.durable import make_folder, sync_folder, write_synced
 from daybreak.host.snapshots import Progress, Store, TargetOccupied
 from daybreak.host.snapshots.disk import Lock, Workplace
 from daybreak.host.snapshots.problems import checked_path, disk
 from daybreak.ledger import database, exchange, keyfile, oldlog, snapshot
 from daybreak.ledger.exchange import Intent, RestoreRefused
-from daybreak.ledger.files import make_folder, sync_folder, write_synced
 from daybreak.ledger.note import Signer, Verifier
 from daybreak.ledger.oldlog import OldLog
 from daybreak.ledger.succession import Succession

@@ -18,10 +18,10 @@ from daybreak.clock import Clock
 from daybreak.config import Places
 from daybreak.errors import LedgerError
 from daybreak.events import SnapshotCreated
+from daybreak.host.durable import make_folder, write_synced
 from daybreak.host.snapshots import Manifest, Progress, Snapshot, Staged, Store
 from daybreak.ledger import database, keyfile, rows, verification, witness
 from daybreak.ledger.blobs import BlobStore
-from daybreak.ledger.files import make_folder, write_synced
 from daybreak.ledger.note import Checkpoint, NoteError, Verifier
 from daybreak.ledger.record import Record
 from daybreak.ledger.views import View

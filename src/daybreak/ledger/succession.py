@@ -25,11 +25,11 @@ from daybreak.events import (
     State,
     run_stream,
 )
+from daybreak.host.durable import make_folder
 from daybreak.host.snapshots import Progress
 from daybreak.ledger import database, keyfile, lineage, rows, witness
 from daybreak.ledger.admission import START, Admission
 from daybreak.ledger.blobs import BlobStore
-from daybreak.ledger.files import make_folder
 from daybreak.ledger.holds import GO_ON, Holds, idem_of
 from daybreak.ledger.ledger import Ledger
 from daybreak.ledger.log import INSERT_EVENT, PUT_HEAD, PUT_TILE

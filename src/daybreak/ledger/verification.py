@@ -400,8 +400,10 @@ class _Check:
             except (ValueError, TypeError):
                 self.result.add(f"table view, {name}", "its list of tables cannot be read")
             if name in mine and version != mine[name].version:
-                self.result.add(f"view {name}", f"is kept in version {version}, this program has {mine[name].version}")
-                behind.add(name)
+                behind.add(name)  # an older one is rebuilt by whoever opens the ledger next; until then nothing to compare
+                if version > mine[name].version:
+                    older = f"is kept in version {version}, this program has {mine[name].version}"
+                    self.result.add(f"view {name}", older)
             if late is not None:
                 behind.add(name)
         try:

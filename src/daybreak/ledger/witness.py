@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from daybreak.errors import LedgerError, LedgerForked, WitnessBroken
-from daybreak.ledger.files import locked, write_synced
+from daybreak.host.durable import write_synced
+from daybreak.ledger.files import locked
 from daybreak.ledger.note import Checkpoint, NoteError, Signer, Verifier
 from daybreak.ledger.tree import EMPTY_ROOT
 

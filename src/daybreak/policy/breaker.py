@@ -9,6 +9,7 @@ until when opens it until then. A permanent failure says nothing about the other
 
     shop = Breaker("shop")
     with shop: publish(listing)          # raises BreakerOpen instead of calling while it is open
+    async with shop: await publish(listing)
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ T = TypeVar("T")
 _marks: ContextVar[tuple[datetime, ...]] = ContextVar("calls under way in this thread or task", default=())
 NAME_CHARS_MAX = 200
 CircuitState = Literal["closed", "open", "half_open"]
+_Refused = tuple[datetime, str]
+"""Until when, and why."""
 
 
 class BreakerOpen(PolicyError):
@@ -134,7 +137,10 @@ class BreakerRule:
 
     def abandoned(self, circuit: Circuit, began: datetime) -> Circuit:
         """After a call that passed at `began` was cancelled: nothing is known, its place is free again."""
-        return replace(circuit, probes=tuple(moment for moment in circuit.probes if moment != began))
+        if began not in circuit.probes:
+            return circuit
+        at = circuit.probes.index(began)  # two may have begun at the same moment
+        return replace(circuit, probes=circuit.probes[:at] + circuit.probes[at + 1 :])
 
     def _opened(self, circuit: Circuit, failure: Failure, now: datetime) -> Circuit:
         openings = circuit.openings + 1
@@ -144,10 +150,15 @@ class BreakerRule:
 
 
 class Circuits(Protocol):
-    """Where the states of breakers are kept. `change` is one step that nobody else comes between."""
+    """Where the states of breakers are kept. A change is one step that nobody else comes between."""
 
     def change(self, name: str, change: Callable[[Circuit], tuple[Circuit, T]]) -> T:
-        """Read the state of `name`, put the changed one in its place, give the other half of what `change` gave."""
+        """Read the state of `name`, put the changed one in its place, give the other half of what `change` gave.
+        `change` is a pure function: it may be called again where somebody else came first."""
+        ...
+
+    async def change_async(self, name: str, change: Callable[[Circuit], tuple[Circuit, T]]) -> T:
+        """The same without blocking the event loop."""
         ...
 
 
@@ -162,6 +173,9 @@ class MemoryCircuits:
         with self._lock:
             self._known[name], told = change(self._known.get(name, Circuit()))
         return told
+
+    async def change_async(self, name: str, change: Callable[[Circuit], tuple[Circuit, T]]) -> T:
+        return self.change(name, change)
 
 
 @dataclass
@@ -196,28 +210,22 @@ class Breaker:
     def passed(self) -> datetime:
         """Let one call pass: its mark for `ended`. Raises BreakerOpen. For calls that no `with` can hold."""
         now = self.clock.now()
-        until = self.circuits.change(self.name, lambda circuit: self.rule.ask(circuit, now))
-        if until is not None:
-            why = self.circuit.why
-            raise BreakerOpen(
-                f"{self.name} is left alone until {until:%Y-%m-%d %H:%M:%S} UTC" + (f": {why}" if why else ""),
-                hint="wait until then; what waits needs no attempt for it",
-                until=until,
-            )
+        self._held(self.circuits.change(self.name, self._asking(now)))
         return now
 
     def ended(self, mark: datetime, error: BaseException | None) -> None:
         """Tell how the call of that mark ended."""
+        self.circuits.change(self.name, self._telling(mark, error))
+
+    async def passed_async(self) -> datetime:
+        """As `passed`, without blocking the event loop."""
         now = self.clock.now()
+        self._held(await self.circuits.change_async(self.name, self._asking(now)))
+        return now
 
-        def after(circuit: Circuit) -> tuple[Circuit, None]:
-            if error is None:
-                return self.rule.succeeded(circuit, mark), None
-            if not isinstance(error, Exception):
-                return self.rule.abandoned(circuit, mark), None
-            return self.rule.failed(circuit, self.classify(error, now), mark, now), None
-
-        self.circuits.change(self.name, after)
+    async def ended_async(self, mark: datetime, error: BaseException | None) -> None:
+        """As `ended`, without blocking the event loop."""
+        await self.circuits.change_async(self.name, self._telling(mark, error))
 
     def __enter__(self) -> Self:
         _marks.set((*_marks.get(), self.passed()))
@@ -229,3 +237,50 @@ class Breaker:
         *before, mark = _marks.get()
         _marks.set(tuple(before))
         self.ended(mark, error)
+
+    async def __aenter__(self) -> Self:
+        mark = await self.passed_async()
+        _marks.set((*_marks.get(), mark))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        *before, mark = _marks.get()
+        _marks.set(tuple(before))
+        if error is None or isinstance(error, Exception):
+            await self.ended_async(mark, error)
+        else:  # cancelled: what waits now may be cancelled once more, and the probe's place would stay taken
+            self.ended(mark, error)
+
+    # -- inside
+
+    def _asking(self, now: datetime) -> Callable[[Circuit], tuple[Circuit, _Refused | None]]:
+        def asked(circuit: Circuit) -> tuple[Circuit, _Refused | None]:
+            after, until = self.rule.ask(circuit, now)
+            return after, None if until is None else (until, circuit.why)
+
+        return asked
+
+    def _telling(self, mark: datetime, error: BaseException | None) -> Callable[[Circuit], tuple[Circuit, None]]:
+        now = self.clock.now()
+        failure = self.classify(error, now) if isinstance(error, Exception) else None
+
+        def told(circuit: Circuit) -> tuple[Circuit, None]:
+            if error is None:
+                return self.rule.succeeded(circuit, mark), None
+            if failure is None:
+                return self.rule.abandoned(circuit, mark), None
+            return self.rule.failed(circuit, failure, mark, now), None
+
+        return told
+
+    def _held(self, refused: _Refused | None) -> None:
+        if refused is None:
+            return
+        until, why = refused
+        raise BreakerOpen(
+            f"{self.name} is left alone until {until:%Y-%m-%d %H:%M:%S} UTC" + (f": {why}" if why else ""),
+            hint="wait until then; what waits needs no attempt for it",
+            until=until,
+        )

@@ -14,12 +14,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
+from typing import Any, Self
 
 from daybreak.errors import PolicyError, UsageError
+from daybreak.policy import amounts as written
+from daybreak.policy.amounts import MOST
 
 WARN_PERCENT = 80
-MOST = 2**53 - 1
-"""Amounts are exact in every JSON reader."""
+NO_LIMIT = "no limit"
+NO_AMOUNT = "nothing"
 
 
 class BudgetSpent(PolicyError):
@@ -50,11 +53,31 @@ class Amounts:
     def __post_init__(self) -> None:
         for name, value in self:
             if type(value) is not int or not 0 <= value <= MOST:
-                raise BudgetMisused(f"{name}={value!r}", hint=f"a whole number from 0 to {MOST}")
+                raise BudgetMisused(f"{name}={value!r:.80}", hint=f"a whole number from 0 to {MOST}")
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
-        for one in fields(self):
-            yield one.name, getattr(self, one.name)
+        for name in NAMES:
+            yield name, getattr(self, name)
+
+    @classmethod
+    def of(cls, by_name: Mapping[str, Any]) -> Self:
+        """From an event's fields. Raises BudgetMisused."""
+        return cls(**_known(by_name))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From `2usd 30min 100000tokens 5attempts`, or `nothing`. Raises AmountsUnclear."""
+        return cls() if text == NO_AMOUNT else cls(**written.parse(text))
+
+    @property
+    def by_name(self) -> dict[str, int]:
+        """For an event: those that are not 0."""
+        return {name: value for name, value in self if value}
+
+    @property
+    def words(self) -> str:
+        """As `parse` reads it."""
+        return written.words(self.by_name) or NO_AMOUNT
 
     def __add__(self, other: Amounts) -> Amounts:
         return Amounts(**{name: value + getattr(other, name) for name, value in self})
@@ -64,17 +87,41 @@ class Amounts:
         return Amounts(**{name: value - getattr(other, name) for name, value in self})
 
 
+NAMES = tuple(one.name for one in fields(Amounts))
 NOTHING = Amounts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """The most of each; None: only what the accounts above allow."""
+    """The most of each, 0 to 2**53 - 1; None: only what the accounts above allow. Raises BudgetMisused."""
 
     time_ms: int | None = None
     money_microusd: int | None = None
     tokens: int | None = None
     attempts: int | None = None
+
+    def __post_init__(self) -> None:
+        Amounts(**self.by_name)
+
+    @classmethod
+    def of(cls, by_name: Mapping[str, Any]) -> Self:
+        """From an event's fields. Raises BudgetMisused."""
+        return cls(**_known(by_name))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From `20usd`, `2usd 30min 100000tokens 5attempts`, or `no limit`. Raises AmountsUnclear."""
+        return cls() if text == NO_LIMIT else cls(**written.parse(text))
+
+    @property
+    def by_name(self) -> dict[str, int]:
+        """For an event: those that are limited."""
+        return {name: most for name in NAMES if (most := getattr(self, name)) is not None}
+
+    @property
+    def words(self) -> str:
+        """As `parse` reads it."""
+        return written.words(self.by_name) or NO_LIMIT
 
     def exceeded(self, amounts: Amounts) -> str | None:
         """The name of the first amount that is above its limit."""
@@ -135,8 +182,11 @@ class Book:
         return self._with({name: Account(limit, above)})
 
     def raised(self, name: str, limit: Limit) -> Book:
-        """With another limit of an account, higher or lower; lower than what is used means: nothing more starts."""
-        return self._with({name: replace(self._account(name), limit=limit)})
+        """With another limit of an account, higher or lower; lower than what is used means: nothing more starts.
+
+        What is below WARN_PERCENT of the new limit is told again when it gets there."""
+        changed = replace(self._account(name), limit=limit)
+        return self._with({name: replace(changed, warned=changed.warned & set(near(limit, changed.spent)))})
 
     def reserve(self, key: str, account: str, worst: Amounts) -> Book:
         """With `worst` set aside under `key`. The same again changes nothing. Raises BudgetSpent, BudgetMisused."""
@@ -148,7 +198,8 @@ class Book:
         changed = {}
         for name, one in self._upwards(account):
             if (amount := one.limit.exceeded(one.committed + worst)) is not None:
-                raise self._refusal(name, one, amount, worst)
+                used, most = getattr(one.committed, amount), getattr(one.limit, amount)
+                raise refusal(name, amount, getattr(worst, amount), used, most)
             changed[name] = replace(one, reserved=one.reserved + worst)
         return replace(self._with(changed), reservations=MappingProxyType({**self.reservations, key: asked}))
 
@@ -165,9 +216,9 @@ class Book:
         changed, told = {}, []
         for name, one in self._upwards(held.account):
             after = replace(one, reserved=one.reserved - held.worst, spent=one.spent + used)
-            news = [*self._news(name, after)]
+            news = [*almost(name, after.limit, after.spent, after.warned)]
             if name == held.account:
-                news += self._overruns(name, after, held.worst, used)
+                news += overruns(name, held.worst, used)
             changed[name] = replace(after, warned=after.warned | {one.amount for one in news if not one.overrun})
             told += news
         rest = {other: value for other, value in self.reservations.items() if other != key}
@@ -202,23 +253,40 @@ class Book:
     def _with(self, changed: Mapping[str, Account]) -> Book:
         return replace(self, accounts=MappingProxyType({**self.accounts, **changed}))
 
-    def _refusal(self, name: str, account: Account, amount: str, worst: Amounts) -> BudgetSpent:
-        limit, used, asked = getattr(account.limit, amount), getattr(account.committed, amount), getattr(worst, amount)
-        return BudgetSpent(
-            f"{name}: {asked:,} {amount} could be needed, {max(0, limit - used):,} of {limit:,} are left",
-            hint="raise the budget, or wait for what is under way to be settled",
-            account=name,
-        )
 
-    @staticmethod
-    def _news(name: str, account: Account) -> Iterator[Told]:
-        for amount, used in account.spent:
-            limit = getattr(account.limit, amount)
-            if limit and used * 100 >= limit * WARN_PERCENT and amount not in account.warned:
-                yield Told(name, amount, used, limit)
+def near(limit: Limit, spent: Amounts) -> Iterator[str]:
+    """Names of the amounts of which WARN_PERCENT are used."""
+    for name, used in spent:
+        most = getattr(limit, name)
+        if most and used * 100 >= most * WARN_PERCENT:
+            yield name
 
-    @staticmethod
-    def _overruns(name: str, account: Account, worst: Amounts, used: Amounts) -> Iterator[Told]:
-        for amount, value in used:
-            if value > getattr(worst, amount):
-                yield Told(name, amount, value, getattr(worst, amount), overrun=True)
+
+def almost(account: str, limit: Limit, spent: Amounts, warned: frozenset[str]) -> Iterator[Told]:
+    """What was used up to WARN_PERCENT and not told before."""
+    for name in near(limit, spent):
+        if name not in warned:
+            yield Told(account, name, getattr(spent, name), getattr(limit, name))
+
+
+def overruns(account: str, worst: Amounts, used: Amounts) -> Iterator[Told]:
+    """What was used beyond its reservation; `limit` is what was reserved."""
+    for name, value in used:
+        if value > getattr(worst, name):
+            yield Told(account, name, value, getattr(worst, name), overrun=True)
+
+
+def refusal(account: str, amount: str, asked: int, committed: int, limit: int) -> BudgetSpent:
+    """The error for a reservation of `asked` where `committed` of `limit` are spent or reserved."""
+    return BudgetSpent(
+        f"{account:.80}: {asked:,} {amount} could be needed, {max(0, limit - committed):,} of {limit:,} are left",
+        hint="raise the budget, or wait for what is under way to be settled",
+        account=account,
+    )
+
+
+def _known(by_name: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = [name for name in by_name if name not in NAMES]
+    if unknown:
+        raise BudgetMisused(f"there is no amount {unknown[0]!r:.80}", hint=f"amounts are {', '.join(NAMES)}")
+    return dict(by_name)

@@ -26,7 +26,7 @@ from typing import Any
 import anyio
 
 from daybreak import errors
-from daybreak.engine import RUNS, Engine, RunResult, TaskFunction, step_key
+from daybreak.engine import VIEWS, Engine, RunResult, TaskFunction, step_key
 from daybreak.engine.history import Identity
 from daybreak.engine.step import key_of
 from daybreak.events import FINAL, RunMoved, StepDone, StepFailed, run_stream
@@ -157,7 +157,7 @@ class World:
         self.random = Random(self.seed)
         self._mock = MockClock(autojump_threshold=0)
         self.clock = FakeClock(DAWN + timedelta(hours=self.seed % 24), elapsed=self._mock.current_time)
-        self.ledger = MemoryLedger(clock=self.clock, views=[RUNS], entropy=self.random.randbytes)
+        self.ledger = MemoryLedger(clock=self.clock, views=VIEWS, entropy=self.random.randbytes)
         self._functions: dict[str, TaskFunction] = {}
         self._questions: dict[str, str] = {}
 
@@ -267,6 +267,9 @@ class World:
             return
         if result.state == "parked":
             self._questions[run] = result.question
+        elif result.state == "waiting":
+            assert result.until is not None, f"seed {self.seed}: {run} waits for nothing that comes by itself"
+            await anyio.sleep((result.until - self.clock.now()).total_seconds())
         else:
             self.results[run] = result
 

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from itertools import islice
+from typing import Any, TypeVar, get_args
 
 from daybreak.clock import Clock, SystemClock
 from daybreak.host.batch.drivers import Signals, drive, drive_async, finished, with_report
 from daybreak.host.batch.order import checked, ordered, structure
-from daybreak.host.batch.outcome import BatchInvalid, OnError, Operation, Problem, Report, Results
+from daybreak.host.batch.outcome import BatchInvalid, BatchMisused, OnError, Operation, Problem, Report, Results
 from daybreak.host.batch.run import Run
+from daybreak.host.naming import named, told
 
 T = TypeVar("T")
+NEEDS_MAX = 100_000
+"""Of one operation."""
 
 
 class Batch:
     """Operations that belong together. Add all, then `run`; nothing happens before."""
 
     def __init__(self, *, clock: Clock | None = None) -> None:
-        self._clock = clock or SystemClock()
+        if clock is not None and not callable(getattr(clock, "monotonic", None)):
+            raise BatchMisused(f"{named(clock)} is no clock", hint="leave it out, or give a daybreak.clock.Clock")
+        self._clock = SystemClock() if clock is None else clock
         self._operations: list[Operation[Any]] = []
 
     def add(
@@ -31,10 +37,9 @@ class Batch:
         undo: Callable[[T], object] | None = None,
     ) -> Operation[T]:
         """One more operation. `check` only looks: it raises, or returns problems in words. Whatever is wrong with
-        what is given here is told by `validate`, together with all the rest."""
-        given: Any = needs
-        single = isinstance(given, str | Operation) or not isinstance(given, Iterable)
-        wanted = [given] if single else list(given)
+        what is given here is told by `validate`, together with all the rest; only `needs` that cannot be gone through
+        (they raise, or there are more than NEEDS_MAX) raise BatchMisused at once."""
+        wanted = _wanted(needs)
         names = tuple(need.name if isinstance(need, Operation) else need for need in wanted)
         operation = Operation(name, do, names, check, undo)
         self._operations.append(operation)
@@ -79,8 +84,25 @@ class Batch:
         return report
 
     def _prepared(self, on_error: object) -> Run:
-        if on_error not in ("stop", "continue"):
-            problem = Problem("batch", f"on_error is {str(on_error)[:40]!r}", 'one of "stop" and "continue"')
+        ways: tuple[OnError, ...] = get_args(OnError)
+        way = next((one for one in ways if isinstance(on_error, str) and one == on_error), None)
+        if way is None:
+            problem = Problem("batch", f"on_error is {named(on_error, 40)}", 'one of "stop" and "continue"')
             raise BatchInvalid([problem, *self.problems()])
         self.validate()
-        return Run(list(self._operations), ordered(self._operations), on_error, self._clock)
+        return Run(list(self._operations), ordered(self._operations), way, self._clock)
+
+
+def _wanted(given: Any) -> list[Any]:
+    """Needs as they were given: one, or all of them. Raises BatchMisused."""
+    if isinstance(given, str | bytes | Operation) or not isinstance(given, Iterable):
+        return [given]
+    try:
+        wanted = list(islice(given, NEEDS_MAX + 1))
+    except Exception as error:
+        raise BatchMisused(
+            f"the needs cannot be gone through: {told(error)}", hint="give a list of names or operations"
+        ) from error
+    if len(wanted) > NEEDS_MAX:
+        raise BatchMisused(f"more than {NEEDS_MAX} needs", hint="give a list of names or operations")
+    return wanted

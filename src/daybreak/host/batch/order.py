@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import graphlib
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from daybreak.host.batch.outcome import Operation, Problem, failure_of
+from daybreak.host.naming import named
 
 NAME_CHARACTERS_MAX = 200
+_WORDS_MAX = 1000
+"""Problems that one check may tell; what goes on for ever is left."""
 
 
 def structure(operations: Sequence[Any]) -> Iterator[Problem]:
@@ -17,7 +21,7 @@ def structure(operations: Sequence[Any]) -> Iterator[Problem]:
     names = {one.name for one in operations if isinstance(one.name, str)}
     for one in operations:
         if not isinstance(one.name, str) or not 0 < len(one.name) <= NAME_CHARACTERS_MAX or not one.name.isprintable():
-            what = f"the name {str(one.name)[:80]!r}"
+            what = f"the name {_text(one.name)!r}"
             yield Problem(_label(one), what, f"1 to {NAME_CHARACTERS_MAX} printable characters")
         elif one.name in seen:
             yield Problem(_label(one), "the name is there twice", "give each operation its own name")
@@ -29,14 +33,19 @@ def structure(operations: Sequence[Any]) -> Iterator[Problem]:
         for need in one.needs:
             if not isinstance(need, str) or need not in names:
                 yield Problem(
-                    _label(one), f"needs {str(need)[:80]!r}, which is not in the batch", "add it, or correct the name"
+                    _label(one), f"needs {_text(need)!r}, which is not in the batch", "add it, or correct the name"
                 )
     for circle in circles(operations):
         yield Problem(circle[0], f"needs itself: {' → '.join(circle)}", "take one of these needs out")
 
 
 def _label(operation: Operation[Any]) -> str:
-    return str(operation.name)[:80] or "''"
+    return _text(operation.name) or "''"
+
+
+def _text(given: object) -> str:
+    """What was given for a name, in words; a text that is too long is cut."""
+    return given[:80] if isinstance(given, str) else named(given)
 
 
 def _graph(operations: Sequence[Any]) -> dict[str, list[str]]:
@@ -44,8 +53,9 @@ def _graph(operations: Sequence[Any]) -> dict[str, list[str]]:
     names = {one.name for one in operations if isinstance(one.name, str)}
     graph: dict[str, list[str]] = {}
     for one in operations:
-        if one.name in names:
-            graph.setdefault(one.name, []).extend(need for need in one.needs if need in names)
+        if isinstance(one.name, str):
+            known = (need for need in one.needs if isinstance(need, str) and need in names)
+            graph.setdefault(one.name, []).extend(known)
     return graph
 
 
@@ -89,8 +99,9 @@ def checked(operation: Operation[Any]) -> list[Problem]:
         said: Any = operation.check()
         if isinstance(said, bool):  # False would look like "no problems"
             return [Problem(label, f"its check returned {said}", "raise, or return problems in words")]
-        words = [said] if isinstance(said, str) else list(said or ())
+        words = [said] if isinstance(said, str) else list(islice(() if said is None else said, _WORDS_MAX))
+        words = [word if isinstance(word, str) else named(word) for word in words]
     except Exception as error:  # noqa: BLE001 - a check may raise anything; each is a problem to tell
         failure = failure_of(error)
         return [Problem(label, failure.message, failure.hint or "mend what the check names", failure.code)]
-    return [Problem(label, str(word), "mend what the check names") for word in words]
+    return [Problem(label, word, "mend what the check names") for word in words]

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar, cast, overload
+from typing import Any, Generic, Literal, TypeVar, cast, get_args, overload
 
 from daybreak.errors import DaybreakError, HostError
+from daybreak.host.naming import cut, named
 
 T = TypeVar("T")
 Status = Literal["done", "failed", "skipped", "undone", "undo-failed"]
 OnError = Literal["stop", "continue"]
+
+
+_TOLD_MAX = 10
+"""Problems that a message names; the error has all of them."""
 
 
 class BatchError(HostError):
@@ -25,8 +30,9 @@ class BatchInvalid(BatchError):
     code = "H191"
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        said = "; ".join(f"{one.operation}: {one.message}" for one in problems)
-        super().__init__(f"{len(problems)} problem(s) in the batch: {said}", hint=problems[0].hint)
+        said = "; ".join(cut(f"{one.operation}: {one.message}", 200) for one in problems[:_TOLD_MAX])
+        more = f"; and {len(problems) - _TOLD_MAX} more" if len(problems) > _TOLD_MAX else ""
+        super().__init__(f"{len(problems)} problem(s) in the batch: {said}{more}", hint=cut(problems[0].hint, 200))
         self.problems = tuple(problems)
 
 
@@ -38,9 +44,9 @@ class BatchFailed(BatchError):
     def __init__(self, report: Report) -> None:
         bad = [one for one in report.outcomes if one.status != "done"]
         first = next((one for one in bad if one.error is not None), bad[0] if bad else None)
-        said = f": {first.name}: {first.error.message if first.error else first.status}" if first else ""
+        said = cut(f": {first.name}: {first.error.message if first.error else first.status}", 200) if first else ""
         hint = (first.error.hint if first and first.error else "") or "the report names every operation"
-        super().__init__(f"{len(bad)} of {len(report.outcomes)} operations not done{said}", hint=hint)
+        super().__init__(f"{len(bad)} of {len(report.outcomes)} operations not done{said}", hint=cut(hint, 200))
         self.report = report
 
 
@@ -114,16 +120,17 @@ class Results(Mapping["str | Operation[Any]", Any]):
 
     def __getitem__(self, key: str | Operation[Any]) -> Any:
         """By handle (typed) or by name. Raises BatchMisused for what is not among the needs."""
-        name = key.name if isinstance(key, Operation) else key
-        if name not in self._visible:
+        name: object = key.name if isinstance(key, Operation) else key
+        if not isinstance(name, str) or name not in self._visible:
             raise BatchMisused(
-                f"{self._reader!r} asked for the result of {name!r}, which it does not need",
-                hint=f"add it: needs=[{name!r}]",
+                f"{self._reader!r} asked for the result of {named(name)}, which it does not need",
+                hint=f"add it: needs=[{named(name)}]",
             )
         return self._values[name]
 
     def __contains__(self, key: object) -> bool:
-        return (key.name if isinstance(key, Operation) else key) in self._visible
+        name = key.name if isinstance(key, Operation) else key
+        return isinstance(name, str) and name in self._visible
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._visible))
@@ -164,11 +171,11 @@ class Report:
 
     def __getitem__(self, key: str | Operation[Any]) -> Outcome:
         """By handle or name. Raises BatchMisused for what is not in the batch."""
-        name = key.name if isinstance(key, Operation) else key
+        name: object = key.name if isinstance(key, Operation) else key
         for one in self.outcomes:
-            if one.name == name:
+            if isinstance(name, str) and one.name == name:
                 return one
-        raise BatchMisused(f"{str(name)[:80]!r} is not in the batch", hint="give a handle that `add` returned")
+        raise BatchMisused(f"{named(name)} is not in the batch", hint="give a handle that `add` returned")
 
     def value(self, operation: Operation[T]) -> T:
         """What a done operation returned. Raises BatchFailed, and BatchMisused as above."""
@@ -177,7 +184,10 @@ class Report:
         return cast(T, self.values[operation.name])
 
     def names(self, status: Status) -> list[str]:
-        """The operations of that status, in the order of adding."""
+        """The operations of that status, in the order of adding. Raises BatchMisused for a status that there is not."""
+        given: object = status
+        if not isinstance(given, str) or given not in get_args(Status):
+            raise BatchMisused(f"{named(given)} is no status", hint=f"one of {', '.join(get_args(Status))}")
         return [one.name for one in self.outcomes if one.status == status]
 
     def require(self) -> Report:

@@ -31,6 +31,10 @@ class Disk(Protocol):
     can_exchange: bool
     """Whether two names can be exchanged in one step; turned off where the system refuses it."""
 
+    @property
+    def root(self) -> int | Path:
+        """The root's descriptor, or its path where there are none."""
+
     def look(self, path: str) -> Seen | None:
         """What stands there; None where nothing does, or where a parent is missing or a file."""
 

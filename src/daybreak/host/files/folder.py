@@ -20,11 +20,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from daybreak.errors import DeliveryError
+from daybreak.host import durable
 from daybreak.host.files import copying
 from daybreak.host.files.disk import Disk, open_disk
 from daybreak.host.files.paths import WORK
 from daybreak.host.files.problems import FULL, FilesError, RootBusy
-from daybreak.host.files.single import sync_folder
 from daybreak.host.files.transaction import Transaction, recover
 
 _SPARE_BYTES = 16 * 1024 * 1024
@@ -126,10 +126,7 @@ def _remove(staged: Path) -> None:
 def _make_parents(target: Path) -> None:
     """Make the folders above `target` that are missing, each durable before the next."""
     try:
-        for folder in reversed(target.parents):
-            if not folder.exists():
-                folder.mkdir(exist_ok=True)
-                sync_folder(folder.parent)
+        durable.make_folder(target.parent, 0o777)
     except OSError as error:
         raise _not_delivered(error, target) from error
 

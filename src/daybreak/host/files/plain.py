@@ -36,6 +36,10 @@ class PlainDisk:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(root))
         self._lock = -1
 
+    @property
+    def root(self) -> Path:
+        return self._path
+
     # -- looking
 
     def look(self, path: str) -> Seen | None:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
-from pathlib import Path
 from typing import Any
 
-from daybreak.host.files import content, copying, system
+from daybreak.host import durable
+from daybreak.host.files import content, copying
 from daybreak.host.files.content import Content
 from daybreak.host.files.disk import Disk, open_disk
 from daybreak.host.files.problems import AlreadyThere, FilesError, LinkRefused, NotWritten, PathRefused
-
-_NAME_BYTES_MAX = 200
-"""Of the name, in the name of its temporary file."""
 
 
 def write_file(path: str | os.PathLike[str], data: Content, *, mode: int | None = None) -> None:
@@ -39,39 +34,18 @@ def write_file(path: str | os.PathLike[str], data: Content, *, mode: int | None 
         raise _refused(folder, name, error) from error
 
 
-def sync_folder(folder: Path) -> None:
-    """Put the folder's own entries on disk. Raises OSError. On Windows, which needs no such thing, nothing is done."""
-    if sys.platform == "win32":
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        system.sync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _write(disk: Disk, folder: str, name: str, data: Content, mode: int | None) -> None:
     there = disk.look(name) if mode is None else None
     keeps = there is not None and there.kind == "file"
     if mode is None:
         mode = 0o600 if keeps else 0o644
-    short = name.encode(errors="surrogateescape")[:_NAME_BYTES_MAX].decode(errors="ignore")
-    temporary = f".{short}.daybreak-{os.urandom(6).hex()}"
-    try:
-        descriptor = disk.create(temporary, mode)
-        try:
-            content.write_all(descriptor, data, lambda error: _refused(folder, name, error))
-            if keeps:
-                copying.dress_as(disk, name, descriptor)
-            system.sync(descriptor)
-        finally:
-            os.close(descriptor)
-        disk.replace(temporary, name)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            disk.remove_file(temporary)
-        raise
-    disk.sync("")
+
+    def fill(descriptor: int) -> None:
+        content.write_all(descriptor, data, lambda error: _refused(folder, name, error))
+        if keeps:
+            copying.dress_as(disk, name, descriptor)
+
+    durable.replace_at(disk.root, name, fill, mode)
 
 
 def _place(path: Any) -> tuple[str, str]:

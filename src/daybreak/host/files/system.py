@@ -1,7 +1,7 @@
 """System calls that Python does not offer: exchanging two names, moving without replacing, and a sync that is one.
 
-Linux: `renameat2`. macOS: `renameatx_np`, and F_FULLFSYNC, because fsync there stops at the drive's cache (both
-written from its manual, not tried). Elsewhere `rename_with` says that it cannot.
+Linux: `renameat2`. macOS: `renameatx_np` (written from its manual, not tried). Elsewhere `rename_with` says that it
+cannot. The sync is `durable`'s.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import sys
 from collections.abc import Callable
 from functools import lru_cache
 
+from daybreak.host.durable import sync
+
+__all__ = ["EXCHANGE", "NO_REPLACE", "rename_with", "sync"]
+
 NO_REPLACE = 1
 EXCHANGE = 2
 
 _UNABLE = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
-_FULL_SYNC = 51
-"""F_FULLFSYNC of macOS."""
 
 _Rename = Callable[[int, bytes, int, bytes, int], int]
 """Gives the error number, 0 where it was done."""
@@ -35,16 +37,6 @@ def rename_with(flag: int, source: str, source_folder: int, target: str, target_
     if number in _UNABLE:
         return False
     raise OSError(number, os.strerror(number), source, None, target)
-
-
-def sync(descriptor: int) -> None:
-    """What was written through or to this descriptor is on the disk. Raises OSError."""
-    if sys.platform == "darwin":
-        import fcntl
-
-        fcntl.fcntl(descriptor, _FULL_SYNC)
-    else:
-        os.fsync(descriptor)
 
 
 @lru_cache(maxsize=1)

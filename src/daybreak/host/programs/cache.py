@@ -13,10 +13,14 @@ import stat
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
+
+from daybreak.host.naming import named
+from daybreak.host.programs.program import ProgramMisdescribed
 
 _ENTRIES_MAX = 1_000
 _BYTES_MAX = 1_000_000
+_PATH_BYTES_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +84,9 @@ class DiskCache:
     whole, so that two processes never leave a mixture; the later one wins.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Raises ProgramMisdescribed for what can be no path."""
+        self.path = _checked_path(path)
         self._lock = threading.Lock()
 
     def get(self, key: Key) -> str | None:
@@ -146,6 +151,23 @@ class DiskCache:
             return False
         known = self._load()
         return bool(known) and all(label.startswith("[") for label in known)
+
+
+def _checked_path(path: object) -> Path:
+    try:
+        text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+        if isinstance(text, str) and text and "\0" not in text and len(os.fsencode(text)) <= _PATH_BYTES_MAX:
+            return Path(text)
+    except Exception:  # noqa: BLE001 - half a surrogate pair, or somebody else's __fspath__: no path
+        pass
+    raise ProgramMisdescribed(f"{named(path)} can be no path of a cache", hint="give a str or a pathlib.Path")
+
+
+def checked(cache: object) -> Cache | None:
+    """Itself. Raises ProgramMisdescribed for what is neither None nor a cache."""
+    if cache is None or (callable(getattr(cache, "get", None)) and callable(getattr(cache, "put", None))):
+        return cast("Cache | None", cache)
+    raise ProgramMisdescribed(f"{named(cache)} is no cache", hint="leave it out, or give DiskCache(path) or None")
 
 
 def _label(key: Key) -> str:

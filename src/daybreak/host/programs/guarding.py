@@ -7,10 +7,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
+from daybreak.host.naming import named
 from daybreak.host.programs.cache import PROCESS_CACHE, Cache
+from daybreak.host.programs.cache import checked as checked_cache
 from daybreak.host.programs.platforms import Platform
+from daybreak.host.programs.platforms import checked as checked_platform
 from daybreak.host.programs.program import Program, ProgramMisdescribed, ProgramsUnfit, ProgramUnfit
-from daybreak.host.programs.search import VERSION_TIMEOUT_S, Found, find
+from daybreak.host.programs.search import VERSION_TIMEOUT_S, Found, check_time, find
 
 _AT_ONCE = 8
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -27,8 +30,9 @@ def find_all(
     programs = [Program.of(one) for one in wanted]
     names = [program.name for program in programs]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ProgramMisdescribed(f"{', '.join(twice)} is asked for twice", hint="join its ranges: git>=2.30,<3")
-    here = platform or Platform.this()
+        raise ProgramMisdescribed(f"{', '.join(twice)[:80]} is asked for twice", hint="join its ranges: git>=2.30,<3")
+    here, cache = checked_platform(platform), checked_cache(cache)
+    check_time(timeout_s)
 
     def look(program: Program) -> Found | ProgramUnfit:
         try:
@@ -63,7 +67,10 @@ class Guard:
         if not wanted:
             raise ProgramMisdescribed("nothing is asked for", hint='name what is needed: guard("git", "rg>=13")')
         self.programs = tuple(Program.of(one) for one in wanted)
-        self._platform, self._timeout_s, self._cache = platform, timeout_s, cache
+        if platform is not None:
+            checked_platform(platform)
+        check_time(timeout_s)
+        self._platform, self._timeout_s, self._cache = platform, timeout_s, checked_cache(cache)
 
     def check(self) -> dict[str, Found]:
         """Look now."""
@@ -81,10 +88,10 @@ class Guard:
         import inspect  # late, as above
 
         if not callable(function):
-            raise ProgramMisdescribed(f"{ascii(function)[:60]} is no function", hint="put guard(...) above a function")
+            raise ProgramMisdescribed(f"{named(function)} is no function", hint="put guard(...) above a function")
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise ProgramMisdescribed(
-                f"{function.__name__} is a generator, whose work begins later", hint="use `with guard(...)` inside it"
+                f"{named(function)} is a generator, whose work begins later", hint="use `with guard(...)` inside it"
             )
         if inspect.iscoroutinefunction(function):
 

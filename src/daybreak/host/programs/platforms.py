@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from daybreak.host.naming import named
 from daybreak.host.programs.program import Program, ProgramMisdescribed
 
 _SYSTEM_MANAGERS = {"darwin": ("brew",), "win32": ("winget",)}
@@ -23,13 +25,15 @@ _INSTALL = {
     "pip": "python -m pip install {}",
     "npm": "npm install --global {}",
 }
+_SYSTEM = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+_EXTENSION = re.compile(r"\.[A-Za-z0-9_-]{1,20}")
 _AS_ROOT = ("apt", "dnf")
 _EXTENSIONS = (".com", ".exe", ".bat", ".cmd")
 
 
 @dataclass(frozen=True)
 class Platform:
-    """A machine, as far as finding and installing programs goes. Tests make their own."""
+    """A machine, as far as finding and installing programs goes. Tests make their own. Raises ProgramMisdescribed."""
 
     system: str
     """As `sys.platform`: linux, darwin, win32."""
@@ -44,16 +48,23 @@ class Platform:
 
     def __post_init__(self) -> None:
         _check_path(self.path)
+        _check_system(self.system)
+        _check_managers(self.managers)
+        _check_extensions(self.extensions)
+        if not isinstance(self.root, bool):
+            raise ProgramMisdescribed(f"root is {named(self.root)}", hint="give True or False")
 
     @classmethod
     def this(cls, environment: Mapping[str, str] | None = None, system: str = sys.platform) -> Platform:
         """This machine, with the PATH of `environment` (default: that of this process) as it is now."""
         environment = os.environ if environment is None else environment
+        _check_environment(environment)
+        _check_system(system)
         path = environment.get("PATH", os.defpath)
         extensions: tuple[str, ...] = ("",)
         if system == "win32":
             listed = environment.get("PATHEXT", "").lower().split(";")
-            extensions = tuple(filter(None, listed)) or _EXTENSIONS
+            extensions = tuple(filter(_EXTENSION.fullmatch, listed)) or _EXTENSIONS
         found = cls(system, path, (), extensions, root=_is_root())
         present = {name for name in (*_LINUX_MANAGERS, "winget", *_LANGUAGE_MANAGERS) if found._has(name)}
         order = (*_SYSTEM_MANAGERS.get(system, _LINUX_MANAGERS), *_LANGUAGE_MANAGERS)
@@ -66,6 +77,7 @@ class Platform:
 
     def install_hint(self, program: Program) -> str:
         """How to get the program here, as a sentence without its first capital."""
+        program = Program.of(program)
         wanted = f"{program}" if program.versions else f"any {program.name}"
         for manager in self.managers:
             if manager in program.hints:
@@ -93,7 +105,45 @@ class Platform:
 
 def _check_path(path: object) -> None:
     if not isinstance(path, str):
-        raise ProgramMisdescribed(f"PATH is {ascii(path)[:60]}", hint="give a text, as in the environment")
+        raise ProgramMisdescribed(f"PATH is {named(path)}", hint="give a text, as in the environment")
+
+
+def _check_system(system: object) -> None:
+    if not isinstance(system, str) or not _SYSTEM.fullmatch(system):
+        raise ProgramMisdescribed(f"{named(system)} is no system", hint="give what sys.platform says: linux")
+
+
+def _check_managers(managers: object) -> None:
+    if not isinstance(managers, tuple) or not all(isinstance(one, str) and one in _INSTALL for one in managers):
+        raise ProgramMisdescribed(
+            f"the package managers are {named(managers)}", hint=f"give a tuple of {', '.join(_INSTALL)}"
+        )
+
+
+def _check_extensions(extensions: object) -> None:
+    if (
+        not isinstance(extensions, tuple)
+        or not extensions
+        or not all(isinstance(one, str) and (one == "" or _EXTENSION.fullmatch(one)) for one in extensions)
+    ):
+        raise ProgramMisdescribed(
+            f"the extensions are {named(extensions)}", hint='give a tuple of texts: (".exe", ".cmd"), or ("",)'
+        )
+
+
+def _check_environment(environment: object) -> None:
+    names = ("PATH", "PATHEXT")
+    if not isinstance(environment, Mapping) or not all(isinstance(environment.get(one, ""), str) for one in names):
+        raise ProgramMisdescribed(f"the environment is {named(environment)}", hint='give {"PATH": "/usr/bin"}')
+
+
+def checked(platform: object) -> Platform:
+    """Itself, or this machine for None. Raises ProgramMisdescribed for what is none."""
+    if platform is None:
+        return Platform.this()
+    if not isinstance(platform, Platform):
+        raise ProgramMisdescribed(f"{named(platform)} is no Platform", hint="leave it out, or give Platform.this()")
+    return platform
 
 
 def _is_root() -> bool:

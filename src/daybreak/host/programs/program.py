@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from daybreak.errors import HostError
+from daybreak.host.naming import named
 
 MANAGERS = ("apt", "dnf", "brew", "winget", "pip", "npm")
 """Package managers that hints may be given for."""
@@ -114,17 +115,11 @@ class Program:
         return f"{self.name} {self.versions}".strip()
 
 
-def _shown(value: object) -> str:
-    """A hostile value, short and printable."""
-    text = ascii(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 def _short(wanted: object) -> re.Match[str]:
     match = _SHORT.fullmatch(wanted) if isinstance(wanted, str) else None
     if match is None:
         raise ProgramMisdescribed(
-            f"{_shown(wanted)} does not name a program", hint='write a name and a range: "git>=2.30"'
+            f"{named(wanted)} does not name a program", hint='write a name and a range: "git>=2.30"'
         )
     return match
 
@@ -132,7 +127,7 @@ def _short(wanted: object) -> re.Match[str]:
 def _check_name(name: object) -> None:
     if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > NAME_BYTES_MAX:
         raise ProgramMisdescribed(
-            f"{_shown(name)} is no program name", hint="give the bare name, as it would be typed: git"
+            f"{named(name)} is no program name", hint="give the bare name, as it would be typed: git"
         )
 
 
@@ -147,7 +142,7 @@ def _check_versions(name: str, versions: object) -> None:
         SpecifierSet(versions)
     except InvalidSpecifier:
         raise ProgramMisdescribed(
-            f"{_shown(versions)} is no range of versions of {name}", hint="write it like >=2.30 or >=2.30,<3"
+            f"{named(versions)} is no range of versions of {name}", hint="write it like >=2.30 or >=2.30,<3"
         ) from None
 
 
@@ -156,21 +151,21 @@ def _check_arguments(name: str, arguments: object) -> None:
         isinstance(one, str) and "\0" not in one and one.isprintable() and len(one) <= 4096 for one in arguments
     ):
         raise ProgramMisdescribed(
-            f"the version arguments of {name} are {_shown(arguments)}", hint='give a tuple of texts: ("--version",)'
+            f"the version arguments of {name} are {named(arguments)}", hint='give a tuple of texts: ("--version",)'
         )
 
 
 def _check_hints(name: str, hints: object) -> None:
     if not isinstance(hints, Mapping):
-        raise ProgramMisdescribed(f"the hints of {name} are {_shown(hints)}", hint='give {"apt": "git", ...}')
+        raise ProgramMisdescribed(f"the hints of {name} are {named(hints)}", hint='give {"apt": "git", ...}')
     for manager, package in hints.items():
         if manager not in MANAGERS:
             raise ProgramMisdescribed(
-                f"{_shown(manager)} is no package manager", hint=f"there are {', '.join(MANAGERS)}"
+                f"{named(manager)} is no package manager", hint=f"there are {', '.join(MANAGERS)}"
             )
         if not isinstance(package, str) or not _PACKAGE.fullmatch(package) or len(package) > NAME_BYTES_MAX:
             raise ProgramMisdescribed(
-                f"{_shown(package)} is no package of {manager}", hint="give the package's name and nothing else"
+                f"{named(package)} is no package of {manager}", hint="give the package's name and nothing else"
             )
 
 

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daybreak.errors import HostError
+from daybreak.host.naming import named
 from daybreak.host.programs import asking
 from daybreak.host.programs.cache import PROCESS_CACHE, Cache, Key
+from daybreak.host.programs.cache import checked as checked_cache
 from daybreak.host.programs.platforms import Platform
+from daybreak.host.programs.platforms import checked as checked_platform
 from daybreak.host.programs.program import (
     Program,
     ProgramAbsent,
@@ -56,8 +59,9 @@ def find(
     ProgramUntrusted, each with the command that mends it here; ProgramMisdescribed for bad arguments.
     """
     program = Program.of(wanted)
-    platform = platform or Platform.this()
-    _check_time(program, timeout_s)
+    platform = checked_platform(platform)
+    check_time(timeout_s)
+    cache = checked_cache(cache)
     path = _first(program, platform) if at is None else _given(program, at, platform)
     if not program.versions:
         return Found(program, path, None)
@@ -75,9 +79,10 @@ def find(
     )
 
 
-def _check_time(program: Program, timeout_s: object) -> None:
-    if not isinstance(timeout_s, int | float) or not 0 < timeout_s <= 3600:
-        raise ProgramMisdescribed(f"a time of {timeout_s!r} s for {program.name}", hint="give 0 < seconds <= 3600")
+def check_time(timeout_s: object) -> None:
+    """Raises ProgramMisdescribed."""
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or not 0 < timeout_s <= 3600:
+        raise ProgramMisdescribed(f"a time of {named(timeout_s)} s", hint="give 0 < seconds <= 3600")
 
 
 # -- where it is
@@ -150,11 +155,11 @@ def _given(program: Program, at: Path, platform: Platform) -> Path:
     try:
         path = Path(at)
         usable = path.is_absolute() and path.is_file() and _executable(path, platform)
-    except (OSError, ValueError, TypeError):
+    except Exception:  # noqa: BLE001 - no path at all, or somebody else's __fspath__
         usable = False
     if not usable:
         raise ProgramUntrusted(
-            f"{ascii(at)[:200]} is no absolute path of a program", hint=platform.install_hint(program), program=program
+            f"{named(at, 200)} is no absolute path of a program", hint=platform.install_hint(program), program=program
         )
     _refuse_open(program, path, platform)
     return path
@@ -196,7 +201,8 @@ def _version(program: Program, path: Path, platform: Platform, timeout_s: float,
         raise ProgramAbsent(
             f"{path} went away: {error.strerror}", hint=platform.install_hint(program), program=program, path=path
         ) from None
-    said = cache.get(key) if cache is not None else None
+    given: object = cache.get(key) if cache is not None else None
+    said = given if isinstance(given, str) else None  # a cache is no evidence: nonsense is no answer
     fresh = said is None
     if said is None:
         said = _ask(program, path, platform, timeout_s)

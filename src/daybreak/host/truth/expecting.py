@@ -8,9 +8,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
+from daybreak.host.naming import named, told
 from daybreak.host.programs import asking
 from daybreak.host.truth.outcome import Look, NotTrue, Observation, Probe, ProbeMisused, Verified
-from daybreak.host.truth.outside import _check_environment, _check_time, _checked_argv, _shown
+from daybreak.host.truth.outside import (
+    _check_environment,
+    _check_exit_code,
+    _check_time,
+    _checked_argv,
+    _shown,
+    shown_command,
+)
 from daybreak.host.truth.sight import checked_path
 
 _OUTPUT_BYTES_MAX = 1_000_000
@@ -36,7 +44,7 @@ class Expectation:
         if self._looks is not None:
             raise ProbeMisused("this expectation is in use", hint="make one for each block")
         self._verified = None
-        self._looks = [probe.start() for probe in self._probes]
+        self._looks = [_started(probe) for probe in self._probes]
         return self
 
     def __exit__(
@@ -83,13 +91,13 @@ def verify(*probes: Probe) -> Verified:
     """Look now. Raises NotTrue; ProbeMisused for probes that compare with before, such as `changed`."""
     if late := [probe for probe in _checked(probes) if probe.needs_before]:
         expected = getattr(late[0], "expected", type(late[0]).__name__)
-        raise ProbeMisused(f"{expected!r} compares with before the work", hint="use `with expect(...)` around the work")
+        raise ProbeMisused(f"{named(expected)} compares with before the work", hint="use `with expect(...)` instead")
     return _decide(list(look(*probes)))
 
 
 def look(*probes: Probe) -> tuple[Observation, ...]:
     """What is seen now, true or not; raises ProbeMisused only."""
-    return tuple(probe.start()() for probe in _checked(probes))
+    return tuple(_started(probe)() for probe in _checked(probes))
 
 
 def command(
@@ -107,13 +115,41 @@ def command(
     argv, at, probes = _checked_argv(argv), checked_path(cwd), _checked(probes)
     _check_time(timeout_s)
     _check_environment(env)
-    looks = [probe.start() for probe in probes]
+    _check_exit_code(exit_code)
+    looks = [_started(probe) for probe in probes]
     environment = asking.small_environment() if env is None else env
     answer = asking.ask(argv, cwd=at, env=environment, timeout_s=timeout_s, output_bytes_max=_OUTPUT_BYTES_MAX)
     said = (answer.stderr if answer.stderr.strip() else answer.stdout).decode("utf-8", "replace")
     ended = not answer.ending and answer.exit_code == exit_code
-    status = Observation(f"exit status {exit_code}", " ".join(argv), "", f"{answer.words}, said {_shown(said)}", ended)
+    seen = f"{answer.words}, said {_shown(said)}"
+    status = Observation(f"exit status {exit_code}", shown_command(argv), "", seen, ended)
     return _decide([*(one() for one in looks), status])
+
+
+def _started(probe: Probe) -> Look:
+    """Its look after the work. One that breaks, before or after, has seen nothing: that does not hold."""
+    try:
+        later = probe.start()
+    except Exception as error:  # noqa: BLE001 - a probe of the caller's own may raise anything
+        failure = _unseen(probe, f"the probe raised {told(error)}")
+        return lambda: failure
+
+    def look() -> Observation:
+        try:
+            seen: object = later()
+        except Exception as error:  # noqa: BLE001 - as above
+            return _unseen(probe, f"the probe raised {told(error)}")
+        if not isinstance(seen, Observation):
+            return _unseen(probe, f"the probe gave {named(seen)} and no Observation")
+        return seen
+
+    return look
+
+
+def _unseen(probe: Probe, why: str) -> Observation:
+    expected = getattr(probe, "expected", None)
+    words = expected if isinstance(expected, str) else named(probe)
+    return Observation(words, words, "", why, False)
 
 
 def _check_function(function: object) -> None:
@@ -121,7 +157,7 @@ def _check_function(function: object) -> None:
 
     if not callable(function) or inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise ProbeMisused(
-            f"{ascii(function)[:60]} is no function that does its work when called", hint="use `with expect(...)`"
+            f"{named(function)} is no function that does its work when called", hint="use `with expect(...)`"
         )
 
 
@@ -136,5 +172,5 @@ def _checked(probes: Sequence[object]) -> tuple[Probe, ...]:
         raise ProbeMisused("nothing is expected", hint='say what must be true afterwards: expect(changed("out.csv"))')
     for probe in probes:
         if not callable(getattr(probe, "start", None)) or not hasattr(probe, "needs_before"):
-            raise ProbeMisused(f"{ascii(probe)[:60]} is no probe", hint='make one: changed("out.csv")')
+            raise ProbeMisused(f"{named(probe)} is no probe", hint='make one: changed("out.csv")')
     return cast(tuple[Probe, ...], tuple(probes))

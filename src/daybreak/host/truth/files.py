@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from daybreak.errors import DaybreakError
+from daybreak.host.naming import named
 from daybreak.host.truth.outcome import Look, Observation, Probe, ProbeMisused
 from daybreak.host.truth.sight import Sight, checked_path, open_file, see, shown
 
@@ -51,6 +52,7 @@ def exists(path: Anywhere, *, nonempty: bool = True) -> Probe:
     """An ordinary file is there, and not empty unless `nonempty=False`. It may have been there before: see `created`
     and `changed`. A symbolic link is not the file it leads to."""
     at = checked_path(path)
+    _check_flag("nonempty", nonempty)
 
     def judge(before: Sight, after: Sight) -> Verdict:
         return after.kind == "file" and (after.size > 0 or not nonempty), after.words
@@ -139,13 +141,13 @@ def _checked_needle(needle: object) -> bytes | re.Pattern[str] | re.Pattern[byte
         sought = b""
     if not isinstance(sought, bytes) or not sought:
         raise ProbeMisused(
-            f"{ascii(needle)[:60]} is nothing to look for", hint="give text, bytes or a compiled pattern, not empty"
+            f"{named(needle)} is nothing to look for", hint="give text, bytes or a compiled pattern, not empty"
         )
     return sought
 
 
 def _shown(needle: Needle) -> str:
-    return ascii(needle.pattern if isinstance(needle, re.Pattern) else needle)[:80]
+    return named(needle.pattern if isinstance(needle, re.Pattern) else needle, 80)
 
 
 def _search(path: Path, sight: Sight, sought: bytes | re.Pattern[str] | re.Pattern[bytes]) -> tuple[bool | None, str]:
@@ -252,21 +254,26 @@ def holds(
     for number in (low, high):
         _check_count(number)
     _check_pattern(pattern)
+    _check_flag("nonempty", nonempty)
     words = f"exactly {low}" if low == high else f"at least {low}" + (f", at most {high}" if high is not None else "")
-    which = "" if pattern == "*" else f" {pattern}"
-    return FolderProbe(
-        f"{shown(folder)} holds {words}{which} files", checked_path(folder), low, high, pattern, nonempty
-    )
+    which = "" if pattern == "*" else f" {shown(pattern)}"
+    at = checked_path(folder)
+    return FolderProbe(f"{shown(folder)} holds {words}{which} files", at, low, high, pattern, nonempty)
 
 
 def _check_count(number: object) -> None:
-    if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
-        raise ProbeMisused(f"{ascii(number)[:40]} is no number of files", hint="give a whole number from 0 on")
+    if number is not None and (isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**63):
+        raise ProbeMisused(f"{named(number, 40)} is no number of files", hint="give a whole number from 0 on")
+
+
+def _check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise ProbeMisused(f"{name} is {named(value)}", hint="give True or False")
 
 
 def _check_pattern(pattern: object) -> None:
     if not isinstance(pattern, str) or not pattern:
-        raise ProbeMisused(f"{ascii(pattern)[:40]} is no pattern of names", hint="write it like *.csv")
+        raise ProbeMisused(f"{named(pattern, 40)} is no pattern of names", hint="write it like *.csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,8 +323,8 @@ def only_changed(folder: Anywhere, *paths: str) -> Probe:
 
 def _relative(path: object) -> str:
     parts = path.replace("\\", "/").rstrip("/").split("/") if isinstance(path, str) else [""]
-    if "\0" in parts[0] or any(part in ("", ".", "..") for part in parts):
-        raise ProbeMisused(f"{ascii(path)[:60]} is no path below a folder", hint="write it like out/report.csv")
+    if any(part in ("", ".", "..") or "\0" in part for part in parts):
+        raise ProbeMisused(f"{named(path)} is no path below a folder", hint="write it like out/report.csv")
     return "/".join(parts)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from daybreak.errors import HostError
+from daybreak.host.naming import cut
 
 _SHOWN_MAX = 20
 
@@ -76,7 +77,7 @@ class NotTrue(HostError):
     def __init__(self, observations: Sequence[Observation]) -> None:
         self.observations = tuple(observations)
         self.failing = tuple(one for one in self.observations if not one.holds)
-        shown = [f"{one.expected}, but: {one.seen}" for one in self.failing[:_SHOWN_MAX]]
+        shown = [f"{cut(one.expected, 240)}, but: {cut(one.seen, 240)}" for one in self.failing[:_SHOWN_MAX]]
         rest = [f"and {len(self.failing) - _SHOWN_MAX} more"] if len(self.failing) > _SHOWN_MAX else []
         super().__init__(
             f"{len(self.failing)} of {len(self.observations)} expectations do not hold: " + "; ".join([*shown, *rest]),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from daybreak.host.naming import cut, named, told
 from daybreak.host.programs import asking
 from daybreak.host.truth.files import Verdict
 from daybreak.host.truth.outcome import Look, Observation, Probe, ProbeMisused
@@ -36,7 +37,7 @@ class OutsideProbe:
 
         def look() -> Observation:
             holds, seen = (False, failure) if failure else self._after(before)
-            shown = "" if self.ask_before is None else ascii(before)[:200]
+            shown = "" if self.ask_before is None else named(before, 200)
             return Observation(self.expected, self.looked_at, shown, seen, holds)
 
         return look
@@ -47,13 +48,13 @@ class OutsideProbe:
         try:
             return self.ask_before(), ""
         except Exception as error:  # noqa: BLE001 - the caller's function may raise anything, and must not stop the others
-            return None, f"the look before raised {type(error).__name__}: {error}"
+            return None, f"the look before raised {told(error)}"
 
     def _after(self, before: object) -> Verdict:
         try:
             return self.ask(before)
         except Exception as error:  # noqa: BLE001 - as above: it saw nothing, so it does not hold
-            return False, f"the probe raised {type(error).__name__}: {error}"
+            return False, f"the probe raised {told(error)}"
 
 
 def prints(
@@ -70,6 +71,8 @@ def prints(
     argv, pattern, at = _checked_argv(argv), _checked_pattern(matches), checked_path(cwd)
     _check_time(timeout_s)
     _check_environment(env)
+    _check_exit_code(exit_code)
+    command = shown_command(argv)
 
     def ask(before: object) -> Verdict:
         environment = asking.small_environment() if env is None else env
@@ -78,7 +81,13 @@ def prints(
         holds = not answer.ending and answer.exit_code == exit_code and pattern.search(text) is not None
         return holds, f"{answer.words}, printed {_shown(text)}"
 
-    return OutsideProbe(f"`{' '.join(argv)}` prints {ascii(pattern.pattern)[:80]}", " ".join(argv), ask)
+    return OutsideProbe(f"`{command}` prints {named(pattern.pattern)}", command, ask)
+
+
+def shown_command(argv: Sequence[str]) -> str:
+    """A command for people: printable, on one line, not longer than one."""
+    text = " ".join(argv)
+    return cut(text if text.isprintable() else ascii(text)[1:-1], 200)
 
 
 def answers(
@@ -95,6 +104,8 @@ def answers(
     _check_time(within_s)
     _check_host(host)
     reply = _checked_bytes_pattern(matches)
+    if not isinstance(sending, bytes):
+        raise ProbeMisused(f"{named(sending)} is nothing to send", hint='give bytes: b"PING\\r\\n"')
 
     def ask(before: object) -> Verdict:
         deadline, seen = time.monotonic() + within_s, "no connection"
@@ -105,7 +116,7 @@ def answers(
             time.sleep(min(_PAUSE_S, max(0.0, deadline - time.monotonic())))
         return False, f"{seen}, for {within_s:g} s"
 
-    words = f" {ascii(matches)[:60]}" if matches is not None else ""
+    words = f" {named(matches)}" if matches is not None else ""
     return OutsideProbe(f"{host}:{port} answers{words}", f"{host}:{port}", ask)
 
 
@@ -124,12 +135,12 @@ def _talk(host: str, port: int, left_s: float, sending: bytes, reply: re.Pattern
                 part = connection.recv(4096)
                 got += part
                 if reply.search(got):
-                    return True, f"it said {ascii(got)[:200]}"
+                    return True, f"it said {named(got, 200)}"
                 if not part:
                     break
     except (OSError, UnicodeError) as error:
-        return False, f"it said {ascii(got)[:200]}, then: {error}" if got else str(error)
-    return False, f"it said {ascii(got)[:200]}"
+        return False, f"it said {named(got, 200)}, then: {error}" if got else str(error)
+    return False, f"it said {named(got, 200)}"
 
 
 def custom(
@@ -148,7 +159,7 @@ def custom(
 def _checked_verdict(got: object) -> Verdict:
     if isinstance(got, tuple) and len(got) == 2 and isinstance(got[0], bool) and _is_text(got[1]):
         return got[0], got[1]
-    return False, f"the probe gave {ascii(got)[:80]} and no (bool, what was seen)"
+    return False, f"the probe gave {named(got)} and no (bool, what was seen)"
 
 
 # -- arguments
@@ -157,7 +168,7 @@ def _checked_verdict(got: object) -> Verdict:
 def _check_custom(expected: object, look: object, before: object) -> None:
     if not _is_text(expected) or not callable(look) or not (before is None or callable(before)):
         raise ProbeMisused(
-            f"{ascii(expected)[:60]} is no probe",
+            f"{named(expected)} is no probe",
             hint='write custom("the queue is empty", look), look() -> (bool, str)',
         )
 
@@ -170,7 +181,7 @@ def _checked_argv(argv: object) -> list[str]:
     parts = list(argv) if isinstance(argv, list | tuple) else []
     texts = [str(part) for part in parts if isinstance(part, str | Path)]
     if not texts or len(texts) != len(parts) or any("\0" in text for text in texts) or not texts[0]:
-        raise ProbeMisused(f"{ascii(argv)[:60]} is no command", hint='give a list of texts: ["git", "status"]')
+        raise ProbeMisused(f"{named(argv)} is no command", hint='give a list of texts: ["git", "status"]')
     return texts
 
 
@@ -180,7 +191,7 @@ def _checked_pattern(pattern: object) -> re.Pattern[str]:
     except (re.error, RecursionError, OverflowError):
         compiled = None
     if compiled is None or not isinstance(compiled.pattern, str):
-        raise ProbeMisused(f"{ascii(pattern)[:60]} is no pattern of text", hint="give a regular expression")
+        raise ProbeMisused(f"{named(pattern)} is no pattern of text", hint="give a regular expression")
     return compiled
 
 
@@ -192,12 +203,17 @@ def _checked_bytes_pattern(pattern: object) -> re.Pattern[bytes] | None:
             return re.compile(pattern)
     except (re.error, RecursionError, OverflowError):
         pass
-    raise ProbeMisused(f"{ascii(pattern)[:60]} is no pattern of bytes", hint='write it like b"^HTTP/1.1 200"')
+    raise ProbeMisused(f"{named(pattern)} is no pattern of bytes", hint='write it like b"^HTTP/1.1 200"')
 
 
 def _check_time(seconds: object) -> None:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= 86_400:
-        raise ProbeMisused(f"{ascii(seconds)[:40]} is no time to wait", hint="give seconds, over 0 and up to a day")
+        raise ProbeMisused(f"{named(seconds, 40)} is no time to wait", hint="give seconds, over 0 and up to a day")
+
+
+def _check_exit_code(code: object) -> None:
+    if isinstance(code, bool) or not isinstance(code, int) or not 0 <= code < 2**32:
+        raise ProbeMisused(f"{named(code, 40)} is no exit status", hint="give a whole number from 0 on")
 
 
 def _check_environment(env: object) -> None:
@@ -207,17 +223,17 @@ def _check_environment(env: object) -> None:
     for name, value in pairs:
         texts = isinstance(name, str) and isinstance(value, str)
         if not texts or not name or "=" in name or "\0" in name + value:
-            raise ProbeMisused(f"{ascii(name)[:40]} is no part of an environment", hint='give {"PATH": "/usr/bin"}')
+            raise ProbeMisused(f"{named(name, 40)} is no part of an environment", hint='give {"PATH": "/usr/bin"}')
 
 
 def _check_port(port: object) -> None:
     if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65_536:
-        raise ProbeMisused(f"{ascii(port)[:40]} is no port", hint="give a number from 1 to 65535")
+        raise ProbeMisused(f"{named(port, 40)} is no port", hint="give a number from 1 to 65535")
 
 
 def _check_host(host: object) -> None:
     if not isinstance(host, str) or not host or len(host) > 253 or not host.isascii() or not host.isprintable():
-        raise ProbeMisused(f"{ascii(host)[:60]} is no host", hint="give a name or an address")
+        raise ProbeMisused(f"{named(host)} is no host", hint="give a name or an address")
 
 
 def _shown(text: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from daybreak.host.naming import named
 from daybreak.host.truth.outcome import ProbeMisused
 
 PATH_BYTES_MAX = 4096
@@ -41,8 +42,8 @@ def checked_path(path: object) -> Path:
         if not isinstance(text, str) or not text or "\0" in text or len(os.fsencode(text)) > PATH_BYTES_MAX:
             raise ValueError
         return Path(text).absolute()
-    except (ValueError, OSError):
-        shown = ascii(path)[:60]
+    except Exception:  # noqa: BLE001 - somebody else's __fspath__ may raise anything: then it is no path
+        shown = named(path, 60)
         raise ProbeMisused(f"{shown} can be no path", hint="give a text or Path without NUL, in 4,096 bytes") from None
 
 

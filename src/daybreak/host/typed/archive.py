@@ -1,53 +1,44 @@
 """What is inside an archive, told without unpacking it: zip, tar, and tar or one file in gz, bz2, xz, zst.
 
 `list_members` tells what there is and what is wrong with it; `inspect` refuses what is unsafe to unpack. Sizes of
-compressed data are counted by expanding it in small parts, up to the limits, and throwing it away.
+compressed data are counted by expanding it in small parts, up to the limits, and throwing it away. Where parts of an
+archive say different things (the directory of a zip and its headers or content), that is a problem too.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import re
-import stat
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from daybreak.host.typed import kinds
+from daybreak.host.typed import kinds, zips
 from daybreak.host.typed.limits import DEFAULT, Limits, checked
-from daybreak.host.typed.refusals import ArchiveUnsafe, Bomb, KindUnknown, Malformed, TooComplex, WrongKind, shown
+from daybreak.host.typed.members import Member, What, problems
+from daybreak.host.typed.refusals import (
+    SENTENCE,
+    ArchiveUnsafe,
+    Bomb,
+    KindUnknown,
+    Malformed,
+    TooComplex,
+    WrongKind,
+    shown,
+)
 from daybreak.host.typed.source import Source, path_text, read_bytes
 
 if TYPE_CHECKING:
     import tarfile
-    import zipfile
 
-What = Literal["file", "folder", "link", "special"]
+__all__ = ["Listing", "Member", "What", "inspect", "list_members"]
 
 _PART_BYTES = 1 << 16
 _RATIO_FROM_BYTES = 1_000_000
-_NAME_BYTES_MAX = 4096
 _TAR_BLOCK = 512
 _TAR_NAMES_MAX = 1 << 20
 """Bytes of one extended header."""
 _XZ_MEMORY_BYTES = 256 << 20
-_DRIVE = re.compile(r"[A-Za-z]:")
-_WINDOWS_DEVICES = re.compile(r"(?i)(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?")
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One entry."""
-
-    name: str
-    """As the archive says it, unchecked."""
-    what: What
-    size: int
-    """Bytes when unpacked."""
-    target: str | None = None
-    """Of a link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +80,20 @@ def listing(source: Source) -> Listing:
     """As `list_members`, of bytes that are there already."""
     kind = kinds.of_bytes(source.data).name
     if kind == "zip":
-        members = _zip_members(source)
+        members, lies = _zip_members(source)
         form = "zip"
     elif kind == "tar":
-        members = _tar_members(io.BytesIO(source.data), source)
+        members, lies = _tar_members(io.BytesIO(source.data), source)
         form = "tar"
     elif kind in ("gz", "bz2", "xz", "zst"):
-        form, members = _compressed(source, kind)
+        form, members, lies = _compressed(source, kind)
     elif kind in ("7z", "rar"):
         raise KindUnknown.at(source.path, f"{kind} archives cannot be looked into", hint="repack it as zip or tar")
     else:
         raise WrongKind.at(source.path, f"is no archive but {kind}", hint="check the file")
     total = sum(member.size for member in members)
     _refuse_bomb(total, source)
-    return Listing(form, tuple(members), total, tuple(_problems(members)))
+    return Listing(form, tuple(members), total, (*lies, *problems(members)))
 
 
 def _refuse_bomb(expanded: int, source: Source) -> None:
@@ -118,7 +109,7 @@ def _bomb(source: Source, what: str, limit: str) -> NoReturn:
 
 
 def _malformed(source: Source, what: str) -> NoReturn:
-    raise Malformed.at(source.path, f"the archive is damaged: {shown(what)}", hint="get a fresh copy")
+    raise Malformed.at(source.path, f"the archive is damaged: {shown(what, SENTENCE)}", hint="get a fresh copy")
 
 
 def _too_many(source: Source) -> NoReturn:
@@ -127,102 +118,29 @@ def _too_many(source: Source) -> NoReturn:
     )
 
 
-# -- what is wrong with names
-
-
-def _problems(members: list[Member]) -> Iterator[str]:
-    seen: dict[str, str] = {}
-    for member in members:
-        name = shown(member.name)
-        if why := _outside(member.name):
-            yield f"member {name!r} {why}"
-        if member.what == "link":
-            yield f"member {name!r} is a link to {shown(member.target or '')!r}"
-        elif member.what == "special":
-            yield f"member {name!r} is a device, a pipe or a sparse file"
-        folded = member.name.rstrip("/").casefold()
-        if folded in seen and not (member.what == "folder" and seen[folded] == "folder"):
-            yield f"member {name!r} is there twice"
-        seen[folded] = member.what
-
-
-def _outside(name: str) -> str | None:
-    """Why this name would not land inside the folder that is unpacked into, on any platform."""
-    if not name.rstrip("/"):
-        return "has no name"
-    if len(name.encode("utf-8", "surrogateescape")) > _NAME_BYTES_MAX:
-        return f"has a name of more than {_NAME_BYTES_MAX} bytes"
-    if any(ord(one) < 32 or one == "\x7f" for one in name):
-        return "has a control character in its name"
-    parts = name.replace("\\", "/").split("/")
-    if parts[0] == "" or _DRIVE.match(name):
-        return "has an absolute name"
-    if ".." in parts:
-        return "leads outside by .."
-    if any(_WINDOWS_DEVICES.fullmatch(part) or ":" in part for part in parts):
-        return "names a device on Windows"
-    return None
-
-
 # -- zip
 
 
-def _zip_members(source: Source) -> list[Member]:
-    import zipfile
-
-    data = source.data
-    _count_zip_members(source)
+def _zip_members(source: Source) -> tuple[list[Member], list[str]]:
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            entries = archive.infolist()
-            members = [_zip_member(archive, entry) for entry in entries]
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError, IndexError, zlib.error) as error:
-        _malformed(source, str(error) or type(error).__name__)
-    except Exception as error:  # noqa: BLE001 - struct.error, RuntimeError of encrypted links: hostile bytes, all damage
-        _malformed(source, str(error) or type(error).__name__)
-    end = 0
-    for entry in sorted(entries, key=lambda one: one.header_offset):
-        if entry.header_offset < end:  # many members that share one compressed block
-            _bomb(source, f"members overlap at {shown(entry.filename)!r}", "ratio_max")
-        end = entry.header_offset + 30 + len(entry.orig_filename) + entry.compress_size
-        if entry.compress_size > len(data):
-            _malformed(source, f"{entry.filename!r} ends after the archive")
-    return members
-
-
-def _count_zip_members(source: Source) -> None:
-    """Counted in the directory's bytes before objects are made of them."""
-    data = source.data
-    end = data.rfind(b"PK\x05\x06")
-    if end < 0:
-        _malformed(source, "it has no directory at its end")
-    size = int.from_bytes(data[end + 12 : end + 16], "little")
-    start = 0 if size >= 0xFFFFFFFF else max(0, end - size - 76)  # 76: the records of large archives between them
-    if data.count(b"PK\x01\x02", start, end) > source.limits.members_max:
-        _too_many(source)
-
-
-def _zip_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Member:
-    name = entry.orig_filename  # the other one is cut at NUL
-    mode = entry.external_attr >> 16
-    if stat.S_ISLNK(mode):
-        target = ""
-        # Stored or deflated only: the other methods take as much memory as the archive asks for.
-        if entry.file_size <= _NAME_BYTES_MAX and not entry.flag_bits & 1 and entry.compress_type in (0, 8):
-            with archive.open(entry) as file:
-                target = file.read(_NAME_BYTES_MAX).decode("utf-8", "replace")
-        return Member(name, "link", entry.file_size, target)
-    if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return Member(name, "special", entry.file_size)
-    return Member(name, "folder" if name.endswith("/") else "file", entry.file_size)
+        if zips.entries_claimed(source.data) > source.limits.members_max:
+            _too_many(source)
+        entries, start = zips.directory(source.data)
+        _refuse_bomb(sum(entry.file_size for entry in entries), source)
+        found = zips.look(source.data, entries, start)
+    except zips.Damaged as error:
+        _malformed(source, str(error))
+    except zips.Overlapping as error:
+        _bomb(source, f"members overlap at {shown(str(error))!r}", "ratio_max")
+    return found.members, found.problems
 
 
 # -- tar
 
 
-def _tar_members(file: Any, source: Source) -> list[Member]:
-    """By our own walk over the headers: the standard library reads extended headers of any size into memory, and
-    recurses over chains of them."""
+def _tar_members(file: Any, source: Source) -> tuple[list[Member], list[str]]:
+    """And what is wrong with it as a whole; `file` is read to its end. By our own walk over the headers: the standard
+    library reads extended headers of any size into memory, and recurses over chains of them."""
     import tarfile
 
     members: list[Member] = []
@@ -255,7 +173,15 @@ def _tar_members(file: Any, source: Source) -> list[Member]:
             *(tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE),
         ):
             _skip(file, member.size + -member.size % _TAR_BLOCK, source)
-    return members
+    return members, ["it holds more after its end, which some readers take for members"] if _goes_on(file) else []
+
+
+def _goes_on(file: Any) -> bool:
+    """Whether anything but zeros is left."""
+    found = False
+    while part := file.read(_PART_BYTES):
+        found = found or part.count(0) < len(part)
+    return found
 
 
 def _longer(info: tarfile.TarInfo, content: bytes, longer: dict[str, str], source: Source) -> None:
@@ -415,22 +341,19 @@ class _Xz:
                 return part
 
 
-def _compressed(source: Source, kind: str) -> tuple[str, list[Member]]:
-    """Members of a tar inside, or the one file."""
+def _compressed(source: Source, kind: str) -> tuple[str, list[Member], list[str]]:
+    """Members of a tar inside, or the one file; always read to its end, so that all is counted and checked."""
     stream = _Expanded(source, kind)
     head = _take(stream, _TAR_BLOCK)
     if kinds.of_bytes(head).name == "tar":
-        members = _tar_members(_Again(head, stream), source)
-        while stream.read(_PART_BYTES):  # to its end: what follows the tar is counted and checked as well
-            pass
-        return f"tar.{kind}", members
+        members, lies = _tar_members(_Again(head, stream), source)
+        return f"tar.{kind}", members, lies
     while stream.read(_PART_BYTES):
         pass
     name = os.path.basename(source.path)
     stem, dot, extension = name.rpartition(".")
-    return kind, [
-        Member(stem if dot and extension.lower() in (kind, "bz", "lzma") and stem else "content", "file", stream.count)
-    ]
+    inner = stem if dot and extension.lower() in (kind, "bz", "lzma") and stem else "content"
+    return kind, [Member(inner, "file", stream.count)], []
 
 
 class _Again:

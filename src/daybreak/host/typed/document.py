@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
 
+from daybreak.host.naming import named, told
 from daybreak.host.typed import kinds, plain, tables
 from daybreak.host.typed.handlers import Handler, choose, find
 from daybreak.host.typed.kinds import Kind
 from daybreak.host.typed.limits import DEFAULT, Limits, checked
 from daybreak.host.typed.plain import Key
 from daybreak.host.typed.refusals import (
+    SENTENCE,
     FileEmpty,
     FileMissing,
     FileRefused,
@@ -98,7 +100,7 @@ def read(
 
 def _check_encoding(encoding: object) -> None:
     if encoding is not None and (not isinstance(encoding, str) or not encoding.isascii() or "\0" in encoding):
-        raise LimitsRefused(f"there is no encoding {shown(str(encoding))!r}", hint="for example utf-8 or cp1252")
+        raise LimitsRefused(f"there is no encoding {named(encoding)}", hint="for example utf-8 or cp1252")
 
 
 def _parsed(source: Source, handler: Handler, into: Any) -> Document[Any]:
@@ -154,11 +156,20 @@ def _shaped(value: Any, into: Any, path: str) -> Any:
     try:
         return msgspec.convert(value if strict else value.records(), into, strict=strict)
     except msgspec.ValidationError as error:
-        raise WrongShape.at(path, shown(str(error)), hint="mend the file, or the type asked for") from error
-    except (TypeError, ValueError, RecursionError) as error:
+        raise WrongShape.at(path, _said(error), hint="mend the file, or the type asked for") from error
+    except Exception as error:  # the type may be anything, and run code of its own
         raise WrongShape.at(
-            path, f"cannot become {shown(str(into))}: {shown(str(error))}", hint="ask for a type that msgspec knows"
+            path, f"cannot become {named(into)}: {_said(error)}", hint="ask for a type that msgspec knows"
         ) from error
+
+
+def _said(error: Exception) -> str:
+    import msgspec
+
+    said = told(error, SENTENCE)
+    return shown(
+        said.removeprefix("ValidationError: ") if isinstance(error, msgspec.ValidationError) else said, SENTENCE
+    )
 
 
 def recognise(path: str | os.PathLike[str]) -> Kind:
@@ -275,16 +286,18 @@ def edit(
     handler = choose(name, None)
     if handler.kind.name not in edits.EDITORS:
         raise KindUnknown.at(name, f"{handler.kind.name} files cannot be edited by key", hint="read, change, write")
+    put = {} if put is None else put
+    edits.refuse_hostile(put, remove, name, limits)
     _check_target(name)
     source = Source(name, read_bytes(name, limits.bytes_max), limits)
     value, text = _value(source, handler)
     try:
         wanted = copy.deepcopy(value)
-        edits.apply(wanted, put or {}, remove, name)
+        edits.apply(wanted, put, remove, name)
         plain.refuse_large(wanted, name, limits)
         _rendered(handler, wanted, name)  # which looks at what was put in
         assert text is not None
-        data = edits.edited(handler.kind.name, text.text, put or {}, remove, name)
+        data = edits.edited(handler.kind.name, text.text, put, remove, name)
         document = _checked(Source(name, data, limits), handler, wanted, "read, change and write it; comments are lost")
     except RecursionError:
         raise plain.too_deep(name, limits) from None

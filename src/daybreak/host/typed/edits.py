@@ -8,15 +8,27 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from daybreak.host.naming import named
+from daybreak.host.typed import plain
+from daybreak.host.typed.limits import Limits
 from daybreak.host.typed.plain import Key
-from daybreak.host.typed.refusals import NotWritable, shown
+from daybreak.host.typed.refusals import SENTENCE, NotWritable, shown
+
+
+def refuse_hostile(put: Mapping[Key, object], remove: Sequence[Key], path: str, limits: Limits) -> None:
+    """Looks at all that is given before anything is copied or read. Raises NotWritable and TooComplex."""
+    given: tuple[object, object] = (put, remove)
+    if not isinstance(given[0], Mapping) or not isinstance(given[1], list | tuple):
+        raise NotWritable.at(path, "what to put is no mapping, or what to remove no list", hint="put={…}, remove=[…]")
+    for key in (*remove, *put):
+        _checked(key, path)
+    for value in put.values():
+        plain.refuse_large(value, path, limits)
+        plain.refuse_unwritable(value, path, "this format", whole_keys=True, times=True)
 
 
 def apply(tree: Any, put: Mapping[Key, object], remove: Sequence[Key], path: str) -> None:
     """Change `tree` in place: removals first, in their order. Raises NotWritable, naming the key that leads nowhere."""
-    given: tuple[object, object] = (put, remove)
-    if not isinstance(given[0], Mapping) or not isinstance(given[1], list | tuple):
-        raise NotWritable.at(path, "what to put is no mapping, or what to remove no list", hint="put={…}, remove=[…]")
     for key in remove:
         *above, last = _checked(key, path)
         holder = _down(tree, above, key, path)
@@ -38,8 +50,9 @@ def _checked(key: object, path: str) -> Key:
         not isinstance(key, tuple)
         or not key
         or not all(isinstance(part, str | int) and not isinstance(part, bool) for part in key)
+        or any(isinstance(part, int) and plain.is_huge(part) for part in key)
     ):
-        raise NotWritable.at(path, f"{shown(str(key))} is no key", hint='a tuple of names and places: ("servers", 0)')
+        raise NotWritable.at(path, f"{named(key)} is no key", hint='a tuple of names and places: ("servers", 0)')
     return key
 
 
@@ -105,6 +118,6 @@ def edited(kind: str, text: str, put: Mapping[Key, object], remove: Sequence[Key
     except Exception as error:
         raise NotWritable.at(
             path,
-            f"its text cannot be changed in place: {shown(str(error))}",
+            f"its text cannot be changed in place: {shown(str(error), SENTENCE)}",
             hint="read, change and write it; comments are lost",
         ) from error

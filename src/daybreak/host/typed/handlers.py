@@ -9,12 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from daybreak.host.naming import named
 from daybreak.host.typed import archive, json_text, pages, plain, tables, toml_text, xml_tree, yaml_text
 from daybreak.host.typed.kinds import KINDS, Kind
 from daybreak.host.typed.refusals import HandlerRefused, KindUnknown, shown
 from daybreak.host.typed.source import Source
 from daybreak.host.typed.text import Text, decode
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,40}")
 _EXTENSION = re.compile(r"(?:\.[A-Za-z0-9_+-]{1,20}){1,2}")
 
 
@@ -125,13 +127,11 @@ _by_name: dict[str, Handler] = {one.kind.name: one for one in _BUILT_IN}
 def register(handler: Handler) -> Callable[[], None]:
     """Make `read`, `write` and `recognise` know a handler, in this process. Returns a function that takes it back.
     Raises HandlerRefused for a name or an extension that another one has, or that is none."""
-    kind: object = getattr(handler, "kind", None)
-    extensions: object = getattr(handler, "extensions", None)
-    if not isinstance(kind, Kind) or not kind.name or not isinstance(extensions, tuple) or not callable(handler.parse):
+    if not _is_complete(handler):
         raise HandlerRefused(
             "what was registered is no complete Handler", hint="give Handler(Kind(…), (extensions), parse)"
         )
-    for extension in map(str, handler.extensions):
+    for extension in handler.extensions:
         if not _EXTENSION.fullmatch(extension) or extension != extension.lower():
             raise HandlerRefused(
                 f"{shown(extension)!r} is no extension", hint="a dot and up to 20 small letters or digits"
@@ -154,6 +154,22 @@ def register(handler: Handler) -> Callable[[], None]:
     return take_back
 
 
+def _is_complete(handler: Any) -> bool:
+    """Whether every part of it is of its type."""
+    if not isinstance(handler, Handler) or not isinstance(handler.kind, Kind):
+        return False
+    kind = handler.kind
+    texts = (kind.name, kind.family, kind.media_type)
+    if not all(isinstance(one, str) for one in texts) or not _NAME.fullmatch(kind.name):
+        return False
+    if not all(isinstance(one, tuple) for one in (handler.extensions, handler.contents)):
+        return False
+    if not all(isinstance(one, str) for one in (*handler.extensions, *handler.contents)):
+        return False
+    optional = [one for one in (handler.render, handler.empty) if one is not None]
+    return all(callable(one) for one in (handler.parse, handler.same, *optional))
+
+
 def find(path: str) -> Handler | None:
     """The handler of a file's extension; of two-part extensions first."""
     parts = os.path.basename(path).lower().lstrip(".").split(".")  # `.json` is a hidden file without extension
@@ -165,17 +181,17 @@ def find(path: str) -> Handler | None:
 
 def choose(path: str, kind: str | Kind | None) -> Handler:
     """The handler that the caller names, or the one of the extension. Raises KindUnknown."""
-    name = kind.name if isinstance(kind, Kind) else None if kind is None else str(kind)
-    if name is None:
+    if kind is None:
         handler = find(path)
         if handler is None:
             raise KindUnknown.at(
                 path, "has no extension that is known", hint="say what it is: type='text', type='json', …"
             )
         return handler
-    handler = _by_name.get(name)
+    name: object = kind.name if isinstance(kind, Kind) else kind
+    handler = _by_name.get(name) if isinstance(name, str) else None
     if handler is None:
         raise KindUnknown.at(
-            path, f"there is no handler for {shown(str(name))!r}", hint="one of " + ", ".join(sorted(_by_name))
+            path, f"there is no handler for {named(name)}", hint="one of " + ", ".join(sorted(_by_name))
         )
     return handler

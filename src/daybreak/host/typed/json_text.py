@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NoReturn
@@ -65,7 +66,7 @@ def loads(text: str, source: Source, first_line: int = 1) -> Any:
     if text.count(",") + text.count("[") + text.count("{") > limits.values_max:
         _explain(text, source, first_line)  # before memory is spent; comes back where commas stand in strings
     try:
-        value = _decoder().decode(text)
+        value = _decoder(_counting()).decode(text)
     except (_Refused, RecursionError):
         _explain(text, source, first_line)
         raise plain.too_deep(source.path, limits) from None
@@ -84,15 +85,27 @@ def loads(text: str, source: Source, first_line: int = 1) -> Any:
     for depth, count in plain.measure(value):
         if depth > limits.depth_max or count > limits.values_max:
             _explain(text, source, first_line)
-    if _HALF_PAIR.search(text):
+    if "\\u0000" in text or _HALF_PAIR.search(text):
         _explain(text, source, first_line)
     return value
 
 
 @cache
-def _decoder() -> json.JSONDecoder:
+def _decoder(counting: bool) -> json.JSONDecoder:
     """Made once: `json.loads` makes one per call, which is most of the time of a short line."""
-    return json.JSONDecoder(object_pairs_hook=_table, parse_constant=_refuse, parse_float=_number)
+    whole = _whole if counting else None
+    return json.JSONDecoder(object_pairs_hook=_table, parse_constant=_refuse, parse_float=_number, parse_int=whole)
+
+
+def _counting() -> bool:
+    """Whether we count digits ourselves: the interpreter, which does so in no time, was told to allow more."""
+    return not 0 < sys.get_int_max_str_digits() <= plain.DIGITS_MAX
+
+
+def _whole(digits: str) -> int:
+    if len(digits.lstrip("-")) > plain.DIGITS_MAX:
+        raise _Refused
+    return int(digits)
 
 
 def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -148,6 +161,10 @@ def _explain(text: str, source: Source, first_line: int) -> None:
                 refuse(Malformed, at, "half a surrogate pair", "write the character itself")
             level = levels[-1] if levels else None
             if level is not None and level.keys is not None and level.key_next:
+                if "\0" in said:
+                    refuse(
+                        ContentForbidden, at, f"a NUL character in the key {shown(said)!r}", "write the key without it"
+                    )
                 if said in level.keys:
                     refuse(DuplicateKey, at, f"the key {shown(said)!r} a second time", "keep one of them")
                 level.keys.add(said)
@@ -166,7 +183,7 @@ def _explain_word(token: str, at: int, refuse: Any) -> None:
     digits = token.lstrip("-")
     if digits[:1].isdigit():
         if digits.isdigit():
-            if len(digits) > 4300:
+            if len(digits) > plain.digits_max():
                 refuse(ContentForbidden, at, f"a whole number of {len(digits)} digits", "write it as a text")
         else:
             try:

@@ -121,7 +121,7 @@ def _marked(head: bytes) -> str | None:
     for mark, name in _MARKS:
         if head.startswith(mark):
             return name
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+    if head[:4] == b"RIFF" and head[7:8] < b"\x09" and head[8:12] == b"WEBP":  # a size, which no text has there
         return "webp"
     if head[:4] == b"BZh" + head[3:4] and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90"):
         return "bz2"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from daybreak.host.naming import named
 from daybreak.host.typed.refusals import LimitsRefused
 
+_CEILING = 2**63 - 1
 DEPTH_CEILING = 200
 """No format is read deeper than this: parsers of the standard library recurse."""
 
@@ -37,11 +39,11 @@ class Limits:
             if field.name == "empty_ok":
                 fine = isinstance(value, bool)
             else:
-                fine = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+                fine = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _CEILING
             if not fine or (field.name == "depth_max" and value > DEPTH_CEILING):
                 raise LimitsRefused(
-                    f"limit {field.name} is {str(value)[:40]!r}",
-                    hint=f"whole numbers from 1; depth_max at most {DEPTH_CEILING}; empty_ok is True or False",
+                    f"limit {field.name} is {named(value, 40)}",
+                    hint=f"whole numbers from 1 in 63 bits; depth_max at most {DEPTH_CEILING}; empty_ok: a bool",
                 )
 
 

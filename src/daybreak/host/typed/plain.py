@@ -3,14 +3,56 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from datetime import date, datetime, time
+from functools import cache
 from typing import Any
 
+from daybreak.host.naming import named
 from daybreak.host.typed.limits import Limits
 from daybreak.host.typed.refusals import NotWritable, TooComplex, shown
 
 Key = tuple[str | int, ...]
+
+DIGITS_MAX = 4300
+"""Of a whole number, in decimal: what the interpreter turns into text unless told otherwise. Hexadecimal, octal and
+binary digits know no such limit of the interpreter's, so it is looked up here for all formats."""
+_WHERE_CHARACTERS = 100
+_SMALL_BITS = 2000
+"""A number of no more bits is within every limit that the interpreter can be given (640 digits at least)."""
+
+
+def digits_max() -> int:
+    """DIGITS_MAX, or less where the interpreter was told to convert less."""
+    return min(sys.get_int_max_str_digits() or DIGITS_MAX, DIGITS_MAX)
+
+
+def is_huge(number: int) -> bool:
+    """Whether it has more decimal digits than `digits_max()`; told without making text of it."""
+    return number.bit_length() > _SMALL_BITS and abs(number) > _largest(digits_max())
+
+
+@cache
+def _largest(digits: int) -> int:
+    return int(10**digits - 1)
+
+
+def each(value: object) -> Iterator[object]:
+    """`value` and every value inside. Never recurses."""
+    todo = [value]
+    while todo:
+        one = todo.pop()
+        yield one
+        if isinstance(one, dict):
+            todo += one.values()
+        elif isinstance(one, list):
+            todo += one
+
+
+def keys(value: object) -> Iterator[Any]:
+    """Every key inside."""
+    return (key for one in each(value) if isinstance(one, dict) for key in one)
 
 
 def measure(value: object) -> Iterator[tuple[int, int]]:
@@ -64,27 +106,44 @@ def refuse_unwritable(
     value: object, path: str, kind: str, *, whole_keys: bool = False, none: bool = True, times: bool = False
 ) -> None:
     """Raises NotWritable, naming the place inside, for what is not plain: other types, NaN and infinity, keys that
-    are no text (`whole_keys`: whole numbers too), None and dates where the format has none, half surrogate pairs."""
+    are no text (`whole_keys`: whole numbers too) or hold NUL, None and dates where the format has none, half
+    surrogate pairs, whole numbers of more than `digits_max()` digits."""
     todo: list[tuple[str, object]] = [("", value)]
     while todo:
         where, one = todo.pop()
         if isinstance(one, dict):
             for key, inner in one.items():
-                if not (isinstance(key, str) or (whole_keys and type(key) is int)):
-                    raise unwritable(path, kind, where, f"the key {shown(repr(key)[:80])} is no text")
-                _refuse_surrogates(str(key), path, kind, where)
-                todo.append((f"{where}.{key}", inner))
+                _refuse_key(key, path, kind, where, whole=whole_keys)
+                todo.append((_inside(where, f".{key}"), inner))
         elif isinstance(one, list):
-            todo += [(f"{where}[{at}]", inner) for at, inner in enumerate(one)]
+            todo += [(_inside(where, f"[{at}]"), inner) for at, inner in enumerate(one)]
         elif isinstance(one, str):
             _refuse_surrogates(one, path, kind, where)
         elif isinstance(one, float):
             if not math.isfinite(one):
                 raise unwritable(path, kind, where, f"{one} is no number that others can read")
-        elif not (
-            isinstance(one, int) or (one is None and none) or (times and isinstance(one, date | time | datetime))
-        ):
-            raise unwritable(path, kind, where, f"holds a {type(one).__name__}")
+        elif isinstance(one, int):
+            if is_huge(one):
+                raise unwritable(path, kind, where, f"is a whole number of more than {digits_max()} digits")
+        elif not (one is None and none) and not (times and isinstance(one, date | time | datetime)):
+            raise unwritable(path, kind, where, f"holds a {type(one).__name__[:80]}")
+
+
+def _inside(where: str, step: str) -> str:
+    """The place one step further in; of a long one only its end, because there may be one for each of many values."""
+    return where + step if len(where) + len(step) <= _WHERE_CHARACTERS else f"…{(where + step)[-_WHERE_CHARACTERS:]}"
+
+
+def _refuse_key(key: object, path: str, kind: str, where: str, *, whole: bool) -> None:
+    if whole and type(key) is int:
+        if is_huge(key):
+            raise unwritable(path, kind, where, f"has a key of more than {digits_max()} digits")
+    elif not isinstance(key, str):
+        raise unwritable(path, kind, where, f"the key {named(key)} is no text")
+    elif "\0" in key:  # some readers end the name there, and take two keys for one
+        raise unwritable(path, kind, where, f"has a key with a NUL character: {named(key)}")
+    else:
+        _refuse_surrogates(key, path, kind, where)
 
 
 def _refuse_surrogates(text: str, path: str, kind: str, where: str) -> None:

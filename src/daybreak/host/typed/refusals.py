@@ -28,7 +28,11 @@ from typing import Self
 
 from daybreak.errors import HostError, UsageError
 
-_SHOWN_CHARACTERS = 300
+_NAME_CHARACTERS = 80
+_PATH_CHARACTERS = 200
+"""A path that is cut cannot be copied, so it may be longer; `path` always has all of it."""
+SENTENCE = 300
+"""Characters of what a parser said."""
 
 
 class FileRefused(HostError):
@@ -48,7 +52,7 @@ class FileRefused(HostError):
     @classmethod
     def at(cls, path: str, what: str, *, hint: str, line: int | None = None, column: int | None = None) -> Self:
         """The same, with the place in front of the message: `a.json:3:7: what`."""
-        place = shown(path) + "".join(f":{number}" for number in (line, column) if number is not None)
+        place = shown(path, _PATH_CHARACTERS) + "".join(f":{number}" for number in (line, column) if number is not None)
         return cls(f"{place}: {what}", hint=hint, path=path, line=line, column=column)
 
 
@@ -166,10 +170,10 @@ class WrongShape(FileRefused):
     code = "H189"
 
 
-def shown(text: str) -> str:
+def shown(text: str, most: int = _NAME_CHARACTERS) -> str:
     """Any text on one line of printable characters, cut in the middle where it is long."""
-    if len(text) > _SHOWN_CHARACTERS:
-        text = f"{text[: _SHOWN_CHARACTERS // 2]}…{text[-_SHOWN_CHARACTERS // 2 :]}"
+    if len(text) > most:
+        text = f"{text[: most // 2]}…{text[-(most // 2) :]}"
     return "".join(
         one if one.isprintable() else one.encode("unicode_escape", "surrogatepass").decode("ascii") for one in text
     )

@@ -30,11 +30,12 @@ class Source:
 def path_text(path: object) -> str:
     """A path as text. Raises NotAFile for what can name no file: no path at all, empty, with NUL, too long."""
     try:
-        text = os.fspath(path)  # type: ignore[call-overload] # anything may come in; TypeError says so
-    except TypeError:
-        text = None
-    if not isinstance(text, str):
+        given = os.fspath(path)  # type: ignore[call-overload] # anything may come in; TypeError says so
+    except Exception:  # noqa: BLE001 - somebody else's __fspath__ may raise anything: then it is no path
+        given = None
+    if not isinstance(given, str):
         raise NotAFile.at(type(path).__name__, "is no path", hint="give a str or a pathlib.Path")
+    text = str.__str__(given)  # a subclass may change what its text does
     if not text or "\0" in text:
         raise NotAFile.at(
             text, "is empty" if not text else "holds a NUL character", hint="give the path of an ordinary file"

@@ -95,8 +95,9 @@ def _twice(columns: list[str]) -> list[str]:
 
 def _render(value: object, path: str, delimiter: str) -> bytes:
     name = "CSV" if delimiter == "," else "TSV"
-    if not isinstance(value, Table):
-        raise plain.unwritable(path, name, "", "is no Table")
+    parts: tuple[object, ...] = (value.columns, value.rows) if isinstance(value, Table) else (None,)
+    if not isinstance(value, Table) or not all(isinstance(part, list) for part in parts):
+        raise plain.unwritable(path, name, "", "is no Table of two lists")
     lines: list[str] = []
     rows: list[Any] = [value.columns, *value.rows]  # whatever the caller has put there
     for number, row in enumerate(rows):

@@ -20,6 +20,9 @@ _TOKEN = re.compile(
 _AT = re.compile(r" \(at line (\d+), column (\d+)\)$")
 _AT_END = " (at end of document)"
 _DUPLICATES = ("Cannot overwrite", "Cannot declare", "Cannot mutate", "Duplicate inline table key")
+_LONG = re.compile(r"\b[0-9][0-9A-Za-z_]{600,}+")
+"""What may be a number of many digits; from the start of a word only, so that no word is looked at twice."""
+_NUL = re.compile(r"\\u0000|\\U00000000")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -59,10 +62,32 @@ def loads(text: str, source: Source) -> dict[str, Any]:
         raise _malformed(str(error), text, source) from error
     except RecursionError:
         raise plain.too_deep(source.path, source.limits) from None
-    except ValueError as error:  # whole numbers of more digits than the interpreter converts
-        raise ContentForbidden.at(source.path, f"not TOML: {error}", hint="write it as a text") from error
+    except ValueError:  # whole numbers of more digits than the interpreter converts
+        raise _too_long(text, source) from None
     plain.refuse_large(value, source.path, source.limits)
+    if _LONG.search(text) and any(isinstance(one, int) and plain.is_huge(one) for one in plain.each(value)):
+        raise _too_long(text, source)
+    if (nul := _NUL.search(text)) and any(
+        "\0" in key for one in plain.each(value) if isinstance(one, dict) for key in one
+    ):
+        line, column = place(text, nul.start())  # of the first one, which may stand in a value further up
+        raise ContentForbidden.at(
+            source.path, "a NUL character in a key", hint="write the key without it", line=line, column=column
+        )
     return value
+
+
+def _too_long(text: str, source: Source) -> Exception:
+    """At the first long word that starts with a digit; it may be part of a text further up, which helps as well."""
+    found = _LONG.search(text)
+    line, column = place(text, found.start() if found else 0)
+    return ContentForbidden.at(
+        source.path,
+        f"a whole number of more than {plain.digits_max()} digits",
+        hint="write it as a text",
+        line=line,
+        column=column,
+    )
 
 
 def _number(digits: str) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from daybreak.host.typed import plain
 from daybreak.host.typed.kinds import BOMS
-from daybreak.host.typed.refusals import ContentForbidden, FileRefused, Malformed, shown
+from daybreak.host.typed.refusals import SENTENCE, ContentForbidden, FileRefused, Malformed, shown
 from daybreak.host.typed.source import Source
 from daybreak.host.typed.text import Text
 
@@ -66,9 +66,9 @@ def parse(source: Source) -> tuple[Element, Text]:
         what = "a document type" if "DTD" in type(error).__name__ else "an entity of its own"
         raise refusal(ContentForbidden, what, "write it without <!DOCTYPE …>: it can read other files") from error
     except ParseError as error:
-        raise refusal(Malformed, f"not XML: {shown(str(error))}", "mend the text at this place") from error
+        raise refusal(Malformed, f"not XML: {shown(str(error), SENTENCE)}", "mend the text at this place") from error
     except (LookupError, ValueError, TypeError) as error:  # an encoding that the parser does not know
-        raise refusal(Malformed, f"not XML: {shown(str(error))}", "store it as UTF-8") from error
+        raise refusal(Malformed, f"not XML: {shown(str(error), SENTENCE)}", "store it as UTF-8") from error
     assert isinstance(root, Element)
     return root, Text("", _encoding(source))
 
@@ -89,7 +89,7 @@ def render(value: object, path: str) -> bytes:
     try:
         data: bytes = tostring(value, encoding="utf-8", xml_declaration=True)
     except (TypeError, ValueError, AttributeError) as error:
-        raise plain.unwritable(path, "XML", "", f"cannot be said: {shown(str(error))}") from error
+        raise plain.unwritable(path, "XML", "", f"cannot be said: {shown(str(error), SENTENCE)}") from error
     return data.replace(b"\r", b"&#13;") + b"\n"  # in text; readers take a bare one for a line end
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from daybreak.host.typed import plain
-from daybreak.host.typed.refusals import Bomb, ContentForbidden, DuplicateKey, FileRefused, Malformed, shown
+from daybreak.host.typed.refusals import SENTENCE, Bomb, ContentForbidden, DuplicateKey, FileRefused, Malformed, shown
 from daybreak.host.typed.source import Source
 from daybreak.host.typed.text import Text, decode, place
 
@@ -63,24 +63,31 @@ def loads(text: str, source: Source, first_line: int = 1) -> Any:
             column=column,
         ) from error
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # some escapes, in the parser written in Python
-        raise Malformed.at(source.path, f"not YAML: {shown(str(error))}", hint="mend the text") from error
+        raise Malformed.at(source.path, f"not YAML: {shown(str(error), SENTENCE)}", hint="mend the text") from error
 
 
 def resolve(plain_text: str) -> Any:
-    """What a scalar without quotes stands for in the core schema. NaN and infinity come out as such."""
+    """What a scalar without quotes stands for in the core schema. NaN and infinity come out as such. Raises ValueError
+    for whole numbers of more than `plain.digits_max()` decimal digits, however they are written."""
     if plain_text in _WORDS:
         return _WORDS[plain_text]
     if plain_text[0] not in "+-.0123456789":
         return plain_text
     if _INT.fullmatch(plain_text):
-        return int(plain_text)
+        return _whole(plain_text, 10, plain.digits_max() + 1)
     if _OCTAL.fullmatch(plain_text) or _HEX.fullmatch(plain_text):
-        return int(plain_text, 0)
+        return _whole(plain_text, 0, 2 * plain.DIGITS_MAX)
     if _FLOAT.fullmatch(plain_text):
         return float(plain_text)
     if _NOT_FINITE.fullmatch(plain_text):
         return float(plain_text.replace(".", ""))
     return plain_text
+
+
+def _whole(text: str, base: int, characters_max: int) -> int:
+    if len(text) > characters_max or plain.is_huge(number := int(text, base)):
+        raise ValueError("too many digits")
+    return number
 
 
 @dataclass(slots=True)
@@ -187,6 +194,9 @@ class _Builder:
         key = self._node(event, depth + 1).value
         if not isinstance(key, str | int) or isinstance(key, bool):
             self._refuse(ContentForbidden, event, "a key that is no text and no whole number", "put the key in quotes")
+        if isinstance(key, str) and "\0" in key:
+            what = f"a NUL character in the key {shown(key)!r}"
+            self._refuse(ContentForbidden, event, what, "write the key without it")
         return key
 
     def _alias(self, event: Any, depth: int) -> _Node:

@@ -25,8 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daybreak.host import process
-from daybreak.host.files import sync_folder
+from daybreak.host import durable, process
 from daybreak.host.workspaces.copying import leads_out
 from daybreak.host.workspaces.problems import (
     ChangesUnclear,
@@ -311,7 +310,7 @@ def carry_objects(git_dir: Path, repository: Repository) -> None:
             if not target.parent.is_dir():
                 target.parent.mkdir()
                 _like_owner(target.parent, store)
-                sync_folder(store)
+                durable.sync_folder(store)
             _put(path, target)
         except OSError as error:
             raise NotAdopted(
@@ -328,11 +327,11 @@ def _put(path: Path, target: Path) -> None:
         _like_owner(temporary, target.parent)
         descriptor = os.open(temporary, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            durable.sync(descriptor)
         finally:
             os.close(descriptor)
         temporary.replace(target)
-        sync_folder(target.parent)
+        durable.sync_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,0 +1,254 @@
+"""`daybreak queue list|move|pause|resume|cancel|retry|answer`: what waits, why, and what a person can do about it.
+
+Each is one event in the log; a supervisor that runs at the same time sees it at its next look.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from daybreak.cli import arguments, faces
+from daybreak.cli.arguments import ArgumentWrong, Json
+from daybreak.errors import UsageError
+
+if TYPE_CHECKING:
+    from daybreak.clock import Clock
+    from daybreak.engine.queue import Queue, Row
+
+TEXT_MAX = 1_000
+"""Characters of a reason or an answer."""
+PRIORITY_MAX = 1_000
+
+_AHEAD = re.compile(r"([0-9]{1,5})([smhd])")
+_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
+
+app = typer.Typer(help="Look at the queue and change what stands in it.", no_args_is_help=True)
+
+
+class MomentWrong(UsageError):
+    """A time that nobody can read."""
+
+    code = "U165"
+
+
+class RunUnclear(UsageError):
+    """No run that is not over, or several, begin like that."""
+
+    code = "U166"
+
+
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run, or the beginning of its name.")]
+RunOrAll = Annotated[
+    str | None, typer.Argument(metavar="RUN", help="A run, or the beginning of its name.", show_default="the queue")
+]
+Project = Annotated[str | None, typer.Option("--project", metavar="NAME", help="All of a project instead of one run.")]
+Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="For the log, and for whoever asks.")]
+
+
+@contextmanager
+def opened() -> Iterator[tuple[Queue, Clock]]:
+    """The queue over this process's ledger."""
+    import os
+
+    from daybreak.cli import home
+    from daybreak.clock import SystemClock
+    from daybreak.engine.queue import Queue
+    from daybreak.ledger import Ledger
+
+    where, clock = arguments.usable_home(home.places()), SystemClock()
+    with Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=home.views()) as ledger:
+        yield Queue(ledger, clock, os.urandom), clock
+
+
+def moment_of(text: str, now: datetime) -> datetime:
+    """`2026-11-22T07:00Z`, `07:00` (the next time that the clock on the wall shows that), `+90m`, `now`.
+
+    A date without an offset is local time. Raises MomentWrong."""
+    told = text.strip()
+    try:
+        if told == "now":
+            return now
+        if found := _AHEAD.fullmatch(told.removeprefix("+")):
+            return now + timedelta(seconds=int(found[1]) * _UNIT_S[found[2]])
+        if found := _CLOCK.fullmatch(told):
+            return _next_on_the_wall(int(found[1]), int(found[2]), now)
+        return datetime.fromisoformat(told).astimezone(UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise MomentWrong(
+            f"{arguments.cut(text)} is no time", hint="write 2026-11-22T07:00Z, 07:00, +90m (s, m, h, d) or now"
+        ) from error
+
+
+def _next_on_the_wall(hour: int, minute: int, now: datetime) -> datetime:
+    wall = now.astimezone()
+    for day in range(2):
+        naive = wall.replace(hour=hour, minute=minute, second=0, microsecond=0, tzinfo=None) + timedelta(days=day)
+        if (moment := naive.astimezone(UTC)) > now:
+            return moment
+    raise ValueError("no such time within two days")
+
+
+@app.command("list", epilog="Examples:  daybreak queue list    daybreak queue list --project shop --json")
+def list_(project: Project = None, as_json: Json = False) -> None:
+    """List every run that is not over: what is under way, what comes next, and what the others wait for."""
+    with opened() as (queue, clock):
+        rows = [row for row in queue.listing(clock.now()) if project is None or row.project == project]
+        paused = queue.paused()
+    if as_json:
+        pauses = [{"project": name, "since": since, "why": why} for name, (since, why) in paused.items()]
+        faces.result_json({"runs": [asdict(row) for row in rows], "paused": pauses})
+        return
+    for name, (since, why) in paused.items():
+        what = f"project {name}" if name else "the queue"
+        faces.say(f"{what} is paused since {faces.moment(since)}{f': {why}' if why else ''}")
+    if not rows:
+        faces.say("the queue is empty")
+        return
+    _show(rows)
+
+
+def _show(rows: list[Row]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    projects = any(row.project for row in rows)
+    for column in ("next", "run", "state", *(["project"] if projects else []), "title", "why", "until"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        place = "" if row.position is None else str(row.position)
+        until = faces.moment(row.until) if row.until else ""
+        texts = [place, row.run, row.state, *([row.project] if projects else []), row.title, row.why, until]
+        table.add_row(*(escape(faces.shown(text)) for text in texts))
+    faces.console().print(table)
+
+
+@app.command(
+    "move",
+    epilog="Examples:  daybreak queue move run-0k3 --priority 10    daybreak queue move run-0k3 --not-before 22:00",
+)
+def move(
+    run: RunName,
+    priority: Annotated[
+        int | None,
+        typer.Option(
+            "--priority",
+            metavar="N",
+            help="Within its project the higher one goes first; usually 0.",
+            parser=arguments.whole(-PRIORITY_MAX, PRIORITY_MAX),
+        ),
+    ] = None,
+    not_before: Annotated[
+        str | None, typer.Option("--not-before", metavar="TIME", help="It does not begin or go on before: 22:00, +2h.")
+    ] = None,
+    deadline: Annotated[
+        str | None, typer.Option("--deadline", metavar="TIME", help="Where it has not begun by then, you are asked.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Give RUN another place in the queue. What you leave out stays as it is."""
+    if priority is None and not_before is None and deadline is None:
+        raise ArgumentWrong("nothing was said to change", hint="give --priority, --not-before or --deadline")
+    with opened() as (queue, clock):
+        picked, now = _pick(queue, clock, run), clock.now()
+        begin = None if not_before is None else moment_of(not_before, now)
+        end = None if deadline is None else moment_of(deadline, now)
+        queue.move(picked, priority=priority, not_before=begin, deadline=end)
+    _told("moved", picked, as_json)
+
+
+@app.command(
+    "pause", epilog="Examples:  daybreak queue pause run-0k3    daybreak queue pause --project shop --why sale"
+)
+def pause(run: RunOrAll = None, project: Project = None, why: Why = "", as_json: Json = False) -> None:
+    """Hold RUN before its next step; or pick nothing more of a project, or nothing at all."""
+    _text("--why", why, empty=True)
+    with opened() as (queue, clock):
+        picked, named = _one_of(queue, clock, run, project)
+        changed = queue.pause(picked, project=named, why=why)
+    _told("paused", picked or named, as_json, changed)
+
+
+@app.command("resume", epilog="Examples:  daybreak queue resume run-0k3    daybreak queue resume --project shop")
+def resume(run: RunOrAll = None, project: Project = None, as_json: Json = False) -> None:
+    """Let go on what was paused: RUN, a project, or the queue. The next night picks it up."""
+    with opened() as (queue, clock):
+        picked, named = _one_of(queue, clock, run, project)
+        changed = queue.resume(picked, project=named)
+    _told("resumed", picked or named, as_json, changed)
+
+
+@app.command("cancel", epilog="Example:  daybreak queue cancel run-0k3 --why 'not needed any more'")
+def cancel(run: RunName, why: Why = "", as_json: Json = False) -> None:
+    """End RUN before its next step. What it has done outside stays done."""
+    _text("--why", why, empty=True)
+    with opened() as (queue, clock):
+        picked = _pick(queue, clock, run)
+        queue.cancel(picked, why)
+    _told("cancelling", picked, as_json)
+
+
+@app.command("retry", epilog="Example:  daybreak queue retry run-0k3")
+def retry(run: RunName, as_json: Json = False) -> None:
+    """Try RUN again, which failed or is parked. Steps that were kept are not done again."""
+    with opened() as (queue, clock):
+        picked = _pick(queue, clock, run, failed=True)
+        queue.retry(picked)
+    _told("retrying", picked, as_json)
+
+
+@app.command("answer", epilog="Example:  daybreak queue answer run-0k3 yes")
+def answer(
+    run: RunName,
+    text: Annotated[str, typer.Argument(metavar="ANSWER", help="What you say to its question.")],
+    as_json: Json = False,
+) -> None:
+    """Answer the question that RUN is parked with; the next look at the queue picks it up."""
+    _text("ANSWER", text)
+    with opened() as (queue, clock):
+        picked = _pick(queue, clock, run)
+        queue.answer(picked, text)
+    _told("answered", picked, as_json)
+
+
+def _one_of(queue: Queue, clock: Clock, run: str | None, project: str | None) -> tuple[str | None, str]:
+    """A run or a project; neither is the whole queue. Raises ArgumentWrong, RunUnclear."""
+    if run is not None and project is not None:
+        raise ArgumentWrong("a run and a project were named", hint="name one of the two")
+    if project == "":
+        raise ArgumentWrong("an empty project was named", hint="leave --project out for the whole queue")
+    return (None if run is None else _pick(queue, clock, run)), project or ""
+
+
+def _pick(queue: Queue, clock: Clock, given: str, *, failed: bool = False) -> str:
+    """The run of that name, or the only one that is not over (or failed) and begins like that. Raises RunUnclear."""
+    matches = queue.named(given, failed=failed) if given.strip() else []
+    if len(matches) == 1:
+        return matches[0]
+    what = "no run that is not over begins" if not matches else f"{len(matches)} runs begin"
+    raise RunUnclear(f"{what} with {arguments.cut(given)}", hint="`daybreak queue list` names them")
+
+
+def _text(what: str, text: str, *, empty: bool = False) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentWrong(f"{what} {arguments.cut(text)} is not UTF-8", hint="write it in other words") from error
+    if len(text) > TEXT_MAX or "\0" in text or not (empty or text.strip()):
+        raise ArgumentWrong(f"{what} {arguments.cut(text)} cannot be taken", hint=f"1 to {TEXT_MAX} characters")
+
+
+def _told(what: str, of: str, as_json: bool, changed: bool = True) -> None:
+    told: dict[str, Any] = {what: of or "queue", "changed": changed}
+    if as_json:
+        faces.result_json(told)
+    else:
+        faces.result(f"{what} {of or 'the queue'}" if changed else f"{of or 'the queue'}: nothing to change")

@@ -1,0 +1,46 @@
+"""The files of a folder as one thing: listed, hashed, packed, unpacked.
+
+A tree is its ordinary files: relative path, content, and whether each may be executed. Empty folders, times and
+owners do not count. Symbolic links and special files are refused, because what they mean depends on where
+they lie. What tools leave behind (`IGNORED`) is not part of a tree.
+
+The folder may be the work of a program that means harm, and that may still run: no link is followed, not even in the
+place of the folder itself; everything is counted (`Limits`) before the first byte is read; and the bytes that are
+hashed are the bytes that are packed (`take`). Where the system has no descriptors of folders (Windows), paths are
+used, which hold only against a program that has ended.
+"""
+
+from daybreak.host.tree.packed import MAGIC, unpack
+from daybreak.host.tree.reading import pack, scan, take
+from daybreak.host.tree.shape import (
+    IGNORED,
+    IGNORED_SUFFIXES,
+    LIMITS,
+    Entry,
+    Limits,
+    NotATree,
+    NotUnpacked,
+    PackDamaged,
+    Taken,
+    Tree,
+    shown,
+)
+
+__all__ = [
+    "IGNORED",
+    "IGNORED_SUFFIXES",
+    "LIMITS",
+    "MAGIC",
+    "Entry",
+    "Limits",
+    "NotATree",
+    "NotUnpacked",
+    "PackDamaged",
+    "Taken",
+    "Tree",
+    "pack",
+    "scan",
+    "shown",
+    "take",
+    "unpack",
+]

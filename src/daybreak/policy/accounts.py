@@ -1,0 +1,377 @@
+"""Budgets that survive: accounts in the ledger, over the rules of `budget`.
+
+The view keeps every account's sums and every open reservation. Its triggers are the wall: a `BudgetReserved` that
+could exceed its account or one above it is refused inside the ledger's transaction, whoever wrote it and whatever he
+had read before. `Accounts` makes the events and says beforehand, from the view, what would be refused; between its look
+and the commit others may have reserved, so that the caller turns the ledger's refusal with `refusal`:
+
+    try:
+        log.append([*mine, Draft(POLICY, accounts.reserve(key, account, worst, run))])
+    except DraftRefused as error:
+        raise (Accounts.refusal(error) or error) from error
+
+A reservation remembers the accounts that it was set aside in. Where an account is moved under another one meanwhile
+(a run that goes on in the next night), it is settled where it was reserved, and what was spent stays there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from daybreak import events
+from daybreak.errors import DraftRefused
+from daybreak.ledger.record import Record
+from daybreak.ledger.views import Statement, View
+from daybreak.policy.amounts import MOST
+from daybreak.policy.budget import (
+    NAMES,
+    WARN_PERCENT,
+    Amounts,
+    BudgetMisused,
+    BudgetSpent,
+    Limit,
+    Told,
+    almost,
+    overruns,
+    refusal,
+)
+
+DEPTH_MAX = 16
+"""Accounts from a reservation up to the last one above it."""
+NAME_CHARS_MAX = 200
+KEY_CHARS_MAX = 1000
+
+
+# -- the view
+
+
+def _columns(form: str, between: str = ", ") -> str:
+    """One piece of SQL for each amount: `{n}` is its name, `{bit}` its bit in `warned`, `{at}` counts from 0."""
+    return between.join(form.format(n=name, bit=1 << at, at=at) for at, name in enumerate(NAMES))
+
+
+def _near(most: str, spent: str) -> str:
+    """Bits of the amounts of which WARN_PERCENT are used."""
+    form = f"(CASE WHEN {most} > 0 AND ({spent}) * 100 >= {most} * {WARN_PERCENT} THEN {{bit}} ELSE 0 END)"
+    return f"({_columns(form, ' + ')})"
+
+
+def _first(form: str) -> str:
+    """`form` for the first amount that does not fit."""
+    return f"CASE {_columns(f'WHEN {_TOO_MUCH} THEN {form}', ' ')} END"
+
+
+_USED = "a.{n}_reserved + a.{n}_spent"
+_MOST = f"coalesce(a.{{n}}_most, {MOST})"
+_TOO_MUCH = f"NEW.{{n}} + {_USED} > {_MOST}"
+_CHAIN = """WITH RECURSIVE up (account) AS (SELECT {start} UNION SELECT above FROM up
+  JOIN view_accounts USING (account) WHERE above <> '')"""
+
+_HANGS = f"""
+  SELECT RAISE(ABORT, 'budget ' || json_array('unknown', NEW.above))
+    WHERE NEW.above <> '' AND NOT EXISTS (SELECT 1 FROM view_accounts WHERE account = NEW.above);
+  SELECT RAISE(ABORT, 'budget ' || json_array('loop', NEW.account, NEW.above))
+    WHERE NEW.account IN ({_CHAIN.format(start="NEW.above")} SELECT account FROM up);"""
+
+_SCHEMA = f"""
+CREATE TABLE view_accounts (
+  account TEXT PRIMARY KEY,
+  above   TEXT NOT NULL,
+  {_columns("{n}_most INTEGER")},
+  {_columns("{n}_reserved INTEGER NOT NULL DEFAULT 0 CHECK ({n}_reserved >= 0)")},
+  {_columns("{n}_spent INTEGER NOT NULL DEFAULT 0 CHECK ({n}_spent >= 0)")},
+  warned  INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE TABLE view_accounts_reserved (
+  key     TEXT PRIMARY KEY,
+  account TEXT NOT NULL,
+  run     TEXT NOT NULL,
+  {_columns("{n} INTEGER NOT NULL")},
+  chain   TEXT NOT NULL,
+  {_columns("{n}_used INTEGER")}
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER view_accounts_opened AFTER INSERT ON view_accounts BEGIN{_HANGS}
+END;
+CREATE TRIGGER view_accounts_moved AFTER UPDATE OF above ON view_accounts WHEN NEW.above <> OLD.above BEGIN{_HANGS}
+END;
+
+CREATE TRIGGER view_accounts_wall AFTER INSERT ON view_accounts_reserved BEGIN
+  SELECT RAISE(ABORT, 'budget ' || json_array('settled', NEW.key)) WHERE NEW.account = '';
+  SELECT RAISE(ABORT, 'budget ' || json_array('unknown', NEW.account))
+    WHERE NOT EXISTS (SELECT 1 FROM view_accounts WHERE account = NEW.account);
+  SELECT RAISE(ABORT, 'budget ' || json_array('deep', NEW.account)) WHERE json_array_length(NEW.chain) > {DEPTH_MAX};
+  SELECT RAISE(ABORT, 'budget ' || json_array('spent', a.account,
+      {_first("'{n}'")}, {_first("NEW.{n}")}, {_first(_USED)}, {_first(_MOST)}))
+    FROM json_each(NEW.chain) AS up CROSS JOIN view_accounts AS a ON a.account = up.value
+    WHERE {_columns(_TOO_MUCH, " OR ")};
+  UPDATE view_accounts SET {_columns("{n}_reserved = {n}_reserved + NEW.{n}")}
+    WHERE account IN (SELECT value FROM json_each(NEW.chain));
+END;
+CREATE TRIGGER view_accounts_again AFTER UPDATE OF account ON view_accounts_reserved
+WHEN OLD.account <> NEW.account OR {_columns("OLD.{n} <> NEW.{n}", " OR ")} BEGIN
+  SELECT RAISE(ABORT, 'budget ' || json_array('again', NEW.key));
+END;
+CREATE TRIGGER view_accounts_settled AFTER UPDATE OF {_columns("{n}_used")} ON view_accounts_reserved BEGIN
+  UPDATE view_accounts SET {_columns("{n}_reserved = {n}_reserved - NEW.{n}")},
+    {_columns(f"{{n}}_spent = min({{n}}_spent + NEW.{{n}}_used, {MOST})")},
+    warned = warned | {_near("{n}_most", "{n}_spent + NEW.{n}_used")}
+    WHERE account IN (SELECT value FROM json_each(NEW.chain));
+  DELETE FROM view_accounts_reserved WHERE key = NEW.key;
+END;
+"""
+
+_OPEN = f"""INSERT INTO view_accounts (account, above, {_columns("{n}_most")}) VALUES (?, ?, {_columns("?")})
+ON CONFLICT (account) DO UPDATE SET above = excluded.above, {_columns("{n}_most = excluded.{n}_most")},
+  warned = warned & {_near("excluded.{n}_most", "{n}_spent")}"""
+
+_RESERVE = f"""INSERT INTO view_accounts_reserved (account, key, run, {_columns("{n}")}, chain)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ({_CHAIN.format(start="?1")} SELECT json_group_array(account) FROM up) WHERE true
+ON CONFLICT (key) DO UPDATE SET account = excluded.account, {_columns("{n} = excluded.{n}")}"""
+"""Where the key is reserved already, the trigger `again` compares."""
+
+_SETTLE = f"""INSERT INTO view_accounts_reserved (key, account, run, {_columns("{n}")}, chain, {_columns("{n}_used")})
+VALUES (?, '', '', {_columns("0")}, '[]', {_columns("?")})
+ON CONFLICT (key) DO UPDATE SET {_columns("{n}_used = excluded.{n}_used")}"""
+"""Where nothing is reserved under the key, the row goes in without an account, and the trigger `wall` refuses it."""
+
+
+def _apply(record: Record) -> Iterable[Statement]:
+    match record.event:
+        case events.BudgetReserved() as reserved:
+            worst = (value for _, value in Amounts.of(reserved.worst))
+            yield Statement(_RESERVE, (reserved.account, reserved.key, reserved.run, *worst))
+        case events.BudgetSettled() as settled:
+            yield Statement(_SETTLE, (settled.key, *(value for _, value in Amounts.of(settled.used))))
+        case events.BudgetOpened() as opened:
+            limit = Limit.of(opened.limit)
+            yield Statement(_OPEN, (opened.account, opened.above, *(getattr(limit, name) for name in NAMES)))
+        case _:
+            pass
+
+
+ACCOUNTS = View(name="accounts", version=1, schema=_SCHEMA, apply=_apply)
+"""Register it where the ledger is opened."""
+
+
+# -- asking, and making events
+
+
+class Log(Protocol):
+    """The part of a ledger that is needed here."""
+
+    def query(self, sql: str, params: Sequence[Any] = ()) -> Sequence[tuple[Any, ...]]: ...
+
+
+class AccountRow(NamedTuple):
+    """An account as it is now."""
+
+    account: str
+    above: str
+    limit: Limit
+    reserved: Amounts
+    spent: Amounts
+    warned: frozenset[str]
+    """Names of the amounts of which WARN_PERCENT are used."""
+
+    @property
+    def committed(self) -> Amounts:
+        """Spent, or set aside for what is under way."""
+        return _sum(self.reserved, self.spent)
+
+
+class ReservedRow(NamedTuple):
+    """What is set aside for something under way."""
+
+    key: str
+    account: str
+    worst: Amounts
+
+
+_ROW = f"account, above, {_columns('{n}_most')}, {_columns('{n}_reserved')}, {_columns('{n}_spent')}, warned"
+_UPWARDS = f"{_CHAIN.format(start='?')} SELECT {_ROW} FROM up CROSS JOIN view_accounts USING (account)"
+_HELD = f"SELECT account, {_columns('{n}')}, chain FROM view_accounts_reserved WHERE key = ?"
+_CHAINED = f"SELECT {_ROW} FROM json_each(?) AS up CROSS JOIN view_accounts ON account = up.value"
+
+
+class Accounts:
+    """Makes budgets' events, for the caller to append to the stream POLICY in his own commit, and answers from the
+    view. The ledger must have been opened with `ACCOUNTS`."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def open(self, account: str, limit: Limit, above: str = "") -> events.BudgetOpened | None:
+        """An account with this limit, under this one; None where it is so already.
+
+        What it had spent stays as it is. That the upper one is there and not below it is seen to by the transaction.
+        Raises BudgetMisused for names that cannot be."""
+        _named("account", account, NAME_CHARS_MAX)
+        if above != "":
+            _named("above", above, NAME_CHARS_MAX)
+        known = self._account(account)
+        if known is not None and (known.limit, known.above) == (limit, above):
+            return None
+        return events.BudgetOpened(account=account, limit=limit.by_name, above=above)
+
+    def reserve(self, key: str, account: str, worst: Amounts, run: str = "") -> events.BudgetReserved:
+        """Set aside what something may cost at worst, before it starts. Once more the same changes nothing.
+
+        Raises BudgetSpent where it could exceed the account or one above it, BudgetMisused where there is no such
+        account, or something else is reserved under the key."""
+        _named("key", key, KEY_CHARS_MAX)
+        asked = events.BudgetReserved(account=account, key=key, worst=worst.by_name, run=run)
+        if (held := self._held(key)) is not None:
+            if (held.account, held.worst) != (account, worst):
+                raise _misused("again", key)
+            return asked
+        for row in self._upwards(account):
+            self._fits(row, worst)
+        return asked
+
+    def settle(
+        self, key: str, used: Amounts, run: str = "", presumed: bool = False
+    ) -> tuple[events.BudgetSettled, tuple[Told, ...]]:
+        """What was really used in place of what was reserved, even where that is more, and what people should hear
+        of it. Raises BudgetMisused where nothing is reserved under the key (any more).
+
+        Told is what the view says now: where several settle at the same moment, reaching WARN_PERCENT may be told
+        twice or not at all. `accounts` shows it exactly (`warned`)."""
+        rows = self._log.query(_HELD, (key,))
+        if not rows:
+            raise _misused("settled", key)
+        account, *amounts, chain = rows[0]
+        told = []
+        for row in map(_row, self._log.query(_CHAINED, (chain,))):
+            told += [*almost(row.account, row.limit, _sum(row.spent, used), row.warned)]
+            if row.account == account:
+                told += overruns(account, _amounts(amounts), used)
+        return events.BudgetSettled(key=key, used=used.by_name, run=run, presumed=presumed), tuple(told)
+
+    def limit(self, account: str) -> Limit | None:
+        """Its own limit; None where there is no such account."""
+        row = self._account(account)
+        return None if row is None else row.limit
+
+    def left(self, account: str) -> Limit:
+        """The most that could be reserved in an account now; None where nothing limits it. Raises BudgetMisused."""
+        least: dict[str, int] = {}
+        for row in self._upwards(account):
+            committed = row.committed
+            for name, most in row.limit.by_name.items():
+                here = max(0, most - getattr(committed, name))
+                least[name] = min(here, least.get(name, here))
+        return Limit(**least)
+
+    def used(self, account: str) -> Amounts:
+        """What was spent in it and below it; nothing where there is no such account."""
+        row = self._account(account)
+        return Amounts() if row is None else row.spent
+
+    def reserved_by(self, run: str) -> list[ReservedRow]:
+        """What is set aside for a run and not settled."""
+        rows = self._log.query(
+            f"SELECT key, account, {_columns('{n}')} FROM view_accounts_reserved WHERE run = ? ORDER BY key", (run,)
+        )
+        return [ReservedRow(key, account, _amounts(amounts)) for key, account, *amounts in rows]
+
+    def accounts(self) -> list[AccountRow]:
+        """All of them, by name."""
+        return [_row(row) for row in self._log.query(f"SELECT {_ROW} FROM view_accounts ORDER BY account")]
+
+    @staticmethod
+    def refusal(error: DraftRefused) -> BudgetSpent | BudgetMisused | None:
+        """What the ledger's refusal of a submission means, where a budget was the reason; None where not."""
+        if isinstance(error.__cause__, BudgetMisused):
+            return error.__cause__
+        found = _REFUSED.search(error.message)
+        if found is None:
+            return None
+        sort, *what = json.loads(found[1])
+        if sort == "spent":
+            account, amount, asked, committed, most = what
+            return refusal(account, amount, asked, committed, most)
+        return _misused(sort, *what)
+
+    # -- inside
+
+    def _account(self, account: str) -> AccountRow | None:
+        rows = self._log.query(f"SELECT {_ROW} FROM view_accounts WHERE account = ?", (account,))
+        return _row(rows[0]) if rows else None
+
+    def _upwards(self, account: str) -> list[AccountRow]:
+        _named("account", account, NAME_CHARS_MAX)
+        rows = self._log.query(_UPWARDS, (account,))
+        if not rows:
+            raise _misused("unknown", account)
+        if len(rows) > DEPTH_MAX:
+            raise _misused("deep", account)
+        return [_row(row) for row in rows]
+
+    def _held(self, key: str) -> ReservedRow | None:
+        rows = self._log.query(_HELD, (key,))
+        if not rows:
+            return None
+        account, *amounts, _ = rows[0]
+        return ReservedRow(key, account, _amounts(amounts))
+
+    @staticmethod
+    def _fits(row: AccountRow, worst: Amounts) -> None:
+        for name, asked in worst:
+            committed = getattr(row.reserved, name) + getattr(row.spent, name)
+            own = getattr(row.limit, name)
+            most = MOST if own is None else own
+            if asked + committed > most:
+                raise refusal(row.account, name, asked, committed, most)
+
+
+_REFUSED = re.compile(r'budget (\["(?:spent|unknown|loop|deep|again|settled)",.*\])$')
+
+
+def _misused(sort: str, *what: str) -> BudgetMisused:
+    first = f"{what[0]:.80}"
+    match sort:
+        case "unknown":
+            return BudgetMisused(f"there is no account {first!r}", hint="open it first")
+        case "loop":
+            return BudgetMisused(
+                f"account {first!r} cannot hang under {what[1]:.80}, which is below it", hint="choose one above it"
+            )
+        case "deep":
+            return BudgetMisused(f"account {first!r} has too many above it", hint=f"at most {DEPTH_MAX} in all")
+        case "again":
+            return BudgetMisused(f"{first!r} is reserved already, for something else", hint="settle it first")
+        case _:
+            return BudgetMisused(
+                f"nothing is reserved as {first!r}", hint="reserve first; each reservation is settled once"
+            )
+
+
+def _named(what: str, name: object, most: int) -> None:
+    if not isinstance(name, str) or not 0 < len(name) <= most or not name.isprintable():
+        raise BudgetMisused(f"{what}={name!r:.80}", hint=f"1 to {most} printable characters")
+
+
+def _amounts(values: Sequence[int]) -> Amounts:
+    return Amounts(**dict(zip(NAMES, values, strict=True)))
+
+
+def _sum(one: Amounts, other: Amounts) -> Amounts:
+    """Never more than MOST: what was used beyond counting must not keep its settlement from being written."""
+    return Amounts(**{name: min(value + getattr(other, name), MOST) for name, value in one})
+
+
+def _row(row: Sequence[Any]) -> AccountRow:
+    account, above, *sums, warned = row
+    most, reserved, spent = (sums[at : at + len(NAMES)] for at in range(0, len(sums), len(NAMES)))
+    return AccountRow(
+        account,
+        above,
+        Limit(**dict(zip(NAMES, most, strict=True))),
+        _amounts(reserved),
+        _amounts(spent),
+        frozenset(name for at, name in enumerate(NAMES) if warned >> at & 1),
+    )
