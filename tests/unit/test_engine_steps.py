@@ -298,7 +298,7 @@ async def test_time_and_chance_come_back_the_same() -> None:
         await bench.engine.finish(bench.run)
     bench.clock.advance(5)
     assert (await bench.resume()).state == "done"
-    assert seen == [seen[0]] * 3
+    assert all(one == seen[0] for one in seen)
     assert 0 <= seen[0][1] < 1
     assert seen[0][1] != seen[0][2]
     assert bench.clock.monotonic() - began_s == pytest.approx(3605, abs=1)

@@ -408,9 +408,9 @@ class DurableOnDisk(Durable):
 
 
 TestDurable = Durable.TestCase
-TestDurable.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestDurable.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
 TestDurableOnDisk = DurableOnDisk.TestCase
-TestDurableOnDisk.settings = settings(max_examples=6, stateful_step_count=20, deadline=None)
+TestDurableOnDisk.settings = settings(max_examples=5, stateful_step_count=15, deadline=None)
 
 
 # -- words

@@ -67,7 +67,9 @@ class Machine:
         if argv[0] == "loginctl":
             return finished(0, b"yes\n")
         if list(argv) == ["crontab", "-l"]:
-            text, self.table = self.table, (self.table or "") + self.meanwhile or None
+            text = self.table
+            if self.meanwhile:
+                self.table = f"{text or ''}{self.meanwhile}"
             return finished(0, text.encode()) if text is not None else finished(1, b"", b"no crontab for me\n")
         if argv[0] == "crontab":
             self.table = given.decode()
@@ -276,7 +278,7 @@ def test_what_systemd_refuses_is_said() -> None:
     """Its own words, and what to do."""
     timers = Systemd(Path("/nonexistent-folder-of-nobody"), Machine(fails="disable"))
     assert timers.uninstall("") == []
-    with pytest.raises(TimersRefused, match="cannot be made|could not be written"):
+    with pytest.raises(TimersRefused, match=r"cannot be made"):
         Systemd(Path("/proc/self/nothing"), Machine()).install(night())
 
 

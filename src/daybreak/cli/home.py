@@ -127,6 +127,8 @@ class Row(NamedTuple):
     updated: str
     why: str
     question: str
+    held: bool
+    """A person paused it."""
     orphaned: bool
     """It was under way when its owner died."""
 
@@ -142,9 +144,24 @@ class Row(NamedTuple):
 def rows(home: Home) -> list[Row]:
     """Every run, the newest first."""
     orphaned = {resumable.run for resumable in home.engine.resumable() if resumable.orphaned}
-    columns = "run, kind, title, state, created, updated, why, question"
+    columns = "run, kind, title, state, created, updated, why, question, held"
     found = home.ledger.query(f"SELECT {columns} FROM view_runs ORDER BY created DESC, run DESC")
-    return [Row._make((*row, row[0] in orphaned)) for row in found]
+    return [Row._make((*row[:-1], bool(row[-1]), row[0] in orphaned)) for row in found]
+
+
+def raise_budget(home: Home, row: Row, budget: str) -> None:
+    """Give a run another limit; one that is parked for its budget goes on with it. Raises what `Limit.parse` does."""
+    from daybreak import events
+    from daybreak.engine.purse import account_of
+    from daybreak.ledger import Draft
+    from daybreak.policy.accounts import Accounts
+    from daybreak.policy.budget import Limit
+
+    opened = Accounts(home.ledger).open(account_of(row.run), Limit.parse(budget))
+    if opened is not None:
+        home.ledger.append([Draft(events.POLICY, opened, trace=row.run)])
+    if row.question:
+        home.engine.answer(row.run, row.question, "yes")
 
 
 def pick_unfinished(home: Home, run: str | None) -> Row:

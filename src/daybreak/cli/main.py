@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from daybreak import __version__
-from daybreak.cli import build, doctor, faces, incidents, ledger, plan, report, runs, snapshot, spec, token
+from daybreak.cli import build, doctor, faces, history, incidents, ledger, plan, report, runs, snapshot, spec, token
 from daybreak.cli.arguments import Json
 from daybreak.errors import DaybreakError
 
@@ -39,6 +39,13 @@ app.command("runs", epilog="Example:  daybreak runs --json")(runs.runs)
 app.command("show", epilog="Examples:  daybreak show    daybreak show run-0k3 --transcript")(runs.show)
 app.command("resume", epilog="Examples:  daybreak resume    daybreak resume run-0k3 --answer yes")(runs.resume)
 app.command("report", epilog="Examples:  daybreak report    daybreak report --markdown > report.md")(report.report)
+app.command("steps", epilog="Example:  daybreak steps run-0k3")(history.steps)
+app.command("answer", epilog="Examples:  daybreak answer run-0k3    daybreak answer run-0k3 yes")(history.answer)
+app.command("signal", epilog="Example:  daybreak signal run-0k3 approved true")(history.signal)
+app.command("cancel", epilog='Example:  daybreak cancel run-0k3 --why "no longer wanted"')(history.cancel)
+app.command("retry", epilog="Examples:  daybreak retry run-0k3    daybreak retry run-0k3 publish")(history.retry)
+app.command("fork", epilog="Example:  daybreak fork run-0k3 --from attempt")(history.fork)
+app.command("rollback", epilog="Example:  daybreak rollback run-0k3 --to attempt")(history.rollback)
 app.add_typer(ledger_app, name="ledger")
 ledger_app.command("verify", epilog="Example:  daybreak ledger verify")(ledger.verify)
 ledger_app.command("show", epilog="Examples:  daybreak ledger show    daybreak ledger show run-0k3")(ledger.show)

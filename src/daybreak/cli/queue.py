@@ -119,6 +119,8 @@ def _show(rows: list[Row]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from daybreak.report.shown import shown
+
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     projects = any(row.project for row in rows)
     for column in ("next", "run", "state", *(["project"] if projects else []), "title", "why", "until"):
@@ -127,7 +129,7 @@ def _show(rows: list[Row]) -> None:
         place = "" if row.position is None else str(row.position)
         until = faces.moment(row.until) if row.until else ""
         texts = [place, row.run, row.state, *([row.project] if projects else []), row.title, row.why, until]
-        table.add_row(*(escape(faces.shown(text)) for text in texts))
+        table.add_row(*(escape(shown(text)) for text in texts))
     faces.console().print(table)
 
 
@@ -150,7 +152,10 @@ def move(
         str | None, typer.Option("--not-before", metavar="TIME", help="It does not begin or go on before: 22:00, +2h.")
     ] = None,
     deadline: Annotated[
-        str | None, typer.Option("--deadline", metavar="TIME", help="Where it has not begun by then, you are asked.")
+        str | None,
+        typer.Option(
+            "--deadline", metavar="TIME", help="Where it has not begun by then, you are asked; `never` for none."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -160,14 +165,12 @@ def move(
     with opened() as (queue, clock):
         picked, now = _pick(queue, clock, run), clock.now()
         begin = None if not_before is None else moment_of(not_before, now)
-        end = None if deadline is None else moment_of(deadline, now)
-        queue.move(picked, priority=priority, not_before=begin, deadline=end)
+        end = None if deadline is None or deadline == "never" else moment_of(deadline, now)
+        queue.move(picked, priority=priority, not_before=begin, deadline=end, no_deadline=deadline == "never")
     _told("moved", picked, as_json)
 
 
-@app.command(
-    "pause", epilog="Examples:  daybreak queue pause run-0k3    daybreak queue pause --project shop --why sale"
-)
+@app.command("pause", epilog="Examples:  daybreak queue pause    daybreak queue pause --project shop --why sale")
 def pause(run: RunOrAll = None, project: Project = None, why: Why = "", as_json: Json = False) -> None:
     """Hold RUN before its next step; or pick nothing more of a project, or nothing at all."""
     _text("--why", why, empty=True)

@@ -33,7 +33,8 @@ def runs(as_json: Json = False) -> None:
     for column in ("run", "state", "title", "created", "why"):
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(row.run, row.shown_state, escape(row.title), row.created[:19], escape(row.question or row.why))
+        why = escape(row.question or row.why)
+        table.add_row(row.run, row.shown_state, escape(row.title), faces.moment(row.created), why)
     faces.console().print(table)
 
 
@@ -67,6 +68,9 @@ def resume(
         bool,
         typer.Option("--accept-unshown", help="Answer yes to delivering with a MUST that nothing shows."),
     ] = False,
+    budget: Annotated[
+        str | None, typer.Option("--budget", help="A new limit, such as `5usd 2h`, for one that has used up its own.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Go on with RUN where it stopped. Steps that were kept are not done again."""
@@ -74,6 +78,10 @@ def resume(
 
     with home.opened() as opened:
         picked = home.pick_unfinished(opened, run)
+        if budget is not None:
+            home.raise_budget(opened, picked, budget)
         if accept_unshown or answer is not None:
             opened.engine.answer(picked.run, picked.question, "yes" if answer is None else answer)
+        if picked.held:
+            opened.engine.queue.resume(picked.run)
         raise typer.Exit(supervise.until_over(opened, picked.run, as_json=as_json))

@@ -125,7 +125,7 @@ async def _supervise(home: Home, run: str) -> RunResult | None:
     async with anyio.create_task_group() as group:
         group.start_soon(_cancel_on_signal, group.cancel_scope)
         try:
-            outcome = await home.engine.supervise(run)
+            outcome = await home.engine.finish(run)
         except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
             failure = error
         group.cancel_scope.cancel("the run is over")

@@ -52,7 +52,7 @@ _RIPENED = f"""SELECT {_COLUMNS} FROM view_runs WHERE {_RIPE} AND {_ASIDE}
   AND project NOT IN (SELECT project FROM view_runs_paused) ORDER BY rank"""
 _PICKED = f"""SELECT project, epoch, keyed, rated FROM view_runs
   WHERE run IN (SELECT value FROM json_each(?)) AND state NOT IN ({_STATES})"""
-_HOLDING = f"SELECT keyed FROM view_runs WHERE state IN ({_STATES}) AND keyed > '{{}}'"
+_HOLDING = f"SELECT keyed FROM view_runs WHERE state IN ({_STATES}) AND keyed <> '{{}}'"
 _START = "SELECT at FROM view_runs_starts WHERE rate = ? ORDER BY at DESC LIMIT 1 OFFSET ?"
 _BROKEN = "SELECT needs FROM view_runs_after WHERE run = ? AND over IN ('failed', 'cancelled') ORDER BY needs"
 
@@ -294,12 +294,12 @@ class _Head:
 _DUE_AT = f"SELECT min(due) FROM view_runs WHERE due > '' AND due < '{NEVER}' AND due > ?"
 _EXPIRES_AT = "SELECT min(expires) FROM view_runs WHERE expires > '' AND expires > ?"
 _RATED = f"""WITH RECURSIVE rated (text) AS (
-    SELECT min(rated) FROM view_runs WHERE due = '' AND epoch = 0 AND rated > '{{}}'
+    SELECT min(rated) FROM view_runs WHERE due = '' AND epoch = 0 AND rated <> '{{}}'
     UNION ALL
-    SELECT (SELECT min(rated) FROM view_runs WHERE due = '' AND epoch = 0 AND rated > '{{}}' AND rated > rated_.text)
+    SELECT (SELECT min(rated) FROM view_runs WHERE due = '' AND epoch = 0 AND rated <> '{{}}' AND rated > rated_.text)
     FROM rated AS rated_ WHERE rated_.text IS NOT NULL)
   SELECT text FROM rated WHERE text IS NOT NULL
-  UNION SELECT rated FROM view_runs WHERE {_RIPE} AND epoch = 0 AND rated > '{{}}'"""
+  UNION SELECT rated FROM view_runs WHERE {_RIPE} AND epoch = 0 AND rated <> '{{}}'"""
 
 
 def wake_at(log: Log, now: datetime) -> datetime | None:

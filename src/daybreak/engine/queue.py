@@ -228,15 +228,18 @@ class Queue:
         priority: int | None = None,
         not_before: datetime | None = None,
         deadline: datetime | None = None,
+        no_deadline: bool = False,
     ) -> None:
-        """Give a run another place; what is None stays. Raises UnknownRun, NotInQueue, PlacementWrong."""
+        """Give a run another place; what is None stays, and `no_deadline` takes the deadline away.
+
+        Raises UnknownRun, NotInQueue, PlacementWrong."""
         self._unfinished(run, "moved")
         checked = Placement(priority=priority or 0, not_before=not_before, deadline=deadline)
         placed = TaskPlaced(
             run=run,
             priority=priority if priority is None else checked.priority,
             not_before=stamp(not_before) if not_before else None,
-            deadline=stamp(deadline) if deadline else None,
+            deadline="" if no_deadline else stamp(deadline) if deadline else None,
         )
         self._log.append([Draft(QUEUE, placed, trace=run)])
 

@@ -114,7 +114,7 @@ CREATE INDEX view_runs_ready ON view_runs (project, rank, lane) WHERE due = '';
 CREATE INDEX view_runs_due ON view_runs (due) WHERE due > '' AND due < '{NEVER}';
 CREATE INDEX view_runs_expires ON view_runs (expires, rank) WHERE expires > '';
 CREATE INDEX view_runs_ending ON view_runs (place) WHERE ending;
-CREATE INDEX view_runs_rated ON view_runs (rated) WHERE due = '' AND epoch = 0 AND rated > '{{}}';
+CREATE INDEX view_runs_rated ON view_runs (rated) WHERE due = '' AND epoch = 0 AND rated <> '{{}}';
 CREATE UNIQUE INDEX view_runs_dedupe ON view_runs (dedupe) WHERE dedupe > '' AND NOT over;
 CREATE UNIQUE INDEX view_runs_window ON view_runs (schedule, window) WHERE schedule > '';
 CREATE TABLE view_runs_after (

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 from daybreak.engine.placement import Placement
@@ -111,22 +110,3 @@ def _minute(at: str) -> int:
     if found is None:
         raise ScheduleWrong(f"{at!r:.60} is no minute of an hour", hint='write at = ":15"')
     return int(found[1])
-
-
-def moment(text: str, what: str) -> datetime:
-    """A date and time with its offset from UTC. Raises MomentWrong."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise MomentWrong(
-            f"{what} {text!r:.60} is no moment", hint="write it with its offset, such as 2026-11-22T07:00:00+01:00"
-        )
-    return found
-
-
-class MomentWrong(UsageError):
-    """Text that names no moment."""
-
-    code = "U172"

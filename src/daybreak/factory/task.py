@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from daybreak.config import Places
-from daybreak.engine import Engine
+from daybreak.engine import Engine, Placement
 from daybreak.errors import UsageError
 from daybreak.factory import holdout, machine, plan
 from daybreak.factory.kinds.build import KIND, BuildArgs
@@ -79,7 +79,7 @@ def planned(task: BuildTask, places: Places) -> plan.Plan:
     )
 
 
-def submit(task: BuildTask, engine: Engine, ledger: Ledger) -> str:
+def submit(task: BuildTask, engine: Engine, ledger: Ledger, placement: Placement | None = None) -> str:
     """Record the task; from here on it can be resumed. The id of its run."""
     args = BuildArgs(
         specification=ledger.put_blob(task.text),
@@ -91,7 +91,7 @@ def submit(task: BuildTask, engine: Engine, ledger: Ledger) -> str:
         assume=task.assume,
         accept_unshown=task.accept_unshown,
     )
-    return engine.submit(KIND, title=task.spec.title, args=args.model_dump(mode="json"))
+    return engine.submit(KIND, title=task.spec.title, args=args.model_dump(mode="json"), placement=placement)
 
 
 def _absolute(worker: str, cwd: Path) -> str:

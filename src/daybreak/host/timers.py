@@ -405,7 +405,7 @@ class Crontab:
 def _exchanged(table: str, name: str, lines: Sequence[str]) -> str:
     """The table with these lines between our marks, everything else byte for byte as it was. Raises TimersForeign."""
     begins, ends = f"# >>> {name} >>> ", f"# <<< {name} <<<"
-    rows = table.splitlines(keepends=True)
+    rows = re.findall(r"[^\n]*\n|[^\n]+", table)
     first = [place for place, row in enumerate(rows) if row.startswith(begins)]
     last = [place for place, row in enumerate(rows) if row.rstrip("\n") == ends]
     if (len(first), len(last)) not in ((0, 0), (1, 1)) or (first and last[0] < first[0]):
@@ -489,7 +489,7 @@ def kind_here(environment: Mapping[str, str], booted: Path = Path("/run/systemd/
     raise TimersMissing(
         "there is neither a systemd of this user's nor a crontab on this machine",
         hint="install cron, or begin `daybreak night --until 07:00` from whatever starts programs here; "
-        "`--systemd --dry-run` and `--cron --dry-run` print what would be written",
+        "`--systemd --dry-run` prints units to go by",
     )
 
 

@@ -400,7 +400,7 @@ class _Check:
             except (ValueError, TypeError):
                 self.result.add(f"table view, {name}", "its list of tables cannot be read")
             if name in mine and version != mine[name].version:
-                behind.add(name)  # an older one is rebuilt by whoever opens the ledger next; until then nothing to compare
+                behind.add(name)  # an older one is rebuilt by whoever opens the ledger next
                 if version > mine[name].version:
                     older = f"is kept in version {version}, this program has {mine[name].version}"
                     self.result.add(f"view {name}", older)

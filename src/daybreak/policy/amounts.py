@@ -99,7 +99,7 @@ def _why(rest: str) -> str:
         return "amounts are never negative"
     if not rest.isascii() and any(letter.isdecimal() and not letter.isascii() for letter in rest):
         return "write numbers in the digits 0 to 9"
-    if rest[0] in "$\u20ac\u00a3":
+    if any(sign in rest for sign in "$\u20ac\u00a3"):
         return "money is in US dollars: write `20usd`"
     if re.match(r"[0-9]+(?:\.[0-9]+)?[ \t]*(?:,|_|$|[0-9])", rest):
         return "every number needs its unit behind it, and nothing between its digits: usd, h, min, s, tokens, attempts"

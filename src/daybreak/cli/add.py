@@ -1,0 +1,398 @@
+"""`daybreak add`: puts work into the queue, of every kind: a specification, a task file, a Python task, a command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from daybreak.cli import arguments, faces
+from daybreak.cli.arguments import Json, SandboxWanted, WorkerName
+from daybreak.errors import DaybreakError, SpecError, UsageError
+
+if TYPE_CHECKING:
+    from daybreak.cli.home import Home
+    from daybreak.engine.placement import Placement
+    from daybreak.engine.schedules import TaskTemplate
+    from daybreak.factory.asked import Asked
+    from daybreak.factory.task import BuildTask
+
+EXAMPLES = (
+    "Examples:  daybreak add report.toml    daybreak add spec.md --project shop --priority 5    "
+    "daybreak add shop.tasks:publish --arg limit=20    "
+    "daybreak add --command 'make all' --check 'test -s out.bin' --not-before 22:00 --budget '30min'"
+)
+SPECIFICATIONS = frozenset({".md", ".markdown", ".yaml", ".yml", ".json"})
+TASK_TABLES = frozenset({"step", "check", "unchecked"})
+"""What a task file has and a specification in TOML has not."""
+T = TypeVar("T")
+
+
+class AddWrong(UsageError):
+    """What is to be added cannot be; everything that is wrong is in the message."""
+
+    code = "U177"
+
+
+class TaskUnclear(UsageError):
+    """Nobody can tell what is to be added."""
+
+    code = "U178"
+
+
+def add(
+    task: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FILE_OR_TASK",
+            help="A specification (.md, .yaml, .toml, .json), a task file (.toml), or a Python task: "
+            "package.module:function or file.py:function.",
+            show_default=False,
+        ),
+    ] = None,
+    command: Annotated[
+        str | None, typer.Option("--command", help="Instead: shell text to run in this folder.", show_default=False)
+    ] = None,
+    check: Annotated[
+        list[str] | None,
+        typer.Option("--check", help="With --command: shell text that ends with 0 only if it is done. Repeatable."),
+    ] = None,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="With --command: nothing decides; the result says not verified.")
+    ] = False,
+    title: Annotated[str | None, typer.Option("--title", help="With --command.", show_default="the command")] = None,
+    arg: Annotated[
+        list[str] | None, typer.Option("--arg", metavar="NAME=VALUE", help="For a Python task. Repeatable.")
+    ] = None,
+    args: Annotated[str | None, typer.Option("--args", metavar="JSON", help="The same, as one JSON object.")] = None,
+    project: Annotated[str | None, typer.Option("--project", help="Projects share the workers fairly.")] = None,
+    priority: Annotated[
+        int | None, typer.Option("--priority", help="Within the project; the higher one first.", show_default="0")
+    ] = None,
+    after: Annotated[
+        list[str] | None, typer.Option("--after", metavar="RUN", help="Only when this run is done. Repeatable.")
+    ] = None,
+    not_before: Annotated[
+        str | None, typer.Option("--not-before", metavar="TIME", help="22:00, +90m, 2026-11-22T07:00Z.")
+    ] = None,
+    deadline: Annotated[
+        str | None, typer.Option("--deadline", metavar="TIME", help="A person is asked if it has not begun by then.")
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option("--key", metavar="NAME=N", help="At most N runs with this key at once. Repeatable."),
+    ] = None,
+    rate: Annotated[
+        list[str] | None,
+        typer.Option("--rate", metavar="NAME=30/hour", help="So many runs of that name begin in a time. Repeatable."),
+    ] = None,
+    dedupe: Annotated[
+        str | None,
+        typer.Option("--dedupe", metavar="WORD", help="No second one while a run with this word is not over."),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", metavar="AMOUNTS", help="The most it may use: '2usd 30min 100000tokens'.")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Run it once, although it has a schedule of its own.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Of a specification: folder to deliver to.", show_default="./NAME"),
+    ] = None,
+    worker: WorkerName = "builder",
+    sandbox: SandboxWanted = "degraded",
+    as_json: Json = False,
+) -> None:
+    """Put work into the queue. Nothing runs yet: `daybreak night` works the queue off, `daybreak queue list` shows it.
+
+    What has a schedule of its own (`every`, `cron`) becomes a schedule, whose windows come by themselves.
+    """
+    wrong = _Gathered()
+    place = _place(
+        wrong, project=project, priority=priority, not_before=not_before, deadline=deadline, key=key or (),
+        rate=rate or (), dedupe=dedupe, budget=budget,
+    )  # fmt: skip
+    words = _Words(task, command, tuple(check or ()), unchecked, title, tuple(arg or ()), args, output, worker, sandbox)
+    found = wrong.value(lambda: _found(words))
+    if found is not None:
+        place = wrong.value(lambda: _checked(found, place)) or place
+    wrong.raise_all()
+    assert found is not None, "what was not found was told"
+    _put(found, {**place, "after": tuple(after or ())}, once=once, as_json=as_json)
+
+
+def template(words: list[str]) -> TaskTemplate:
+    """What a schedule adds for these words: one task file or Python task. Raises what is wrong with it."""
+    if len(words) != 1:
+        raise TaskUnclear(
+            f"one task is wanted, not {len(words)}",
+            hint="name a task file, package.module:function or file.py:function",
+        )
+    from daybreak.factory.asked import Asked
+
+    found = _found(_Words(words[0]))
+    if not isinstance(found, Asked):
+        raise TaskUnclear(
+            f"{words[0][:80]} is a specification, which is built once", hint="schedule a task file or a Python task"
+        )
+    return found.template()
+
+
+# -- everything that is wrong, at once
+
+
+@dataclass(slots=True)
+class _Gathered:
+    found: list[DaybreakError] = field(default_factory=list)
+
+    def value(self, make: Callable[[], T]) -> T | None:
+        """What it makes; None where that is told later."""
+        try:
+            return make()
+        except (UsageError, SpecError) as error:
+            self.found.append(error)
+            return None
+
+    def raise_all(self) -> None:
+        if len(self.found) == 1:
+            raise self.found[0]
+        if self.found:
+            told = [f"{error.code} {error.message}" for error in self.found]
+            hints = [error.hint for error in self.found if error.hint]
+            raise AddWrong("\n".join([f"{len(told)} things are wrong:", *told]), hint="; ".join(hints))
+
+
+def _place(wrong: _Gathered, **told: Any) -> dict[str, Any]:
+    """Fields of a Placement, those that were given."""
+    from daybreak.cli.queue import moment_of
+    from daybreak.clock import SystemClock
+    from daybreak.policy.budget import Limit
+
+    now = SystemClock().now()
+    place: dict[str, Any] = {name: told[name] for name in ("project", "priority", "dedupe") if told[name] is not None}
+    for name in ("not_before", "deadline"):
+        if told[name] is not None:
+            place[name] = wrong.value(lambda text=told[name]: moment_of(text, now))  # type: ignore[misc]
+    if told["budget"] is not None:
+        place["budget"] = wrong.value(lambda: Limit.parse(told["budget"]))
+    number = arguments.whole(1, 1_000_000)
+    keys = [wrong.value(lambda text=text: _pair(text, "--key", number)) for text in told["key"]]  # type: ignore[misc]
+    rates = [wrong.value(lambda text=text: _pair(text, "--rate", str)) for text in told["rate"]]  # type: ignore[misc]
+    place |= {"keys": dict(filter(None, keys))} if keys else {}
+    place |= {"rates": dict(filter(None, rates))} if rates else {}
+    if not wrong.found:
+        wrong.value(lambda: _placement(place))
+    return place
+
+
+def _placement(place: dict[str, Any]) -> Placement:
+    from daybreak.engine.placement import Placement
+
+    return Placement(**place)
+
+
+def _pair(text: str, option: str, read: Callable[[str], T]) -> tuple[str, T]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise TaskUnclear(f"{option} {arguments.cut(text)} names nothing", hint=f"write {option} NAME=VALUE")
+    return name.strip(), read(value.strip())
+
+
+# -- what is to be added
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What the command line says about the work itself."""
+
+    task: str | None
+    command: str | None = None
+    checks: tuple[str, ...] = ()
+    unchecked: bool = False
+    title: str | None = None
+    arg: tuple[str, ...] = ()
+    args: str | None = None
+    output: Path | None = None
+    worker: str = "builder"
+    sandbox: str = "degraded"
+
+
+def _found(words: _Words) -> Asked | BuildTask:
+    from daybreak.factory import pythontask
+
+    if (words.task is None) == (words.command is None):
+        raise TaskUnclear(
+            "what is to be added?" if words.task is None else "a task and --command are both given",
+            hint="name a file or a Python task, or give --command with --check",
+        )
+    if words.command is not None:
+        return _of_command(words)
+    assert words.task is not None
+    if pythontask.looks_like_one(words.task):
+        return _of_python(words, words.task)
+    _refuse(words, "--arg and --args are for Python tasks", words.arg or words.args)
+    return _of_file(words, arguments.path(words.task))
+
+
+def _refuse(words: _Words, why: str, *given: object) -> None:
+    if any(given):
+        raise TaskUnclear(
+            f"{why}, and this is {arguments.cut(words.task or words.command or '')}", hint="leave them out"
+        )
+
+
+def _of_command(words: _Words) -> Asked:
+    from pydantic import ValidationError
+
+    from daybreak.factory import taskfile
+    from daybreak.factory.commandtask import CommandTask
+
+    assert words.command is not None
+    _refuse(words, "--arg, --args and --output are for other tasks", words.arg, words.args, words.output)
+    if bool(words.checks) == words.unchecked:
+        both = (
+            "it has checks and is unchecked" if words.unchecked else "nothing decides whether the command did its work"
+        )
+        raise TaskUnclear(both, hint="give --check 'command that ends with 0 only if it is done', or --unchecked")
+    title = words.title or " ".join(words.command.split())[:80] or "a command"
+    try:
+        task = CommandTask.model_validate(
+            {
+                "title": title,
+                "sandbox": words.sandbox,
+                "unchecked": words.unchecked,
+                "step": [{"run": words.command}],
+                "check": [{"run": check} for check in words.checks],
+            }
+        )
+    except ValidationError as error:
+        told = "; ".join(dict.fromkeys(one["msg"].removeprefix("Value error, ") for one in error.errors()))
+        raise TaskUnclear(f"{arguments.cut(words.command)}: {told}", hint="see `daybreak add --help`") from error
+    return taskfile.asked(task, Path.cwd().resolve())
+
+
+def _of_python(words: _Words, task: str) -> Asked:
+    from daybreak.factory import pythontask
+
+    other = (words.checks, words.unchecked, words.title, words.output)
+    _refuse(words, "--check, --unchecked, --title and --output are for other tasks", *other)
+    try:
+        args = {} if words.args is None else json.loads(words.args)
+    except (ValueError, RecursionError) as error:
+        raise TaskUnclear(f"--args is no JSON: {error}", hint="""write --args '{"limit": 20}'""") from error
+    if not isinstance(args, dict):
+        raise TaskUnclear("--args is no JSON object", hint="""write --args '{"limit": 20}'""")
+    given = dict(_pair(text, "--arg", str) for text in words.arg)
+    return pythontask.asked(task, Path.cwd().resolve(), args=args, words=given)
+
+
+def _of_file(words: _Words, path: Path) -> Asked | BuildTask:
+    from daybreak.factory import task, taskfile
+
+    _refuse(words, "--check, --unchecked and --title belong to --command", words.checks, words.unchecked, words.title)
+    if not _is_specification(path):
+        _refuse(words, "--output is for specifications", words.output)
+        return taskfile.read(path)
+    return task.make(
+        path,
+        output=words.output,
+        worker=words.worker,
+        sandbox=words.sandbox,
+        assume=False,
+        accept_unshown=False,
+        cwd=Path.cwd(),
+    )
+
+
+def _is_specification(path: Path) -> bool:
+    """By its ending; TOML may be both, and is a specification where it has the name and the requirements of one."""
+    if path.suffix.lower() in SPECIFICATIONS:
+        return True
+    if path.suffix.lower() != ".toml":
+        raise TaskUnclear(
+            f"{arguments.cut(path)} is no task",
+            hint="name a specification (.md, .yaml, .toml, .json), a task file (.toml), or package.module:function",
+        )
+    import tomllib
+
+    try:
+        keys = set(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError):
+        return False  # the reader of task files says what is wrong with it
+    return "name" in keys and "requirements" in keys and not keys & TASK_TABLES
+
+
+def _checked(found: Asked | BuildTask, place: dict[str, Any]) -> dict[str, Any]:
+    """The same place, after asking whether the task may stand there. Raises PlacementWrong."""
+    if hasattr(found, "placed"):
+        found.placed(**place)
+    else:
+        from daybreak.factory import deliver
+
+        deliver.check_target(found.output)
+        _placement({name: value for name, value in place.items() if value is not None})
+    return place
+
+
+# -- into the queue
+
+
+def _put(found: Asked | BuildTask, place: dict[str, Any], *, once: bool, as_json: bool) -> None:
+    from daybreak.cli import home
+    from daybreak.factory.asked import Asked
+
+    with home.opened() as opened:
+        runs = tuple(home.pick_run(opened, run) for run in place.pop("after"))
+        if runs:
+            place["after"] = runs
+        if isinstance(found, Asked):
+            told = _asked(opened, found.placed(**place), once=once)
+        else:
+            told = _build(opened, found, _placement(place))
+    if as_json:
+        faces.result_json(told)
+    elif "schedule" in told:
+        faces.result(
+            f"{told['schedule']}: next {told['next'] or 'never'}" + ("" if told["changed"] else " (as it was)")
+        )
+    else:
+        faces.result(told["run"])
+        faces.say(f"{told['title']}: " + ("it is in the queue already" if told["existed"] else "in the queue"))
+
+
+def _asked(opened: Home, asked: Asked, *, once: bool) -> dict[str, Any]:
+    if asked.schedule is not None and not once:
+        return _schedule(opened, asked)
+    added = opened.engine.queue.add(asked.kind, asked.title, asked.args, asked.placement)
+    return {"run": added.run, "existed": added.existed, "kind": asked.kind, "title": asked.title}
+
+
+def _schedule(opened: Home, asked: Asked) -> dict[str, Any]:
+    from daybreak.clock import SystemClock
+    from daybreak.engine.schedules import Schedules
+
+    assert asked.schedule is not None
+    schedules = Schedules(opened.ledger, SystemClock(), opened.engine.queue)
+    changed = schedules.set(asked.name, asked.schedule, asked.template())
+    coming = schedules.next(SystemClock().now(), asked.name)
+    following = coming[0][1].key if coming else None
+    return {"schedule": asked.name, "changed": changed, "next": following, "kind": asked.kind, "title": asked.title}
+
+
+def _build(opened: Home, task: BuildTask, placement: Placement) -> dict[str, Any]:
+    from daybreak.factory import task as tasks
+    from daybreak.factory.kinds import build
+
+    known = _known(opened, placement.dedupe)
+    run = tasks.submit(task, opened.engine, opened.ledger, placement)
+    return {"run": run, "existed": run in known, "kind": build.KIND, "title": task.spec.title}
+
+
+def _known(opened: Home, dedupe: str) -> Iterable[str]:
+    """The run with that word that is not over."""
+    if not dedupe:
+        return ()
+    return [row[0] for row in opened.ledger.query("SELECT run FROM view_runs WHERE dedupe = ? AND NOT over", (dedupe,))]
