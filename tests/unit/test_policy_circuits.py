@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -154,7 +155,7 @@ def test_of_many_processes_one_probes(tmp_path: Path, clock: FakeClock) -> None:
 
         together(work, [first, second] * 4)
         assert len(LedgerCircuits(first, clock).all()[0].circuit.failures) == 40
-        LedgerCircuits(first, clock).change("shop", lambda circuit: (OPEN, None))
+        LedgerCircuits(first, clock).change("shop", lambda _: (replace(OPEN, until=clock.now()), None))
         clock.advance(3600)
         passed: list[int] = []
 

@@ -205,6 +205,33 @@ def test_arguments_that_are_no_json_are_refused_before_anything_is_recorded(benc
     assert not list(bench.ledger.read(QUEUE))
 
 
+@pytest.mark.parametrize(
+    ("kind", "title", "args"),
+    [
+        ("", "t", {}),
+        ("kind", "", {}),
+        (None, "t", {}),
+        ("kind", "t" * 5000, {}),
+        ("kind", "\udcff", {}),
+        ("kind", "t", []),
+    ],
+)
+def test_a_task_that_cannot_be_written_is_refused_in_words(bench: Bench, kind: Any, title: Any, args: Any) -> None:
+    """Before anything is recorded."""
+    with pytest.raises(DaybreakError) as caught:
+        bench.queue.add(kind, title, args)
+    assert len(caught.value.message) < 200
+    assert not list(bench.ledger.read(QUEUE))
+
+
+def test_names_that_no_run_can_have_are_unknown(bench: Bench) -> None:
+    """Whatever is in them."""
+    for name in ("\udcff", "\0", "", "x" * 10_000, None):
+        with pytest.raises(UnknownRun) as caught:
+            bench.queue.cancel(name)  # type: ignore[arg-type] # that is the point
+        assert len(caught.value.message) < 200
+
+
 # -- order
 
 

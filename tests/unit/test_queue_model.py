@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -17,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from daybreak.clock import stamp
 from daybreak.engine.queue import Placement, Queue
 from daybreak.engine.view import CHARGED_MS_MAX, RUNS, TURN_MS
+from daybreak.errors import LeaseLost
 from daybreak.events import (
     FINAL,
     Answered,
@@ -31,7 +35,7 @@ from daybreak.events import (
     control_stream,
     run_stream,
 )
-from daybreak.ledger.record import Draft
+from daybreak.ledger import Draft, Ledger
 from daybreak.testing.clock import FakeClock
 from daybreak.testing.memory_ledger import MemoryLedger
 
@@ -218,10 +222,13 @@ class QueueMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = FakeClock()
-        self.ledger = MemoryLedger(clock=self.clock, views=[RUNS], entropy=Random(0).randbytes)
+        self.ledger = self.open()
         self.queue = Queue(self.ledger, self.clock, Random(1).randbytes)
         self.model = Model()
         self.random = Random(2)
+
+    def open(self) -> Any:
+        return MemoryLedger(clock=self.clock, views=[RUNS], entropy=Random(0).randbytes)
 
     def some(self, data: st.DataObject, states: Collection[str]) -> str | None:
         runs = [task.run for task in self.model.tasks.values() if task.state in states]
@@ -300,6 +307,20 @@ class QueueMachine(RuleBasedStateMachine):
         self.ledger.append([Draft(run_stream(run), event, epoch=epoch) for event in (granted, *moves)])
         self.model.lease(run, self.clock.now(), night)
         task.state, task.wake = then, None
+
+    @rule(data=st.data())
+    def an_owner_from_before_comes_back(self, data: Any) -> None:
+        """Stopped for a while and revived: whatever it says is refused, and changes nothing."""
+        begun = [task for task in self.model.tasks.values() if task.epoch]
+        if not begun:
+            return
+        task = data.draw(st.sampled_from(begun))
+        stream = run_stream(task.run)
+        late = RunMoved(run=task.run, old="running", new="done")
+        again = LeaseGranted(run=task.run, owner="o", host="here", pid=1)
+        for event, epoch in ((late, task.epoch - 1), (again, task.epoch)):
+            with pytest.raises(LeaseLost):
+                self.ledger.append([Draft(stream, event, epoch=epoch)])
 
     @rule(
         data=st.data(),
@@ -444,13 +465,37 @@ class QueueMachine(RuleBasedStateMachine):
         self.ledger.close()
 
 
-QueueMachine.TestCase.settings = settings(
-    max_examples=25,
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-    phases=[phase for phase in Phase if phase is not Phase.explain],
-)
+class RealQueueMachine(QueueMachine):
+    """The same on a ledger with a disk."""
+
+    def open(self) -> Any:
+        self.folder = tempfile.TemporaryDirectory(prefix="daybreak-queue-")
+        root = Path(self.folder.name)
+        places = {name: root / name for name in ("keys", "witness")}
+        return Ledger.open(root / "ledger", **places, clock=self.clock, views=[RUNS], entropy=Random(0).randbytes)
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.folder.cleanup()
+
+
+def careful(examples: int, steps: int) -> settings:
+    """Without explaining a failure line by line, which takes minutes."""
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+        phases=[phase for phase in Phase if phase is not Phase.explain],
+    )
+
+
+QueueMachine.TestCase.settings = careful(60, 40)
 TestQueueAgainstTheModel = QueueMachine.TestCase
 """For any sequence of events, `next` gives what a look at everything gives, and `wake_at` misses nothing."""
 # shows: N16, N6
+
+RealQueueMachine.TestCase.settings = careful(8, 30)
+TestQueueOnADiskAgainstTheModel = RealQueueMachine.TestCase
+"""The same where every event is synced to disk."""
+# shows: N16, N1

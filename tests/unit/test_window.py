@@ -165,9 +165,9 @@ def test_windows_are_those_of_a_brute_force_in_every_zone_of_the_world() -> None
     """Every change of every zone in ten years."""
     # shows: N6
     zones = distinct_zones()
-    assert len(zones) > 90
-    assert {"America/Havana", "America/New_York", "Asia/Beirut", "Africa/Cairo"} & set(zones)
-    assert sum(map(len, zones.values())) > 800
+    assert len(zones) > 80
+    assert {"America/Havana", "Asia/Beirut"} <= set(zones)  # the offsets of others, at other moments
+    assert sum(map(len, zones.values())) > 700
     assert [wrong for zone, changes in zones.items() for one in changes for wrong in differs_at(zone, one)] == []
 
 
@@ -267,9 +267,9 @@ def test_a_year_asleep_is_caught_up_in_several_looks() -> None:
     [
         {"cron": "61 * * * *"}, {"cron": "* * * *"}, {"cron": ""}, {"cron": "0 0 30 2 *"}, {"cron": "* * * * * *"},
         {"cron": "@daily"}, {"zone": "Mars/Olympus"}, {"zone": "../etc/passwd"}, {"zone": ""}, {"catch_up": "some"},
-        {"gap": "x"}, {"late_s": -1}, {"late_s": "5"}, {"late_s": float("nan")}, {"overlap": "pile"}, {"waiting_max": 0},
-        {"waiting_max": True}, {"catch_up": "all", "overlap": "skip"}, {"cron": 7}, {"cron": "0 " * 5000}, {"zone": 7},
-        {"catch_up": ["once"]},
+        {"gap": "x"}, {"late_s": -1}, {"late_s": "5"}, {"late_s": float("nan")}, {"overlap": "pile"},
+        {"waiting_max": 0}, {"waiting_max": True}, {"catch_up": "all", "overlap": "skip"}, {"cron": 7},
+        {"cron": "0 " * 5000}, {"zone": 7}, {"catch_up": ["once"]},
     ],
 )  # fmt: skip
 def test_a_schedule_that_nobody_can_follow_is_refused(wrong: dict[str, Any]) -> None:

@@ -517,7 +517,9 @@ def _tell(changes: list[Change], *, dry_run: bool, as_json: bool) -> None:
         )
         return
     for one in changes:
-        what = "is as it is" if not one.needed else "goes" if one.new is None else "is written"
+        what = "goes" if one.new is None else "is written" if one.needed else "is as it was"
+        if dry_run and one.needed:
+            what = "would go" if one.new is None else "would be written"
         faces.result(f"{one.where}  {what}")
         if dry_run and one.needed and one.new is not None:
             faces.result("\n".join(f"    {line}" for line in _new_lines(one.old, one.new)))

@@ -31,7 +31,7 @@ from daybreak.engine.placement import Placement
 from daybreak.engine.purse import Purse
 from daybreak.engine.queue import Queue
 from daybreak.engine.surroundings import Circuits, Listener, Listeners, Sleep, Surroundings
-from daybreak.errors import DaybreakError, HistoryDiverged, RunBusy, UnknownKind, UnknownRun
+from daybreak.errors import DaybreakError, HistoryDiverged, RunBusy, StepError, UnknownKind, UnknownRun
 from daybreak.events import (
     FINAL,
     Answered,
@@ -508,8 +508,8 @@ def _alone(problem: Exception) -> Exception:
 
 
 def _refusal(run: str, state: State, problem: DaybreakError, question: str = "") -> RunResult:
-    why, code, hint = problem.message, problem.code, problem.hint
-    return RunResult(run, state, why=why, code=code, hint=hint, question=question, error=problem)
+    word = problem.cause if isinstance(problem, StepError) else problem.code
+    return RunResult(run, state, why=problem.message, code=word, hint=problem.hint, question=question, error=problem)
 
 
 def _standing(history: History) -> RunResult:

@@ -29,7 +29,8 @@ from daybreak.engine.placement import Rate
 from daybreak.engine.view import NEVER, TURN_MS, UNDER_WAY
 from daybreak.events import State
 
-_PAGE, _PAGE_MAX = 4, 512
+_PAGE, _PAGE_MAX = 2, 512
+"""Rows that one question gives: few at first, because the head of a project is all that most looks need."""
 _STATES = ", ".join(f"'{state}'" for state in UNDER_WAY)
 _COLUMNS = "rank, run, kind, title, project, state, epoch, keyed, rated, lane"
 _RIPE = f"due > '' AND due < '{NEVER}' AND due <= ?"

@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from daybreak.clock import stamp
+from daybreak.engine import plain
 from daybreak.engine.view import PRIORITY_MAX
-from daybreak.errors import UsageError
+from daybreak.errors import NotPlain, UsageError
 from daybreak.policy.budget import Limit
 
 NAME_CHARACTERS_MAX = 200
+TITLE_CHARACTERS_MAX = 4_096
 AFTER_MAX = 10_000
 """Runs that one may wait for."""
 SHARED_MAX = 32
@@ -113,6 +115,23 @@ class Placement:
             "schedule": self.schedule,
             "window": self.window,
         }
+
+
+def checked_task(kind: object, title: object, args: object) -> dict[str, Any]:
+    """The arguments as JSON. Raises PlacementWrong, NotPlain."""
+    for what, text, most in (("kind", kind, NAME_CHARACTERS_MAX), ("title", title, TITLE_CHARACTERS_MAX)):
+        if not isinstance(text, str) or not 0 < len(text) <= most or "\0" in text:
+            raise PlacementWrong(f"the {what} cannot be {ascii(text)[:80]}", hint=f"1 to {most} characters of text")
+        plain.plain(text, f"the {what} of a task")
+    kept = plain.plain(args, f"the arguments of {str(title)[:80]!r}")
+    if not isinstance(kept, dict):
+        raise NotPlain(f"the arguments of {str(title)[:80]!r} are no dictionary", hint="give them by name")
+    return kept
+
+
+def is_run_name(run: object) -> bool:
+    """Whether it could be a run's name at all."""
+    return isinstance(run, str) and run.isprintable() and 0 < len(run) <= NAME_CHARACTERS_MAX
 
 
 def _checked_after(after: object) -> tuple[str, ...]:

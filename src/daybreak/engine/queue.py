@@ -18,7 +18,7 @@ from daybreak.engine import picking, plain
 from daybreak.engine.listing import Row, listing
 from daybreak.engine.log import Log
 from daybreak.engine.picking import Pick
-from daybreak.engine.placement import Placement, PlacementWrong
+from daybreak.engine.placement import Placement, PlacementWrong, checked_task, is_run_name
 from daybreak.errors import DraftRefused, UnknownRun, UsageError
 from daybreak.events import (
     QUEUE,
@@ -181,7 +181,7 @@ class Queue:
         return Added(run, existed=False), drafts
 
     def _drafts(self, kind: str, title: str, args: Any, placement: Placement) -> tuple[str, list[Draft]]:
-        kept = plain.plain(args, f"the arguments of {kind} {title[:80]!r}")
+        kept = checked_task(kind, title, args)
         moment = self._clock.now()
         run, task = (ids.new(prefix, moment, self._entropy) for prefix in ("run", "task"))
         added = TaskAdded(task=task, run=run, kind=kind, title=title, args=kept, **placement.as_fields())
@@ -294,6 +294,8 @@ class Queue:
     def named(self, beginning: str, *, failed: bool = False) -> list[str]:
         """Runs of that name, or else those that begin like that and are not over; with `failed` those that failed
         too. At most 100, by name."""
+        if not is_run_name(beginning):
+            return []
         exact = self._log.query("SELECT run FROM view_runs WHERE run = ?", (beginning,))
         sql = """SELECT run FROM view_runs WHERE run >= ?1 AND substr(run, 1, length(?1)) = ?1
           AND (NOT over OR (?2 AND state = 'failed')) ORDER BY run LIMIT 100"""
@@ -321,10 +323,13 @@ class Queue:
         return standing
 
     def _standing(self, run: str) -> _Standing:
-        rows = self._log.query("SELECT state, over, held, dedupe FROM view_runs WHERE run = ?", (run,))
+        sql = "SELECT state, over, held, dedupe FROM view_runs WHERE run = ?"
+        rows = self._log.query(sql, (run,)) if is_run_name(run) else ()
         for state, over, held, dedupe in rows:
             return _Standing(state, bool(over), bool(held), dedupe)
-        raise UnknownRun(f"there is no run {run[:80]!r}", hint="`daybreak queue list` and `daybreak runs` name them")
+        raise UnknownRun(
+            f"there is no run {ascii(run)[:80]}", hint="`daybreak queue list` and `daybreak runs` name them"
+        )
 
 
 def _nothing(results: object) -> None:

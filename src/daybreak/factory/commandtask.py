@@ -334,4 +334,12 @@ class CommandTask(_Table):
 
     @property
     def checks(self) -> tuple[tuple[str, Check], ...]:
-        return tuple((check.name or f"check {number}", check) for number, check in enumerate(self.check, 1))
+        """With the name of each: its own, or what it looks at with its number."""
+        return tuple(
+            (check.name or f"{number} {_looked_at(check)}", check) for number, check in enumerate(self.check, 1)
+        )
+
+
+def _looked_at(check: Check) -> str:
+    command = check.run if isinstance(check.run, str | None) else " ".join(check.run)
+    return " ".join((command or check.file or check.http or "").split())[:60]

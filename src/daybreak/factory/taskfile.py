@@ -7,7 +7,9 @@ What is read is the file's own words (`CommandTask`); `asked` makes of it what t
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -26,6 +28,9 @@ from daybreak.factory.spec.problems import Problem, Problems, cut, meant
 
 BYTES_MAX = 64 * 1024
 """It stands in the ledger whole; scripts belong into files of their own."""
+
+HINTS_MAX = 8
+_SEE = "docs/reference/task-file.md says what each value may be"
 
 SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
 
@@ -57,11 +62,8 @@ class TaskFileInvalid(SpecError):
         self.problems = tuple(problems)
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         lines = [f"{one.file}:{one.line}: {one.code} {one.message}" for one in self.problems]
-        hint = (
-            self.problems[0].remedy
-            if len(self.problems) == 1
-            else "; ".join(f"line {one.line}: {one.remedy}" for one in self.problems[:10])
-        )
+        remedies = [f"line {one.line}: {one.remedy}" for one in self.problems if one.remedy not in one.message]
+        hint = self.problems[0].remedy if len(self.problems) == 1 else "; ".join(remedies[:HINTS_MAX]) or _SEE
         super().__init__("\n".join([f"{self.problems[0].file} has {count}", *lines]), hint=hint)
 
 
@@ -69,13 +71,14 @@ def read(path: Path) -> Asked:
     """The task of that file. Raises TaskFileInvalid."""
     problems = Problems(str(path.name))
     text = _text(path, problems)
-    task = None if text is None else _parsed(text, path.parent.resolve(), problems)
+    lines: dict[Where, int] = {}
+    task = None if text is None else _parsed(text, path.parent.resolve(), problems, lines)
     if task is None or problems.errors:
         raise TaskFileInvalid(problems.sorted())
     try:
         return asked(task, path.parent.resolve(), name=path.stem)
     except UsageError as error:
-        problems.add(1, "S218", error.message, error.hint)
+        _Reader(lines, problems).add((error.message.split(maxsplit=1)[0],), "S218", error.message, error.hint)
         raise TaskFileInvalid(problems.sorted()) from error
 
 
@@ -142,11 +145,11 @@ def _text(path: Path, problems: Problems) -> str | None:
         return None
 
 
-def _parsed(text: str, base: Path, problems: Problems) -> CommandTask | None:
+def _parsed(text: str, base: Path, problems: Problems, lines: dict[Where, int]) -> CommandTask | None:
     nodes = toml_nodes.read(text, problems)
     if nodes is None:
         return None
-    lines = dict(_lines(nodes, ()))
+    lines |= _lines(nodes, ())
     data = tomllib.loads(text)
     reader = _Reader(lines, problems)
     reader.cross_checks(data, base)
@@ -185,7 +188,12 @@ class _Reader:
         try:
             return CommandTask.model_validate(data)
         except ValidationError as error:
-            for one in error.errors(include_url=False, include_context=True):
+            found = error.errors(include_url=False)
+            for one in found:
+                if one["type"] == "too_short" and any(
+                    other["loc"][: len(one["loc"])] == one["loc"] != other["loc"] for other in found
+                ):
+                    continue  # only because its items were wrong
                 self._tell(one["loc"], one["type"], one["msg"], one.get("input"))
         return None
 
@@ -197,7 +205,7 @@ class _Reader:
             known = [field.alias or key for key, field in _model_at(at[:-1]).model_fields.items()]
             self.add(at, "S214", f"{name} is unknown", meant(str(at[-1]), known, f"known here: {', '.join(known)}"))
         else:
-            said = message.removeprefix("Value error, ")
+            said = _SAID.get(sort) or message.removeprefix("Value error, ").replace("Input should be", "it must be")
             wrong = f"{name} cannot be {_given(given)}" if name else "this does not go together"
             self.add(at, "S213", f"{wrong}: {said}", said)
 
@@ -272,6 +280,17 @@ class _Reader:
                     )
 
 
+_SAID = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "it must be a whole number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "it must be true or false"),
+    **dict.fromkeys(("float_type", "float_parsing"), "it must be a number"),
+    **dict.fromkeys(("tuple_type", "list_type"), "it must be a list"),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "it must be a table"),
+    "string_type": "it must be text, in quotes",
+    "timezone_aware": "it needs its offset from UTC, such as 2026-11-22T07:00:00+01:00",
+}
+
+
 def _shown(at: Where) -> str:
     """`step 2: limit`; steps and checks count from 1 for people."""
     words: list[str] = []
@@ -302,3 +321,12 @@ def _model_at(at: Where) -> type[BaseModel]:
     }
     names = [part for part in at if isinstance(part, str)]
     return tables.get(names[-1], CommandTask) if names else CommandTask
+
+
+def schema_text() -> str:
+    """As published in `schema/task.schema.json`."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(schema_text())

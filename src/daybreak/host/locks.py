@@ -7,6 +7,10 @@ without taking it (which `flock` cannot), so asking never gets in an owner's way
 
 The descriptor is not inherited by programs that the owner starts. A child that is forked and never calls exec
 keeps the lock; do not make such children while you hold one.
+
+An owner may be alive and yet do nothing: stopped by a signal, or hung. One that calls `beat` every few seconds promises
+to go on doing so: the file says that it beats, and its time of change is the beat. Whoever sees by his own clock that a
+promised beat stays away may end such an owner (`owners.end`). An owner that never beats promises nothing.
 """
 
 from __future__ import annotations
@@ -17,13 +21,17 @@ import json
 import os
 import socket
 import struct
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+from weakref import WeakValueDictionary
 
 from daybreak.clock import Clock, stamp
 from daybreak.errors import HostError
+
+if TYPE_CHECKING:
+    from daybreak.host.owners import Ended
 
 _FLOCK = struct.Struct("hhqqi4x")
 """`struct flock` of 64-bit Linux: type, whence, start, length, pid, padding."""
@@ -37,9 +45,21 @@ class Owner:
     host: str
     started: str
     """When the lock was taken, RFC 3339 in UTC."""
+    beats: bool = False
+    """It promises a beat every few seconds."""
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host} since {self.started}"
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A look at a lock that is held."""
+
+    owner: Owner
+    changed_ns: int
+    """Differs from the last look's where the owner has beaten meanwhile. When that was, for people: nanoseconds since
+    1970 by the clock on the wall, which jumps."""
 
 
 class LockHeld(HostError):
@@ -60,14 +80,33 @@ class LockHeld(HostError):
 class Held:
     """A lock in our hands, until `release` or the end of a `with` block. The file is removed with it."""
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    def __init__(self, path: Path, descriptor: int, owner: Owner) -> None:
         self.path = path
         self._descriptor = descriptor
+        self._owner = owner
+        _HELD[_key(path)] = self
+
+    def beat(self) -> None:
+        """Show that the owner gets round to it; from the first time on it promises to do so every few seconds. Syncs
+        nothing. Raises HostError; nothing where the lock was given back."""
+        if self._descriptor < 0:
+            return
+        try:
+            if not self._owner.beats:
+                self._owner = replace(self._owner, beats=True)
+                os.pwrite(self._descriptor, _text(self._owner), 0)
+            os.utime(self._descriptor)
+        except OSError as problem:
+            raise HostError(
+                f"cannot beat in the lock {self.path}: {problem.strerror}", hint=f"check {self.path.parent}"
+            ) from problem
 
     def release(self) -> None:
         """Give it back; a second call does nothing."""
         if self._descriptor < 0:
             return
+        if _HELD.get(_key(self.path)) is self:
+            del _HELD[_key(self.path)]
         self.path.unlink(missing_ok=True)  # before the lock goes, so that nobody's new file is removed
         os.close(self._descriptor)
         self._descriptor = -1
@@ -79,6 +118,10 @@ class Held:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+_HELD: WeakValueDictionary[str, Held] = WeakValueDictionary()
+"""What this process holds, so that whoever beats need not be whoever took the lock."""
 
 
 def acquire(path: Path, clock: Clock) -> Held:
@@ -94,8 +137,7 @@ def acquire(path: Path, clock: Clock) -> Held:
                 if not _lock(descriptor):
                     raise LockHeld(path, _read(descriptor))
                 if _is_at(path, descriptor):
-                    _write(descriptor, clock)
-                    return Held(path, descriptor)
+                    return Held(path, descriptor, _write(descriptor, clock))
             except BaseException:
                 os.close(descriptor)
                 raise
@@ -109,6 +151,12 @@ def acquire(path: Path, clock: Clock) -> Held:
 
 def owner(path: Path) -> Owner | None:
     """Who holds the lock now; None where it is free, whatever a dead owner left in the file."""
+    seen = beat_of(path)
+    return None if seen is None else seen.owner
+
+
+def beat_of(path: Path) -> Beat | None:
+    """Who holds the lock now, and his last beat; None where it is free. Raises HostError."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -120,7 +168,7 @@ def owner(path: Path) -> Owner | None:
     try:
         if not _is_locked(descriptor):
             return None
-        return _read(descriptor) or Owner(0, socket.gethostname(), "")
+        return Beat(_read(descriptor) or Owner(0, socket.gethostname(), ""), os.fstat(descriptor).st_mtime_ns)
     finally:
         os.close(descriptor)
 
@@ -141,6 +189,27 @@ class FileLocks:
 
     def owner(self, name: str) -> Owner | None:
         return owner(self._path(name))
+
+    def beat(self, name: str) -> bool:
+        """Beat for a lock that this process holds, whoever took it; False where it holds none of that name."""
+        held = _HELD.get(_key(self._path(name)))
+        if held is None:
+            return False
+        held.beat()
+        return True
+
+    def beat_of(self, name: str) -> Beat | None:
+        return beat_of(self._path(name))
+
+    def end_owner(self, name: str, *, wait_s: float = 10.0) -> Ended | None:
+        """End whoever holds the lock, and all that it started; None where it is free. See `owners.end`."""
+        from daybreak.host import owners
+
+        return owners.end(self._path(name), wait_s=wait_s)
+
+    def names(self) -> list[str]:
+        """Of all lock files, held or left by somebody dead."""
+        return sorted(path.stem for path in self._folder.glob("*.lock"))
 
     def _path(self, name: str) -> Path:
         assert name == Path(name).name, f"{name!r} cannot name a file"
@@ -175,14 +244,25 @@ def _is_at(path: Path, descriptor: int) -> bool:
     return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
 
 
-def _write(descriptor: int, clock: Clock) -> None:
+def _write(descriptor: int, clock: Clock) -> Owner:
+    owner = _me(clock)
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps(asdict(_me(clock))).encode(), 0)
+    os.pwrite(descriptor, _text(owner), 0)
+    return owner
+
+
+def _text(owner: Owner) -> bytes:
+    """As long with the promise as without it, so that it is written over in one piece."""
+    return json.dumps(asdict(owner)).replace("true}", "true }").encode()
+
+
+def _key(path: Path) -> str:
+    return os.path.abspath(path)
 
 
 def _read(descriptor: int) -> Owner | None:
     try:
         told = json.loads(os.pread(descriptor, 4096, 0))
-        return Owner(int(told["pid"]), str(told["host"]), str(told["started"]))
+        return Owner(int(told["pid"]), str(told["host"]), str(told["started"]), told.get("beats") is True)
     except (ValueError, KeyError, TypeError):  # the owner is about to write it, or a person wrote into it
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 _CHARACTERS_MAX = 80
 
 
@@ -9,12 +11,9 @@ def named(value: object, most: int = _CHARACTERS_MAX) -> str:
     """`value` as ASCII source text, cut in the middle to about `most` characters. What cannot say what it is (its
     `repr` raises, or is a number of too many digits) is named by its type. Never raises."""
     is_cut = isinstance(value, str | bytes) and len(value) > 2 * most
-    if (isinstance(value, str) and is_cut) or (
-        isinstance(value, bytes) and is_cut
-    ):  # not all of a long one is made into text
-        value = value[:most] + value[-most:]
+    given: Any = value
     try:
-        text = ascii(value)
+        text = ascii(given[:most] + given[-most:] if is_cut else given)  # not all of a long one is made into text
     except Exception:  # noqa: BLE001 - somebody else's __repr__ may raise anything, and this is for an error already
         return f"something of type {type(value).__name__}"[:most]
     if is_cut or len(text) > most:

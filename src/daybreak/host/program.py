@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from daybreak.errors import HostError
+from daybreak.host import place
 
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 _FOREVER_S = 3.2e10
@@ -106,17 +107,36 @@ def _signal_name(number: int) -> str:
         return str(number)
 
 
-def clean_environment(scratch: Path, *, path: Sequence[Path] = (), **extra: str) -> dict[str, str]:
+def clean_environment(
+    scratch: str | os.PathLike[str], *, path: Sequence[str | os.PathLike[str]] = (), **extra: str
+) -> dict[str, str]:
     """The whole environment of a program: nothing of ours, so no secret leaks.
 
     HOME and TMPDIR lie in `scratch` and are made. PATH is `path` and then the system's own programs.
-    `extra` is put on top.
+    `extra` is put on top. Raises ProgramNotStarted.
     """
-    home, temporary = scratch / "home", scratch / "tmp"
-    home.mkdir(parents=True, exist_ok=True)
-    temporary.mkdir(exist_ok=True)
+    folder = place.checked(scratch, ProgramNotStarted, hint="name a folder that the program may write to")
+    folders: object = path
+    if not isinstance(folders, Sequence) or isinstance(folders, str | bytes):
+        raise ProgramNotStarted(f"{place.shown(path)} is no search path", hint="give a list of folders")
+    search = [str(place.checked(one, ProgramNotStarted, hint="give a list of folders")) for one in path]
+    values: dict[str, object] = {**extra}
+    for name, value in values.items():
+        if not isinstance(value, str) or "\0" in name + value or "=" in name:
+            raise ProgramNotStarted(
+                f"{place.shown(name)} cannot be {place.shown(value)} in an environment", hint="give texts without NUL"
+            )
+    home, temporary = folder / "home", folder / "tmp"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ProgramNotStarted(
+            f"{place.cut(str(folder))} cannot hold a program's own folders: {error.strerror}",
+            hint="name a folder that the program may write to",
+        ) from error
     return {
-        "PATH": ":".join([*map(str, path), DEFAULT_PATH]),
+        "PATH": ":".join([*search, DEFAULT_PATH]),
         "HOME": str(home),
         "TMPDIR": str(temporary),
         "LANG": "C.UTF-8",
@@ -140,13 +160,13 @@ def check(
         endless = any(not 0 <= limit < _FOREVER_S for limit in (timeout_s or 0, grace_s))
     except (TypeError, AttributeError, UnicodeEncodeError) as error:
         raise ProgramNotStarted(
-            f"{argv!r:.200} cannot be started: {error}",
+            f"{place.shown(argv)} cannot be started: {error}",
             hint="program, folder and environment are texts and paths that the system can name",
         ) from error
     if null or endless or not argv or isinstance(argv, str):
         why = "there is a null character in it" if null else "it names no program" if not endless else "no time limit"
         raise ProgramNotStarted(
-            f"{argv!r:.200} for {timeout_s!r} s cannot be started: {why}",
+            f"{place.shown(argv)} for {place.shown(timeout_s)} s cannot be started: {why}",
             hint="name a program in a list, without NUL, and give times from 0 s to a thousand years",
         )
 
@@ -154,15 +174,20 @@ def check(
 def find(name: str, cwd: Path, env: Mapping[str, str]) -> str:
     """The program's file. Raises ProgramMissing, ProgramNotStarted."""
     if "/" in name:
-        place = Path(cwd, name)
-        if not place.exists():
-            raise ProgramMissing(f"there is no program {name}", hint="install it, or correct the path")
-        if not place.is_file() or not os.access(place, os.X_OK):
-            raise ProgramNotStarted(f"{name} is not a program that can be run", hint=f"chmod +x {name}")
-        return str(place)
+        file = Path(cwd, name)
+        if not file.exists():
+            raise ProgramMissing(f"there is no program {place.cut(name)}", hint="install it, or correct the path")
+        if not file.is_file() or not os.access(file, os.X_OK):
+            raise ProgramNotStarted(
+                f"{place.cut(name)} is not a program that can be run", hint=f"chmod +x {place.cut(name)}"
+            )
+        return str(file)
     found = shutil.which(name, path=env.get("PATH", DEFAULT_PATH))
     if found is None:
-        raise ProgramMissing(f"there is no program {name!r} in {env.get('PATH', DEFAULT_PATH)}", hint=f"install {name}")
+        raise ProgramMissing(
+            f"there is no program {place.shown(name)} in {env.get('PATH', DEFAULT_PATH)}",
+            hint=f"install {place.cut(name)}",
+        )
     return found
 
 

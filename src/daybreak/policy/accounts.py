@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 from daybreak import events
@@ -39,7 +40,7 @@ from daybreak.policy.budget import (
     refusal,
 )
 
-DEPTH_MAX = 16
+DEPTH_MAX = 8
 """Accounts from a reservation up to the last one above it."""
 NAME_CHARS_MAX = 200
 KEY_CHARS_MAX = 1000
@@ -48,9 +49,16 @@ KEY_CHARS_MAX = 1000
 # -- the view
 
 
+# The SQL below names every amount and every level of a chain instead of using json_each, IN (SELECT …) or WITH
+# RECURSIVE: those need a temporary table for each event, which costs ten times as much as all the rest.
+
+_LEVELS = ("account", *(f"up{level}" for level in range(1, DEPTH_MAX)))
+"""Columns of a reservation: its own account, and those above it at that time, as far as there are any."""
+
+
 def _columns(form: str, between: str = ", ") -> str:
-    """One piece of SQL for each amount: `{n}` is its name, `{bit}` its bit in `warned`, `{at}` counts from 0."""
-    return between.join(form.format(n=name, bit=1 << at, at=at) for at, name in enumerate(NAMES))
+    """One piece of SQL for each amount: `{n}` is its name, `{bit}` its bit in `warned`."""
+    return between.join(form.format(n=name, bit=1 << at) for at, name in enumerate(NAMES))
 
 
 def _near(most: str, spent: str) -> str:
@@ -64,21 +72,37 @@ def _first(form: str) -> str:
     return f"CASE {_columns(f'WHEN {_TOO_MUCH} THEN {form}', ' ')} END"
 
 
-_USED = "a.{n}_reserved + a.{n}_spent"
-_MOST = f"coalesce(a.{{n}}_most, {MOST})"
-_TOO_MUCH = f"NEW.{{n}} + {_USED} > {_MOST}"
-_CHAIN = """WITH RECURSIVE up (account) AS (SELECT {start} UNION SELECT above FROM up
-  JOIN view_accounts USING (account) WHERE above <> '')"""
+def _each_level(sql: str, only: str = "") -> str:
+    """The statement once for each account of the reservation NEW; where there is none, `= NULL` finds nothing."""
+    return "\n".join(f"  {sql} WHERE account = NEW.{level}{only};" for level in _LEVELS)
 
-_HANGS = f"""
+
+_USED = "{n}_reserved + {n}_spent"
+_MOST = f"coalesce({{n}}_most, {MOST})"
+_TOO_MUCH = f"NEW.{{n}} + {_USED} > {_MOST}"
+
+_CHECKS = _each_level(
+    "SELECT RAISE(ABORT, 'budget ' || json_array('spent', account,"
+    f" {_first("'{n}'")}, {_first('NEW.{n}')}, {_first(_USED)}, {_first(_MOST)})) FROM view_accounts",
+    f" AND ({_columns(_TOO_MUCH, ' OR ')})",
+)
+_SET_ASIDE = _each_level(f"UPDATE view_accounts SET {_columns('{n}_reserved = {n}_reserved + NEW.{n}')}")
+_SPEND = _each_level(
+    f"UPDATE view_accounts SET {_columns('{n}_reserved = {n}_reserved - NEW.{n}')},"
+    f" {_columns(f'{{n}}_spent = min({{n}}_spent + NEW.{{n}}_used, {MOST})')},"
+    f" warned = warned | {_near('{n}_most', '{n}_spent + NEW.{n}_used')}"
+)
+
+_HANGS = """
   SELECT RAISE(ABORT, 'budget ' || json_array('unknown', NEW.above))
     WHERE NEW.above <> '' AND NOT EXISTS (SELECT 1 FROM view_accounts WHERE account = NEW.above);
   SELECT RAISE(ABORT, 'budget ' || json_array('loop', NEW.account, NEW.above))
-    WHERE NEW.account IN ({_CHAIN.format(start="NEW.above")} SELECT account FROM up);"""
+    WHERE NEW.account IN (WITH RECURSIVE up (account) AS (SELECT NEW.above UNION SELECT above FROM up
+      JOIN view_accounts USING (account) WHERE above <> '') SELECT account FROM up);"""
 
 _SCHEMA = f"""
 CREATE TABLE view_accounts (
-  account TEXT PRIMARY KEY,
+  account TEXT PRIMARY KEY CHECK (account <> ''),
   above   TEXT NOT NULL,
   {_columns("{n}_most INTEGER")},
   {_columns("{n}_reserved INTEGER NOT NULL DEFAULT 0 CHECK ({n}_reserved >= 0)")},
@@ -90,7 +114,7 @@ CREATE TABLE view_accounts_reserved (
   account TEXT NOT NULL,
   run     TEXT NOT NULL,
   {_columns("{n} INTEGER NOT NULL")},
-  chain   TEXT NOT NULL,
+  {", ".join(f"{level} TEXT" for level in _LEVELS[1:])},
   {_columns("{n}_used INTEGER")}
 ) STRICT, WITHOUT ROWID;
 
@@ -103,23 +127,17 @@ CREATE TRIGGER view_accounts_wall AFTER INSERT ON view_accounts_reserved BEGIN
   SELECT RAISE(ABORT, 'budget ' || json_array('settled', NEW.key)) WHERE NEW.account = '';
   SELECT RAISE(ABORT, 'budget ' || json_array('unknown', NEW.account))
     WHERE NOT EXISTS (SELECT 1 FROM view_accounts WHERE account = NEW.account);
-  SELECT RAISE(ABORT, 'budget ' || json_array('deep', NEW.account)) WHERE json_array_length(NEW.chain) > {DEPTH_MAX};
-  SELECT RAISE(ABORT, 'budget ' || json_array('spent', a.account,
-      {_first("'{n}'")}, {_first("NEW.{n}")}, {_first(_USED)}, {_first(_MOST)}))
-    FROM json_each(NEW.chain) AS up CROSS JOIN view_accounts AS a ON a.account = up.value
-    WHERE {_columns(_TOO_MUCH, " OR ")};
-  UPDATE view_accounts SET {_columns("{n}_reserved = {n}_reserved + NEW.{n}")}
-    WHERE account IN (SELECT value FROM json_each(NEW.chain));
+  SELECT RAISE(ABORT, 'budget ' || json_array('deep', NEW.account))
+    WHERE EXISTS (SELECT 1 FROM view_accounts WHERE account = NEW.{_LEVELS[-1]} AND above <> '');
+{_CHECKS}
+{_SET_ASIDE}
 END;
 CREATE TRIGGER view_accounts_again AFTER UPDATE OF account ON view_accounts_reserved
 WHEN OLD.account <> NEW.account OR {_columns("OLD.{n} <> NEW.{n}", " OR ")} BEGIN
   SELECT RAISE(ABORT, 'budget ' || json_array('again', NEW.key));
 END;
 CREATE TRIGGER view_accounts_settled AFTER UPDATE OF {_columns("{n}_used")} ON view_accounts_reserved BEGIN
-  UPDATE view_accounts SET {_columns("{n}_reserved = {n}_reserved - NEW.{n}")},
-    {_columns(f"{{n}}_spent = min({{n}}_spent + NEW.{{n}}_used, {MOST})")},
-    warned = warned | {_near("{n}_most", "{n}_spent + NEW.{n}_used")}
-    WHERE account IN (SELECT value FROM json_each(NEW.chain));
+{_SPEND}
   DELETE FROM view_accounts_reserved WHERE key = NEW.key;
 END;
 """
@@ -128,13 +146,16 @@ _OPEN = f"""INSERT INTO view_accounts (account, above, {_columns("{n}_most")}) V
 ON CONFLICT (account) DO UPDATE SET above = excluded.above, {_columns("{n}_most = excluded.{n}_most")},
   warned = warned & {_near("excluded.{n}_most", "{n}_spent")}"""
 
-_RESERVE = f"""INSERT INTO view_accounts_reserved (account, key, run, {_columns("{n}")}, chain)
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ({_CHAIN.format(start="?1")} SELECT json_group_array(account) FROM up) WHERE true
+_RESERVE = f"""INSERT INTO view_accounts_reserved (key, run, {_columns("{n}")}, {", ".join(_LEVELS)})
+SELECT ?2, ?3, ?4, ?5, ?6, ?7, ?1, {", ".join(f"{level}.account" for level in _LEVELS[1:])}
+FROM (SELECT 1) LEFT JOIN view_accounts AS account ON account.account = ?1
+{" ".join(f"LEFT JOIN view_accounts AS {up} ON {up}.account = {low}.above" for low, up in pairwise(_LEVELS))}
+WHERE true
 ON CONFLICT (key) DO UPDATE SET account = excluded.account, {_columns("{n} = excluded.{n}")}"""
 """Where the key is reserved already, the trigger `again` compares."""
 
-_SETTLE = f"""INSERT INTO view_accounts_reserved (key, account, run, {_columns("{n}")}, chain, {_columns("{n}_used")})
-VALUES (?, '', '', {_columns("0")}, '[]', {_columns("?")})
+_SETTLE = f"""INSERT INTO view_accounts_reserved (key, account, run, {_columns("{n}")}, {_columns("{n}_used")})
+VALUES (?, '', '', {_columns("0")}, {_columns("?")})
 ON CONFLICT (key) DO UPDATE SET {_columns("{n}_used = excluded.{n}_used")}"""
 """Where nothing is reserved under the key, the row goes in without an account, and the trigger `wall` refuses it."""
 
@@ -192,9 +213,8 @@ class ReservedRow(NamedTuple):
 
 
 _ROW = f"account, above, {_columns('{n}_most')}, {_columns('{n}_reserved')}, {_columns('{n}_spent')}, warned"
-_UPWARDS = f"{_CHAIN.format(start='?')} SELECT {_ROW} FROM up CROSS JOIN view_accounts USING (account)"
-_HELD = f"SELECT account, {_columns('{n}')}, chain FROM view_accounts_reserved WHERE key = ?"
-_CHAINED = f"SELECT {_ROW} FROM json_each(?) AS up CROSS JOIN view_accounts ON account = up.value"
+_ACCOUNT = f"SELECT {_ROW} FROM view_accounts WHERE account = ?"
+_HELD = f"SELECT {_columns('{n}')}, {', '.join(_LEVELS)} FROM view_accounts_reserved WHERE key = ?"
 
 
 class Accounts:
@@ -228,8 +248,7 @@ class Accounts:
             if (held.account, held.worst) != (account, worst):
                 raise _misused("again", key)
             return asked
-        for row in self._upwards(account):
-            self._fits(row, worst)
+        _fits(self._upwards(account), worst)
         return asked
 
     def settle(
@@ -243,12 +262,13 @@ class Accounts:
         rows = self._log.query(_HELD, (key,))
         if not rows:
             raise _misused("settled", key)
-        account, *amounts, chain = rows[0]
-        told = []
-        for row in map(_row, self._log.query(_CHAINED, (chain,))):
-            told += [*almost(row.account, row.limit, _sum(row.spent, used), row.warned)]
-            if row.account == account:
-                told += overruns(account, _amounts(amounts), used)
+        worst, (account, *above) = _amounts(rows[0][: len(NAMES)]), rows[0][len(NAMES) :]
+        told: list[Told] = []
+        for name in (account, *(upper for upper in above if upper is not None)):
+            row = _row(self._log.query(_ACCOUNT, (name,))[0])
+            told += almost(name, row.limit, _sum(row.spent, used), row.warned)
+            if name == account:
+                told += overruns(name, worst, used)
         return events.BudgetSettled(key=key, used=used.by_name, run=run, presumed=presumed), tuple(told)
 
     def limit(self, account: str) -> Limit | None:
@@ -259,7 +279,7 @@ class Accounts:
     def left(self, account: str) -> Limit:
         """The most that could be reserved in an account now; None where nothing limits it. Raises BudgetMisused."""
         least: dict[str, int] = {}
-        for row in self._upwards(account):
+        for row in map(_row, self._upwards(account)):
             committed = row.committed
             for name, most in row.limit.by_name.items():
                 here = max(0, most - getattr(committed, name))
@@ -299,33 +319,40 @@ class Accounts:
     # -- inside
 
     def _account(self, account: str) -> AccountRow | None:
-        rows = self._log.query(f"SELECT {_ROW} FROM view_accounts WHERE account = ?", (account,))
+        rows = self._log.query(_ACCOUNT, (account,))
         return _row(rows[0]) if rows else None
 
-    def _upwards(self, account: str) -> list[AccountRow]:
+    def _upwards(self, account: str) -> Sequence[tuple[Any, ...]]:
+        """Rows of the account and all above it, in that order."""
         _named("account", account, NAME_CHARS_MAX)
-        rows = self._log.query(_UPWARDS, (account,))
-        if not rows:
-            raise _misused("unknown", account)
-        if len(rows) > DEPTH_MAX:
+        rows: list[tuple[Any, ...]] = []
+        upper = account
+        while upper and len(rows) < DEPTH_MAX:
+            found = self._log.query(_ACCOUNT, (upper,))
+            if not found:
+                raise _misused("unknown", upper)
+            rows += found
+            upper = found[0][1]
+        if upper:
             raise _misused("deep", account)
-        return [_row(row) for row in rows]
+        return rows
 
     def _held(self, key: str) -> ReservedRow | None:
         rows = self._log.query(_HELD, (key,))
         if not rows:
             return None
-        account, *amounts, _ = rows[0]
-        return ReservedRow(key, account, _amounts(amounts))
+        return ReservedRow(key, rows[0][len(NAMES)], _amounts(rows[0][: len(NAMES)]))
 
-    @staticmethod
-    def _fits(row: AccountRow, worst: Amounts) -> None:
-        for name, asked in worst:
-            committed = getattr(row.reserved, name) + getattr(row.spent, name)
-            own = getattr(row.limit, name)
-            most = MOST if own is None else own
-            if asked + committed > most:
-                raise refusal(row.account, name, asked, committed, most)
+
+def _fits(rows: Sequence[tuple[Any, ...]], worst: Amounts) -> None:
+    """Over rows as they come from the view, because it is asked before every step. Raises BudgetSpent."""
+    asked = [value for _, value in worst]
+    for account, _, *sums, _ in rows:
+        for at, name in enumerate(NAMES):
+            most, reserved, spent = sums[at :: len(NAMES)]
+            most = MOST if most is None else most
+            if asked[at] + reserved + spent > most:
+                raise refusal(account, name, asked[at], reserved + spent, most)
 
 
 _REFUSED = re.compile(r'budget (\["(?:spent|unknown|loop|deep|again|settled)",.*\])$')

@@ -12,7 +12,7 @@ of a dollar, tokens, attempts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -41,6 +41,14 @@ class BudgetMisused(UsageError):
     code = "U134"
 
 
+NAMES = ("time_ms", "money_microusd", "tokens", "attempts")
+"""Of all amounts, in the order of every table."""
+
+
+def _no_amount(name: str, value: object) -> BudgetMisused:
+    return BudgetMisused(f"{name}={value!r:.80}", hint=f"a whole number from 0 to {MOST}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amounts:
     """How much, each 0 to 2**53 - 1. Raises BudgetMisused."""
@@ -51,9 +59,10 @@ class Amounts:
     attempts: int = 0
 
     def __post_init__(self) -> None:
-        for name, value in self:
+        for name in NAMES:
+            value = getattr(self, name)
             if type(value) is not int or not 0 <= value <= MOST:
-                raise BudgetMisused(f"{name}={value!r:.80}", hint=f"a whole number from 0 to {MOST}")
+                raise _no_amount(name, value)
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
         for name in NAMES:
@@ -87,7 +96,6 @@ class Amounts:
         return Amounts(**{name: value - getattr(other, name) for name, value in self})
 
 
-NAMES = tuple(one.name for one in fields(Amounts))
 NOTHING = Amounts()
 
 
@@ -101,7 +109,10 @@ class Limit:
     attempts: int | None = None
 
     def __post_init__(self) -> None:
-        Amounts(**self.by_name)
+        for name in NAMES:
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or not 0 <= value <= MOST):
+                raise _no_amount(name, value)
 
     @classmethod
     def of(cls, by_name: Mapping[str, Any]) -> Self:

@@ -160,7 +160,7 @@ class _OneCommand:
         return Order(what, number, step.run, step.cwd, step.env, step.limit, key)
 
     def _run(self, number: int, name: str, step: Step, key: str) -> dict[str, Any]:
-        order = self._order(number, f"step {name}", step, key)
+        order = self._order(number, _titled(name), step, key)
         ended = self.runner.outcome(order)
         if ended.exit not in step.expect.exit:
             raise self.runner.failed(order, ended)
@@ -170,7 +170,7 @@ class _OneCommand:
     def _look_up(self, number: int, name: str, step: Step, key: str) -> Found | Absent | str:
         """Status 0: it happened, 1: certainly not; in words where the lookup cannot tell."""
         assert step.lookup is not None
-        order = replace(self._order(number, f"lookup of step {name}", step, key), command=step.lookup)
+        order = replace(self._order(number, f"lookup of {_titled(name)}", step, key), command=step.lookup)
         ended = self.runner.outcome(order)
         if ended.exit == 0:
             return Found({**self.runner.keep(ended), "looked_up": True})
@@ -237,6 +237,10 @@ def blobs_of(event: events.Event) -> Iterator[str]:
             yield from _BLOB.findall(said)
         case _:
             pass
+
+
+def _titled(name: str) -> str:
+    return name if name.startswith("step ") else f"step {name}"
 
 
 def _is_real(folder: Path) -> bool:

@@ -4,7 +4,6 @@
 `put_folder` for a whole folder. What is promised, and what is not, stands in `transaction`.
 """
 
-from daybreak.host.durable import sync_folder
 from daybreak.host.files.content import Content
 from daybreak.host.files.folder import (
     NoRoom,
@@ -33,7 +32,7 @@ from daybreak.host.files.problems import (
     TransactionOver,
 )
 from daybreak.host.files.recovery import Recovery
-from daybreak.host.files.single import write_file
+from daybreak.host.files.single import sync_folder, write_file
 from daybreak.host.files.transaction import Transaction, recover, transaction
 
 __all__ = [

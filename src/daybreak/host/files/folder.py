@@ -20,11 +20,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from daybreak.errors import DeliveryError
-from daybreak.host import durable
+from daybreak.host import durable, place
 from daybreak.host.files import copying
 from daybreak.host.files.disk import Disk, open_disk
-from daybreak.host.files.paths import WORK
-from daybreak.host.files.problems import FULL, FilesError, RootBusy
+from daybreak.host.files.paths import PARTS_MAX, WORK
+from daybreak.host.files.problems import FULL, FilesError, PathRefused, RootBusy
 from daybreak.host.files.transaction import Transaction, recover
 
 _SPARE_BYTES = 16 * 1024 * 1024
@@ -50,24 +50,38 @@ class NotDelivered(DeliveryError):
     code = "D103"
 
 
-def check_target(target: Path, bytes_needed: int = 0) -> None:
+def check_target(target: str | os.PathLike[str], bytes_needed: int = 0) -> None:
     """Whether `put_folder` could work: TargetUnusable or NoRoom says why not. Looks only; parents may be missing."""
+    if type(bytes_needed) is not int or bytes_needed < 0:
+        raise TargetUnusable(f"{place.shown(bytes_needed)} are no bytes", hint="give a number from 0 on")
+    _check_target(_target(target), bytes_needed)
+
+
+def _target(path: object) -> Path:
+    return place.checked(path, TargetUnusable, hint="name a folder that is not there yet")
+
+
+def _check_target(target: Path, bytes_needed: int) -> None:
     try:
         if target.is_symlink() or (target.exists() and not target.is_dir()):
-            raise TargetUnusable(f"{target} is not a folder", hint="name a folder that is not there yet")
-        parent = next(place for place in target.parents if place.exists() or place.is_symlink())
+            raise TargetUnusable(
+                f"{place.cut(str(target))} is not a folder", hint="name a folder that is not there yet"
+            )
+        parent = next(above for above in target.absolute().parents if above.exists() or above.is_symlink())
     except OSError as error:  # a name that no file system takes
         raise TargetUnusable(
-            f"{str(target)[:200]!a}… cannot be a folder: {error.strerror}", hint="name another folder"
+            f"{place.cut(str(target))} cannot be a folder: {error.strerror}", hint="name another folder"
         ) from error
     if not parent.is_dir():
-        raise TargetUnusable(f"{parent} is not a folder", hint="name a folder below one")
+        raise TargetUnusable(f"{place.cut(str(parent))} is not a folder", hint="name a folder below one")
     if not os.access(parent, os.W_OK | os.X_OK) or _read_only(parent):
-        raise TargetUnusable(f"{parent} cannot be written", hint="choose another folder, or change its permissions")
+        raise TargetUnusable(
+            f"{place.cut(str(parent))} cannot be written", hint="choose another folder, or change its permissions"
+        )
     free = shutil.disk_usage(parent).free
     if free < bytes_needed + _SPARE_BYTES:
         raise NoRoom(
-            f"{parent} has {free // 2**20} MiB free, {(bytes_needed + _SPARE_BYTES) // 2**20} are needed",
+            f"{place.cut(str(parent))} has {free // 2**20} MiB free, {(bytes_needed + _SPARE_BYTES) // 2**20} are needed",
             hint="make room, or choose a folder on another disk",
         )
 
@@ -80,13 +94,42 @@ class _CannotExchange(Exception):
     """Two folders cannot change places in one step here."""
 
 
-def put_folder(source: Path, target: Path, *, refuse: Refusal | None = None) -> None:
+def put_folder(
+    source: str | os.PathLike[str], target: str | os.PathLike[str], *, refuse: Refusal | None = None
+) -> None:
     """Make `target` a copy of `source`, whole or not at all, and its missing parents. A folder that is there already
     is exchanged in one step and then removed: the caller has made sure that it may be. `refuse` is asked about it once
     more when nobody can reach it by its name any longer, so that a change of the last moment is not lost: where it
     raises, the folders are exchanged back. Raises TargetUnusable, NoRoom, NotDelivered, and what `refuse` raises."""
-    check_target(target, sum(path.stat().st_size for path in source.rglob("*") if path.is_file()))
-    _make_parents(target)
+    new, old = place.checked(source, NotDelivered, hint="name the folder that is to be put"), _target(target)
+    if refuse is not None and not callable(refuse):
+        raise NotDelivered(f"{place.shown(refuse)} cannot refuse anything", hint="give a function, or leave it out")
+    try:
+        size = _size(new)
+    except (OSError, FilesError) as error:
+        raise _not_delivered(error, old) from error
+    _check_target(old, size)
+    _make_parents(old)
+    _deliver(new, old, refuse)
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files in it. Raises OSError, and PathRefused where it is too deep to be copied."""
+    total, waiting = 0, [(folder, 0)]
+    while waiting:
+        here, depth = waiting.pop()
+        if depth > PARTS_MAX:
+            raise PathRefused(f"{place.cut(str(folder))} is deeper than {PARTS_MAX} folders", hint="flatten it")
+        with os.scandir(here) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((here / entry.name, depth + 1))
+                elif entry.is_file(follow_symlinks=False):
+                    total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
+def _deliver(source: Path, target: Path, refuse: Refusal | None) -> None:
     try:
         if os.path.lexists(target.parent / WORK):
             with contextlib.suppress(RootBusy):  # somebody is at work there, not dead
@@ -94,7 +137,7 @@ def put_folder(source: Path, target: Path, *, refuse: Refusal | None = None) -> 
         if sys.platform == "win32":
             _put_by_transaction(source, target, refuse)
             return
-        remove_leftovers(target)
+        _remove_leftovers(target)
         try:
             _put(source, target, refuse)
         except _CannotExchange:
@@ -103,9 +146,19 @@ def put_folder(source: Path, target: Path, *, refuse: Refusal | None = None) -> 
         raise _not_delivered(error, target) from error
 
 
-def remove_leftovers(target: Path) -> None:
+def remove_leftovers(target: str | os.PathLike[str]) -> None:
     """Remove what a crashed `put_folder` to `target` left beside it: real folders of exactly its naming that no living
-    process has locked."""
+    process has locked. Raises TargetUnusable, and NotDelivered where it cannot be looked for."""
+    found = _target(target)
+    try:
+        _remove_leftovers(found)
+    except FileNotFoundError:
+        return  # no folder there, so no leftovers
+    except OSError as error:
+        raise _not_delivered(error, found) from error
+
+
+def _remove_leftovers(target: Path) -> None:
     name = re.compile(re.escape(f".{target.name}.daybreak-") + "[0-9a-f]{12}")
     for leftover in target.parent.iterdir():
         if name.fullmatch(leftover.name) and (hold := _lock(leftover)) is not None:
@@ -216,7 +269,8 @@ def _not_delivered(error: OSError | FilesError, target: Path) -> DeliveryError:
     what = (error.strerror if isinstance(error, OSError) else None) or str(error)
     cause = error if isinstance(error, OSError) else error.__cause__
     if isinstance(cause, OSError) and cause.errno in FULL:
-        return NoRoom(f"{target} was not delivered: {what}", hint="make room, then `daybreak resume`")
+        return NoRoom(f"{place.cut(str(target))} was not delivered: {what}", hint="make room, then `daybreak resume`")
     return NotDelivered(
-        f"{target} was not delivered: {what}", hint="it is as it was; mend the cause, then `daybreak resume`"
+        f"{place.cut(str(target))} was not delivered: {what}",
+        hint="it is as it was; mend the cause, then `daybreak resume`",
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from daybreak.host import durable
+from daybreak.host import durable, place
 from daybreak.host.files import content, copying
 from daybreak.host.files.content import Content
 from daybreak.host.files.disk import Disk, open_disk
-from daybreak.host.files.problems import AlreadyThere, FilesError, LinkRefused, NotWritten, PathRefused
+from daybreak.host.files.problems import AlreadyThere, FilesError, LinkRefused, NotWritten, PathRefused, told
 
 
 def write_file(path: str | os.PathLike[str], data: Content, *, mode: int | None = None) -> None:
@@ -34,6 +34,14 @@ def write_file(path: str | os.PathLike[str], data: Content, *, mode: int | None 
         raise _refused(folder, name, error) from error
 
 
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Put the folder's own entries on disk. On Windows, which needs no such thing, nothing is done. Raises PathRefused
+    for what is no path, FilesError where the system refuses."""
+    checked = place.checked(folder, PathRefused, hint="name a folder")
+    with told(f"{place.cut(str(checked))} could not be synced"):
+        durable.sync_folder(checked)
+
+
 def _write(disk: Disk, folder: str, name: str, data: Content, mode: int | None) -> None:
     there = disk.look(name) if mode is None else None
     keeps = there is not None and there.kind == "file"
@@ -49,21 +57,18 @@ def _write(disk: Disk, folder: str, name: str, data: Content, mode: int | None) 
 
 
 def _place(path: Any) -> tuple[str, str]:
-    """The folder and the name in it."""
-    try:
-        text: object = os.fspath(path)
-        os.fsencode(path)
-    except (TypeError, UnicodeError) as error:
-        raise PathRefused(f"{str(path)[:60]!r} is not a path", hint="give a path as text or as a Path") from error
-    folder, name = os.path.split(text) if isinstance(text, str) else ("", "")
-    if "\0" in name or "\0" in folder or name in ("", os.curdir, os.pardir):
-        raise PathRefused(f"{str(path)[:60]!r} does not name a file", hint="give a folder and a name")
+    """The folder and the name in it. Raises PathRefused."""
+    if (why := place.why_not(path)) is not None:
+        raise PathRefused(f"{place.shown(path)} is {why}", hint="give a path as text or as a Path")
+    folder, name = os.path.split(os.fspath(path))
+    if name in ("", os.curdir, os.pardir):
+        raise PathRefused(f"{place.shown(path)} does not name a file", hint="give a folder and a name")
     return folder, name
 
 
 def _refused(folder: str, name: str, error: OSError | FilesError) -> NotWritten:
     why = (error.strerror if isinstance(error, OSError) else None) or str(error)
     return NotWritten(
-        f"{os.path.join(folder, name)[:1000]} could not be written: {why}",
+        f"{place.cut(os.path.join(folder, name))} could not be written: {why}",
         hint="nothing was changed; make room or check the permissions, then try again",
     )

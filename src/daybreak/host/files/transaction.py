@@ -42,6 +42,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from daybreak.host import place
 from daybreak.host.files import content, copying, intent, system
 from daybreak.host.files.applying import Applier
 from daybreak.host.files.content import Content
@@ -194,14 +195,16 @@ class Transaction:
         """The folder will be a copy of the folder `source` (anywhere, links in it copied as links), instead of the
         folder that is there. Raises NotThere where `source` is no folder."""
         staged, disk, name = self._at(path)
-        place = _folder(source)
-        with told(f"{place} could not be copied to {name}"):
-            if Path(os.path.realpath(self._root)).is_relative_to(os.path.realpath(place)):
-                raise ContentRefused(f"{place} holds the root itself", hint="put a folder that lies elsewhere")
+        folder = _folder(source)
+        with told(f"{place.cut(str(folder))} could not be copied to {name}"):
+            if Path(os.path.realpath(self._root)).is_relative_to(os.path.realpath(folder)):
+                raise ContentRefused(
+                    f"{place.cut(str(folder))} holds the root itself", hint="put a folder that lies elsewhere"
+                )
             staged.need_room(name, "folder")
             slot = staged.slot()
             try:
-                copying.copy_folder(disk, place, slot)
+                copying.copy_folder(disk, folder, slot)
                 with self._changing():
                     staged.put(name, slot, "folder")
             except BaseException:
@@ -219,10 +222,10 @@ class Transaction:
         staged, disk, name = self._at(path)
         with told(f"{name} could not be read"):
             staged.notice(name)
-            place = staged.place(name) if staged.need(name) == "file" else None
-            if place is None:
+            found = staged.place(name) if staged.need(name) == "file" else None
+            if found is None:
                 raise NotThere(f"{name} is a folder", hint="name a file in it")
-            return os.fdopen(disk.open(place), "rb")
+            return os.fdopen(disk.open(found), "rb")
 
     def exists(self, path: str | os.PathLike[str]) -> bool:
         """Whether something will be there."""
@@ -276,17 +279,17 @@ class Transaction:
     def _fill(self, staged: Staged, disk: Disk, name: str, data: Content, mode: int | None, keep_times: bool) -> str:
         """A slot with the data, synced, with the permissions that it will have."""
         slot = staged.slot()
-        place = staged.place(name) if staged.kind(name) == "file" else None
+        old = staged.place(name) if staged.kind(name) == "file" else None
         try:
-            descriptor = disk.create(slot, 0o666 if place is None and mode is None else 0o600)
+            descriptor = disk.create(slot, 0o666 if old is None and mode is None else 0o600)
             try:
                 content.write_all(descriptor, data, lambda error: refusal(error, f"{name} could not be written"))
-                if place is not None:
-                    copying.dress_as(disk, place, descriptor)
+                if old is not None:
+                    copying.dress_as(disk, old, descriptor)
                 if mode is not None and sys.platform != "win32":
                     os.fchmod(descriptor, mode)
-                if place is not None and keep_times:
-                    copying.keep_times(descriptor, disk.status(place))
+                if old is not None and keep_times:
+                    copying.keep_times(descriptor, disk.status(old))
                 system.sync(descriptor)
             finally:
                 os.close(descriptor)
@@ -361,8 +364,8 @@ class Transaction:
     def _ask_refusal(self, disk: Disk, steps: list[Step]) -> None:
         for step in steps:
             if self._refuse is not None and isinstance(step, Swap) and step.leaves is not None:
-                place = step.aside if disk.look(step.aside) is not None else step.slot
-                self._refuse(Path(self._root) / place)
+                left = step.aside if disk.look(step.aside) is not None else step.slot
+                self._refuse(Path(self._root) / left)
 
     def _abandon(self) -> None:
         if self._disk is not None and self._began:
@@ -380,18 +383,19 @@ class Transaction:
 
 def _opened(root: object, wait_s: object) -> Disk:
     """The disk of a root, locked. Raises RootUnusable, RootBusy."""
-    if not isinstance(root, str | os.PathLike) or not os.fspath(root):
-        raise RootUnusable(f"{root!r} is not a path", hint="give the folder as text or as a Path")
+    found = place.checked(root, RootUnusable, hint="give the folder as text or as a Path")
     if not isinstance(wait_s, int | float) or math.isnan(wait_s):
-        raise RootUnusable(f"nobody can wait {wait_s!r} seconds", hint="give a number of seconds, or math.inf")
+        raise RootUnusable(
+            f"nobody can wait {place.shown(wait_s)} seconds", hint="give a number of seconds, or math.inf"
+        )
     deadline = time.monotonic() + wait_s
     pause_s = 0.001
     while True:
-        disk = _locked(root)
+        disk = _locked(found)
         if disk is not None:
             return disk
         if time.monotonic() >= deadline:
-            raise _busy(root)
+            raise _busy(found)
         time.sleep(pause_s)
         pause_s = min(_POLL_S_MAX, pause_s * 2)
 
@@ -415,7 +419,7 @@ def _locked(root: str | os.PathLike[str]) -> Disk | None:
 def _unusable(root: object, error: Exception) -> RootUnusable:
     why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return RootUnusable(
-        f"{str(root)[:200]!r} cannot be the root of a transaction: {why}",
+        f"{place.shown(str(root))} cannot be the root of a transaction: {why}",
         hint="give a folder that exists, lies on a local file system and may be opened",
     )
 
@@ -426,7 +430,7 @@ def _busy(root: str | os.PathLike[str]) -> RootBusy:
         number = _owner(root)
         who = f"a transaction of process {number}" if number.isdecimal() else who
     return RootBusy(
-        f"{who} is at work in {root}",
+        f"{who} is at work in {place.cut(str(root))}",
         hint="wait for it with wait_s=…, or end that process; a dead one's lock is free by itself",
     )
 
@@ -440,13 +444,13 @@ def _owner(root: str | os.PathLike[str]) -> str:
 
 
 def _folder(source: object) -> Path:
+    found = place.checked(source, ContentRefused, hint="give the path of a folder")
     try:
-        place = Path(source)  # type: ignore[arg-type] # what is no path says so
-        if place.is_dir():
-            return place
-    except (TypeError, ValueError, OSError) as error:
-        raise ContentRefused(f"{str(source)[:200]!r} is not the path of a folder", hint="give a folder") from error
-    raise NotThere(f"there is no folder {str(source)[:200]!r}", hint="give the path of a folder that exists")
+        if found.is_dir():
+            return found
+    except OSError as error:
+        raise ContentRefused(f"{place.shown(str(found))} is not the path of a folder", hint="give a folder") from error
+    raise NotThere(f"there is no folder {place.shown(str(found))}", hint="give the path of a folder that exists")
 
 
 def _is_one_rename(steps: list[Step]) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from daybreak.errors import HostError
+from daybreak.host import place
 
 Strength = Literal["none", "degraded", "full"]
 STRENGTHS: tuple[Strength, ...] = ("none", "degraded", "full")
@@ -118,21 +119,25 @@ class Sandbox:
         """Raises SandboxRefused."""
         for name in ("writable", "readable", "hidden"):
             if not isinstance(getattr(self, name), tuple):
-                raise SandboxRefused(f"{name} is {getattr(self, name)!r:.80}", hint="give a tuple of pathlib.Path")
+                raise SandboxRefused(
+                    f"{name} is {place.shown(getattr(self, name))}", hint="give a tuple of pathlib.Path"
+                )
         for path in (*self.writable, *self.readable, *self.hidden):
             _check_path(path)
         for path in self.writable:
             if str(path) in _NEVER_WRITABLE:
-                raise SandboxRefused(f"{path} must not be writable", hint="grant the folder of the work only")
+                raise SandboxRefused(
+                    f"{place.cut(str(path))} must not be writable", hint="grant the folder of the work only"
+                )
         for path in self.readable:
             if str(path) == "/":
                 raise SandboxRefused("all of / must not be readable", hint="grant the folders that are needed")
         for path in self.hidden:
             if not any(path.is_relative_to(granted) for granted in (*self.writable, *self.readable)):
-                raise SandboxRefused(f"{path} is hidden but never granted", hint="leave it out")
+                raise SandboxRefused(f"{place.cut(str(path))} is hidden but never granted", hint="leave it out")
         if self.network not in ("none", "listen", "host") or self.require not in STRENGTHS:
             raise SandboxRefused(
-                f"network {self.network!r}, require {self.require!r}: no such value",
+                f"network {place.shown(self.network)}, require {place.shown(self.require)}: no such value",
                 hint="network is none, listen or host; require is none, degraded or full",
             )
         _check_number("listen_port", self.listen_port, 1, 65535, optional=True)
@@ -154,20 +159,24 @@ def _check_number(name: str, value: object, low: int, high: int, *, optional: bo
     if value is None and optional:
         return
     if type(value) is not int or not low <= value <= high:
-        raise SandboxRefused(f"{name} is {value!r}", hint=f"a whole number from {low} to {high}")
+        raise SandboxRefused(f"{name} is {place.shown(value)}", hint=f"a whole number from {low} to {high}")
 
 
 def _check_path(path: object) -> None:
     if not isinstance(path, Path):
-        raise SandboxRefused(f"{path!r} is no Path", hint="give pathlib.Path objects in a tuple")
+        raise SandboxRefused(f"{place.shown(path)} is no Path", hint="give pathlib.Path objects in a tuple")
     try:
         encoded = os.fsencode(path)
     except UnicodeEncodeError:
-        raise SandboxRefused(f"{path!r} cannot be a file name here", hint="rename it") from None
+        raise SandboxRefused(f"{place.shown(str(path))} cannot be a file name here", hint="rename it") from None
     if not path.is_absolute() or ".." in path.parts:
-        raise SandboxRefused(f"{path} is not absolute, or has `..` in it", hint="resolve it first: path.resolve()")
+        raise SandboxRefused(
+            f"{place.cut(str(path))} is not absolute, or has `..` in it", hint="resolve it first: path.resolve()"
+        )
     if b"\0" in encoded or b"\n" in encoded or len(encoded) > _PATH_BYTES_MAX:
-        raise SandboxRefused(f"{path!r:.200} cannot be granted", hint="no NUL, no line break, at most 4,095 bytes")
+        raise SandboxRefused(
+            f"{place.shown(str(path))} cannot be granted", hint="no NUL, no line break, at most 4,095 bytes"
+        )
 
 
 GAPS = {

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from daybreak.host import place
 from daybreak.host.sandbox import seccomp
 from daybreak.host.sandbox.machine import (
     GROUP_PREFIX,
@@ -99,7 +100,14 @@ class Ready:
 
 
 def prepare(sandbox: Sandbox, machine: Machine | None = None) -> Ready:
-    """Check that this machine can enforce what is asked. Raises SandboxMissing, with nothing started."""
+    """Check that this machine can enforce what is asked. Raises SandboxMissing, with nothing started; SandboxRefused
+    for what is no sandbox."""
+    given: tuple[object, object] = (sandbox, machine)
+    if not isinstance(given[0], Sandbox) or not isinstance(given[1], Machine | None):
+        raise SandboxRefused(
+            f"{place.shown(sandbox)} is no sandbox, or {place.shown(machine)} no machine",
+            hint="give a Sandbox(writable=(folder,)) and leave the machine out",
+        )
     machine = detect() if machine is None else machine
     mode = machine.mode(sandbox.network)
     if not mode.reaches(sandbox.require):
@@ -124,10 +132,13 @@ def _check_real(path: Path) -> None:
     try:
         real = os.path.realpath(path, strict=True)
     except OSError as error:
-        raise SandboxRefused(f"{path} cannot be granted: {error.strerror}", hint="make it first") from error
+        raise SandboxRefused(
+            f"{place.cut(str(path))} cannot be granted: {error.strerror}", hint="make it first"
+        ) from error
     if real != str(path):
         raise SandboxRefused(
-            f"{path} leads through a symbolic link to {real}", hint="if that is meant, grant the real path"
+            f"{place.cut(str(path))} leads through a symbolic link to {place.cut(real)}",
+            hint="if that is meant, grant the real path",
         )
 
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daybreak.host import durable, process
+from daybreak.host import durable, place, process
 from daybreak.host.workspaces.copying import leads_out
 from daybreak.host.workspaces.problems import (
     ChangesUnclear,
@@ -104,7 +104,9 @@ def find(folder: Path) -> Repository:
     else:
         common_dir = git_dir
     if not ((git_dir / "HEAD").exists() and (common_dir / "objects").is_dir() and (common_dir / "refs").is_dir()):
-        raise NotARepository(f"{folder} is not the top of a git repository", hint="name the folder that holds .git")
+        raise NotARepository(
+            f"{place.cut(str(folder))} is not the top of a git repository", hint="name the folder that holds .git"
+        )
     return Repository(git_dir.resolve(), common_dir.resolve())
 
 
@@ -113,7 +115,7 @@ def resolve(repository: Repository, name: Any) -> Commit:
     NotARepository."""
     usable = isinstance(name, str) and 0 < len(name) <= _NAME_CHARACTERS_MAX and name.isprintable()
     if not usable or name.startswith(("-", ":", "^")) or ".." in name or not _encodes(name):
-        raise CommitUnknown(f"{str(name)[:100]!r} cannot name a commit", hint="name a branch, a tag or a hash")
+        raise CommitUnknown(f"{place.shown(name)} cannot name a commit", hint="name a branch, a tag or a hash")
     known = _branch_head(repository, name)
     if known is not None:
         return Commit(known, "sha1" if len(known) == 40 else "sha256")
@@ -125,9 +127,12 @@ def resolve(repository: Repository, name: Any) -> Commit:
         return Commit(lines[1], lines[0])
     said = _said(finished)
     if not lines:
-        raise NotARepository(f"git cannot read {repository.git_dir}: {said}", hint="see what `git status` says there")
+        raise NotARepository(
+            f"git cannot read {place.cut(str(repository.git_dir))}: {said}", hint="see what `git status` says there"
+        )
     raise CommitUnknown(
-        f"{repository.git_dir} has no commit {name!r}", hint="name a branch, a tag or a hash that `git log` shows"
+        f"{place.cut(str(repository.git_dir))} has no commit {place.shown(name)}",
+        hint="name a branch, a tag or a hash that `git log` shows",
     )
 
 
@@ -276,12 +281,17 @@ def _links(git_dir: Path, work: Path, base: str) -> list[str]:
     return [os.fsdecode(line.split(b"\t", 1)[1]) for line in out.split(b"\0") if line.startswith(b"160000 ")]
 
 
+def check_words(message: Any, author: Any) -> None:
+    """Raises WorkspaceRefused for what cannot stand in a commit."""
+    known = isinstance(author, Author) and all(_is_name(part) for part in (author.name, author.email))
+    if not _is_text(message) or not known:
+        raise WorkspaceRefused("the message or the author cannot stand in a commit", hint="use printable text")
+
+
 def commit_tree(git_dir: Path, tree: str, base: str, message: str, author: Author, seconds: int) -> str:
     """Write a commit with one parent; gives its hash. The same arguments give the same commit."""
     who = {"NAME": author.name, "EMAIL": author.email, "DATE": f"@{seconds} +0000"}
     identity = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in who.items()}
-    if not _is_text(message) or not all(_is_name(part) for part in (author.name, author.email)):
-        raise WorkspaceRefused("the message or the author cannot stand in a commit", hint="use printable text")
     arguments = ["commit-tree", tree, "-p", base]
     finished = _run(arguments, git_dir=git_dir, cwd=git_dir, stdin=message.encode(), extra=identity)
     return _ok(finished, "write the commit").decode().strip()
@@ -347,7 +357,7 @@ def check_branch(branch: Any) -> str:
     """Its full name. Raises WorkspaceRefused. Stricter than git: letters, digits and `._+-/`."""
     fine = isinstance(branch, str) and len(branch) <= _NAME_CHARACTERS_MAX and _BRANCH.fullmatch(branch)
     if not fine or not _encodes(branch) or ".." in branch or re.search(r"\.(lock)?(/|$)", branch):
-        raise WorkspaceRefused(f"{str(branch)[:100]!r} cannot name a branch", hint="use letters, digits and ._+-/")
+        raise WorkspaceRefused(f"{place.shown(branch)} cannot name a branch", hint="use letters, digits and ._+-/")
     return f"refs/heads/{branch}"
 
 

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from daybreak.host import place
 from daybreak.host.files import NotWritten
 from daybreak.host.workspaces.problems import WorkspaceUnknown
 
@@ -131,5 +132,5 @@ class Places:
 
 def checked(id: object) -> str:
     if not isinstance(id, str) or not ID.fullmatch(id):
-        raise WorkspaceUnknown(f"{str(id)[:100]!r} is no workspace's id", hint="ids look like ws-0123456789abcdef")
+        raise WorkspaceUnknown(f"{place.shown(id)} is no workspace's id", hint="ids look like ws-0123456789abcdef")
     return id

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
+from daybreak.host import place
 from daybreak.host.workspaces import git
 from daybreak.host.workspaces.problems import WorkspaceRefused, WorkspaceUnknown
 from daybreak.host.workspaces.record import Record
@@ -88,21 +88,26 @@ class Workspace:
         It lies in the workspace's own store: `Workspaces.adopt_branch` brings it into the repository. The time is the
         clock's. Raises ChangesUnclear, NotAdopted."""
         self.check_open("git")
+        author = git.Author() if author is None else author
+        git.check_words(message, author)
         tree = git.tree(self.git_dir, self.path, self.base)
         if not git.patch(self.git_dir, self.base, tree):
             return self.base
         seconds = int(self._owner.clock.now().timestamp())
-        return git.commit_tree(self.git_dir, tree, self.base, message, author or git.Author(), seconds)
+        return git.commit_tree(self.git_dir, tree, self.base, message, author, seconds)
 
     def discard(self, outcome: Outcome, reason: str = "") -> tuple[Removed, ...]:
         """End it: removed, or kept where it failed, with the reason for people. Gives what was removed, of this and,
         to keep below the size cap, of older failures. A second call does nothing. Raises WorkspaceNotRemoved."""
-        if outcome not in ("succeeded", "failed", "lost"):
-            raise WorkspaceRefused(f"{str(outcome)[:100]!r} is no outcome", hint="say succeeded, failed or lost")
+        said: tuple[object, object] = (outcome, reason)
+        if said[0] not in ("succeeded", "failed", "lost"):
+            raise WorkspaceRefused(f"{place.shown(outcome)} is no outcome", hint="say succeeded, failed or lost")
+        if not isinstance(said[1], str):
+            raise WorkspaceRefused(f"{place.shown(reason)} is no reason", hint="give a text for people")
         if not self._open:
             return ()
         self._open = False
-        return self._owner.end(self, outcome, reason)
+        return self._owner.close(self, outcome, reason)
 
     # -- for `Workspaces`
 
@@ -110,6 +115,10 @@ class Workspace:
     def git_dir(self) -> Path:
         """Ours, beside the workspace; a worker cannot reach it."""
         return self._space / "git"
+
+    @property
+    def owner(self) -> Workspaces:
+        return self._owner
 
     @property
     def held(self) -> Held:
@@ -143,11 +152,3 @@ class Workspace:
             self.discard("succeeded")
         else:
             self.discard("failed", f"{type(error).__name__}: {error}")
-
-
-def all_open(workspaces: Iterable[Workspace]) -> tuple[Workspace, ...]:
-    """Raises WorkspaceUnknown where one of them was ended."""
-    found = tuple(workspaces)
-    for workspace in found:
-        workspace.check_open()
-    return found

@@ -21,7 +21,7 @@ from typing import Any
 
 from daybreak import ids
 from daybreak.clock import Clock, SystemClock, stamp
-from daybreak.host import locks, removal
+from daybreak.host import locks, place, removal
 from daybreak.host.files import put_folder
 from daybreak.host.workspaces import copying, git, record, usage
 from daybreak.host.workspaces.problems import (
@@ -33,9 +33,10 @@ from daybreak.host.workspaces.problems import (
     WorkspaceUnknown,
 )
 from daybreak.host.workspaces.record import Places, Record
-from daybreak.host.workspaces.workspace import Outcome, Workspace, all_open
+from daybreak.host.workspaces.workspace import Outcome, Workspace
 
 _LABEL_CHARACTERS_MAX = 1000
+_KEEP_DAYS_MAX = 36_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,18 @@ class Rules:
     """A failure is removed after so many days; 0: at the next sweep."""
     bytes_max: int = 20 * 1024**3
     """What all workspaces together may take; above it the oldest failures go first. One that is held never goes."""
+
+    def __post_init__(self) -> None:
+        """Raises WorkspaceRefused."""
+        if not _is_number(self.keep_days) or not 0 <= self.keep_days <= _KEEP_DAYS_MAX:
+            raise WorkspaceRefused(
+                f"failures cannot be kept for {place.shown(self.keep_days)} days",
+                hint=f"give a number from 0 to {_KEEP_DAYS_MAX:,}",
+            )
+        if not _is_number(self.bytes_max) or not self.bytes_max >= 0:
+            raise WorkspaceRefused(
+                f"workspaces cannot take {place.shown(self.bytes_max)} bytes", hint="give a number from 0 on"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +101,12 @@ class Workspaces:
 
     def __init__(self, root: Path | str, clock: Clock | None = None, rules: Rules | None = None) -> None:
         """Raises WorkspaceRefused for a root that cannot be."""
-        self.clock = clock or SystemClock()
-        self.rules = rules or Rules()
+        self.clock = SystemClock() if clock is None else clock
+        self.rules = Rules() if rules is None else rules
+        if not callable(getattr(self.clock, "now", None)) or not isinstance(self.rules, Rules):
+            raise WorkspaceRefused(
+                f"{place.shown(clock)} is no clock, or {place.shown(rules)} are no rules", hint="leave them out"
+            )
         self._root = _absolute(root)
         self._places = Places(self._root)
         try:
@@ -97,7 +114,8 @@ class Workspaces:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise WorkspaceRefused(
-                f"workspaces cannot lie in {self._root}: {error.strerror}", hint="name a folder that can be made"
+                f"workspaces cannot lie in {place.cut(str(self._root))}: {error.strerror}",
+                hint="name a folder that can be made",
             ) from error
 
     # -- making
@@ -112,7 +130,7 @@ class Workspaces:
             repository = git.find(folder)
         except OSError as error:
             raise WorkspaceRefused(
-                f"{folder} cannot be read: {error.strerror}", hint="check its permissions"
+                f"{place.cut(str(folder))} cannot be read: {error.strerror}", hint="check its permissions"
             ) from error
         found = git.resolve(repository, commit)
         plan = Record(
@@ -171,7 +189,8 @@ class Workspaces:
             if isinstance(error, OSError | UnicodeError | RecursionError):
                 words = getattr(error, "strerror", None) or str(error)
                 raise WorkspaceNotMade(
-                    f"no workspace could be made from {plan.source}: {words}", hint="make room or mend the rights"
+                    f"no workspace could be made from {place.cut(plan.source)}: {words}",
+                    hint="make room or mend the rights",
                 ) from error
             raise
         return Workspace(self, plan, space, held)
@@ -211,37 +230,53 @@ class Workspaces:
         `target` is the folder that it was copied from, still as it was then (size, mode and time of every file), or
         one that is not there yet or empty. Raises TargetMoved, NotAdopted, and what `put_folder` raises; then nothing
         was changed and the workspace is still held."""
+        self._check_ours(workspace)
         workspace.check_open("folder")
-        others = all_open(losers)
-        place = _absolute(target)
-        told = json.loads((self._places.space(workspace.id) / "listing.json").read_bytes())
-        if place.is_dir() and os.path.samefile(place, workspace.source):
+        others = self._others(losers)
+        try:
+            self._put(workspace, _absolute(target))
+        except OSError as error:
+            raise NotAdopted(
+                f"{place.cut(str(target))} cannot be used: {error.strerror}", hint="check its permissions"
+            ) from error
+        return self._ended(workspace, others)
+
+    def _put(self, workspace: Workspace, target: Path) -> None:
+        """Raises OSError, and what `adopt` does."""
+        if target.is_dir() and os.path.samefile(target, workspace.source):
             if workspace.left_out:
                 raise NotAdopted(
-                    f"{place} holds what was not copied and would be lost: {', '.join(workspace.left_out[:3])}",
+                    f"{place.cut(str(target))} holds what was not copied and would be lost: {', '.join(workspace.left_out[:3])}",
                     hint="adopt into a fresh folder, or copy with leave_out=(); for a repository use from_git",
                 )
-            wanted = told["listing"]
+            wanted = self._listing(workspace)
         else:
             wanted = {}
-        skip = self._root.name if self._root.parent == place else None
-        if skip is not None or place in self._root.parents:
-            raise NotAdopted(f"the workspaces lie inside {place}", hint="put the root of the workspaces elsewhere")
+        if target in self._root.parents:
+            raise NotAdopted(
+                f"the workspaces lie inside {place.cut(str(target))}", hint="put the root of the workspaces elsewhere"
+            )
 
         def refuse(replaced: Path) -> None:
             if copying.listed(replaced) != wanted:
                 raise TargetMoved(
-                    f"{place} is no longer as it was when the workspace was made",
+                    f"{place.cut(str(target))} is no longer as it was when the workspace was made",
                     hint="nothing was changed; make a new workspace, or merge with what is there now",
                 )
 
+        if target.exists():
+            refuse(target)
+        put_folder(workspace.path, target, refuse=refuse)
+
+    def _listing(self, workspace: Workspace) -> copying.Listing:
+        """What the source was when it was copied. Raises NotAdopted."""
         try:
-            if place.exists():
-                refuse(place)
-            put_folder(workspace.path, place, refuse=refuse)
-        except OSError as error:
-            raise NotAdopted(f"{place} cannot be used: {error.strerror}", hint="check its permissions") from error
-        return self._ended(workspace, others)
+            told = json.loads((self._places.space(workspace.id) / "listing.json").read_bytes())["listing"]
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise NotAdopted(
+                f"what {workspace.id} was copied from is not on record any more", hint="adopt it into a fresh folder"
+            ) from error
+        return dict(told) if isinstance(told, dict) else {"?": []}
 
     def adopt_branch(
         self,
@@ -257,8 +292,9 @@ class Workspaces:
         Compare and swap: the branch must still be at `workspace.base`, or not be there, then it is made. A branch that
         somebody has checked out is refused, because its index would no longer fit: HEAD, index and files of the user
         are never touched. Raises TargetMoved, NotAdopted, ChangesUnclear; then the workspace is still held."""
+        self._check_ours(workspace)
         workspace.check_open("git")
-        others = all_open(losers)
+        others = self._others(losers)
         ref = git.check_branch(branch)
         repository = git.find(workspace.source)
         if (where := git.checked_out_at(repository, ref)) is not None and workspace_is_not_bare(repository):
@@ -284,10 +320,32 @@ class Workspaces:
                 continue
         return tuple(removed)
 
+    def _check_ours(self, workspace: object) -> None:
+        if not isinstance(workspace, Workspace) or workspace.owner is not self:
+            raise WorkspaceRefused(
+                f"{place.shown(workspace)} is no workspace of {place.cut(str(self._root))}",
+                hint="give one that this root has made or reopened",
+            )
+
+    def _others(self, losers: Iterable[Workspace]) -> tuple[Workspace, ...]:
+        """Raises WorkspaceRefused, and WorkspaceUnknown where one of them was ended."""
+        if not isinstance(losers, Iterable):
+            raise WorkspaceRefused(f"{place.shown(losers)} are no losers", hint="give a list of workspaces")
+        others = tuple(losers)
+        for workspace in others:
+            self._check_ours(workspace)
+            workspace.check_open()
+        return others
+
     # -- ending
 
-    def end(self, workspace: Workspace, outcome: Outcome, reason: str) -> tuple[Removed, ...]:
-        """What `Workspace.discard` does."""
+    def end(self, workspace: Workspace, outcome: Outcome, reason: str = "") -> tuple[Removed, ...]:
+        """What `Workspace.discard` does. Raises WorkspaceRefused for what is no workspace of this root."""
+        self._check_ours(workspace)
+        return workspace.discard(outcome, reason)
+
+    def close(self, workspace: Workspace, outcome: Outcome, reason: str) -> tuple[Removed, ...]:
+        """For `Workspace.discard`, once."""
         try:
             if outcome == "failed":
                 self._keep(workspace.record, reason or "it failed")
@@ -422,13 +480,11 @@ def workspace_is_not_bare(repository: git.Repository) -> bool:
 
 def _absolute(path: object) -> Path:
     """Raises WorkspaceRefused for what cannot be a path."""
-    if not isinstance(path, Path | str) or not str(path) or "\0" in str(path):
-        raise WorkspaceRefused(f"{str(path)[:100]!r} is no path", hint="name a folder")
+    found = place.checked(path, WorkspaceRefused, hint="name a folder")
     try:
-        os.fsencode(path)
-        return Path(os.path.abspath(path))
-    except (UnicodeError, OSError) as error:
-        raise WorkspaceRefused(f"{str(path)[:100]!a} is no path", hint="name a folder") from error
+        return Path(os.path.abspath(found))
+    except OSError as error:  # the working folder is gone
+        raise WorkspaceRefused(f"{place.shown(path)} leads nowhere from here", hint="name it from / on") from error
 
 
 def _folder(path: object) -> Path:
@@ -439,10 +495,10 @@ def _folder(path: object) -> Path:
     except (OSError, RuntimeError) as error:
         words = getattr(error, "strerror", None) or "links in a circle"
         raise WorkspaceRefused(
-            f"{str(folder)[:300]} cannot be used: {words}", hint="name an existing folder"
+            f"{place.cut(str(folder))} cannot be used: {words}", hint="name an existing folder"
         ) from error
     if not found.is_dir():
-        raise WorkspaceRefused(f"{folder} is not a folder", hint="name an existing folder")
+        raise WorkspaceRefused(f"{place.cut(str(folder))} is not a folder", hint="name an existing folder")
     return found
 
 
@@ -452,6 +508,13 @@ def _check_label(label: object) -> None:
 
 
 def _names(names: Any) -> frozenset[str]:
-    if isinstance(names, str) or not all(isinstance(one, str) and one and "/" not in one for one in names):
-        raise WorkspaceRefused("leave_out holds something that is no name", hint="give names without slashes")
+    wrong = not isinstance(names, Collection) or isinstance(names, str | bytes)
+    if wrong or not all(isinstance(one, str) and one and "/" not in one for one in names):
+        raise WorkspaceRefused(
+            f"leave_out holds something that is no name: {place.shown(names)}", hint="give names without slashes"
+        )
     return frozenset(names)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,637 @@
+"""A night: takes what may begin or go on from the queue, gives it to workers, recovers, watches, and ends cleanly.
+
+One supervisor for each state folder: it holds the lock `supervisor`, and each night one of its own name besides, by
+which others see whether it lives. Helpers work from the same queue without the first; leases keep everybody apart.
+
+Crash windows: nothing in here is needed to recover. What a supervisor that died had under way is recognised by its free
+locks and taken over by the next one, at its start and every minute; a night without an end is closed as `died`. The
+closing event is the last word; where even that fails, the next night writes it.
+
+Time comes from the clock and sleep that are given, so that a whole night runs on a virtual clock.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal, Protocol
+
+import anyio
+from anyio.abc import TaskGroup
+
+from daybreak import ids
+from daybreak.clock import Clock, stamp
+from daybreak.engine import nights
+from daybreak.engine.aside import Aside
+from daybreak.engine.engine import Engine, Locks, RunResult
+from daybreak.engine.keeper import BeatingLocks, Keeper, Stopwatch, Takeover
+from daybreak.engine.log import Log
+from daybreak.engine.night import Found, Hooks, NightResult, PingKind, Plan, Status, SupervisorBusy, Why
+from daybreak.engine.surroundings import Sleep
+from daybreak.engine.view import UNDER_WAY
+from daybreak.engine.waking import Waking
+from daybreak.errors import (
+    BlobMissing,
+    DaybreakError,
+    DraftRefused,
+    IdemConflict,
+    LeaseLost,
+    LedgerBusy,
+    LedgerError,
+    RunBusy,
+)
+from daybreak.events import POLICY, Event, NightBegan, NightEnded, NightNoted
+from daybreak.host.locks import LockHeld
+from daybreak.ids import Entropy
+from daybreak.ledger.record import Draft
+from daybreak.policy.accounts import Accounts
+from daybreak.policy.budget import BudgetSpent
+
+__all__ = ["LOCK", "Found", "Hooks", "NightResult", "Plan", "Status", "Supervisor", "SupervisorBusy"]
+
+LOCK = "supervisor"
+"""Name of the lock of the one supervisor."""
+ACTOR = "supervisor"
+LEAVE_S = 10.0
+"""How long cancelled runs get to be gone."""
+STUCK = "it made no progress for {}: try it again?"
+LONG = "it kept its worker for {}: go on with it?"
+
+_log = logging.getLogger(__name__)
+_STATES = ", ".join(f"'{state}'" for state in UNDER_WAY)
+_UNDER_WAY = f"SELECT run FROM view_runs WHERE state IN ({_STATES}) AND host = ? AND NOT restored ORDER BY place"
+_ALARMS = "SELECT incident, kind, what FROM view_incidents WHERE level >= 3"
+_WORDS: dict[Why, str] = {
+    "empty": "the queue is empty",
+    "deadline": "the night's time is over",
+    "budget": "the night's budget is used up",
+    "stopped": "the night was stopped",
+    "incident": "an incident of level 3 stopped the night",
+    "failed": "the night failed",
+    "died": "the night died",
+}
+What = Literal["recovery", "stuck", "takeover", "reconciliation", "snapshot", "preflight", "alert", "deadline"]
+
+
+class Windows(Protocol):
+    """What is needed of schedules; `engine.schedules.Schedules` is the real one."""
+
+    def look(self, now: datetime) -> Sequence[object]: ...
+
+    def wake_at(self, now: datetime) -> datetime | None: ...
+
+
+@dataclass
+class _Work:
+    """A run that is under way here."""
+
+    since: datetime
+    scope: anyio.CancelScope
+    kept: Stopwatch
+    """How long it has its worker."""
+    silent: Stopwatch
+    """How long it has made no progress."""
+    stopped: bool = False
+
+
+class Supervisor:
+    """One night. `await work()` once; `stop()` from the same event loop ends it."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        log: Log,
+        clock: Clock,
+        entropy: Entropy,
+        locks: Locks,
+        plan: Plan,
+        sleep: Sleep = anyio.sleep,
+        schedules: Windows | None = None,
+        hooks: Hooks | None = None,
+    ) -> None:
+        """The ledger must have been opened with `engine.VIEWS` and `nights.NIGHTS`; with the views of policy's journal
+        an incident of level 3 ends the night. `locks` are those of the engine, `sleep` agrees with `clock`."""
+        self._engine = engine
+        self._log = log
+        self._clock = clock
+        self._entropy = entropy
+        self._locks = locks
+        self._plan = plan
+        self._sleep = sleep
+        self._schedules = schedules
+        self._hooks = hooks or Hooks()
+        self._accounts = Accounts(log)
+        self._keeper: Keeper | None = None
+        if isinstance(locks, BeatingLocks):
+            self._keeper = Keeper(locks, clock, lease_s=plan.lease_s, look_s=plan.look_s)
+        self.night = ""
+        """Its name, once it has begun."""
+        self._began = clock.now()
+        self._account = ""
+        self._went_before = ""
+        self._helper = False
+        self._ending: Why | None = None
+        self._ending_text = ""
+        self._hasty = False
+        self._failure: Exception | None = None
+        self._under_way: dict[str, _Work] = {}
+        self._left: deque[str] = deque()
+        """Runs that a crash left, to be gone on with."""
+        self._aside = Aside(clock)
+        self._states: dict[str, str] = {}
+        """The state that each run was brought to last."""
+        self._broke: set[str] = set()
+        """Runs that the night's budget could not pay for."""
+        self._known_alarms: set[str] | None = set()
+        self._told: set[str] = set()
+        """Complaints that are told once."""
+        self._look_at_s = self._recover_at_s = 0.0
+        self._waking = Waking(sleep)
+        self._closing = anyio.CancelScope()
+
+    async def work(self) -> NightResult:
+        """Work until the night's end, which is recorded. Raises SupervisorBusy before anything happens, and what the
+        ledger raised where that ended the night, after everything was cleaned up."""
+        with ExitStack() as stack:
+            before: list[Takeover] = []
+            if not await self._take_place(stack, before):
+                return self._result({}, {})
+            self.night = ids.new("night", self._clock.now(), self._entropy)
+            stack.enter_context(self._locks.hold(self.night))
+            await self._begin(before)
+            stack.callback(self._waking.listen(self._log))
+            async with anyio.create_task_group() as group:
+                if self._keeper is not None or self._hooks.beat is not None or self._hooks.ping is not None:
+                    group.start_soon(self._beat_always, group)
+                await self._until_the_end(stack, group)
+                result = await self._close()
+                if self._under_way and self._hooks.abandon is not None:
+                    await self._hooks.abandon(sorted(self._under_way))
+                group.cancel_scope.cancel("the night is over")
+        if self._failure is not None:
+            raise self._failure
+        return result
+
+    def stop(self, *, hasty: bool = False) -> None:
+        """End the night: nothing more is picked, runs under way get `grace_s`; hasty: they are cancelled now, and what
+        is being put away at its end is left."""
+        self._end("stopped")
+        if hasty:
+            self._hasty = True
+            self._closing.cancel("in haste")
+        self._waking.wake()
+
+    # -- the begin
+
+    async def _take_place(self, stack: ExitStack, taken: list[Takeover]) -> bool:
+        """Become the supervisor, or a helper; False where it was stopped while it waited."""
+        while self._ending is None:
+            try:
+                stack.enter_context(self._locks.hold(LOCK))
+            except LockHeld as held:
+                if self._plan.if_busy == "help":
+                    self._helper = True
+                    return True
+                if self._plan.if_busy == "refuse" or self._is_late():
+                    raise self._busy(held) from held
+            else:
+                return True
+            self._waking.reset()
+            if self._keeper is not None:
+                for one in await self._keeper.look([LOCK]):
+                    taken.append(one)
+                    _log.warning("%s", _took_over(one))
+            await self._waking.wait(min(1.0, self._plan.look_s))
+        return False
+
+    def _busy(self, held: LockHeld) -> SupervisorBusy:
+        late = " and was so when this night's time was over" if self._plan.if_busy == "wait" else ""
+        return SupervisorBusy(
+            f"another supervisor is at work here{late}: {held.owner or 'it has not yet written its name'}",
+            hint="`daybreak status` shows what it does; --if-busy wait waits for its end, help works beside it; "
+            "`daybreak unlock` ends one that hangs",
+            owner=held.owner,
+        )
+
+    async def _begin(self, taken: Sequence[Takeover]) -> None:
+        dead = await self._close_dead()
+        self._began = self._clock.now()
+        if not self._helper:
+            self._went_before = nights.gone_before(self._log, self._began) or next(iter(dead), "")
+        plan, me = self._plan, self._locks.me
+        began = NightBegan(
+            night=self.night,
+            host=me.host,
+            pid=me.pid,
+            workers=plan.workers,
+            until=stamp(plan.until) if plan.until is not None else "",
+            budget=plan.budget.by_name if plan.budget is not None else {},
+            once=plan.once,
+            went_before=self._went_before,
+        )
+        await self._append(nights.STREAM, began)
+        if plan.budget is not None:
+            self._account = nights.account_of(self._log, self.night)
+            if opened := self._accounts.open(self._account, plan.budget):
+                await self._append(POLICY, opened)
+        for one in taken:
+            await self._note_takeover(one)
+        if self._log.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'view_incidents'"):
+            self._known_alarms = {name for name, _, _ in self._log.query(_ALARMS)}
+        else:
+            self._known_alarms = None
+
+    async def _close_dead(self) -> list[str]:
+        """Write the end of nights of this machine that died; the newest first."""
+        closed = []
+        for row in nights.open_nights(self._log):
+            if row.night != self.night and row.host == self._locks.me.host and self._locks.owner(row.night) is None:
+                text = f"its supervisor (process {row.pid}) ended without a word"
+                if await self._write_end(NightEnded(night=row.night, why="died", text=text)):
+                    closed.append(row.night)
+        return closed
+
+    # -- the work
+
+    async def _until_the_end(self, stack: ExitStack, group: TaskGroup) -> None:
+        """Work, and let what is under way come to rest. Raises nothing that happens to the night."""
+        try:
+            self._ping(group, "begin")
+            await self._ask("preflight", self._hooks.preflight)
+            self._find_left()
+            if self._left:
+                await self._note("recovery", 0, f"{len(self._left)} runs that a crash left", runs=list(self._left))
+            while self._ending is None:
+                self._waking.reset()
+                await self._turn(stack, group)
+                if self._ending is None:
+                    await self._waking.wait(self._pause_s())
+        except Exception as problem:  # noqa: BLE001 - the night ends with it, cleanly
+            self._fail(problem)
+        try:
+            await self._wind_down()
+        except Exception as problem:  # noqa: BLE001 - as above
+            self._fail(problem)
+
+    async def _turn(self, stack: ExitStack, group: TaskGroup) -> None:
+        """Look at everything once, and start what can be started."""
+        if self._is_late():
+            return self._end("deadline")
+        if alarm := self._alarm():
+            return self._end("incident", alarm)
+        await self._look_around(stack)
+        self._look_at_schedules()
+        free = self._plan.workers - len(self._under_way)
+        while free > 0 and self._left:
+            run = self._left.popleft()
+            if run not in self._under_way:
+                self._start(group, run)
+                free -= 1
+        if free > 0:
+            taken = [*self._under_way, *self._aside.runs()]
+            for pick in self._engine.queue.next(self._clock.now(), taken=taken, most=free, night=self.night):
+                self._start(group, pick.run)
+        if not self._under_way:
+            self._find_left()
+            if not self._left and not self._is_to_come():
+                if self._broke:
+                    self._end("budget")
+                elif self._plan.once:
+                    self._end("empty")
+        return None
+
+    def _is_to_come(self) -> bool:
+        """Will time alone let something go on before the end?"""
+        if self._aside.pending():
+            return True
+        wake = self._engine.queue.wake_at(self._clock.now())
+        return wake is not None and (self._plan.until is None or wake < self._plan.until)
+
+    def _start(self, group: TaskGroup, run: str) -> None:
+        gap_s = self._plan.look_s * 2
+        work = _Work(
+            self._clock.now(), anyio.CancelScope(), Stopwatch(self._clock, gap_s), Stopwatch(self._clock, gap_s)
+        )
+        self._under_way[run] = work
+        group.start_soon(self._worker, run, work)
+
+    async def _worker(self, run: str, work: _Work) -> None:
+        """One run, to where it ends, waits or needs a person; whatever happens to it stays with it."""
+        began_s = self._clock.monotonic()
+        try:
+            with work.scope:
+                self._take(await self._engine.supervise(run, night=self.night, account=self._account))
+                self._aside.came_back(run, after_s=self._clock.monotonic() - began_s)
+            if work.scope.cancelled_caught:
+                self._states[run] = "paused"
+        except (RunBusy, LeaseLost):
+            self._aside.put(run, most_s=60.0)  # somebody else has it
+        except (LedgerBusy, DraftRefused, BlobMissing) as problem:
+            await self._left_aside(run, problem)
+        except LedgerError as problem:
+            self._fail(problem)
+        except Exception as problem:
+            _log.exception("run %s broke its supervision", run)
+            await self._left_aside(run, problem)
+        finally:
+            del self._under_way[run]
+            self._waking.wake()
+
+    def _take(self, result: RunResult) -> None:
+        self._states[result.run] = result.state
+        if result.state == "paused" and result.code == BudgetSpent.code:
+            self._broke.add(result.run)
+        else:
+            self._broke.discard(result.run)
+
+    async def _left_aside(self, run: str, problem: Exception) -> None:
+        """It could not be supervised: later again."""
+        again_s = self._aside.put(run, most_s=600.0)
+        text = f"run {run} could not be gone on with: {_said(problem)}"
+        if again_s is not None:
+            text += f"; again in {again_s:.0f} s"
+        await self._note("alert", 1, text, run=run)
+
+    # -- looking around
+
+    async def _look_around(self, stack: ExitStack) -> None:
+        """Stuck runs and stopped owners every few seconds, what a crash left every minute."""
+        now_s = self._clock.monotonic()
+        if now_s >= self._look_at_s:
+            self._look_at_s = now_s + self._plan.look_s
+            await self._look_at_runs()
+            await self._look_at_owners()
+        if now_s >= self._recover_at_s:
+            self._recover_at_s = now_s + self._plan.recover_s
+            if self._helper:
+                self._succeed(stack)
+            await self._close_dead()
+            self._find_left()
+
+    async def _look_at_runs(self) -> None:
+        """Stop those that make no progress, or that take too long."""
+        for run, work in list(self._under_way.items()):
+            kept_s = work.kept.look()
+            work.silent.look()
+            work.silent.at_most(self._engine.idle_s(run))
+            limit_s = self._plan.run_limit_s
+            if work.stopped:
+                continue
+            if work.silent.passed_s > self._plan.stuck_s:
+                await self._stop_run(run, work, STUCK, work.silent.passed_s)
+            elif limit_s is not None and kept_s > limit_s:
+                await self._stop_run(run, work, LONG, kept_s)
+
+    async def _stop_run(self, run: str, work: _Work, question: str, seconds: float) -> None:
+        work.stopped = True
+        span = str(timedelta(seconds=int(seconds)))
+        self._engine.stop(run, question.format(span), f"stopped by night {self.night}")
+        await self._note("stuck", 2, f"run {run} was stopped: {question.format(span)}", run=run)
+
+    async def _look_at_owners(self) -> None:
+        """End those that have stopped, so that what they had can go on."""
+        if self._keeper is None:
+            return
+        names = [run for run in self._active() if run not in self._under_way]
+        names += [row.night for row in nights.open_nights(self._log) if row.night != self.night]
+        for one in await self._keeper.look([LOCK, *names] if self._helper else names):
+            await self._note_takeover(one)
+            self._recover_at_s = 0.0
+
+    async def _note_takeover(self, one: Takeover) -> None:
+        pid = one.owner.pid
+        run = one.name if one.name.startswith("run-") else ""
+        await self._note("takeover", 2 if one.ended is None else 1, _took_over(one), run=run, lock=one.name, pid=pid)
+
+    def _find_left(self) -> None:
+        """Runs that say that they are under way, while their owner, who was on this machine, is dead."""
+        for run in self._active():
+            known = run in self._under_way or run in self._left or run in self._aside.runs()
+            if not known and self._locks.owner(run) is None:
+                self._left.append(run)
+
+    def _active(self) -> list[str]:
+        return [str(run) for (run,) in self._log.query(_UNDER_WAY, (self._locks.me.host,))]
+
+    def _succeed(self, stack: ExitStack) -> None:
+        """A helper becomes the supervisor once there is none."""
+        try:
+            stack.enter_context(self._locks.hold(LOCK))
+        except LockHeld:
+            return
+        self._helper = False
+
+    def _look_at_schedules(self) -> None:
+        if self._schedules is not None:
+            try:
+                self._schedules.look(self._clock.now())
+            except LedgerBusy:
+                _log.warning("the ledger is busy; schedules are looked at again")
+
+    def _alarm(self) -> str:
+        """An incident of level 3 that was raised since the night began."""
+        if self._known_alarms is None:
+            return ""
+        for name, kind, what in self._log.query(_ALARMS):
+            if name not in self._known_alarms:
+                return f"{kind}: {what} ({name})"
+        return ""
+
+    def _is_late(self) -> bool:
+        return self._plan.until is not None and self._clock.now() >= self._plan.until
+
+    def _pause_s(self) -> float:
+        """How long nothing will happen by itself."""
+        now, now_s = self._clock.now(), self._clock.monotonic()
+        moments = [self._plan.until]
+        if len(self._under_way) < self._plan.workers:
+            moments.append(self._engine.queue.wake_at(now))
+        if self._schedules is not None:
+            moments.append(self._schedules.wake_at(now))
+        pauses = [(moment - now).total_seconds() for moment in moments if moment is not None]
+        pauses += [self._plan.poll_s, self._recover_at_s - now_s]
+        if self._under_way or self._keeper is not None:
+            pauses.append(self._look_at_s - now_s)
+        pauses += [at_s - now_s for at_s in self._aside.moments_s()]
+        return max(0.001, min(pauses))
+
+    # -- the end
+
+    def _end(self, why: Why, text: str = "") -> None:
+        if self._ending is None:
+            self._ending, self._ending_text = why, text
+
+    def _fail(self, problem: Exception) -> None:
+        """The night cannot go on: nothing is certain to be recorded any more."""
+        if self._failure is None:
+            _log.error("the night fails", exc_info=problem)
+            self._failure = problem
+            self._ending, self._ending_text, self._hasty = "failed", _said(problem), True
+        self._waking.wake()
+
+    async def _wind_down(self) -> None:
+        """Let what is under way reach the end of its step; cancel what does not."""
+        assert self._ending is not None, "it is ending"
+        if self._ending == "deadline" and self._under_way:
+            await self._note("deadline", 0, f"{len(self._under_way)} runs were under way", runs=sorted(self._under_way))
+        ends_s = self._clock.monotonic() + self._plan.grace_s
+        while self._under_way and not self._hasty and (left_s := ends_s - self._clock.monotonic()) > 0:
+            self._waking.reset()
+            self._engine.wind_down(_WORDS[self._ending])
+            await self._waking.wait(min(1.0, left_s))
+        for work in self._under_way.values():
+            work.scope.cancel("the night is over")
+        ends_s = self._clock.monotonic() + LEAVE_S
+        while self._under_way and (left_s := ends_s - self._clock.monotonic()) > 0:
+            self._waking.reset()
+            await self._waking.wait(left_s)
+        if self._under_way:
+            await self._note("stuck", 2, "runs did not end although they were cancelled", runs=sorted(self._under_way))
+
+    async def _close(self) -> NightResult:
+        """Put everything away; the closing event comes last."""
+        assert self._ending is not None, "it is ending"
+        counts = dict(sorted(Counter(self._states.values()).items()))
+        used: dict[str, int] = {}
+        try:
+            if self._failure is None:
+                with self._closing:
+                    await self._ask("reconciliation", self._hooks.reconcile)
+                    await self._ask("snapshot", self._hooks.snapshot)
+            if self._account:
+                used = self._accounts.used(self._account).by_name
+            text = self._text(counts)
+            await self._write_end(NightEnded(night=self.night, why=self._ending, counts=counts, used=used, text=text))
+        except Exception as problem:  # noqa: BLE001 - the next night writes the end
+            self._fail(problem)
+        await self._do("report", self._hooks.report, self.night)
+        if self._failure is None and self._hooks.ping is not None:
+            await self._do("ping", self._hooks.ping, "end")
+        return self._result(counts, used)
+
+    def _text(self, counts: dict[str, int]) -> str:
+        assert self._ending is not None, "it is ending"
+        brought = ", ".join(f"{number} {state}" for state, number in counts.items()) or "no runs"
+        return f"{_WORDS[self._ending]}: {brought}" + (f"; {self._ending_text}" if self._ending_text else "")
+
+    def _result(self, counts: dict[str, int], used: dict[str, int]) -> NightResult:
+        return NightResult(
+            night=self.night,
+            why=self._ending or "stopped",
+            counts=counts,
+            used=used,
+            began=self._began,
+            ended=self._clock.now(),
+            text=self._text(counts),
+            went_before=self._went_before,
+        )
+
+    async def _write_end(self, ended: NightEnded) -> bool:
+        """The last word on a night; False where somebody had it before."""
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._log.append_async([Draft(nights.STREAM, ended, ACTOR, idem=f"ended:{ended.night}")])
+        except IdemConflict:
+            return False
+        return True
+
+    # -- telling
+
+    async def _beat_always(self, group: TaskGroup) -> None:
+        """Beat for all locks, say how it stands, and ping, for as long as the night lasts."""
+        ping_at_s = self._clock.monotonic() + self._plan.ping_s
+        while True:
+            if self._keeper is not None:
+                try:
+                    self._keeper.beat([LOCK, self.night, *self._under_way])
+                except DaybreakError as problem:
+                    await self._complain("beat", problem)
+            await self._do("beat", self._hooks.beat, self._status())
+            if self._clock.monotonic() >= ping_at_s:
+                ping_at_s = self._clock.monotonic() + self._plan.ping_s
+                self._ping(group, "alive")
+            await self._sleep(self._plan.beat_s)
+
+    def _status(self) -> Status:
+        return Status(
+            night=self.night,
+            began=self._began,
+            until=self._plan.until,
+            workers=self._plan.workers,
+            helper=self._helper,
+            ending=self._ending or "",
+            runs={run: work.since for run, work in self._under_way.items()},
+        )
+
+    def _ping(self, group: TaskGroup, kind: PingKind) -> None:
+        """Beside the night's work, which it never holds up."""
+        if self._hooks.ping is not None:
+            group.start_soon(self._do, "ping", self._hooks.ping, kind)
+
+    async def _ask(self, what: What, hook: Callable[[], Awaitable[Sequence[Found]]] | None) -> None:
+        """Let a hook look, and note what it found."""
+        found: list[Found] = []
+
+        async def look() -> None:
+            if hook is not None:
+                found.extend(await hook())
+
+        await self._do(what, look if hook is not None else None)
+        for one in found:
+            await self._note(what, one.level, one.text, **one.details)
+
+    async def _do(self, what: str, hook: Callable[..., Awaitable[None]] | None, *args: Any) -> None:
+        """Call a hook; that it fails, or takes too long, is noted once until it works again."""
+        if hook is None:
+            return
+        try:
+            with anyio.fail_after(self._hooks.limit_s):
+                await hook(*args)
+        except Exception as problem:  # noqa: BLE001 - hooks serve the night; they never end it
+            await self._complain(what, problem)
+        else:
+            self._told.discard(what)
+
+    async def _complain(self, what: str, problem: Exception) -> None:
+        _log.warning("%s failed in night %s", what, self.night, exc_info=problem)
+        if what in self._told or (self._failure is not None and isinstance(problem, LedgerError)):
+            return
+        self._told.add(what)
+        noted: What = "alert"
+        if what in ("preflight", "reconciliation", "snapshot"):
+            noted = what  # type: ignore[assignment]
+        try:
+            await self._note(noted, 2 if noted == "snapshot" else 1, f"{what} failed: {_said(problem)}")
+        except LedgerError as error:
+            self._fail(error)
+
+    async def _note(self, what: What, level: int, text: str, *, run: str = "", **details: Any) -> None:
+        noted = NightNoted(night=self.night, what=what, level=level, text=text[:2000], run=run, details=details)
+        await self._append(nights.STREAM, noted)
+
+    async def _append(self, stream: str, event: Event) -> None:
+        """Raises what the ledger raises; where another process holds it for too long, it is tried again first."""
+        for _ in range(2):
+            try:
+                await self._log.append_async([Draft(stream, event, ACTOR)])
+                return
+            except LedgerBusy:
+                _log.warning("the ledger is busy; %s is appended again", event.type)
+        await self._log.append_async([Draft(stream, event, ACTOR)])
+
+
+def _took_over(one: Takeover) -> str:
+    if one.ended is None:
+        return f"{one.owner} has stopped and holds {one.name}, but {one.why_not}"
+    below = f" and {one.ended.children} processes below it" if one.ended.children else ""
+    return f"{one.owner} had stopped and held {one.name}; it was ended{below}"
+
+
+def _said(problem: Exception) -> str:
+    if isinstance(problem, DaybreakError):
+        return f"{problem.code} {problem.message}"[:500]
+    return f"{type(problem).__name__}: {problem}"[:500]
