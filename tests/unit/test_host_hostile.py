@@ -143,7 +143,9 @@ def test_a_lost_listing_is_told(workspaces: Workspaces, source: Path, tmp_path: 
             listing.write_text(damage)
             refused(lambda: workspaces.adopt(workspace, source))
         listing.unlink()
-        refused(lambda: workspaces.adopt(workspace, tmp_path / "out"))
+        refused(lambda: workspaces.adopt(workspace, source))
+        workspaces.adopt(workspace, tmp_path / "out")  # where nothing is, nothing can be lost
+    assert (tmp_path / "out" / "a").read_text() == "a"
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,10 @@ class Aside:
         self._put: dict[str, _Put] = {}
         self._quick: dict[str, int] = {}
 
-    def put(self, run: str, *, most_s: float) -> float | None:
+    def put(self, run: str, *, most_s: float) -> float:
         """Leave it alone; for how long."""
         times = self._put[run].times + 1 if run in self._put else 1
-        rest_s = min(most_s, FIRST_S * 2 ** min(times - 1, 30))
+        rest_s = min(most_s, FIRST_S * 2.0 ** min(times - 1, 30))
         self._put[run] = _Put(self._clock.monotonic() + rest_s, times)
         return rest_s
 

@@ -80,10 +80,9 @@ class Keeper:
         self._gap_max_s = look_s * 2
         self._seen: dict[str, _Seen] = {}
 
-    def beat(self, names: Iterable[str]) -> None:
-        """Beat for those of them that are held here. Raises HostError."""
-        for name in names:
-            self._locks.beat(name)
+    def beat(self, names: Iterable[str]) -> set[str]:
+        """Beat for those of them that are held here; which those are. Raises HostError."""
+        return {name for name in names if self._locks.beat(name)}
 
     async def look(self, names: Collection[str]) -> list[Takeover]:
         """Look at locks that others hold; end the owners of those that have stopped. A refusal is told once."""

@@ -95,6 +95,7 @@ class _Work:
     """How long it has its worker."""
     silent: Stopwatch
     """How long it has made no progress."""
+    beats: bool = False
     stopped: bool = False
 
 
@@ -334,7 +335,7 @@ class Supervisor:
             await self._left_aside(run, problem)
         except LedgerError as problem:
             self._fail(problem)
-        except Exception as problem:
+        except Exception as problem:  # noqa: BLE001 - the run's, not the night's
             _log.exception("run %s broke its supervision", run)
             await self._left_aside(run, problem)
         finally:
@@ -351,15 +352,19 @@ class Supervisor:
     async def _left_aside(self, run: str, problem: Exception) -> None:
         """It could not be supervised: later again."""
         again_s = self._aside.put(run, most_s=600.0)
-        text = f"run {run} could not be gone on with: {_said(problem)}"
-        if again_s is not None:
-            text += f"; again in {again_s:.0f} s"
-        await self._note("alert", 1, text, run=run)
+        try:
+            text = f"run {run} could not be gone on with: {_said(problem)}; again in {again_s:.0f} s"
+            await self._note("alert", 1, text, run=run)
+        except LedgerError as error:
+            self._fail(error)
 
     # -- looking around
 
     async def _look_around(self, stack: ExitStack) -> None:
         """Stuck runs and stopped owners every few seconds, what a crash left every minute."""
+        if self._keeper is not None:
+            for run in self._keeper.beat(run for run, work in self._under_way.items() if not work.beats):
+                self._under_way[run].beats = True
         now_s = self._clock.monotonic()
         if now_s >= self._look_at_s:
             self._look_at_s = now_s + self._plan.look_s
@@ -409,10 +414,10 @@ class Supervisor:
 
     def _find_left(self) -> None:
         """Runs that say that they are under way, while their owner, who was on this machine, is dead."""
-        for run in self._active():
-            known = run in self._under_way or run in self._left or run in self._aside.runs()
-            if not known and self._locks.owner(run) is None:
-                self._left.append(run)
+        known = {*self._under_way, *self._left, *self._aside.runs()}
+        free = {run for run in self._active() if run not in known and self._locks.owner(run) is None}
+        if free:  # an owner that has just come to its end has said so by now
+            self._left += [run for run in self._active() if run in free]
 
     def _active(self) -> list[str]:
         return [str(run) for (run,) in self._log.query(_UNDER_WAY, (self._locks.me.host,))]
@@ -447,6 +452,8 @@ class Supervisor:
     def _pause_s(self) -> float:
         """How long nothing will happen by itself."""
         now, now_s = self._clock.now(), self._clock.monotonic()
+        if self._left and len(self._under_way) < self._plan.workers:
+            return 0.001
         moments = [self._plan.until]
         if len(self._under_way) < self._plan.workers:
             moments.append(self._engine.queue.wake_at(now))

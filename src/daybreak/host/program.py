@@ -175,7 +175,13 @@ def find(name: str, cwd: Path, env: Mapping[str, str]) -> str:
     """The program's file. Raises ProgramMissing, ProgramNotStarted."""
     if "/" in name:
         file = Path(cwd, name)
-        if not file.exists():
+        try:
+            there = file.exists()
+        except OSError as error:
+            raise ProgramMissing(
+                f"{place.cut(name)} names no program: {error.strerror}", hint="correct the path"
+            ) from error
+        if not there:
             raise ProgramMissing(f"there is no program {place.cut(name)}", hint="install it, or correct the path")
         if not file.is_file() or not os.access(file, os.X_OK):
             raise ProgramNotStarted(

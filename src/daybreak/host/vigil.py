@@ -52,8 +52,6 @@ class Awake:
 @contextmanager
 def awake(why: str) -> Iterator[Awake]:
     """Keep the machine awake within the block, where it can be done. Raises nothing of its own."""
-    from daybreak.host.server import Server
-
     command = _INHIBITORS.get(sys.platform)
     if command is None:
         yield Awake(False, f"nothing here keeps {sys.platform} awake")
@@ -63,7 +61,7 @@ def awake(why: str) -> Iterator[Awake]:
         said = (f"--why={why}",) if sys.platform == "linux" else ()
         program = (*command, *said, "/bin/sh", "-c", f"echo {_HELD.decode()}; exec sleep 2147483647")
         try:
-            stack.enter_context(_Holding(program, scratch, Server))
+            stack.enter_context(_Holding(program, scratch))
         except DaybreakError as problem:
             last = getattr(problem, "output", b"").decode(errors="replace").strip().splitlines()[-1:]
             state = Awake(False, f"{command[0]}: {last[0][:200] if last else problem.message[:200]}")
@@ -75,10 +73,11 @@ def awake(why: str) -> Iterator[Awake]:
 class _Holding:
     """The inhibitor while it holds; that it ends by itself is no error of the block."""
 
-    def __init__(self, program: tuple[str, ...], scratch: Path, server: type) -> None:
+    def __init__(self, program: tuple[str, ...], scratch: Path) -> None:
         from daybreak.host.program import clean_environment
+        from daybreak.host.server import Server
 
-        self._server = server(
+        self._server: Server = Server(
             program,
             cwd=scratch,
             env=clean_environment(scratch),

@@ -81,9 +81,9 @@ _USED = "{n}_reserved + {n}_spent"
 _MOST = f"coalesce({{n}}_most, {MOST})"
 _TOO_MUCH = f"NEW.{{n}} + {_USED} > {_MOST}"
 
+_TELLS = ", ".join(_first(form) for form in ("'{n}'", "NEW.{n}", _USED, _MOST))
 _CHECKS = _each_level(
-    "SELECT RAISE(ABORT, 'budget ' || json_array('spent', account,"
-    f" {_first("'{n}'")}, {_first('NEW.{n}')}, {_first(_USED)}, {_first(_MOST)})) FROM view_accounts",
+    f"SELECT RAISE(ABORT, 'budget ' || json_array('spent', account, {_TELLS})) FROM view_accounts",
     f" AND ({_columns(_TOO_MUCH, ' OR ')})",
 )
 _SET_ASIDE = _each_level(f"UPDATE view_accounts SET {_columns('{n}_reserved = {n}_reserved + NEW.{n}')}")

@@ -79,9 +79,10 @@ def _check_target(target: Path, bytes_needed: int) -> None:
             f"{place.cut(str(parent))} cannot be written", hint="choose another folder, or change its permissions"
         )
     free = shutil.disk_usage(parent).free
-    if free < bytes_needed + _SPARE_BYTES:
+    needed = bytes_needed + _SPARE_BYTES
+    if free < needed:
         raise NoRoom(
-            f"{place.cut(str(parent))} has {free // 2**20} MiB free, {(bytes_needed + _SPARE_BYTES) // 2**20} are needed",
+            f"{place.cut(str(parent))} has {free // 2**20} MiB free, {needed // 2**20} are needed",
             hint="make room, or choose a folder on another disk",
         )
 

@@ -246,7 +246,8 @@ class Workspaces:
         if target.is_dir() and os.path.samefile(target, workspace.source):
             if workspace.left_out:
                 raise NotAdopted(
-                    f"{place.cut(str(target))} holds what was not copied and would be lost: {', '.join(workspace.left_out[:3])}",
+                    f"{place.cut(str(target))} holds what was not copied and would be lost: "
+                    f"{place.cut(', '.join(workspace.left_out[:3]))}",
                     hint="adopt into a fresh folder, or copy with leave_out=(); for a repository use from_git",
                 )
             wanted = self._listing(workspace)
