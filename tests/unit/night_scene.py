@@ -14,7 +14,7 @@ from trio.testing import MockClock
 from daybreak.engine import VIEWS, Engine, Placement
 from daybreak.engine.night import Hooks, NightResult, Plan
 from daybreak.engine.nights import NIGHTS, STREAM
-from daybreak.engine.schedule_view import VIEW as _SCHEDULES
+from daybreak.engine.schedule_view import SCHEDULES as _SCHEDULES
 from daybreak.engine.supervisor import Supervisor
 from daybreak.events import NightBegan, NightEnded, NightNoted
 from daybreak.host.locks import Beat, Owner

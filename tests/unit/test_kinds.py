@@ -93,7 +93,7 @@ file = "report.csv"
 run = "true"
 """)
     )
-    assert (liar.state, liar.code) == ("failed", "C151")
+    assert (liar.state, liar.code) == ("failed", "C161")
     assert "report.csv" in liar.why
     [gate] = desk.events(liar.run, GateDecided)
     assert (gate.verdict, gate.score) == ("failed", 50)
@@ -482,7 +482,7 @@ def test_a_python_task_whose_check_sees_otherwise_has_failed(desk: Any) -> None:
     # shows: N2
     assert desk.run(python_task(desk, "said", word="right")).state == "done"
     failed = desk.run(python_task(desk, "said", word="wrong"))
-    assert (failed.state, failed.code) == ("failed", "C152")
+    assert (failed.state, failed.code) == ("failed", "C162")
     assert "it is wrong" in failed.why
 
 

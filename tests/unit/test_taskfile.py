@@ -262,6 +262,7 @@ def test_a_value_that_cannot_be_used_is_refused_in_words(read: Callable[[str], A
         "run = 'a'\nlimit = '0s'",
         "run = 'a'\nname = 'ctx.mine'",
         "run = 'a'\ncost = 'dear'",
+        "run = 'a'\ncost = '10min'",
         "run = 'a'\nexpect = {matches = '('}",
         "run = 'a'\nexpect = {exit = []}",
         "run = 'a'\nexpect = {exit = [256]}",

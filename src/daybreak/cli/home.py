@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from daybreak.cli import arguments
 from daybreak.clock import SystemClock
 from daybreak.config import Places, find_places
 from daybreak.errors import UsageError
 from daybreak.events import FINAL
 
 if TYPE_CHECKING:
-    from daybreak.engine import Engine, Listener
+    from daybreak.engine import Engine, Listener, TaskFunction
     from daybreak.ledger import Ledger, Record
     from daybreak.ledger.views import View
 
@@ -69,23 +70,28 @@ class Home:
 def views() -> list[View]:
     """What every ledger of ours is opened with, so that no command leaves a view behind."""
     from daybreak.engine import VIEWS
+    from daybreak.engine.schedule_view import SCHEDULES
     from daybreak.policy import journal
 
-    return [*VIEWS, *journal.VIEWS]
+    return [*VIEWS, SCHEDULES, *journal.VIEWS]
 
 
 @contextmanager
 def opened() -> Iterator[Home]:
     """The home of this process, closed again at the end."""
     from daybreak.engine import Engine
-    from daybreak.factory.kinds import build
+    from daybreak.factory.kinds import build, command, python
     from daybreak.ledger import Ledger
 
-    where, clock = places(), SystemClock()
+    where, clock = arguments.usable_home(places()), SystemClock()
     _finish_restore(where)
     with Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=views()) as ledger:
         listeners: list[Listener] = []
-        kinds = {build.KIND: build.Build(ledger, where, clock)}
+        kinds: dict[str, TaskFunction] = {
+            build.KIND: build.Build(ledger, where, clock),
+            command.KIND: command.Command(ledger, where, clock),
+            python.KIND: python.Python(),
+        }
         engine = Engine(ledger, kinds, where.locks, clock, os.urandom, listeners)
         yield Home(where, ledger, engine, listeners)
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from daybreak import __version__
-from daybreak.cli import build, doctor, faces, history, incidents, ledger, plan, report, runs, snapshot, spec, token
+from daybreak.cli import add, build, doctor, faces, history, incidents, ledger, plan, queue, report, runs, schedule, snapshot, spec, token
 from daybreak.cli.arguments import Json
 from daybreak.errors import DaybreakError
 
@@ -35,6 +35,9 @@ ledger_app = typer.Typer(help="Look at the log and prove that nobody changed it.
 app.command("build", epilog=build.EXAMPLES)(build.build)
 app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.add_typer(spec.app, name="spec")
+app.command("add", epilog=add.EXAMPLES)(add.add)
+app.add_typer(queue.app, name="queue")
+app.add_typer(schedule.app, name="schedule")
 app.command("runs", epilog="Example:  daybreak runs --json")(runs.runs)
 app.command("show", epilog="Examples:  daybreak show    daybreak show run-0k3 --transcript")(runs.show)
 app.command("resume", epilog="Examples:  daybreak resume    daybreak resume run-0k3 --answer yes")(runs.resume)

@@ -12,13 +12,13 @@ from typing import Any
 from daybreak import __version__
 
 
-def fingerprint(function: Any) -> str:
+def fingerprint(function: Any, args: Any = None) -> str:
     """16 characters that change with the source of a task's code; those of our own kinds change with our version.
 
-    Functions may say it themselves (`fingerprint`, as text). Empty where nobody knows."""
-    told = getattr(function, "fingerprint", None)
-    if isinstance(told, str):
-        return told[:64]
+    A kind whose code depends on the task's arguments says it itself (`fingerprint_of`). Empty where nobody knows."""
+    told = getattr(function, "fingerprint_of", None)
+    if told is not None:
+        return str(told(args))[:64]
     module = inspect.getmodule(function if inspect.isfunction(function) else type(function))
     if module is None:
         return ""

@@ -300,7 +300,7 @@ class Engine:
     async def _lease(self, task: _Task, history: History, night: str) -> Journal:
         """Take the run over, whoever had it. One commit, so that no crash leaves it half taken."""
         run = history.run
-        fingerprint = code.fingerprint(self._kinds.get(task.kind))
+        fingerprint = code.fingerprint(self._kinds.get(task.kind), task.args)
         journal, granted = self._granted(history, night=night, fingerprint=fingerprint)
         died = history.state in states.ACTIVE
         opening: list[Event] = [granted]

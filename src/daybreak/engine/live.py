@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -184,12 +184,16 @@ class Live:
         around, call = self._around, self._call
         if not around.account or (call.cost is None and call.retry is None):
             return None
-        worst = (call.cost or NOTHING) + Amounts(attempts=1)
+        worst = self._worst() + Amounts(attempts=1)
         key = f"{self._run}/{call.identity.key}/{tries.attempts + tries.outages}/{around.journal.epoch}"
         try:
             return around.accounts.reserve(key, around.account, worst, run=self._run)
         except BudgetSpent as spent:
             self._stop_spending(spent)
+
+    def _worst(self) -> Amounts:
+        """Without time, which is reserved for the run as a whole (`purse`)."""
+        return replace(self._call.cost or NOTHING, time_ms=0)
 
     def _stop_spending(self, spent: BudgetSpent) -> NoReturn:
         """A budget is a wall: a run's own is for a person to raise, a night's comes back with the next night."""
@@ -290,8 +294,7 @@ class Live:
         if not key:
             return ()
         told = None if spending is None else spending.amounts
-        worst = self._call.cost or NOTHING
-        used = (worst if told is None else told) + Amounts(attempts=1)
+        used = (self._worst() if told is None else replace(told, time_ms=0)) + Amounts(attempts=1)
         settled, _ = self._around.accounts.settle(key, used, run=self._run)
         return (settled,)
 

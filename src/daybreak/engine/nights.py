@@ -50,7 +50,8 @@ _BEGAN = "INSERT INTO view_nights VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '
 _ENDED = """UPDATE view_nights SET ended = ?, why = ?, counts = ?, used = ?, text = ?
   WHERE night = ? AND ended = ''"""
 _NOTED = "UPDATE view_nights SET noted = noted + 1, level = max(level, ?) WHERE night = ?"
-_COLUMNS = "night, host, pid, workers, until, budget, once, began, went_before, ended, why, counts, used, text, noted, level, seq"
+_COLUMNS = """night, host, pid, workers, until, budget, once, began, went_before,
+  ended, why, counts, used, text, noted, level, seq"""
 
 
 def _apply(record: Record) -> Iterable[Statement]:

@@ -152,7 +152,7 @@ class Supervisor:
         """Complaints that are told once."""
         self._look_at_s = self._recover_at_s = 0.0
         self._waking = Waking(sleep)
-        self._closing = anyio.CancelScope()
+        self._closing: anyio.CancelScope | None = None
 
     async def work(self) -> NightResult:
         """Work until the night's end, which is recorded. Raises SupervisorBusy before anything happens, and what the
@@ -183,7 +183,8 @@ class Supervisor:
         self._end("stopped")
         if hasty:
             self._hasty = True
-            self._closing.cancel("in haste")
+            if self._closing is not None:
+                self._closing.cancel("in haste")
         self._waking.wake()
 
     # -- the begin
@@ -506,7 +507,7 @@ class Supervisor:
         used: dict[str, int] = {}
         try:
             if self._failure is None:
-                with self._closing:
+                with anyio.CancelScope() as self._closing:
                     await self._ask("reconciliation", self._hooks.reconcile)
                     await self._ask("snapshot", self._hooks.snapshot)
             if self._account:

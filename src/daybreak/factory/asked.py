@@ -23,7 +23,7 @@ _ONCE_ONLY = ("after", "not_before", "deadline")
 class NotScheduled(UsageError):
     """Something that a task of a schedule cannot say, or a schedule is missing."""
 
-    code = "U171"
+    code = "U179"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,12 +15,12 @@ from typing import Any, Self, TypeVar
 
 from daybreak.config import Places
 from daybreak.engine import Parked
-from daybreak.errors import UsageError, WorkerError
+from daybreak.errors import PolicyError, UsageError, WorkerError
 from daybreak.factory import machine, quantity
 from daybreak.factory.commandtask import CommandTask
 from daybreak.factory.warden import Warden
 from daybreak.host import process, removal
-from daybreak.host.sandbox import Sandbox
+from daybreak.host.sandbox import Sandbox, SandboxMissing, SandboxRefused
 from daybreak.ledger import Ledger
 from daybreak.policy import failure, redaction
 from daybreak.policy.failure import Failure
@@ -90,14 +90,15 @@ class SecretMissing(UsageError):
 def classify(error: BaseException, now: datetime) -> Failure:
     """The failure behind what a command of a task raised.
 
-    Status 75 may work the next time; a program that is not there never will; a line about a quota or a limit is an
-    outage, until the time that it names. Everything else may work the next time, as long as it is not always the same.
+    Status 75 may work the next time; a program that is not there, or may not have what it asks for, never will; a line
+    about a quota or a limit is an outage, until the time that it names. Everything else may work the next time, as long
+    as it is not always the same.
     """
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    if isinstance(error, CommandMissing | PolicyError | UsageError | SandboxMissing | SandboxRefused):
+        return Failure("permanent", what)
     if not isinstance(error, CommandFailed):
         return failure.classify(error, now)
-    what = " ".join(f"{type(error).__name__}: {error.message}".split())[:500]
-    if isinstance(error, CommandMissing):
-        return Failure("permanent", what)
     if (until := _outage(error.output, now)) is not _NONE:
         return Failure("outage", what, until)
     passes = isinstance(error, CommandTimeout) or error.exit_status == TRY_LATER

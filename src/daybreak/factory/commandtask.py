@@ -119,6 +119,14 @@ def _amounts(value: Any) -> Any:
     return value
 
 
+def _cost(value: Any) -> Any:
+    _amounts(value)
+    worst = Limit.parse(value)
+    if worst.time_ms is not None or worst.attempts is not None:
+        raise ValueError("a cost is money and tokens: time is the run's own, and each try is one attempt")
+    return value
+
+
 def _typed(read: Callable[[Any], object], value: Any) -> None:
     """Errors of our own as pydantic gathers them."""
     try:
@@ -139,6 +147,7 @@ Length = Annotated[str, BeforeValidator(_seconds)]
 TimeLimit = Annotated[str, BeforeValidator(_limit)]
 Size = Annotated[str, BeforeValidator(_size)]
 AmountsText = Annotated[str, BeforeValidator(_amounts)]
+Cost = Annotated[str, BeforeValidator(_cost)]
 Pattern = Annotated[str, BeforeValidator(_pattern)]
 Environment = Annotated[dict[str, str], BeforeValidator(_environment)]
 
@@ -208,8 +217,8 @@ class Step(_Table):
     retry: RetryText | None = None
     breaker: Name | None = None
     """What the step calls: while that fails again and again, nobody calls it for a while."""
-    cost: AmountsText | None = None
-    """The most that one try can cost."""
+    cost: Cost | None = None
+    """Money and tokens that one try can cost at most."""
     limit: TimeLimit = LIMIT_DEFAULT
     expect: Expected = Expected()
 

@@ -49,8 +49,9 @@ KEY_CHARS_MAX = 1000
 # -- the view
 
 
-# The SQL below names every amount and every level of a chain instead of using json_each, IN (SELECT …) or WITH
-# RECURSIVE: those need a temporary table for each event, which costs ten times as much as all the rest.
+# The SQL below names every amount and every level of a chain, and lets one small trigger call the next, instead of
+# json_each, IN (SELECT …) or WITH RECURSIVE: those need a temporary table for each event, and large triggers need much
+# memory each time that they run. Either costs ten times as much as all the rest.
 
 _LEVELS = ("account", *(f"up{level}" for level in range(1, DEPTH_MAX)))
 """Columns of a reservation: its own account, and those above it at that time, as far as there are any."""
@@ -67,31 +68,37 @@ def _near(most: str, spent: str) -> str:
     return f"({_columns(form, ' + ')})"
 
 
-def _first(form: str) -> str:
-    """`form` for the first amount that does not fit."""
-    return f"CASE {_columns(f'WHEN {_TOO_MUCH} THEN {form}', ' ')} END"
-
-
-def _each_level(sql: str, only: str = "") -> str:
-    """The statement once for each account of the reservation NEW; where there is none, `= NULL` finds nothing."""
-    return "\n".join(f"  {sql} WHERE account = NEW.{level}{only};" for level in _LEVELS)
-
-
-_USED = "{n}_reserved + {n}_spent"
-_MOST = f"coalesce({{n}}_most, {MOST})"
-_TOO_MUCH = f"NEW.{{n}} + {_USED} > {_MOST}"
-
-_TELLS = ", ".join(_first(form) for form in ("'{n}'", "NEW.{n}", _USED, _MOST))
-_CHECKS = _each_level(
-    f"SELECT RAISE(ABORT, 'budget ' || json_array('spent', account, {_TELLS})) FROM view_accounts",
-    f" AND ({_columns(_TOO_MUCH, ' OR ')})",
-)
-_SET_ASIDE = _each_level(f"UPDATE view_accounts SET {_columns('{n}_reserved = {n}_reserved + NEW.{n}')}")
-_SPEND = _each_level(
-    f"UPDATE view_accounts SET {_columns('{n}_reserved = {n}_reserved - NEW.{n}')},"
+_USED = _columns("NEW.{n}_reserved, NEW.{n}_spent, NEW.{n}_most, NEW.{n}_reserved - OLD.{n}_reserved")
+_TOO_MUCH = _columns(f"NEW.{{n}}_reserved + NEW.{{n}}_spent > coalesce(NEW.{{n}}_most, {MOST})", " OR ")
+_SET_ASIDE = f"UPDATE view_accounts SET under_way = under_way + 1, {_columns('{n}_reserved = {n}_reserved + NEW.{n}')}"
+_SPEND = (
+    f"UPDATE view_accounts SET under_way = under_way - 1, {_columns('{n}_reserved = {n}_reserved - NEW.{n}')},"
     f" {_columns(f'{{n}}_spent = min({{n}}_spent + NEW.{{n}}_used, {MOST})')},"
     f" warned = warned | {_near('{n}_most', '{n}_spent + NEW.{n}_used')}"
 )
+
+
+def _upwards(low: str, up: str | None) -> str:
+    """Set aside at the level `low` of the reservation NEW, then find the next one up, whose trigger goes on."""
+    above = f"FROM view_accounts WHERE account = NEW.{low}"
+    if up is None:
+        go_on = f"SELECT RAISE(ABORT, 'budget ' || json_array('deep', NEW.account)) {above} AND above <> ''"
+    else:
+        go_on = f"UPDATE view_accounts_reserved SET {up} = (SELECT nullif(above, '') {above}) WHERE key = NEW.key"
+    return f"{_SET_ASIDE} WHERE account = NEW.{low};\n  {go_on};"
+
+
+_LEVEL = """CREATE TRIGGER view_accounts_{low} AFTER UPDATE OF {low} ON view_accounts_reserved
+WHEN NEW.{low} IS NOT NULL BEGIN
+  {upwards}
+END;
+"""
+_TRIGGERS = "".join(
+    _LEVEL.format(low=low, upwards=_upwards(low, up)) for low, up in pairwise((*_LEVELS[1:], None)) if low is not None
+)
+
+_SPENDS = "\n".join(f"  {_SPEND} WHERE account = NEW.{level};" for level in _LEVELS)
+"""Where there is no such level, `= NULL` finds nothing."""
 
 _HANGS = """
   SELECT RAISE(ABORT, 'budget ' || json_array('unknown', NEW.above))
@@ -107,6 +114,7 @@ CREATE TABLE view_accounts (
   {_columns("{n}_most INTEGER")},
   {_columns("{n}_reserved INTEGER NOT NULL DEFAULT 0 CHECK ({n}_reserved >= 0)")},
   {_columns("{n}_spent INTEGER NOT NULL DEFAULT 0 CHECK ({n}_spent >= 0)")},
+  under_way INTEGER NOT NULL DEFAULT 0 CHECK (under_way >= 0),
   warned  INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE view_accounts_reserved (
@@ -123,21 +131,23 @@ END;
 CREATE TRIGGER view_accounts_moved AFTER UPDATE OF above ON view_accounts WHEN NEW.above <> OLD.above BEGIN{_HANGS}
 END;
 
-CREATE TRIGGER view_accounts_wall AFTER INSERT ON view_accounts_reserved BEGIN
+CREATE TRIGGER view_accounts_wall AFTER UPDATE OF under_way ON view_accounts
+WHEN NEW.under_way > OLD.under_way AND ({_TOO_MUCH}) BEGIN
+  SELECT RAISE(ABORT, 'budget ' || json_array('spent', NEW.account, {_USED}));
+END;
+CREATE TRIGGER view_accounts_account AFTER INSERT ON view_accounts_reserved BEGIN
   SELECT RAISE(ABORT, 'budget ' || json_array('settled', NEW.key)) WHERE NEW.account = '';
   SELECT RAISE(ABORT, 'budget ' || json_array('unknown', NEW.account))
     WHERE NOT EXISTS (SELECT 1 FROM view_accounts WHERE account = NEW.account);
-  SELECT RAISE(ABORT, 'budget ' || json_array('deep', NEW.account))
-    WHERE EXISTS (SELECT 1 FROM view_accounts WHERE account = NEW.{_LEVELS[-1]} AND above <> '');
-{_CHECKS}
-{_SET_ASIDE}
+  {_upwards(*_LEVELS[:2])}
 END;
+{_TRIGGERS}
 CREATE TRIGGER view_accounts_again AFTER UPDATE OF account ON view_accounts_reserved
 WHEN OLD.account <> NEW.account OR {_columns("OLD.{n} <> NEW.{n}", " OR ")} BEGIN
   SELECT RAISE(ABORT, 'budget ' || json_array('again', NEW.key));
 END;
 CREATE TRIGGER view_accounts_settled AFTER UPDATE OF {_columns("{n}_used")} ON view_accounts_reserved BEGIN
-{_SPEND}
+{_SPENDS}
   DELETE FROM view_accounts_reserved WHERE key = NEW.key;
 END;
 """
@@ -146,11 +156,8 @@ _OPEN = f"""INSERT INTO view_accounts (account, above, {_columns("{n}_most")}) V
 ON CONFLICT (account) DO UPDATE SET above = excluded.above, {_columns("{n}_most = excluded.{n}_most")},
   warned = warned & {_near("excluded.{n}_most", "{n}_spent")}"""
 
-_RESERVE = f"""INSERT INTO view_accounts_reserved (key, run, {_columns("{n}")}, {", ".join(_LEVELS)})
-SELECT ?2, ?3, ?4, ?5, ?6, ?7, ?1, {", ".join(f"{level}.account" for level in _LEVELS[1:])}
-FROM (SELECT 1) LEFT JOIN view_accounts AS account ON account.account = ?1
-{" ".join(f"LEFT JOIN view_accounts AS {up} ON {up}.account = {low}.above" for low, up in pairwise(_LEVELS))}
-WHERE true
+_RESERVE = f"""INSERT INTO view_accounts_reserved (account, key, run, {_columns("{n}")})
+VALUES (?, ?, ?, {_columns("?")})
 ON CONFLICT (key) DO UPDATE SET account = excluded.account, {_columns("{n} = excluded.{n}")}"""
 """Where the key is reserved already, the trigger `again` compares."""
 
@@ -312,8 +319,7 @@ class Accounts:
             return None
         sort, *what = json.loads(found[1])
         if sort == "spent":
-            account, amount, asked, committed, most = what
-            return refusal(account, amount, asked, committed, most)
+            return _too_much(*what)
         return _misused(sort, *what)
 
     # -- inside
@@ -353,6 +359,18 @@ def _fits(rows: Sequence[tuple[Any, ...]], worst: Amounts) -> None:
             most = MOST if most is None else most
             if asked[at] + reserved + spent > most:
                 raise refusal(account, name, asked[at], reserved + spent, most)
+
+
+def _too_much(account: str, *sums: int | None) -> BudgetSpent:
+    """From what the trigger `wall` tells of an account: for each amount reserved and spent with what was asked for,
+    limit, asked for."""
+    for at, name in enumerate(NAMES):
+        reserved, spent, most, asked = sums[at * 4 : at * 4 + 4]
+        assert reserved is not None and spent is not None and asked is not None  # noqa: PT018
+        most = MOST if most is None else most
+        if reserved + spent > most:
+            return refusal(account, name, asked, reserved + spent - asked, most)
+    raise AssertionError(f"the wall refused what fits: {account!r} {sums}")
 
 
 _REFUSED = re.compile(r'budget (\["(?:spent|unknown|loop|deep|again|settled)",.*\])$')

@@ -24,15 +24,15 @@ from daybreak.checks import gate
 from daybreak.checks.evidence import Evidence
 from daybreak.clock import Clock
 from daybreak.config import Places
-from daybreak.engine import Absent, Context, Found, Kept, Parked, spend, step_key
+from daybreak.engine import Absent, Context, Found, Kept, Parked, step_key
 from daybreak.errors import CheckError
-from daybreak.factory import commandchecks, quantity
+from daybreak.factory import commandchecks
 from daybreak.factory.commandrun import CommandUnexpected, Order, Outcome, Runner, classify
 from daybreak.factory.commandtask import Check, CommandTask, Step
 from daybreak.factory.warden import Warden
 from daybreak.host import removal
 from daybreak.ledger import Ledger
-from daybreak.policy.budget import NOTHING, Amounts
+from daybreak.policy.budget import Amounts
 from daybreak.policy.retry import Retry
 
 KIND = "command"
@@ -52,7 +52,7 @@ class CommandArgs(BaseModel):
 class NotDone(CheckError):
     """The steps have ended, and a check has seen that the task is not done."""
 
-    code = "C151"
+    code = "C161"
 
 
 def arguments(task: CommandTask, folder: Path) -> dict[str, Any]:
@@ -128,13 +128,7 @@ class _OneCommand:
     # -- steps
 
     async def _step(self, number: int, name: str, step: Step) -> None:
-        cost = Amounts.parse(step.cost) if step.cost is not None else NOTHING
-        worst = cost
-        if "limit" in step.model_fields_set and not cost.time_ms:  # the usual limit is a guard, and no estimate
-            worst = replace(cost, time_ms=int(quantity.seconds(step.limit) * 1000))
-
-        def run(words: dict[str, Any]) -> dict[str, Any]:
-            spend(replace(cost, time_ms=0))  # the engine adds the time that it took
+        def run(_: dict[str, Any]) -> dict[str, Any]:
             return self._run(number, name, step, step_key())
 
         def look(key: str) -> Found | Absent | str:
@@ -148,7 +142,7 @@ class _OneCommand:
             lookup=None if step.lookup is None else look,  # type: ignore[arg-type]
             retry=self._retry(step),
             breaker=step.breaker or self.task.breaker or "",
-            cost=worst,
+            cost=None if step.cost is None else Amounts.parse(step.cost),
         )
 
     def _retry(self, step: Step) -> Retry:

@@ -39,7 +39,7 @@ class PythonArgs(BaseModel):
 class ResultNotVerified(CheckError):
     """The function has returned, and a check of its task does not hold."""
 
-    code = "C152"
+    code = "C162"
 
 
 @dataclass(frozen=True)

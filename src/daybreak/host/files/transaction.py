@@ -444,7 +444,8 @@ def _owner(root: str | os.PathLike[str]) -> str:
 
 
 def _folder(source: object) -> Path:
-    found = place.checked(source, ContentRefused, hint="give the path of a folder")
+    unusable: type[FilesError] = NotThere if isinstance(source, str | os.PathLike) else ContentRefused
+    found = place.checked(source, unusable, hint="give the path of a folder that exists")
     try:
         if found.is_dir():
             return found
