@@ -10,6 +10,8 @@ NAMES = (
     "ledger_append",
     "ledger_verify",
     "engine_steps",
+    "peers",
+    "kill_steps",
     "build",
     "kill_build",
     "sandbox_launch",

@@ -9,25 +9,37 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from daybreak.version import __version__
+
 if TYPE_CHECKING:
-    from daybreak.host import batch, files, merge, process, programs, sandbox, truth, typed, workspaces
+    from daybreak.engine.context import Context
+    from daybreak.engine.step import Absent, Found, spend, step_key
+    from daybreak.factory.tasks import task
+    from daybreak.host import batch, files, merge, process, programs, sandbox, snapshots, truth, typed, workspaces
     from daybreak.host.batch import Batch
     from daybreak.host.files import recover, transaction, write_file
     from daybreak.host.programs import Program, guard
     from daybreak.host.sandbox import Sandbox
     from daybreak.host.truth import expect
     from daybreak.host.workspaces import Workspaces
+    from daybreak.policy.amounts import AmountsUnclear
     from daybreak.policy.breaker import Breaker, BreakerOpen, BreakerRule
+    from daybreak.policy.budget import Amounts, BudgetSpent, Limit
     from daybreak.policy.retry import GaveUp, Retry
 
-__version__ = "0.1.0"
-
 __all__ = [
+    "Absent",
+    "Amounts",
+    "AmountsUnclear",
     "Batch",
     "Breaker",
     "BreakerOpen",
     "BreakerRule",
+    "BudgetSpent",
+    "Context",
+    "Found",
     "GaveUp",
+    "Limit",
     "Program",
     "Retry",
     "Sandbox",
@@ -42,6 +54,10 @@ __all__ = [
     "programs",
     "recover",
     "sandbox",
+    "snapshots",
+    "spend",
+    "step_key",
+    "task",
     "transaction",
     "truth",
     "typed",
@@ -49,13 +65,20 @@ __all__ = [
     "write_file",
 ]
 
-_MODULES = ("batch", "files", "merge", "process", "programs", "sandbox", "truth", "typed", "workspaces")
+_MODULES = ("batch", "files", "merge", "process", "programs", "sandbox", "snapshots", "truth", "typed", "workspaces")
 _HOMES = {
+    "Absent": "engine.step",
+    "Amounts": "policy.budget",
+    "AmountsUnclear": "policy.amounts",
     "Batch": "host.batch",
     "Breaker": "policy.breaker",
     "BreakerOpen": "policy.breaker",
     "BreakerRule": "policy.breaker",
+    "BudgetSpent": "policy.budget",
+    "Context": "engine.context",
+    "Found": "engine.step",
     "GaveUp": "policy.retry",
+    "Limit": "policy.budget",
     "Program": "host.programs",
     "Retry": "policy.retry",
     "Sandbox": "host.sandbox",
@@ -63,6 +86,9 @@ _HOMES = {
     "expect": "host.truth",
     "guard": "host.programs",
     "recover": "host.files",
+    "spend": "engine.step",
+    "step_key": "engine.step",
+    "task": "factory.tasks",
     "transaction": "host.files",
     "write_file": "host.files",
 }

@@ -34,7 +34,12 @@
     │   ├── PathRefused     P121  a path that no question about protection can be answered for
     │   ├── TextRefused     P131  a text that is too long to be scanned, or no text
     │   ├── InjectionRefused P132 untrusted text, private data and a way out may not meet
-    │   └── IncidentUnknown P141  no open incident has that name
+    │   ├── IncidentUnknown P141  no open incident has that name
+    │   ├── GaveUp          P201  trying again was of no use, or not allowed
+    │   ├── BreakerOpen     P202  what fails again and again is left alone for a while
+    │   ├── CircuitsBusy    P203  too many changed one breaker at the same moment
+    │   ├── BudgetSpent     P211  it could cost more than is left
+    │   └── PlanningLoop    P212  planning, again and again, and nothing carried out
     ├── EngineError     E1xx  runs, steps, leases
     │   ├── LeaseLost       E201  another owner has the run now
     │   ├── HistoryDiverged E202  the code asks for what history does not hold
@@ -43,7 +48,12 @@
     │   ├── NotPlain        E205  arguments or a result are not JSON
     │   ├── UnknownKind     E206  no task function has that name
     │   ├── UnknownRun      E207  no run has that id
-    │   └── ContextMisused  E208  two steps at once in one branch, a reserved name
+    │   ├── ContextMisused  E208  two steps at once in one branch, a reserved name
+    │   ├── StepTimeout     E210  a step took longer than it may
+    │   ├── SignalMissing   E211  what a run waited for did not come in time
+    │   ├── OnceDone        E212  going back would do again what must happen once
+    │   ├── SupervisorBusy  E221  another supervisor works on this state folder
+    │   └── ScheduleBusy    E231  too many changed one schedule at the same moment
     ├── WorkerError     W1xx  a worker could not do its work
     ├── CheckError      C1xx  a check could not look (not: saw a failure, which is evidence)
     └── DeliveryError   D1xx  the result could not be put in its place

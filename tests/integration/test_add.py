@@ -16,6 +16,7 @@ import pytest
 from markdown_it import MarkdownIt
 from pydantic import BaseModel
 
+from daybreak.errors import SpecError, UsageError
 from daybreak.factory import commandtask, taskfile
 
 HERE = Path(__file__).parent
@@ -91,19 +92,47 @@ def test_what_is_wrong_is_refused_before_anything_is_recorded(cli: Any) -> None:
     assert "5 things are wrong" in ran.err
     for text in ("x=0", "nothing decides", "'soon'", "--rate"):
         assert text.removeprefix("x=") in ran.err
-    for wrong in (
-        ["add"],
-        ["add", "nothing.toml"],
-        ["add", "picture.png"],
-        ["add", "no.such:thing"],
-        ["add", task_file(cli), "--check", "true"],
-        ["add", task_file(cli), "--arg", "x=1"],
-        ["add", task_file(cli), "--command", "true"],
-        ["add", task_file(cli), "--deadline", "2026-01-01T00:00Z", "--not-before", "2026-01-02T00:00Z"],
-        ["add", task_file(cli), "--after", "run-nobody"],
-    ):
-        assert cli(*wrong).status == 2, wrong
     assert not (cli.home / "ledger").exists() or added(cli) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["nothing.toml"],
+        ["picture.png"],
+        ["no.such:thing"],
+        ["count.toml", "--check", "true"],
+        ["count.toml", "--arg", "x=1"],
+        ["count.toml", "--command", "true"],
+        ["count.toml", "--output", "out"],
+        ["count.toml", "--priority", "5000"],
+        ["count.toml", "--deadline", "2026-01-01T00:00Z", "--not-before", "2026-01-02T00:00Z"],
+        ["count.toml", "--after", "run-nobody"],
+        ["--command", "true", "--check", "true", "--unchecked"],
+        ["--command", "", "--unchecked"],
+        ["--command", "true", "--unchecked", "--sandbox", "sand"],
+        ["json:loads", "--args", "[1]"],
+        ["json:loads", "--args", "{"],
+        ["json:loads", "--arg", "x"],
+    ],
+    ids=" ".join,
+)
+def test_words_that_make_no_task_are_refused(cli: Any, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with an error that says what to write, and with nothing in the queue."""
+    # shows: N1
+    from daybreak.cli import home
+    from daybreak.cli.main import app
+
+    task_file(cli)
+    monkeypatch.chdir(cli.folder)
+    monkeypatch.setenv("DAYBREAK_HOME", str(cli.home))
+    with pytest.raises((UsageError, SpecError)) as caught:
+        app(["add", *words], standalone_mode=False)
+    assert caught.value.hint
+    if cli.home.exists():
+        with home.opened() as opened:
+            assert opened.ledger.query("SELECT count(*) FROM view_runs") == [(0,)]
 
 
 def test_a_word_is_taken_once_while_its_run_is_not_over(cli: Any) -> None:

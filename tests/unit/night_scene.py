@@ -53,7 +53,7 @@ class BeatingLocks(MemoryLocks):
     def owner(self, name: str) -> Owner | None:
         return self.foreign.get(name) or super().owner(name)
 
-    def end_owner(self, name: str, *, wait_s: float = 10.0) -> Ended | None:
+    async def end_owner_async(self, name: str) -> Ended | None:
         if self.stays:
             raise OwnerStays("it cannot be ended", hint="look there")
         self.ended.append(name)
@@ -87,9 +87,7 @@ class Scene:
         self.supervisors: list[Supervisor] = []
 
     def another_engine(self, locks: MemoryLocks | None = None) -> Engine:
-        return Engine(
-            self.ledger, self.kinds, locks or self.locks, self.clock, self.random.randbytes, sleep=trio.sleep
-        )
+        return Engine(self.ledger, self.kinds, locks or self.locks, self.clock, self.random.randbytes, sleep=trio.sleep)
 
     def add(self, kind: str, count: int = 1, **placement: Any) -> list[str]:
         return [
@@ -117,11 +115,7 @@ class Scene:
         return self.run(self.supervisor(plan, **changes).work)
 
     def run(self, function: Callable[[], Awaitable[Any]]) -> Any:
-        async def bounded() -> Any:
-            with trio.fail_after(30 * 86400):
-                return await function()
-
-        return trio.run(bounded, clock=self.mock)
+        return trio.run(function, clock=self.mock)
 
     def after(self, **span: float) -> Any:
         return self.clock.now() + timedelta(**span)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,17 +14,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from daybreak.errors import DaybreakError
 from daybreak.events import BudgetSettled, CheckLooked, GateDecided, StepDone, StepFailed, StepTried
 from daybreak.factory import pythontask, tasks
-from daybreak.factory.commandrun import CommandFailed, CommandMissing, CommandTimeout, classify
+from daybreak.factory.commandrun import CommandFailed, CommandMissing, CommandTimeout, SecretMissing, classify
 from daybreak.factory.kinds import command, python
 from daybreak.factory.pythontask import TaskArgumentsWrong, TaskNotLoaded
 from daybreak.factory.tasks import TaskWrong
 from daybreak.host.truth import exists
 from daybreak.policy.journal import Journal
+from daybreak.policy.refusal import NotAllowed
 from daybreak.policy.retry import Retry
 from daybreak.testing.clock import FakeClock
 
@@ -252,7 +256,8 @@ def test_a_failure_that_passes_is_no_loop() -> None:
     assert classify(CommandFailed.of("later", hint="-", exit_status=75, output=""), NOW).passes
     assert not classify(CommandFailed.of("no", hint="-", exit_status=1, output=""), NOW).passes
     assert classify(CommandMissing("gone", hint="-"), NOW).kind == "permanent"
-    assert classify(ValueError("wrong"), NOW).kind == "permanent"
+    for error in (ValueError("wrong"), SecretMissing("no", hint="-"), NotAllowed("no", hint="-", missing="all")):
+        assert classify(error, NOW).kind == "permanent"
 
 
 # -- effects that must not be repeated
@@ -374,6 +379,29 @@ def test_a_command_that_takes_too_long_is_ended_with_all_it_started(desk: Any) -
     assert not (desk.folder / "late").exists()
 
 
+@pytest.mark.parametrize("effect", ['effect = "idempotent"', 'effect = "once"\nlookup = "test -e done || exit 1"'])
+def test_a_run_that_is_stopped_ends_its_command_and_goes_on_later(desk: Any, effect: str) -> None:
+    """By a night's end or Ctrl-C: it is paused, nobody is asked, and how the command ended then is no failure."""
+    # shows: N1
+    os.mkfifo(desk.folder / "began")
+    step = f'run = "test -e go || (echo x > began; sleep 60); echo x > done"\n{effect}'
+    run = desk.submit(desk.file(unchecked(step)))
+
+    async def stopped() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(desk.engine.supervise, run)
+            await anyio.to_thread.run_sync((desk.folder / "began").read_text)
+            group.cancel_scope.cancel()
+
+    anyio.run(stopped)
+    [(state,)] = desk.ledger.query("SELECT state FROM view_runs WHERE run = ?", (run,))
+    assert state == "paused"
+    assert desk.events(run, StepFailed) == []
+    (desk.folder / "go").touch()
+    assert desk.supervise(run).state == "done"
+    assert (desk.folder / "done").exists()
+
+
 def test_a_folder_that_is_gone_parks_the_task(desk: Any) -> None:
     """Somebody puts it back and resumes; nothing is made up in its place."""
     (desk.folder / "inner").mkdir()
@@ -415,6 +443,20 @@ def test_a_budget_is_a_wall_for_a_command(desk: Any) -> None:
     assert done.state == "done"
     [settled] = [event.event for event in desk.ledger.read_all() if isinstance(event.event, BudgetSettled)][-1:]
     assert settled.used["money_microusd"] == 2_000_000
+
+
+def test_a_command_can_say_what_it_has_really_used(desk: Any) -> None:
+    """On a descriptor of its own; words that nobody can read count as the worst case, also where it fails."""
+    # shows: N16
+    for says, used in (
+        ("echo 0.5usd 300tokens >&$DAYBREAK_USED_FD", {"money_microusd": 500_000, "tokens": 300}),
+        ("echo nothing much >&3", {"money_microusd": 2_000_000}),
+        ("echo 1usd >&3; exit 3", {"money_microusd": 1_000_000}),
+    ):
+        desk.run(desk.file(f'budget = "3usd"\n{unchecked(f"run = {json.dumps(says)}")}cost = "2usd"\n'))
+        settled = [record.event for record in desk.ledger.read_all() if isinstance(record.event, BudgetSettled)]
+        told = next(event.used for event in reversed(settled) if "money_microusd" in event.used)
+        assert {name: told.get(name) for name in used} == used
 
 
 # -- Python tasks
@@ -521,6 +563,7 @@ def test_code_that_is_gone_parks_and_code_that_has_changed_is_loaded_anew(desk: 
         ("x = 1\nasync def work(ctx:\n    pass", "line 2"),
         ("import sys\nsys.exit(3)", "SystemExit"),
         ("x = 1\ny = x / 0", "line 2"),
+        ("import json\njson.loads('{')", r"broken.py, line 2"),
         ("async def other(ctx): ...", "no work"),
     ],
 )

@@ -286,6 +286,13 @@ def test_projects_take_turns_however_much_one_has(bench: Bench) -> None:
     assert set(small) <= set(bench.next(4))
 
 
+def test_what_is_picked_but_not_leased_yet_weighs(bench: Bench) -> None:
+    """Or one look after the other would give one project all the workers."""
+    first, second = bench.add(project="a", priority=2), bench.add(project="a", priority=2)
+    other = bench.add(project="b")
+    assert bench.next(2, taken=[first]) == [other, second]
+
+
 def test_the_share_is_of_time_not_of_tasks(bench: Bench) -> None:
     """One worker; tasks of one project take ten times as long, and both projects get about the same time."""
     # shows: N16
@@ -428,6 +435,9 @@ def test_a_deadline_means_nothing_to_a_run_that_has_begun(bench: Bench) -> None:
     bench.do(run, end="paused")
     bench.clock.advance(60)
     assert not bench.one().late
+    bench.do(run, end="failed")
+    bench.move(run, "queued", why="rolled back")
+    assert (bench.one().run, bench.one().late, bench.wake()) == (run, False, None)
 
 
 # -- keys and rates
@@ -554,6 +564,28 @@ def test_a_question_about_a_need_is_dropped_when_the_need_is_met(bench: Bench) -
     bench.do(one)
     pick = bench.one()
     assert (pick.run, pick.broken) == (last, ())
+
+
+def test_a_need_that_is_met_late_wakes_nobody_else(bench: Bench) -> None:
+    """A run that went on without it and failed is not tried again because of it."""
+    one = bench.add()
+    last = bench.add(after=(one,))
+    bench.do(one, end="failed")
+    bench.do(last, end="failed")
+    bench.move(one, "queued")
+    bench.do(one)
+    assert bench.next() == []
+
+
+def test_a_need_that_begins_again_is_waited_for_again(bench: Bench) -> None:
+    """Rolled back before the other has begun."""
+    one = bench.add()
+    last = bench.add(after=(one,))
+    bench.do(one)
+    bench.move(one, "queued")
+    assert bench.next(9) == [one]
+    bench.do(one)
+    assert bench.next(9) == [last]
 
 
 def test_an_unknown_need_is_named(bench: Bench) -> None:
@@ -811,6 +843,16 @@ def test_a_run_of_a_restored_log_waits_for_a_person(bench: Bench) -> None:
     assert bench.next(9) == [other, run]
 
 
+def test_a_wish_to_cancel_from_before_a_restore_counts(bench: Bench) -> None:
+    """As it does for the ledger: the run is not held, also when it is rolled back one day."""
+    run = bench.add()
+    bench.queue.cancel(run)
+    bench.write(run, RunHeld(run=run, log="l", question="did it go on?", size=1, known=2))
+    bench.do(run, end="cancelled")
+    bench.move(run, "queued", why="rolled back")
+    assert (bench.one().run, bench.one().cancel) == (run, False)
+
+
 def test_what_is_over_cannot_be_moved(bench: Bench) -> None:
     """Each with its reason."""
     run = bench.add()
@@ -939,7 +981,7 @@ def test_picking_is_an_index_look_up(bench: Bench) -> None:
         walks |= {line for line in plan if line.startswith("SCAN view_runs") and "view_runs_ending" not in line}
         sorts = "TEMP B-TREE" in " ".join(plan)
         assert not sorts or sql in (picking._RIPENED, picking._RATED), sql
-    assert walks <= {"SCAN view_runs_turn"}
+    assert walks <= {"SCAN view_runs_turn", "SCAN view_runs_projects"}
 
 
 def test_a_lease_costs_its_project_a_turn(bench: Bench) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from daybreak.clock import stamp
 from daybreak.engine.queue import Placement, Queue
@@ -41,7 +41,7 @@ from daybreak.testing.memory_ledger import MemoryLedger
 
 UNDER_WAY = {"leased", "running", "verifying"}
 LEASABLE = {"queued", "waiting", "paused", "parked", *UNDER_WAY}
-RATES = {"mails": ("2/min", 2, 60), "calls": ("3/h", 3, 3600)}
+RATES = {"mails": ("1/min", 1, 60), "calls": ("2/h", 2, 3600)}
 PROJECTS = ["", "a", "b"]
 
 
@@ -230,6 +230,27 @@ class QueueMachine(RuleBasedStateMachine):
     def open(self) -> Any:
         return MemoryLedger(clock=self.clock, views=[RUNS], entropy=Random(0).randbytes)
 
+    @initialize(number=st.integers(0, 1_000))
+    def some_tasks_to_begin_with(self, number: int) -> None:
+        """Of all sorts, so that the rules have something to work with."""
+        chance = Random(number)
+        for title in ("one", "two", "three", "four"):
+            known = list(self.model.tasks)
+            self.put(
+                Placement(
+                    project=chance.choice(PROJECTS),
+                    priority=chance.choice([0, 1]),
+                    after=tuple(chance.sample(known, chance.choice([0, 0, 1]) if known else 0)),
+                    keys=chance.choice([{}, {"x": 1}]),
+                    rates={name: RATES[name][0] for name in chance.choice([[], ["mails"], ["calls"]])},
+                    deadline=self.moment(chance.choice([None, 200])),
+                ),
+                title,
+            )
+
+    def has(self, states: Collection[str]) -> bool:
+        return any(task.state in states for task in self.model.tasks.values())
+
     def some(self, data: st.DataObject, states: Collection[str]) -> str | None:
         runs = [task.run for task in self.model.tasks.values() if task.state in states]
         return data.draw(st.sampled_from(runs)) if runs else None
@@ -246,10 +267,10 @@ class QueueMachine(RuleBasedStateMachine):
         data=st.data(),
         project=st.sampled_from(PROJECTS),
         priority=st.integers(-1, 1),
-        begin=st.none() | st.integers(-10, 100),
-        deadline=st.none() | st.integers(101, 400),
+        begin=st.sampled_from([None, None, -10, 30, 100]),
+        deadline=st.sampled_from([None, None, 101, 400]),
         keys=st.dictionaries(st.sampled_from("xy"), st.integers(1, 2), max_size=2),
-        rates=st.sets(st.sampled_from(sorted(RATES)), max_size=2),
+        rates=st.sampled_from([set(), {"mails"}, {"calls"}, set(RATES)]),
         dedupe=st.sampled_from(["", "", "", "one", "two"]),
     )
     def add(self, data: Any, project: str, priority: int, begin: int | None, deadline: int | None, **rest: Any) -> None:
@@ -265,17 +286,20 @@ class QueueMachine(RuleBasedStateMachine):
             rates={name: RATES[name][0] for name in rest["rates"]},
             dedupe=rest["dedupe"],
         )
-        added = self.queue.add("kind", "a task", {}, placement)
-        same = [task.run for task in self.model.tasks.values() if rest["dedupe"] and not task.over
-                and task.placement.dedupe == rest["dedupe"]]  # fmt: skip
+        self.put(placement)
+
+    def put(self, placement: Placement, title: str = "a task") -> None:
+        added = self.queue.add("kind", title, {}, placement)
+        tasks, word = self.model.tasks, placement.dedupe
+        same = [task.run for task in tasks.values() if word and not task.over and task.placement.dedupe == word]
         assert added.existed == bool(same)
         if same:
             assert [added.run] == same
             return
-        task = Task(added.run, placement, len(self.model.tasks), priority=priority)
+        task = Task(added.run, placement, len(tasks), priority=placement.priority)
         task.not_before, task.deadline = placement.not_before, placement.deadline
-        task.broke = {run for run in after if self.model.tasks[run].state in ("failed", "cancelled")}
-        self.model.tasks[added.run] = task
+        task.broke = {run for run in placement.after if tasks[run].state in ("failed", "cancelled")}
+        tasks[added.run] = task
 
     @rule(seconds=st.integers(1, 60))
     def time_passes(self, seconds: int) -> None:
@@ -287,6 +311,7 @@ class QueueMachine(RuleBasedStateMachine):
         if wake is not None:
             self.clock.advance((wake - self.clock.now()).total_seconds())
 
+    @precondition(lambda self: self.has(LEASABLE))
     @rule(data=st.data(), verifies=st.booleans(), night=st.sampled_from(["n1", "n2"]))
     def lease_anything(self, data: Any, verifies: bool, night: str) -> None:
         """By hand, or a run that a crash left."""
@@ -322,6 +347,7 @@ class QueueMachine(RuleBasedStateMachine):
             with pytest.raises(LeaseLost):
                 self.ledger.append([Draft(stream, event, epoch=epoch)])
 
+    @precondition(lambda self: self.has(UNDER_WAY))
     @rule(
         data=st.data(),
         new=st.sampled_from(["done", "done", "failed", "cancelled", "waiting", "waiting", "paused", "parked"]),
@@ -339,6 +365,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.ledger.append([Draft(run_stream(run), event, epoch=self.ledger.epoch(run_stream(run)))])
         self.model.move(run, new, self.clock.now(), until)
 
+    @precondition(lambda self: self.has(FINAL))
     @rule(data=st.data())
     def roll_back(self, data: Any) -> None:
         """A run that is over begins again, unless another has its word."""
@@ -350,6 +377,7 @@ class QueueMachine(RuleBasedStateMachine):
         if not dedupe or all(one.placement.dedupe != dedupe for one in others):
             self.moved(run, "queued")
 
+    @precondition(lambda self: self.has(LEASABLE))
     @rule(data=st.data())
     def hold(self, data: Any) -> None:
         if (run := self.some(data, {*LEASABLE})) is not None:
@@ -364,6 +392,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.queue.resume(run)
             self.model.tasks[run].held, self.model.tasks[run].answered = False, True
 
+    @precondition(lambda self: self.has({"parked", "failed"}))
     @rule(data=st.data())
     def retry(self, data: Any) -> None:
         run = self.some(data, {"parked", "failed"})
@@ -376,6 +405,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.tell(run, ResumeAsked(run=run))
             task.held, task.answered = False, True
 
+    @precondition(lambda self: self.has(LEASABLE))
     @rule(data=st.data(), answer=st.sampled_from(["go on", "no"]), signal=st.booleans())
     def answer(self, data: Any, answer: str, signal: bool) -> None:
         if (run := self.some(data, {*LEASABLE, *FINAL})) is None:
@@ -389,12 +419,14 @@ class QueueMachine(RuleBasedStateMachine):
             task.answered = task.state != "failed"
             task.restored = task.restored and answer != "go on"
 
+    @precondition(lambda self: self.has(LEASABLE))
     @rule(data=st.data())
     def cancel(self, data: Any) -> None:
         if (run := self.some(data, LEASABLE)) is not None:
             self.tell(run, CancelAsked(run=run))
             self.model.tasks[run].cancel, self.model.tasks[run].restored = True, False
 
+    @precondition(lambda self: self.has({"queued", "waiting", "parked"}))
     @rule(data=st.data())
     def restore(self, data: Any) -> None:
         if (run := self.some(data, {"queued", "waiting", "parked"})) is not None:
@@ -402,6 +434,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.ledger.append([Draft(run_stream(run), held, epoch=self.ledger.epoch(run_stream(run)))])
             self.model.tasks[run].restored |= not self.model.tasks[run].cancel
 
+    @precondition(lambda self: self.has(LEASABLE))
     @rule(data=st.data(), priority=st.none() | st.integers(-2, 2), begin=st.none() | st.integers(0, 60))
     def place(self, data: Any, priority: int | None, begin: int | None) -> None:
         if (run := self.some(data, LEASABLE)) is not None:
@@ -490,12 +523,12 @@ def careful(examples: int, steps: int) -> settings:
     )
 
 
-QueueMachine.TestCase.settings = careful(60, 40)
+QueueMachine.TestCase.settings = careful(40, 40)
 TestQueueAgainstTheModel = QueueMachine.TestCase
 """For any sequence of events, `next` gives what a look at everything gives, and `wake_at` misses nothing."""
 # shows: N16, N6
 
-RealQueueMachine.TestCase.settings = careful(8, 30)
+RealQueueMachine.TestCase.settings = careful(5, 30)
 TestQueueOnADiskAgainstTheModel = RealQueueMachine.TestCase
 """The same where every event is synced to disk."""
 # shows: N16, N1

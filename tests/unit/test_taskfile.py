@@ -237,6 +237,8 @@ http = "http://x"
         'retry = {first = "2 parsecs"}',
         'bounds = {memory = "lots"}',
         'folder = "nowhere"',
+        'folder = "/etc"',
+        'grant = {read = ["/"]}',
         'breaker = ""',
         "grant = {secrets = ['PATH=1']}",
     ],

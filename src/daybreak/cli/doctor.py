@@ -1,225 +1,73 @@
-"""`daybreak doctor`: where things are, what this machine has, and what is wrong with either."""
+"""`daybreak doctor`: where things are, what this machine has, what is wrong with either, and what can be done."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from daybreak.cli import faces
 from daybreak.cli.arguments import Json
-from daybreak.config import Places
-from daybreak.errors import DaybreakError
 
 if TYPE_CHECKING:
-    from daybreak.host.programs import Platform, Program
-    from daybreak.host.sandbox import Machine, Mode
+    from daybreak.factory.health import Finding, Repaired
+
+EXAMPLES = "Examples:  daybreak doctor    daybreak doctor --fix    daybreak doctor --json"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at. `bad` makes the exit status 1; `note` is worth knowing."""
+def doctor(
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Repair what is safe, and tell what was done. Nothing of yours is touched.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Look at disk, log, locks, processes, workspaces, unfinished changes, tools, keys, clock and sandbox.
 
-    what: str
-    verdict: Literal["good", "note", "bad"]
-    detail: str
-    remedy: str = ""
-
-
-def doctor(as_json: Json = False) -> None:
-    """Show where state lives and look at this machine: tools, space, permissions, the ledger, unfinished runs."""
+    Looking changes nothing. Exit status 1: something is wrong that was not repaired.
+    """
     from daybreak.cli import home
+    from daybreak.clock import SystemClock
+    from daybreak.factory import health
 
     where = home.places()
-    findings = [*_places(where), *_tools(), _sandbox(), *_machine(where), *_ledger(where)]
+    findings = health.examine(where, SystemClock(), home.views(), roots=_roots())
+    repaired = health.repair(findings) if fix else []
     if as_json:
-        faces.result_json([asdict(finding) for finding in findings])
+        faces.result_json([_plain(finding, repaired) for finding in findings])
     else:
-        _print(findings)
-    raise typer.Exit(faces.EXIT_FAILED if any(finding.verdict == "bad" for finding in findings) else 0)
+        _print(findings, repaired)
+    mended = [one.finding for one in repaired if not one.failed]
+    wrong = [one for one in findings if one.level == "bad" and not any(one is other for other in mended)]
+    raise typer.Exit(faces.EXIT_FAILED if wrong else 0)
 
 
-def _places(where: Places) -> list[Finding]:
-    found = [Finding("places", "note", where.why)]
-    for name in ("ledger", "keys", "witness", "workspaces", "locks", "cache"):
-        folder: Path = getattr(where, name)
-        existing = next(place for place in (folder, *folder.parents) if place.exists())
-        if _writable(existing):
-            found.append(Finding(name, "good", str(folder)))
-        else:
-            remedy = f"make {existing} writable for you, or set DAYBREAK_HOME to a folder of yours"
-            found.append(Finding(name, "bad", f"{folder} cannot be written", remedy))
-    return found
-
-
-def _writable(folder: Path) -> bool:
-    import os
-
-    return os.access(folder, os.W_OK | os.X_OK)
-
-
-@dataclass(frozen=True)
-class Need:
-    """A program that something of ours runs. `module`: it is run as a module of this Python."""
-
-    program: str
-    why: str
-    needed: bool = False
-    """Without it nothing works; otherwise it is only worth knowing that it is missing."""
-    module: bool = False
-
-
-NEEDS = (
-    Need("pytest", "runs a project's tests", needed=True, module=True),
-    Need("ruff", "formats and lints", needed=True, module=True),
-    Need("mypy", "checks types", needed=True, module=True),
-    Need("sh", "console examples run in it", needed=True),
-    Need("git>=2.30", "worktrees for attempts in repositories, and merging of text"),
-    Need("strace>=5", "only Daybreak's own crash tests use it"),
-)
-"""Everything that is not imported but run, in the order it is shown; but bubblewrap, which the sandbox looks for."""
-
-
-def _tools() -> list[Finding]:
-    from concurrent.futures import ThreadPoolExecutor
-
-    import apsw
-
-    from daybreak.host.programs import Platform
-
-    here = Platform.this()
-    with ThreadPoolExecutor(len(NEEDS)) as pool:
-        looked = list(pool.map(lambda need: _look_for(need, here), NEEDS))
-    return [
-        Finding("python", "good", f"{sys.version.split()[0]} at {sys.executable}"),
-        Finding("sqlite", "good", apsw.sqlite_lib_version()),
-        *looked,
-        _bubblewrap(None, here),
-    ]
-
-
-def _bubblewrap(machine: Machine | None, here: Platform) -> Finding:
-    """The one that the sandbox uses, or why it uses none: what lies on PATH is not asked."""
-    from daybreak.host.programs import Program, ProgramUnfit, find
-    from daybreak.host.sandbox import detect
-    from daybreak.host.sandbox.machine import BWRAP_PATH
-
-    machine, program = machine or detect(), Program.of("bwrap>=0")
-    if machine.bwrap:
-        try:
-            found = find(program, platform=here, at=Path(machine.bwrap), cache=None)
-        except ProgramUnfit as error:
-            return Finding("bwrap", "note", error.message, error.hint)
-        return Finding("bwrap", "good", f"{found.path}, version {found.version}")
-    if machine.bwrap_why != "not installed":
-        return Finding("bwrap", "note", f"not used: {machine.bwrap_why}", "without it there are fewer layers")
-    detail = f"not installed: looked for in {BWRAP_PATH.replace(':', ', ')}; without it there are fewer layers"
+def _roots() -> list[Path]:
+    """The folder that the user is in, where there is one."""
     try:
-        shadow = find(Program("bwrap"), platform=here, cache=None)
-        detail += f"; {shadow.path} on PATH is never used, because whoever sets PATH would choose the jailer"
-        hint = _how_to_install(program, here)
-    except ProgramUnfit as error:
-        hint = error.hint
-    return Finding("bwrap", "note", detail, hint)
+        return [Path.cwd()]
+    except OSError:
+        return []
 
 
-def _how_to_install(program: Program, here: Platform) -> str:
-    """As for one that is on no PATH."""
-    from daybreak.host.programs import ProgramUnfit, find
-
-    try:
-        find(program, platform=replace(here, path=""), cache=None)
-    except ProgramUnfit as error:
-        return error.hint
-    raise AssertionError("a program was found on an empty PATH")
-
-
-def _look_for(need: Need, here: Platform) -> Finding:
-    """Asked anew each time: who calls the doctor wants to know how it is now."""
-    from daybreak.host.programs import Program, ProgramAbsent, ProgramUnfit, find
-
-    program = Program.of(need.program)
-    if need.module:
-        arguments = ("-P", "-m", program.name, "--version")
-        program = replace(program, versions=_required(program.name), version_arguments=arguments)
-    missing: Literal["bad", "note"] = "bad" if need.needed else "note"
-    try:
-        found = find(program, platform=here, at=Path(sys.executable) if need.module else None, cache=None)
-    except ProgramAbsent as error:
-        return Finding(program.name, missing, f"missing: {need.why}", error.hint)
-    except ProgramUnfit as error:
-        remedy = "install Daybreak again: it comes with it" if need.module else error.hint
-        return Finding(program.name, missing, error.message, remedy)
-    wanted = f", wanted {program.versions}" if program.versions else ""
-    if need.module:
-        return Finding(program.name, "good", f"{program.name} {found.version}{wanted}")
-    version = f", version {found.version}" if found.version else ""
-    return Finding(program.name, "good", f"{found.path}{version}{wanted}")
+def _plain(finding: Finding, repaired: list[Repaired]) -> dict[str, Any]:
+    done = next((one for one in repaired if one.finding is finding), None)
+    return {
+        "name": finding.name,
+        "level": finding.level,
+        "text": finding.text,
+        "hint": finding.hint,
+        "fixable": finding.fix is not None,
+        "repaired": done.done if done is not None and not done.failed else None,
+        "not_repaired": done.failed if done is not None and done.failed else None,
+    }
 
 
-def _required(distribution: str) -> str:
-    """The range that our own packaging asks for."""
-    from importlib.metadata import PackageNotFoundError, requires
-
-    from packaging.requirements import Requirement
-
-    try:
-        wanted = [Requirement(line) for line in requires("daybreak") or ()]
-    except PackageNotFoundError:
-        return ">=0"  # a checkout that is not installed
-    return next((str(one.specifier) for one in wanted if one.name == distribution and not one.marker), "") or ">=0"
-
-
-def _sandbox(mode: Mode | None = None) -> Finding:
-    """How far programs can be kept in their place here."""
-    from daybreak.host.sandbox import detect
-
-    mode = mode or detect().mode()
-    missing = f"; missing: {', '.join(mode.missing)}" if mode.missing else ""
-    detail = f"{mode.strength}: {', '.join(mode.layers)}{missing}"
-    if mode.strength == "full":
-        return Finding("sandbox", "good", detail)
-    open_ones = f"not covered: {', '.join(mode.not_covered)}" if mode.not_covered else ""
-    return Finding("sandbox", "note", detail, open_ones)
-
-
-def _machine(where: Places) -> list[Finding]:
-    from daybreak.factory import machine
-
-    measured = machine.measure(where.ledger)
-    short = measured.shortages()
-    memory = measured.memory_bytes_free
-    detail = f"{measured.cores} cores, {measured.disk_bytes_free // 2**20} MiB of disk free"
-    detail += f", {memory // 2**20} MiB of memory free" if memory is not None else ""
-    return [
-        Finding("machine", "good", detail),
-        *(Finding("machine", "bad", lack, "make room") for lack in short),
-    ]
-
-
-def _ledger(where: Places) -> list[Finding]:
-    from daybreak.cli import home
-
-    if not where.ledger.exists():
-        return [Finding("log", "note", "none yet; the first build makes it")]
-    try:
-        with home.opened() as opened:
-            unfinished = [row for row in home.rows(opened) if row.resumable]
-            size = opened.ledger.head().size
-    except DaybreakError as error:
-        return [Finding("log", "bad", f"{error.code} {error.message}", error.hint)]
-    found = [Finding("log", "good", f"{size} events; agrees with its key and with the newest head known outside")]
-    for row in unfinished:
-        found.append(Finding("run", "note", f"{row.run} is {row.shown_state}", f"daybreak resume {row.run}"))
-    return found
-
-
-def _print(findings: list[Finding]) -> None:
+def _print(findings: list[Finding], repaired: list[Repaired]) -> None:
     from rich.markup import escape
     from rich.table import Table
+
+    from daybreak.report.shown import shown
 
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column()
@@ -227,6 +75,17 @@ def _print(findings: list[Finding]) -> None:
     table.add_column(overflow="fold")
     signs = {"good": "[green]ok[/]", "note": "[yellow]--[/]", "bad": "[red]!![/]"}
     for finding in findings:
-        remedy = f"\n  {finding.remedy}" if finding.remedy else ""
-        table.add_row(signs[finding.verdict], finding.what, escape(finding.detail + remedy))
+        done = next((one for one in repaired if one.finding is finding), None)
+        lines, sign = [finding.text], signs[finding.level]
+        if done is not None and not done.failed:
+            sign = "[green]++[/]"
+            lines.append(f"repaired: {done.done}")
+        elif done is not None:
+            lines.append(f"not repaired: {done.failed}")
+        elif finding.hint:
+            lines.append(finding.hint)
+        table.add_row(sign, finding.name, escape(shown("\n  ".join(lines))))
     faces.console().print(table)
+    fixable = sum(1 for one in findings if one.fix is not None)
+    if fixable and not repaired:
+        faces.say(f"`daybreak doctor --fix` can repair {fixable} of these")

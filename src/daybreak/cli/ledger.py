@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def verify(as_json: Json = False) -> None:
     """Check every event, hash, signature and view, and the newest state known outside. Exit 1 if anything is wrong."""
     from daybreak.cli import home
-    from daybreak.factory.kinds.build import blobs_of
+    from daybreak.factory.blobs import blobs_of
     from daybreak.ledger import verify as verify_ledger
 
     where = home.places()

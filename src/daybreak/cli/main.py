@@ -12,7 +12,23 @@ from typing import Annotated
 import typer
 
 from daybreak import __version__
-from daybreak.cli import add, build, doctor, faces, history, incidents, ledger, plan, queue, report, runs, schedule, snapshot, spec, token
+from daybreak.cli import (
+    add,
+    build,
+    doctor,
+    faces,
+    history,
+    incidents,
+    ledger,
+    plan,
+    queue,
+    report,
+    runs,
+    schedule,
+    snapshot,
+    spec,
+    token,
+)
 from daybreak.cli.arguments import Json
 from daybreak.errors import DaybreakError
 

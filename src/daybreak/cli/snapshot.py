@@ -314,7 +314,7 @@ def _named(place: Store, name: str) -> str:
 def _ledger_parts() -> tuple[list[Any], Any]:
     """The views that are kept here, and which blobs a record names."""
     from daybreak.cli import home
-    from daybreak.factory.kinds.build import blobs_of
+    from daybreak.factory.blobs import blobs_of
 
     return home.views(), lambda record: blobs_of(record.event)
 

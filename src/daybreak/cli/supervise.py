@@ -142,4 +142,5 @@ async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
 
 
 def _status(state: str) -> int:
-    return {"done": faces.EXIT_VERIFIED, "parked": faces.EXIT_PARKED}.get(state, faces.EXIT_FAILED)
+    known = {"done": faces.EXIT_VERIFIED, "parked": faces.EXIT_PARKED, "paused": faces.EXIT_INTERRUPTED}
+    return known.get(state, faces.EXIT_FAILED)

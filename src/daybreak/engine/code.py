@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from daybreak import __version__
+from daybreak.version import __version__
 
 
 def fingerprint(function: Any, args: Any = None) -> str:

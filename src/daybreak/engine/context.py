@@ -127,8 +127,9 @@ class Context:
             return value
 
     def defaults(self, *, retry: Retry | None = None, breaker: str = "") -> None:
-        """For every later step of this branch, and of those that it opens, that names none itself."""
-        self._retry, self._breaker = retry or self._retry, breaker or self._breaker
+        """For every later step of this branch, and of those that it opens, that names none itself; without arguments
+        there is no default any more."""
+        self._retry, self._breaker = retry, breaker
 
     async def gather(self, *children: Callable[[Context], Awaitable[Any]]) -> list[Any]:
         """Results of children that run side by side, each in a branch of its own that it is given as `ctx`.

@@ -11,6 +11,7 @@ crash anywhere costs at most the step that was being computed.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from typing import Any, Protocol
 import anyio
 
 from daybreak.clock import Clock, stamp
-from daybreak.engine import code, live, past, plain, states, step
+from daybreak.engine import code, live, past, plain, states, step, trail
 from daybreak.engine.context import Context
 from daybreak.engine.flow import CancelHonoured, Parked, Paused, Waiting
 from daybreak.engine.history import RETURN, History, Identity
@@ -51,6 +52,8 @@ from daybreak.ledger.record import Draft
 from daybreak.policy.accounts import Accounts
 from daybreak.policy.breaker import BreakerRule
 from daybreak.policy.circuits import LedgerCircuits
+
+_lines = logging.getLogger(__name__)
 
 TaskFunction = Callable[[Context, Any], Awaitable[Any]]
 """A task's code: takes the context and the task's arguments, returns JSON."""
@@ -232,11 +235,12 @@ class Engine:
         it records `paused` and lets the cancellation pass.
         """
         task = self._task(run)
-        with self._hold(run):
+        with trail.on_run(run, night), self._hold(run):
             history = History.read(run, self._log.read(run_stream(run)))
             if history.state in FINAL and not task.again:
                 return _standing(history)
             journal = await self._lease(task, history, night)
+            _lines.info("leased, in epoch %d", journal.epoch, extra={"kind": task.kind, "title": task.title})
             purse = Purse(self._accounts, self._clock, journal, account)
             one = self._under_way[run] = _UnderWay(journal)
             try:
@@ -358,6 +362,7 @@ class Engine:
             if journal.broken is not None:
                 raise journal.broken
             await _record(journal, result, purse)
+            _lines.info("the run is %s", result.state, extra=_said(result))
         except BaseException as problem:
             if journal.broken is None and journal.state not in FINAL and not isinstance(problem, Exception):
                 with anyio.CancelScope(shield=True):
@@ -481,6 +486,12 @@ class Engine:
         owner = self._locks.owner(run)
         orphaned = state in states.ACTIVE and owner is None and host == self._locks.me.host
         return Resumable(run, kind, title, state, why, question, owner, orphaned)
+
+
+def _said(result: RunResult) -> dict[str, str]:
+    """Why it stands so, for a log line."""
+    told = {"why": result.why, "code": result.code, "question": result.question}
+    return {name: text for name, text in told.items() if text}
 
 
 async def _record(journal: Journal, result: RunResult, purse: Purse) -> None:

@@ -11,8 +11,6 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import anyio
-
 from daybreak.clock import Clock
 from daybreak.errors import HostError
 from daybreak.host.locks import Beat, Owner
@@ -27,7 +25,7 @@ class BeatingLocks(Protocol):
 
     def beat_of(self, name: str) -> Beat | None: ...
 
-    def end_owner(self, name: str, *, wait_s: float = 10.0) -> Ended | None: ...
+    async def end_owner_async(self, name: str) -> Ended | None: ...
 
 
 class Stopwatch:
@@ -112,7 +110,7 @@ class Keeper:
 
     async def _end(self, name: str, seen: _Seen) -> Takeover:
         try:
-            ended = await anyio.to_thread.run_sync(self._locks.end_owner, name)
+            ended = await self._locks.end_owner_async(name)
         except HostError as problem:
             seen.refused = True
             return Takeover(name, seen.beat.owner, None, f"{problem.message} ({problem.hint})")

@@ -11,6 +11,7 @@ A try that nobody ended is paid for at its worst by the next owner, and a `once`
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -20,7 +21,7 @@ from typing import Any, NoReturn
 import anyio
 
 from daybreak.clock import stamp
-from daybreak.engine import plain, step
+from daybreak.engine import plain, step, trail
 from daybreak.engine.flow import Parked, Paused, Stop
 from daybreak.engine.history import Identity, Intent
 from daybreak.engine.step import Absent, Effect, Found, Lookup, Spending
@@ -37,6 +38,8 @@ RESERVED = "ctx."
 """Names of steps that begin so are the engine's own."""
 
 _AT = "_daybreak_index"
+
+_lines = logging.getLogger(__name__)
 
 
 class StepTimeout(EngineError):
@@ -95,14 +98,20 @@ class Live:
             began = self._around.clock.monotonic()
             spending = Spending()
             try:
-                value = await self._try(kwargs, spending)
+                with trail.on_step(call.identity, tries.attempts + tries.outages):
+                    _lines.debug("begins")
+                    value = await self._try(kwargs, spending)
             except BaseException as problem:
+                # A thread that ends because the run was cancelled says so in its own way: no failure of the step.
+                await anyio.lowlevel.checkpoint_if_cancelled()
                 await self._tell_breaker(mark, problem)
                 if isinstance(problem, LedgerError):
                     journal.broken = problem  # not the step's failure but ours: the next owner tries it again
                 if isinstance(problem, LedgerError | Stop) or not isinstance(problem, Exception | SystemExit):
                     raise
-                found = await self._after_failure(problem, tries, kwargs, self._since_ms(began), spending)
+                with trail.on_step(call.identity, tries.attempts + tries.outages):
+                    _lines.info("failed: %s: %s", type(problem).__name__, problem)
+                    found = await self._after_failure(problem, tries, kwargs, self._since_ms(began), spending)
                 if isinstance(found, Found):
                     return await self._record(found.value, self._since_ms(began), spending)
                 tries, kwargs = found
@@ -256,6 +265,8 @@ class Live:
         adapted = self._adapted(retry, kwargs, failure, tries)
         decision = retry.decide(tries, failure, now, self._draw, changed=adapted != kwargs)
         if not isinstance(decision, Again):
+            if decision.tries.attempts <= 1 and not decision.tries.outages:
+                await self._keep_failure(problem, duration_ms, spending)  # it says more than that it was tried once
             gave_up = GaveUp(decision.why, hint=decision.hint, failure=failure, tries=decision.tries)
             await self._keep_failure(gave_up, duration_ms, spending)
         tried = StepTried(

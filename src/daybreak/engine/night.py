@@ -54,6 +54,8 @@ class Plan:
     """The most that a run may keep its worker."""
     grace_s: float = 30.0
     """How long runs under way get to reach the end of their step when the night ends."""
+    leave_s: float = 10.0
+    """How long runs that were cancelled after that get to be gone."""
     poll_s: float = 1.0
     """How soon it sees what other processes have appended."""
     lease_s: float = 60.0
@@ -68,7 +70,7 @@ class Plan:
             raise NightMisplanned(f"{self.workers!r:.80} workers", hint=f"1 to {WORKERS_MAX}")
         if self.until is not None and self.until.tzinfo is None:
             raise NightMisplanned(f"{self.until!r:.80} has no time zone", hint="give it one")
-        for name in ("stuck_s", "run_limit_s", "grace_s", "poll_s", "lease_s", "recover_s", "ping_s"):
+        for name in ("stuck_s", "run_limit_s", "grace_s", "leave_s", "poll_s", "lease_s", "recover_s", "ping_s"):
             value = getattr(self, name)
             if value is not None and not (value > 0 or (name == "grace_s" and value == 0)):
                 raise NightMisplanned(f"{name}={value!r:.80}", hint="it must be more than nothing")

@@ -29,27 +29,29 @@ from daybreak.engine.placement import Rate
 from daybreak.engine.view import NEVER, TURN_MS, UNDER_WAY
 from daybreak.events import State
 
-_PAGE, _PAGE_MAX = 2, 512
-"""Rows that one question gives: few at first, because the head of a project is all that most looks need."""
+_PAGE, _PAGE_MAX = 4, 512
+"""Rows that one question gives, behind the first of a project, which is all that most looks need."""
 _STATES = ", ".join(f"'{state}'" for state in UNDER_WAY)
-_COLUMNS = "rank, run, kind, title, project, state, epoch, keyed, rated, lane"
-_RIPE = f"due > '' AND due < '{NEVER}' AND due <= ?"
+_COLUMNS = "rank, run, kind, title, best.project, state, epoch, keyed, rated, lane"
 _ASIDE = "NOT (state = 'paused' AND night = ? AND NOT answered)"
 
-_ENDING = f"SELECT {_COLUMNS} FROM view_runs WHERE ending ORDER BY place LIMIT ?"
-_LATE = f"""SELECT {_COLUMNS} FROM view_runs WHERE expires > '' AND expires <= ?
+_ENDING = f"SELECT {_COLUMNS} FROM view_runs AS best WHERE ending ORDER BY place LIMIT ?"
+_LATE = f"""SELECT {_COLUMNS} FROM view_runs AS best WHERE expires > '' AND expires <= ?
   AND project NOT IN (SELECT project FROM view_runs_paused) ORDER BY expires, rank LIMIT ?"""
-_PROJECTS = f"""WITH RECURSIVE ready (project) AS (
+_FIRST = f"""WITH RECURSIVE ready (project) AS (
     SELECT min(project) FROM view_runs WHERE due = ''
     UNION ALL
     SELECT (SELECT min(project) FROM view_runs WHERE due = '' AND project > ready.project) FROM ready
     WHERE ready.project IS NOT NULL)
-  SELECT project, served_ms FROM view_runs_projects
-  WHERE (project IN (SELECT project FROM ready) OR project IN (SELECT project FROM view_runs WHERE {_RIPE}))
-  AND project NOT IN (SELECT project FROM view_runs_paused)"""
-_HEADS = f"""SELECT {_COLUMNS} FROM view_runs INDEXED BY view_runs_ready WHERE due = '' AND project = ? AND rank > ?
+  SELECT {_COLUMNS} FROM ready CROSS JOIN view_runs AS best ON best.rowid = (
+    SELECT rowid FROM view_runs INDEXED BY view_runs_ready
+    WHERE due = '' AND project = ready.project AND {_ASIDE} ORDER BY rank LIMIT 1)"""
+_SERVED = """SELECT project, served_ms FROM view_runs_projects
+  WHERE project NOT IN (SELECT project FROM view_runs_paused)"""
+_HEADS = f"""SELECT {_COLUMNS} FROM view_runs AS best INDEXED BY view_runs_ready
+  WHERE due = '' AND project = ? AND rank > ?
   AND lane NOT IN (SELECT value FROM json_each(?)) AND {_ASIDE} ORDER BY rank LIMIT ?"""
-_RIPENED = f"""SELECT {_COLUMNS} FROM view_runs WHERE {_RIPE} AND {_ASIDE}
+_RIPENED = f"""SELECT {_COLUMNS} FROM view_runs AS best WHERE timed <= ? AND {_ASIDE}
   AND project NOT IN (SELECT project FROM view_runs_paused) ORDER BY rank"""
 _PICKED = f"""SELECT project, epoch, keyed, rated FROM view_runs
   WHERE run IN (SELECT value FROM json_each(?)) AND state NOT IN ({_STATES})"""
@@ -202,18 +204,21 @@ class Look:
         if self._all_paused:
             return
         ripened = self._ripened()
-        served = dict(self._log.query(_PROJECTS, (self._now,)))
+        first = {one.project: one for one in self._rows(_FIRST, (self._night or NEVER,))}
+        served = dict(self._log.query(_SERVED))
         turn = max((ms for (ms,) in self._log.query("SELECT turn_ms FROM view_runs_turn")), default=0)
-        start = {project: max(turn, ms) + self._added_ms[project] for project, ms in served.items()}
-        heads = {project: _Head(self._of(project, ripened.get(project, ()))) for project in served}
+        start = {
+            project: max(turn, ms) + self._added_ms[project]
+            for project, ms in served.items()
+            if project in first or project in ripened
+        }
+        heads = {project: _Head(self._of(first.get(project), ripened.get(project, ()))) for project in start}
         for _ in range(most):
             chosen = self._choose(start, heads)
             if chosen is None:
                 return
             heads[chosen.project].next()
             self.capacity.take(chosen.keys, chosen.rates)
-            turn = max(turn, start[chosen.project])
-            start = {project: max(turn, ms) for project, ms in start.items()}
             start[chosen.project] += TURN_MS
             yield chosen
 
@@ -241,19 +246,21 @@ class Look:
             head.next()
         return None
 
-    def _of(self, project: str, ripened: Sequence[Candidate]) -> Iterator[Candidate]:
-        """The project's candidates by rank, those that have just come due among them."""
-        return merge(self._ready(project), ripened)
+    def _of(self, first: Candidate | None, ripened: Sequence[Candidate]) -> Iterator[Candidate]:
+        """A project's candidates by rank, those that have just come due among them."""
+        return merge(self._ready(first), ripened) if ripened else self._ready(first)
 
-    def _ready(self, project: str) -> Iterator[Candidate]:
-        rank, page = "", _PAGE
-        while True:
+    def _ready(self, first: Candidate | None) -> Iterator[Candidate]:
+        """The first one, and those behind it, page by page; runs of lanes that are full by then are skipped."""
+        page = _PAGE
+        last = first
+        while last is not None:
+            yield last
             full = json.dumps(sorted(self._full))
-            rows = self._rows(_HEADS, (project, rank, full, self._night or NEVER, page))
-            yield from rows
-            if len(rows) < page:
-                return
-            rank, page = rows[-1].rank, min(page * 4, _PAGE_MAX)
+            rows = self._rows(_HEADS, (last.project, last.rank, full, self._night or NEVER, page))
+            yield from rows[:-1]
+            last = rows[-1] if rows else None
+            page = min(page * 4, _PAGE_MAX)
 
     def _ripened(self) -> dict[str, list[Candidate]]:
         """By project: those whose moment came after the last lease."""
@@ -292,15 +299,15 @@ class _Head:
         self._value = None
 
 
-_DUE_AT = f"SELECT min(due) FROM view_runs WHERE due > '' AND due < '{NEVER}' AND due > ?"
+_DUE_AT = "SELECT min(timed) FROM view_runs WHERE timed > ?"
 _EXPIRES_AT = "SELECT min(expires) FROM view_runs WHERE expires > '' AND expires > ?"
-_RATED = f"""WITH RECURSIVE rated (text) AS (
-    SELECT min(rated) FROM view_runs WHERE due = '' AND epoch = 0 AND rated <> '{{}}'
+_RATED = """WITH RECURSIVE rated (text) AS (
+    SELECT min(rated) FROM view_runs WHERE due = '' AND epoch = 0 AND rated <> '{}'
     UNION ALL
-    SELECT (SELECT min(rated) FROM view_runs WHERE due = '' AND epoch = 0 AND rated <> '{{}}' AND rated > rated_.text)
+    SELECT (SELECT min(rated) FROM view_runs WHERE due = '' AND epoch = 0 AND rated <> '{}' AND rated > rated_.text)
     FROM rated AS rated_ WHERE rated_.text IS NOT NULL)
   SELECT text FROM rated WHERE text IS NOT NULL
-  UNION SELECT rated FROM view_runs WHERE {_RIPE} AND epoch = 0 AND rated <> '{{}}'"""
+  UNION SELECT rated FROM view_runs WHERE timed <= ? AND epoch = 0 AND rated <> '{}'"""
 
 
 def wake_at(log: Log, now: datetime) -> datetime | None:

@@ -56,8 +56,6 @@ __all__ = ["LOCK", "Found", "Hooks", "NightResult", "Plan", "Status", "Superviso
 LOCK = "supervisor"
 """Name of the lock of the one supervisor."""
 ACTOR = "supervisor"
-LEAVE_S = 10.0
-"""How long cancelled runs get to be gone."""
 STUCK = "it made no progress for {}: try it again?"
 LONG = "it kept its worker for {}: go on with it?"
 
@@ -493,7 +491,7 @@ class Supervisor:
             await self._waking.wait(min(1.0, left_s))
         for work in self._under_way.values():
             work.scope.cancel("the night is over")
-        ends_s = self._clock.monotonic() + LEAVE_S
+        ends_s = self._clock.monotonic() + self._plan.leave_s
         while self._under_way and (left_s := ends_s - self._clock.monotonic()) > 0:
             self._waking.reset()
             await self._waking.wait(left_s)

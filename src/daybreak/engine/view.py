@@ -99,6 +99,7 @@ CREATE TABLE view_runs (
       ELSE '{NEVER}' END)
     END) VIRTUAL,
   due        TEXT NOT NULL GENERATED ALWAYS AS (iif(gate <= ripe, '', gate)) VIRTUAL,
+  timed      TEXT GENERATED ALWAYS AS (iif(due > '' AND due < '{NEVER}', due, NULL)) VIRTUAL,
   expires    TEXT NOT NULL GENERATED ALWAYS AS (
     iif(state = 'queued' AND epoch = 0 AND NOT (held OR restored OR cancel), deadline, '')) VIRTUAL,
   ending     INTEGER NOT NULL GENERATED ALWAYS AS (
@@ -111,7 +112,7 @@ CREATE TABLE view_runs (
 ) STRICT;
 CREATE INDEX view_runs_state ON view_runs (state, created);
 CREATE INDEX view_runs_ready ON view_runs (project, rank, lane) WHERE due = '';
-CREATE INDEX view_runs_due ON view_runs (due) WHERE due > '' AND due < '{NEVER}';
+CREATE INDEX view_runs_timed ON view_runs (timed) WHERE timed IS NOT NULL;
 CREATE INDEX view_runs_expires ON view_runs (expires, rank) WHERE expires > '';
 CREATE INDEX view_runs_ending ON view_runs (place) WHERE ending;
 CREATE INDEX view_runs_rated ON view_runs (rated) WHERE due = '' AND epoch = 0 AND rated <> '{{}}';
@@ -175,7 +176,7 @@ _SERVE = f"""UPDATE view_runs_projects SET served_ms = max(served_ms, (SELECT tu
   WHERE project = (SELECT project FROM view_runs WHERE run = ?)"""
 _LEASE = """UPDATE view_runs SET epoch = ?, host = ?, pid = ?, night = ?, updated = ?, leased_ms = ?, answered = 0
   WHERE run = ?"""
-_RIPEN = f"UPDATE view_runs SET ripe = ?1 WHERE due > '' AND due < '{NEVER}' AND due <= ?1"
+_RIPEN = "UPDATE view_runs SET ripe = ?1 WHERE timed <= ?1"
 
 
 def _apply(record: Record) -> Iterable[Statement]:

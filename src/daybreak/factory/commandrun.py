@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+
 from daybreak.config import Places
-from daybreak.engine import Parked
+from daybreak.engine import Parked, spend
+from daybreak.engine.flow import Paused
 from daybreak.errors import PolicyError, UsageError, WorkerError
 from daybreak.factory import machine, quantity
 from daybreak.factory.commandtask import CommandTask
@@ -22,10 +27,12 @@ from daybreak.factory.warden import Warden
 from daybreak.host import process, removal
 from daybreak.host.sandbox import Sandbox, SandboxMissing, SandboxRefused
 from daybreak.ledger import Ledger
-from daybreak.policy import failure, redaction
+from daybreak.policy import amounts, failure, redaction
+from daybreak.policy.budget import Amounts
 from daybreak.policy.failure import Failure
 from daybreak.policy.outage import reset_time
 
+T = TypeVar("T")
 Failed = TypeVar("Failed", bound="CommandFailed")
 
 SHELL = "/bin/sh"
@@ -34,6 +41,7 @@ TAIL_CHARS = 4000
 SAID_CHARS = 240
 """Of what a failed command said last, in its message; a failure is kept with 500 characters."""
 GRACE = timedelta(minutes=1)
+USED_FD = 3
 TRY_LATER = 75
 """EX_TEMPFAIL of sysexits(3)."""
 NOT_RUNNABLE, NOT_FOUND = 126, 127
@@ -87,6 +95,20 @@ class SecretMissing(UsageError):
     code = "U173"
 
 
+class Interrupted(Exception):
+    """A command was ended because its run stops here."""
+
+
+async def in_thread(function: Callable[[], T]) -> T:
+    """What the function gives, which runs commands. Where the run is stopped meanwhile, that is what is raised, and not
+    how the command ended because of it."""
+    try:
+        return await anyio.to_thread.run_sync(function)
+    except Interrupted as stopped:
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        raise Paused(str(stopped)) from stopped
+
+
 def classify(error: BaseException, now: datetime) -> Failure:
     """The failure behind what a command of a task raised.
 
@@ -132,6 +154,10 @@ class Order:
     limit: str
     key: str = ""
     """The step's idempotency key."""
+    priced: bool = False
+    """It may say what it has really used, on descriptor USED_FD."""
+    once: bool = False
+    """A repeat must not be: whoever reads of a failure must look before running it again."""
 
     @property
     def argv(self) -> list[str]:
@@ -177,9 +203,10 @@ class Runner:
 
     def outcome(self, order: Order) -> Outcome:
         """Run it to its end. Raises CommandTimeout, CommandMissing, CommandFailed where it was ended for what it used
-        up, SecretMissing, what the sandbox and the door raise, and Parked where nobody knows how it ended."""
+        up, SecretMissing, what the sandbox and the door raise, Parked where nobody knows how it ended, and Interrupted
+        where `cancelled` was set: call it by `in_thread`."""
         secrets = self._secrets()
-        with self._scratch(order.number) as scratch:
+        with self._scratch(order.number) as scratch, _used(order.priced) as fds:
             argv, cwd = self._located(order)
             env = {
                 **process.clean_environment(scratch),
@@ -188,6 +215,7 @@ class Runner:
                 **secrets,
                 "DAYBREAK_RUN": self.run,
                 "DAYBREAK_STEP_KEY": order.key,
+                **({"DAYBREAK_USED_FD": str(USED_FD)} if fds else {}),
             }
             try:
                 finished = process.run(
@@ -198,6 +226,7 @@ class Runner:
                     output_bytes_max=quantity.size_bytes(self.task.bounds.output),
                     file_bytes_max=quantity.size_bytes(self.task.bounds.disk),
                     processes_max=self.task.bounds.processes,
+                    fds=fds,
                     cancelled=self.cancelled,
                     sandbox=self._sandbox(order, argv[0], scratch),
                 )
@@ -293,7 +322,7 @@ class Runner:
 
     def _ended(self, order: Order, finished: process.Finished, secrets: Mapping[str, str]) -> Outcome:
         if finished.cancelled:
-            raise Parked("go on?", why=f"interrupted while {order.what} ran")
+            raise Interrupted(f"interrupted while {order.what} ran")
         if finished.guard_lost:
             raise Parked(
                 f"{order.what}: what watched over it was killed, so nobody knows what it still does: go on?",
@@ -315,12 +344,31 @@ class Runner:
         said = outcome.errors if outcome.errors.strip() else outcome.output
         where = f" (blob {self.ledger.put_blob(both.encode())})" if len(both) > SAID_CHARS else ""
         words = " ".join(tail(said, SAID_CHARS).split())
+        run_it = f"run it yourself: {_shown(order.argv)}"
         return kind.of(
             f"{order.what}: {why}{where}" + (f": {words}" if words else ""),
-            hint=f"run it yourself: {_shown(order.argv)}",
+            hint=f"it may have happened all the same: look first; {run_it}" if order.once else run_it,
             exit_status=outcome.exit if outcome.exit >= 0 else None,
             output=both,
         )
+
+
+@contextmanager
+def _used(wanted: bool) -> Iterator[dict[int, int]]:
+    """Descriptors for a command that may say what it has used, such as `0.02usd 300tokens`; it is told to the engine.
+    A file without a name, so that nothing can be put in its place. What nobody can read counts as the worst case."""
+    if not wanted:
+        yield {}
+        return
+    fd = os.memfd_create("daybreak-used", os.MFD_CLOEXEC)
+    try:
+        yield {USED_FD: fd}
+        said = os.pread(fd, amounts.TEXT_CHARS_MAX, 0).decode(errors="replace").strip()
+        if said:
+            with suppress(UsageError):
+                spend(Amounts.parse(" ".join(said.split())))
+    finally:
+        os.close(fd)
 
 
 def tail(text: str, most: int = TAIL_CHARS) -> str:

@@ -138,7 +138,7 @@ def _from_file(path: Path) -> ModuleType:
     except BaseException as error:
         del sys.modules[name]
         if isinstance(error, Exception | SystemExit):
-            raise _not_loaded(str(path), error) from error
+            raise _not_loaded(str(path), error, path) from error
         raise
     return module
 
@@ -153,7 +153,7 @@ def _by_name(name: str, folder: Path) -> ModuleType:
     try:
         module = importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        raise _not_loaded(name, error) from error
+        raise _not_loaded(name, error, folder) from error
     top = name.split(".")[0]
     here = importlib.machinery.PathFinder.find_spec(top, [str(folder)])
     if here is not None and here.origin is not None and (there := _origin(sys.modules[top])) != here.origin:
@@ -173,13 +173,17 @@ def _append_to_path(folder: Path) -> None:
         sys.path.append(str(folder))
 
 
-def _not_loaded(what: str, error: BaseException) -> TaskNotLoaded:
+def _not_loaded(what: str, error: BaseException, near: Path) -> TaskNotLoaded:
+    """`near`: the user's own file or folder, whose line says more than one of a library."""
     frames = [one for one in traceback.extract_tb(error.__traceback__) if "importlib" not in one.filename]
     frames = [one for one in frames if one.filename != __file__]
-    line: Any = frames[-1].lineno if frames else None
-    place = f" ({Path(frames[-1].filename).name}, line {line})" if frames else ""
+    own = [one for one in frames if Path(one.filename).is_relative_to(near)]
+    place = ""
     if isinstance(error, SyntaxError) and error.lineno is not None:
         place = f" ({Path(error.filename or what).name}, line {error.lineno})"
+    elif own or frames:
+        frame = (own or frames)[-1]
+        place = f" ({Path(frame.filename).name}, line {frame.lineno})"
     told = " ".join(str(error).split())[:200]
     return TaskNotLoaded(
         f"{what} cannot be imported: {type(error).__name__}: {told}{place}",

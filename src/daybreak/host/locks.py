@@ -207,6 +207,12 @@ class FileLocks:
 
         return owners.end(self._path(name), wait_s=wait_s)
 
+    async def end_owner_async(self, name: str) -> Ended | None:
+        """As `end_owner`, without blocking the event loop."""
+        import anyio.to_thread
+
+        return await anyio.to_thread.run_sync(self.end_owner, name)
+
     def names(self) -> list[str]:
         """Of all lock files, held or left by somebody dead."""
         return sorted(path.stem for path in self._folder.glob("*.lock"))

@@ -8,10 +8,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from daybreak.host.durable import make_folder, write_synced
-
-__all__ = ["locked", "make_folder", "write_synced"]
-
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:

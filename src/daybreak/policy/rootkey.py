@@ -12,7 +12,8 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daybreak.ledger.files import locked, make_folder, write_synced
+from daybreak.host.durable import make_folder, write_synced
+from daybreak.ledger.files import locked
 from daybreak.policy.refusal import RootKeyExposed, RootKeyWrong
 
 if TYPE_CHECKING:

@@ -137,6 +137,10 @@ class MemoryLedger:
 
     # -- read
 
+    def __len__(self) -> int:
+        """How many events it holds."""
+        return len(self._records)
+
     def read(self, stream: str, *, after: int = -1) -> Iterator[Record]:
         self._check_open()
         return iter(self._streams.get(stream, [])[max(after, -1) + 1 :])
@@ -191,7 +195,7 @@ class MemoryLedger:
         return self._views.compare(self._database, self._records)
 
     def _fresh_database(self) -> apsw.Connection:
-        database = apsw.Connection(":memory:")
+        database = apsw.Connection(":memory:", statementcachesize=1000)
         for view in self._views.all:
             database.execute(view.schema)
         return database

@@ -31,6 +31,7 @@ from daybreak.checks.examples import proves
 from daybreak.clock import Clock, stamp
 from daybreak.config import Places
 from daybreak.engine import Context, Kept, Parked
+from daybreak.engine.flow import Paused
 from daybreak.errors import CheckError, DeliveryError, WorkerError
 from daybreak.factory import brief as briefs
 from daybreak.factory import deliver, holdout, looking, machine, plan
@@ -299,7 +300,7 @@ class _OneBuild:
             ),
         )
         if finished.cancelled:
-            raise Parked("go on?", why="interrupted while a worker worked")
+            raise Paused("interrupted while a worker worked")
         if finished.guard_lost:
             return Claim(outcome="crashed", summary="its guard was killed, so nobody knows what still writes there")
         claims = [line["claim"] for line in _json_lines(finished.stdout) if "claim" in line]
@@ -353,7 +354,7 @@ class _OneBuild:
             self._refuse_full_disk()
             seen = look().model_dump(mode="json")
             if self.cancelled.is_set():
-                raise Parked("go on?", why="interrupted while looking")  # what was seen may be the interruption
+                raise Paused("interrupted while looking")  # what was seen may be the interruption
             told = events.CheckLooked(run=self.ctx.run, attempt=number, held_out=held_out, evidence=seen)
             return Kept(seen, tell=[told])
 

@@ -25,12 +25,13 @@ from daybreak.checks.evidence import Evidence
 from daybreak.clock import Clock
 from daybreak.config import Places
 from daybreak.engine import Absent, Context, Found, Kept, Parked, step_key
-from daybreak.errors import CheckError
+from daybreak.errors import CheckError, UsageError
 from daybreak.factory import commandchecks
-from daybreak.factory.commandrun import CommandUnexpected, Order, Outcome, Runner, classify
+from daybreak.factory.commandrun import CommandUnexpected, Order, Outcome, Runner, classify, in_thread
 from daybreak.factory.commandtask import Check, CommandTask, Step
 from daybreak.factory.warden import Warden
 from daybreak.host import removal
+from daybreak.host.sandbox import Sandbox, SandboxRefused
 from daybreak.ledger import Ledger
 from daybreak.policy.budget import Amounts
 from daybreak.policy.retry import Retry
@@ -55,18 +56,35 @@ class NotDone(CheckError):
     code = "C161"
 
 
+class FolderUnusable(UsageError):
+    """No command can be given that folder."""
+
+    code = "U180"
+
+
 def arguments(task: CommandTask, folder: Path) -> dict[str, Any]:
-    """The task's arguments for `Engine.submit`. `folder` is real and absolute; paths that are granted are made so."""
+    """The task's arguments for `Engine.submit`. `folder` is real and absolute; paths that are granted are made so.
+
+    Raises FolderUnusable for what no sandbox may grant: `/`, `/etc` and their like."""
     grant = task.grant.model_copy(
         update={
             act: tuple(os.path.realpath(folder / path) for path in getattr(task.grant, act))
             for act in ("write", "read")
         }
     )
+    if task.sandbox != "none":
+        _refuse_ungrantable([folder, *map(Path, grant.write)], [*map(Path, grant.read)])
     args = CommandArgs(task=task.model_copy(update={"grant": grant}), folder=str(folder))
     kept: dict[str, Any] = args.model_dump(mode="json", exclude_unset=True)
     kept["task"]["grant"] = grant.model_dump(mode="json", exclude_defaults=True)
     return kept
+
+
+def _refuse_ungrantable(writable: list[Path], readable: list[Path]) -> None:
+    try:
+        Sandbox(writable=tuple(writable), readable=tuple(readable))
+    except SandboxRefused as error:
+        raise FolderUnusable(error.message, hint=error.hint) from error
 
 
 @dataclass(frozen=True)
@@ -128,11 +146,11 @@ class _OneCommand:
     # -- steps
 
     async def _step(self, number: int, name: str, step: Step) -> None:
-        def run(_: dict[str, Any]) -> dict[str, Any]:
-            return self._run(number, name, step, step_key())
+        async def run(_: dict[str, Any]) -> dict[str, Any]:
+            return await in_thread(partial(self._run, number, name, step, step_key()))
 
-        def look(key: str) -> Found | Absent | str:
-            return self._look_up(number, name, step, key)
+        async def look(key: str) -> Found | Absent | str:
+            return await in_thread(partial(self._look_up, number, name, step, key))
 
         await self.ctx.step(
             name,
@@ -151,7 +169,9 @@ class _OneCommand:
         return replace(Retry(attempts=1) if table is None else table.rule(), classify=classify)
 
     def _order(self, number: int, what: str, step: Step, key: str) -> Order:
-        return Order(what, number, step.run, step.cwd, step.env, step.limit, key)
+        return Order(
+            what, number, step.run, step.cwd, step.env, step.limit, key, step.cost is not None, step.effect == "once"
+        )
 
     def _run(self, number: int, name: str, step: Step, key: str) -> dict[str, Any]:
         order = self._order(number, _titled(name), step, key)
@@ -164,7 +184,9 @@ class _OneCommand:
     def _look_up(self, number: int, name: str, step: Step, key: str) -> Found | Absent | str:
         """Status 0: it happened, 1: certainly not; in words where the lookup cannot tell."""
         assert step.lookup is not None
-        order = replace(self._order(number, f"lookup of {_titled(name)}", step, key), command=step.lookup)
+        order = replace(
+            self._order(number, f"lookup of {_titled(name)}", step, key), command=step.lookup, priced=False, once=False
+        )
         ended = self.runner.outcome(order)
         if ended.exit == 0:
             return Found({**self.runner.keep(ended), "looked_up": True})
@@ -198,8 +220,9 @@ class _OneCommand:
         }
 
     async def _check(self, number: int, name: str, check: Check) -> Evidence:
-        def keep() -> Kept:
-            seen = commandchecks.look(name, number, check, self.runner).model_dump(mode="json")
+        async def keep() -> Kept:
+            looked = await in_thread(partial(commandchecks.look, name, number, check, self.runner))
+            seen = looked.model_dump(mode="json")
             told = events.CheckLooked(run=self.ctx.run, attempt=1, held_out=False, evidence=seen)
             return Kept(seen, tell=[told])
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import re
 import shutil
@@ -26,6 +27,8 @@ from daybreak.host.files.disk import Disk, open_disk
 from daybreak.host.files.paths import PARTS_MAX, WORK
 from daybreak.host.files.problems import FULL, FilesError, PathRefused, RootBusy
 from daybreak.host.files.transaction import Transaction, recover
+
+_lines = logging.getLogger(__name__)
 
 _SPARE_BYTES = 16 * 1024 * 1024
 """Disk space beyond the folder's own size that must be free."""
@@ -112,6 +115,7 @@ def put_folder(
     _check_target(old, size)
     _make_parents(old)
     _deliver(new, old, refuse)
+    _lines.debug("put the folder %s, %d bytes", old, size)
 
 
 def _size(folder: Path) -> int:

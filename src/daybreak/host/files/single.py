@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -10,6 +11,8 @@ from daybreak.host.files import content, copying
 from daybreak.host.files.content import Content
 from daybreak.host.files.disk import Disk, open_disk
 from daybreak.host.files.problems import AlreadyThere, FilesError, LinkRefused, NotWritten, PathRefused, told
+
+_lines = logging.getLogger(__name__)
 
 
 def write_file(path: str | os.PathLike[str], data: Content, *, mode: int | None = None) -> None:
@@ -32,6 +35,7 @@ def write_file(path: str | os.PathLike[str], data: Content, *, mode: int | None 
         raise failed.error from None
     except (OSError, LinkRefused, AlreadyThere) as error:
         raise _refused(folder, name, error) from error
+    _lines.debug("wrote %s", path)
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:

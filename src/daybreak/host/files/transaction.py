@@ -32,6 +32,7 @@ folder named `.daybreak-transaction`, which is gone when it is over, however it 
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import sys
@@ -67,6 +68,8 @@ from daybreak.host.files.problems import (
 from daybreak.host.files.recovery import Recovery, clean_up, mark_done, recover_locked, turn_back
 from daybreak.host.files.staged import Staged
 
+_lines = logging.getLogger(__name__)
+
 _POLL_S_MAX = 0.05
 
 Refusal = Callable[[Path], None]
@@ -88,9 +91,12 @@ def recover(root: str | os.PathLike[str], *, wait_s: float = 0.0) -> Recovery:
     disk = _opened(root, wait_s)
     try:
         with held_back():
-            return recover_locked(disk)
+            recovered = recover_locked(disk)
     finally:
         disk.close()
+    if recovered.outcome != "nothing":
+        _lines.info("recovered %s: %s", root, recovered.outcome, extra={"paths": recovered.paths})
+    return recovered
 
 
 class Transaction:
@@ -324,6 +330,7 @@ class Transaction:
                 self._abandon()
             raise
         self._abandon()  # what is left in the work folder is old, or nothing
+        _lines.debug("committed %d steps below %s", len(steps), self._root)
 
     def _apply(self, disk: Disk, steps: list[Step], pending: Pending) -> None:
         recorded = not _is_one_rename(steps)

@@ -8,7 +8,7 @@ are measured in turns, so that what else the machine does hits both.
 Makespan: 1,000 simulated agents with the durations of such work, a fifth of them waiting for others, on 50 workers and
 a virtual clock. No schedule is shorter than the work divided by the workers, or than the longest chain.
 
-    python -m benchmarks queue
+    python -m benchmarks queueing
 """
 
 from __future__ import annotations

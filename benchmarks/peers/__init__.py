@@ -1,0 +1,237 @@
+"""Durable steps a second: this engine, its peers and the bare disk, in turns, each in a process of its own.
+
+    python -m benchmarks peers
+
+A step is a function that returns a small dictionary, which is on disk before the next step of its workflow begins.
+Every contestant runs at its own durable settings and in the fastest way that we know of that keeps its promise; what
+its database says of those settings is printed beside the figures, and so are the syncs that strace counts for each
+step. Measured on the disk of this folder (DAYBREAK_BENCH_DIR names another), on a memory disk, whose syncs cost
+nothing, and, where the disk is fast, once more with every sync made slower.
+
+The peers live in a virtual environment of their own, out/peers (`make peers`); without it, only the disk is
+compared with. Known and not used, because it was slower: LangGraph's async saver and its functional interface,
+huey's pipelines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.engine_steps import DELAY_MS, SLOW_SYNC_MS, sync_ms
+
+HERE = Path(__file__).parent
+PYTHON = HERE.parent.parent / "out" / "peers" / "bin" / "python"
+MEMORY = Path("/dev/shm")
+
+WIDTHS = (1, 32)
+"""Workflows at once."""
+ROUNDS = 5
+TURN_S = 0.4
+"""About how long one contestant's turn takes."""
+STEPS_MIN, STEPS_MAX = 10, 20_000
+"""Steps of a workflow in one turn."""
+ALONE_RATIO_MIN = 2.0
+"""Times the best peer at one workflow, where the disk is fast."""
+DISK_SHARE_MIN = 0.8
+"""Of the disk's one-row commits at one workflow, where it is slow."""
+TOGETHER_RATIO_MIN = 5.0
+"""Times the best peer at 32 workflows."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    name: str
+    program: str
+    options: tuple[str, ...] = ()
+    peer: bool = True
+    widths: tuple[int, ...] = WIDTHS
+
+
+OURS = Contestant("daybreak", "on_daybreak.py", peer=False)
+DISK = Contestant("bare SQLite, one row a commit", "on_sqlite.py", peer=False)
+PEERS = (
+    Contestant("DBOS, as shipped", "on_dbos.py"),
+    Contestant("DBOS, file in WAL mode", "on_dbos.py", ("wal",)),
+    Contestant("LangGraph, durability=sync", "on_langgraph.py"),
+    Contestant("huey, fsync=True", "on_huey.py"),
+    Contestant("huey, fsync=True, 4 threads", "on_huey.py", ("4",), widths=(32,)),
+)
+
+
+class Process:
+    """One contestant's running program; `strace` goes in front of its command."""
+
+    def __init__(self, contestant: Contestant, folder: Path, strace: Sequence[str] = ()) -> None:
+        self.contestant = contestant
+        python = str(PYTHON) if contestant.peer else sys.executable
+        command = [*strace, python, str(HERE / contestant.program), str(folder), *contestant.options]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.settings = str(self._answer())
+
+    def steps(self, workflows: int, each: int) -> float:
+        """Steps a second."""
+        assert self._process.stdin is not None
+        print(json.dumps([workflows, each]), file=self._process.stdin, flush=True)
+        return workflows * each / float(str(self._answer()))
+
+    def _answer(self) -> object:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            sys.exit(f"{self.contestant.name} ended with code {self._process.wait()}")
+        return json.loads(line)
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@contextmanager
+def started(contestant: Contestant, folder: Path, strace: Sequence[str] = ()) -> Iterator[Process]:
+    """Its process, in a new folder below `folder`."""
+    process = Process(contestant, Path(tempfile.mkdtemp(dir=folder)), strace)
+    try:
+        yield process
+    finally:
+        process.close()
+
+
+@dataclass
+class Found:
+    """What was measured of one contestant, by the number of workflows."""
+
+    settings: str
+    rates: dict[int, list[float]] = field(default_factory=lambda: {width: [] for width in WIDTHS})
+    syncs: dict[int, float] = field(default_factory=dict)
+    """For each step."""
+
+    def rate(self, width: int) -> float:
+        """Median over the rounds; 0 where it was not measured."""
+        return statistics.median(self.rates[width]) if self.rates[width] else 0.0
+
+
+def contestants() -> list[Contestant]:
+    return [OURS, DISK, *(PEERS if PYTHON.exists() else ())]
+
+
+def contest(folder: Path, strace: Sequence[str] = (), rounds: int = ROUNDS) -> tuple[dict[Contestant, Found], float]:
+    """Everybody in turns, and the disk's median milliseconds for a sync."""
+    with ExitStack() as stack:
+        processes = [stack.enter_context(started(one, folder, strace)) for one in contestants()]
+        found = {process.contestant: Found(process.settings) for process in processes}
+        each = {
+            (process, width): _fitting(process.steps(width, STEPS_MIN), width)
+            for process in processes
+            for width in process.contestant.widths
+        }
+        synced = []
+        for _ in range(rounds):
+            for width in WIDTHS:
+                synced.append(sync_ms(folder))
+                for process in processes:
+                    if width not in process.contestant.widths:
+                        continue
+                    rate = process.steps(width, each[process, width])
+                    found[process.contestant].rates[width].append(rate)
+                    each[process, width] = _fitting(rate, width)
+    return found, statistics.median(synced)
+
+
+def _fitting(rate: float, width: int) -> int:
+    """Steps for each workflow that fill a turn."""
+    return max(STEPS_MIN, min(STEPS_MAX, int(rate * TURN_S / width)))
+
+
+def count_syncs(folder: Path, found: dict[Contestant, Found]) -> None:
+    """How often each calls fsync or fdatasync for a step, by strace; left out where that is missing."""
+    if (strace := shutil.which("strace")) is None:
+        return
+    log = folder / "strace"
+    tracing = [strace, "-f", "--seccomp-bpf", "-qq", "-o", str(log), "-e", "trace=fsync,fdatasync"]
+    for contestant, one in found.items():
+        with started(contestant, folder, tracing) as process:
+            for width in contestant.widths:
+                process.steps(width, STEPS_MIN)  # warm
+                each = max(STEPS_MIN, 640 // width)
+                before = _calls(log)
+                process.steps(width, each)
+                one.syncs[width] = (_calls(log) - before) / (width * each)
+
+
+def _calls(log: Path) -> int:
+    return sum("resumed>" not in line for line in log.read_text("utf-8").splitlines())
+
+
+def show(found: dict[Contestant, Found], ms: float, where: str) -> None:
+    slow = ms >= SLOW_SYNC_MS
+    print(f"{where}: a {'slow' if slow else 'fast'} disk, fdatasync {ms:.2f} ms")
+    print(f"  {'steps a second (syncs for each)':34}{'1 workflow':>18}{'32 workflows':>18}")
+    for contestant, one in found.items():
+        cells = "".join(_cell(one, width) if width in contestant.widths else f"{'':18}" for width in WIDTHS)
+        print(f"  {contestant.name:34}{cells}   {one.settings}")
+    ours, disk = found[OURS], found[DISK]
+    if slow:
+        share = ours.rate(1) / disk.rate(1)
+        _goal("1 workflow, to the disk's own commits", share, DISK_SHARE_MIN)
+    for width, wanted in ((1, None if slow else ALONE_RATIO_MIN), (32, TOGETHER_RATIO_MIN)):
+        peers = {one: each.rate(width) for one, each in found.items() if one.peer}
+        if peers:
+            best = max(peers, key=lambda one: peers[one])
+            _goal(f"{width} to the best peer ({best.name})", ours.rate(width) / peers[best], wanted)
+    if not any(one.peer for one in found):
+        _goal("1 workflow, to the disk's own commits", ours.rate(1) / disk.rate(1), None)
+
+
+def _cell(one: Found, width: int) -> str:
+    syncs = f" ({one.syncs[width]:.2f})" if width in one.syncs else ""
+    return f"{one.rate(width):,.0f}{syncs}".rjust(18)
+
+
+def _goal(what: str, ratio: float, wanted: float | None) -> None:
+    verdict = "no goal here" if wanted is None else f"{wanted:g} wanted: {'reached' if ratio >= wanted else 'MISSED'}"
+    print(f"  {what}: {ratio:.2f} x, {verdict}")
+
+
+def measure(folder: Path, where: str) -> float:
+    found, ms = contest(folder)
+    count_syncs(folder, found)
+    show(found, ms, where)
+    return ms
+
+
+def measure_slow(folder: Path) -> None:
+    """The same with every sync made longer by strace."""
+    if (strace := shutil.which("strace")) is None:
+        print("slow disk: not measured, because strace is missing")
+        return
+    delay = f"inject=fsync,fdatasync:delay_exit={DELAY_MS * 1000}"
+    slower = [strace, "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", delay]
+    found, ms = contest(folder, slower, rounds=3)
+    show(found, ms + DELAY_MS, f"{folder.parent} (each sync {DELAY_MS} ms longer)")
+
+
+def main() -> None:
+    if not PYTHON.exists():
+        print("peers: not there; `make peers` installs them into out/peers. Ours against the disk only:")
+    with tempfile.TemporaryDirectory(prefix="daybreak-bench-", dir=os.environ.get("DAYBREAK_BENCH_DIR", HERE)) as name:
+        ms = measure(Path(name), "the disk of this folder")
+        if ms < SLOW_SYNC_MS:
+            slow = Path(name, "slow")
+            slow.mkdir()
+            measure_slow(slow)
+    if MEMORY.is_dir():
+        with tempfile.TemporaryDirectory(prefix="daybreak-bench-", dir=MEMORY) as name:
+            measure(Path(name), f"{MEMORY}, a memory disk")
+
+
+if __name__ == "__main__":
+    main()

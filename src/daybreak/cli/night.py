@@ -1,0 +1,397 @@
+"""`daybreak night`: works through the queue until its time, its budget or the queue is used up, and ends cleanly."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+import typer
+
+from daybreak.cli import arguments, faces
+from daybreak.cli.arguments import ArgumentWrong, Json
+from daybreak.cli.queue import moment_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from daybreak.cli.home import Home
+    from daybreak.engine.night import Found, Hooks, NightResult, PingKind, Plan, Status
+    from daybreak.engine.supervisor import Supervisor
+
+EXAMPLES = (
+    "Examples:  daybreak night --until 07:00 --budget 20usd    daybreak night --once    "
+    "daybreak night --for 8h --workers 8 --report-to morning.txt"
+)
+WORKERS = 4
+PING_VARIABLE = "DAYBREAK_PING"
+SPAN_MAX = timedelta(days=7)
+"""A night that lasts longer is a typing error."""
+LOW_BYTES, LEAST_BYTES = 5 * 2**30, 2**30
+"""Of free disk: worth a look; somebody must act."""
+_ENDED = {"empty": 0, "deadline": 0, "budget": 0, "stopped": faces.EXIT_INTERRUPTED, "incident": faces.EXIT_PARKED}
+
+
+def night(
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="When it ends: 07:00, +8h, 2026-11-22T07:00Z.")
+    ] = None,
+    for_: Annotated[str | None, typer.Option("--for", metavar="SPAN", help="How long: 8h, 90min.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", metavar="AMOUNTS", help="The most that it may use: 20usd, '20usd 1000000tokens'."),
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="End when nothing is left to do.")] = False,
+    workers: Annotated[
+        int,
+        typer.Option("--workers", metavar="N", help="Runs at once.", parser=arguments.whole(1, 1000)),
+    ] = WORKERS,
+    if_busy: Annotated[
+        str,
+        typer.Option("--if-busy", metavar="WHAT", help="While another night is at work here: refuse, wait or help."),
+    ] = "refuse",
+    ping: Annotated[
+        str | None,
+        typer.Option(
+            "--ping", metavar="URL", envvar=PING_VARIABLE, help="Asked for at its begin, every few minutes, at its end."
+        ),
+    ] = None,
+    report_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--report-to",
+            metavar="FILE",
+            help="Write the report there at the end; JSON where it ends so.",
+            parser=arguments.path,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Work through the queue while nobody watches. Ctrl-C ends it cleanly, twice at once; nothing is lost.
+
+    What a crash left is gone on with. Exit status: 0 ended as planned, 130 stopped, 3 an incident stopped it, 1 failed.
+    """
+    from daybreak.cli import home
+    from daybreak.clock import SystemClock
+
+    plan = _plan(SystemClock().now(), until, for_, budget, once, workers, if_busy)
+    _check_ping(ping)
+    _check_report(report_to)
+    with home.opened() as opened:
+        result = _Night(opened, plan, ping, report_to, as_json).work()
+    if as_json:
+        faces.result_json(_as_json(result))
+    else:
+        faces.result(f"{result.night or 'no night'}: {result.text}")
+    raise typer.Exit(_ENDED.get(result.why, faces.EXIT_FAILED))
+
+
+def _plan(
+    now: datetime, until: str | None, for_: str | None, budget: str | None, once: bool, workers: int, if_busy: str
+) -> Plan:
+    from daybreak.engine.night import Plan
+    from daybreak.policy.budget import Limit
+
+    if if_busy not in ("refuse", "wait", "help"):
+        raise ArgumentWrong(f"--if-busy {arguments.cut(if_busy)} is none of them", hint="refuse, wait or help")
+    limit = None if budget is None else Limit.parse(budget)
+    if limit is not None and limit.time_ms is not None:
+        raise ArgumentWrong(f"--budget {arguments.cut(budget)} speaks of time", hint="say --for 8h or --until 07:00")
+    return Plan(
+        workers=workers,
+        until=_end(now, until, for_),
+        budget=None if limit is None or not limit.by_name else limit,
+        once=once,
+        if_busy=cast("Literal['refuse', 'wait', 'help']", if_busy),
+    )
+
+
+def _end(now: datetime, until: str | None, for_: str | None) -> datetime | None:
+    """Raises ArgumentWrong, MomentWrong, AmountsUnclear."""
+    if until is not None and for_ is not None:
+        raise ArgumentWrong("--until and --for were given", hint="give one of the two")
+    if for_ is not None:
+        from daybreak.policy import amounts
+
+        found = amounts.parse(for_)
+        if set(found) != {"time_ms"} or not found["time_ms"]:
+            raise ArgumentWrong(f"--for {arguments.cut(for_)} is no span of time", hint="write 8h or 90min")
+        if found["time_ms"] > SPAN_MAX.total_seconds() * 1000:
+            raise ArgumentWrong(f"--for {arguments.cut(for_)} is too long", hint=f"at most {SPAN_MAX.days}d")
+        return now + timedelta(milliseconds=found["time_ms"])
+    if until is None:
+        return None
+    end = moment_of(until, now)
+    if not now < end <= now + SPAN_MAX:
+        where = "in the past" if end <= now else f"more than {SPAN_MAX.days} days away"
+        raise ArgumentWrong(
+            f"--until {arguments.cut(until)} is {where}", hint="07:00 is the next time that it is seven"
+        )
+    return end
+
+
+def _check_ping(url: str | None) -> None:
+    if url:
+        from daybreak.host import vigil
+
+        vigil.check_url(url)
+
+
+def _check_report(path: Path | None) -> None:
+    """Now, and not in the morning. Raises ArgumentWrong."""
+    if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+        raise ArgumentWrong(
+            f"--report-to {arguments.cut(path)} can be no file", hint="name one in a folder that is there"
+        )
+
+
+def _as_json(result: NightResult) -> dict[str, Any]:
+    return {
+        "night": result.night,
+        "why": result.why,
+        "text": result.text,
+        "counts": dict(result.counts),
+        "used": dict(result.used),
+        "began": result.began,
+        "ended": result.ended,
+        "went_before": result.went_before,
+    }
+
+
+def status_file(locks: Path, night: str) -> Path:
+    """Where a night that is under way says what it does."""
+    return locks / f"{night}.json"
+
+
+class _Night:
+    """The real hooks around one supervisor."""
+
+    def __init__(self, home: Home, plan: Plan, ping: str | None, report_to: Path | None, as_json: bool) -> None:
+        from daybreak.clock import SystemClock
+
+        self._home = home
+        self._plan = plan
+        self._ping_url = ping
+        self._report_to = report_to
+        self._silent = as_json
+        self._clock = SystemClock()
+        self._supervisor = self._made()
+
+    def _made(self) -> Supervisor:
+        from daybreak.engine.schedules import Schedules
+        from daybreak.engine.supervisor import Supervisor
+        from daybreak.host.locks import FileLocks
+
+        home = self._home
+        return Supervisor(
+            home.engine,
+            home.ledger,
+            self._clock,
+            os.urandom,
+            FileLocks(home.places.locks, self._clock),
+            self._plan,
+            schedules=Schedules(home.ledger, self._clock, home.engine.queue),
+            hooks=self._hooks(),
+        )
+
+    def _hooks(self) -> Hooks:
+        from daybreak.engine.night import Hooks
+
+        return Hooks(
+            preflight=self._preflight,
+            reconcile=self._reconcile,
+            snapshot=self._snapshot,
+            beat=self._beat,
+            ping=self._ping if self._ping_url else None,
+            report=self._report,
+            abandon=self._abandon,
+        )
+
+    def work(self) -> NightResult:
+        """Until its end. Raises as `Supervisor.work`."""
+        import anyio
+
+        from daybreak.cli.nightscreen import Screen
+        from daybreak.host import vigil
+
+        self._screen = Screen(self._home, silent=self._silent, live=sys.stderr.isatty() and not self._silent)
+        with ExitStack() as stack:
+            awake = stack.enter_context(vigil.awake("daybreak works through the night"))
+            if not awake.held:
+                self._screen.say(f"the machine is not kept awake: {awake.how}")
+            stack.enter_context(self._screen)
+            stack.callback(self._remove_status)
+            return anyio.run(self._work)
+
+    async def _work(self) -> NightResult:
+        import anyio
+
+        result: NightResult | None = None
+        failure: Exception | None = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._stop_on_signal)
+            try:
+                result = await self._supervisor.work()
+            except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
+                failure = error
+            group.cancel_scope.cancel("the night is over")
+        if failure is not None:
+            raise failure
+        assert result is not None, "there is the one or the other"
+        return result
+
+    async def _stop_on_signal(self) -> None:
+        import anyio
+
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            hasty = False
+            async for number in signals:
+                how = "what is under way is stopped now" if hasty else "the night ends; once more: at once"
+                self._screen.say(f"{number.name}: {how}")
+                self._supervisor.stop(hasty=hasty)
+                hasty = True
+
+    # -- hooks
+
+    async def _preflight(self) -> Sequence[Found]:
+        import anyio
+
+        return await anyio.to_thread.run_sync(_preflight, self._home)
+
+    async def _reconcile(self) -> Sequence[Found]:
+        import anyio
+
+        return await anyio.to_thread.run_sync(_reconcile, self._home)
+
+    async def _snapshot(self) -> Sequence[Found]:
+        import anyio
+
+        return await anyio.to_thread.run_sync(_snapshot, self._home)
+
+    async def _beat(self, status: Status) -> None:
+        """A small file, whole at any moment; not synced, because after a crash it says nothing."""
+        told = {
+            "night": status.night,
+            "helper": status.helper,
+            "ending": status.ending,
+            "runs": {run: _stamp(since) for run, since in status.runs.items()},
+            "steps": {run: step for run, step in self._screen.steps().items() if run in status.runs},
+        }
+        path = status_file(self._home.places.locks, status.night)
+        fresh = path.with_suffix(".json.new")
+        fresh.write_text(json.dumps(told), "utf-8")
+        fresh.replace(path)
+
+    def _remove_status(self) -> None:
+        if self._supervisor.night:
+            for suffix in (".json", ".json.new"):
+                with suppress(FileNotFoundError):
+                    (self._home.places.locks / f"{self._supervisor.night}{suffix}").unlink()
+
+    async def _ping(self, kind: PingKind) -> None:
+        import anyio
+
+        from daybreak.host import vigil
+
+        assert self._ping_url is not None, "only then is this a hook"
+        with anyio.fail_after(vigil.PING_S * 2):
+            await anyio.to_thread.run_sync(vigil.ping, self._ping_url, abandon_on_cancel=True)
+
+    async def _report(self, night: str) -> None:
+        if self._report_to is not None:
+            import anyio
+
+            await anyio.to_thread.run_sync(write_report, self._home, night, self._report_to)
+
+    async def _abandon(self, runs: Sequence[str]) -> None:
+        """Threads of these hang, and no process ends while a thread of it hangs."""
+        faces.say(f"{', '.join(runs)} cannot be stopped; everything is recorded, and this process ends without waiting")
+        self._remove_status()
+        with suppress(Exception):
+            self._home.ledger.close()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(faces.EXIT_PARKED)
+
+
+def write_report(home: Home, night: str, path: Path) -> None:
+    """The report of a night, as a file that is whole at any moment. Raises FilesError."""
+    from daybreak.host.files import write_file
+    from daybreak.report import night as nightly
+
+    report = nightly.collect(home.ledger, night)
+    if path.suffix == ".json":
+        text = json.dumps(nightly.as_json(report), ensure_ascii=False, indent=2) + "\n"
+    else:
+        text = nightly.as_text(report)
+    write_file(path, text.encode("utf-8", "backslashreplace"))
+
+
+def _preflight(home: Home) -> list[Found]:
+    """What would spoil the night."""
+    import shutil
+
+    from daybreak.clock import SystemClock
+    from daybreak.engine.night import Found
+
+    found: list[Found] = []
+    for name in ("ledger", "workspaces"):
+        folder: Path = getattr(home.places, name)
+        existing = next(place for place in (folder, *folder.parents) if place.exists())
+        free = shutil.disk_usage(existing).free
+        if free < LOW_BYTES:
+            level = 2 if free < LEAST_BYTES else 1
+            found.append(Found(level, f"{free // 2**20} MiB are free for the {name}", {"bytes_free": free}))
+        if not os.access(existing, os.W_OK | os.X_OK):
+            found.append(Found(2, f"{folder} cannot be written"))
+    ((last,),) = home.ledger.query("SELECT max(updated) FROM view_runs")
+    if last and datetime.fromisoformat(last) > SystemClock().now() + timedelta(minutes=1):
+        found.append(Found(2, f"the clock stands before what was recorded at {last}: schedules may come late"))
+    return found
+
+
+def _reconcile(home: Home) -> list[Found]:
+    """Do the views say what the events say? They are made again where they do not."""
+    from daybreak.engine.night import Found
+
+    different = home.ledger.compare_views()
+    if not different:
+        return [Found(0, "all views agree with the events")]
+    home.ledger.rebuild_views()
+    places = sorted({f"{one.view}.{one.table}" for one in different})
+    return [Found(2, f"{len(different)} rows of views differed and were made again: {', '.join(places)}"[:1000])]
+
+
+def _snapshot(home: Home) -> list[Found]:
+    """A copy of the state, the proof that it can be brought back, and the rotation."""
+    from daybreak.cli import home as homes
+    from daybreak.cli.snapshot import STORE_FOLDER, STORE_VARIABLE
+    from daybreak.clock import SystemClock
+    from daybreak.engine.night import Found
+    from daybreak.factory.kinds import build, command
+    from daybreak.host.snapshots import Store
+    from daybreak.ledger.record import Record
+    from daybreak.ledger.safekeeping import keep_safe
+
+    def refers(record: Record) -> list[str]:
+        return [*build.blobs_of(record.event), *command.blobs_of(record.event)]
+
+    given = os.environ.get(STORE_VARIABLE)
+    store = Store(Path(given) if given else home.places.ledger.parent / STORE_FOLDER)
+    done = keep_safe(home.ledger, store, home.places, clock=SystemClock(), views=homes.views(), refers=refers)
+    if not done.ok:
+        return [Found(2, f"{done.name}: {done.code} {done.problem} ({done.hint})")]
+    found = [Found(0, f"{done.name}: {done.bytes} bytes, {done.events} events, restored on trial")]
+    found += [Found(2, f"the older snapshot {name} is damaged") for name in done.damaged]
+    return found
+
+
+def _stamp(moment: datetime) -> str:
+    from daybreak.clock import stamp
+
+    return stamp(moment.astimezone(UTC))
