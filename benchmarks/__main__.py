@@ -10,6 +10,8 @@ NAMES = (
     "ledger_append",
     "ledger_verify",
     "engine_steps",
+    "queueing",
+    "budget_reserve",
     "peers",
     "kill_steps",
     "build",

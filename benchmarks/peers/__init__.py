@@ -3,14 +3,16 @@
     python -m benchmarks peers
 
 A step is a function that returns a small dictionary, which is on disk before the next step of its workflow begins.
-Every contestant runs at its own durable settings and in the fastest way that we know of that keeps its promise; what
-its database says of those settings is printed beside the figures, and so are the syncs that strace counts for each
-step. Measured on the disk of this folder (DAYBREAK_BENCH_DIR names another), on a memory disk, whose syncs cost
-nothing, and, where the disk is fast, once more with every sync made slower.
+Every contestant runs at its own durable settings and in the fastest way that we know of that keeps its promise. What
+its database says of those settings is printed beside the figures; so are the syncs for each step, which strace
+counts, and the processor's microseconds, which say more than rates do while others use the machine. Measured on the
+disk of the folder `out` (DAYBREAK_BENCH_DIR names another), where that is fast once more with every sync made slower, and
+on a memory disk, whose syncs cost nothing.
 
 The peers live in a virtual environment of their own, out/peers (`make peers`); without it, only the disk is
-compared with. Known and not used, because it was slower: LangGraph's async saver and its functional interface,
-huey's pipelines.
+compared with. huey is no engine of workflows: a task that is being done is no longer in its queue, so that a crash
+loses it. The ratio to the best of those that go on after a crash therefore stands beside the goal. Known and not
+used, because it was slower: LangGraph's async saver and its functional interface, huey's pipelines.
 """
 
 from __future__ import annotations
@@ -26,11 +28,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from benchmarks.engine_steps import DELAY_MS, SLOW_SYNC_MS, sync_ms
 
 HERE = Path(__file__).parent
-PYTHON = HERE.parent.parent / "out" / "peers" / "bin" / "python"
+OUT = HERE.parent.parent / "out"
+PYTHON = OUT / "peers" / "bin" / "python"
 MEMORY = Path("/dev/shm")
 
 WIDTHS = (1, 32)
@@ -48,12 +52,18 @@ TOGETHER_RATIO_MIN = 5.0
 """Times the best peer at 32 workflows."""
 
 
+CELL = 24
+"""Characters of a column."""
+
+
 @dataclass(frozen=True)
 class Contestant:
     name: str
     program: str
     options: tuple[str, ...] = ()
     peer: bool = True
+    resumes: bool = True
+    """Does a crash in the middle of a step leave the workflow where it can go on?"""
     widths: tuple[int, ...] = WIDTHS
 
 
@@ -63,8 +73,8 @@ PEERS = (
     Contestant("DBOS, as shipped", "on_dbos.py"),
     Contestant("DBOS, file in WAL mode", "on_dbos.py", ("wal",)),
     Contestant("LangGraph, durability=sync", "on_langgraph.py"),
-    Contestant("huey, fsync=True", "on_huey.py"),
-    Contestant("huey, fsync=True, 4 threads", "on_huey.py", ("4",), widths=(32,)),
+    Contestant("huey, fsync=True", "on_huey.py", resumes=False),
+    Contestant("huey, fsync=True, 4 threads", "on_huey.py", ("4",), widths=(32,), resumes=False),
 )
 
 
@@ -78,13 +88,14 @@ class Process:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.settings = str(self._answer())
 
-    def steps(self, workflows: int, each: int) -> float:
-        """Steps a second."""
+    def steps(self, workflows: int, each: int) -> tuple[float, float]:
+        """Steps a second, and the processor's microseconds for each."""
         assert self._process.stdin is not None
         print(json.dumps([workflows, each]), file=self._process.stdin, flush=True)
-        return workflows * each / float(str(self._answer()))
+        taken_s, processor_s = self._answer()
+        return workflows * each / taken_s, processor_s / (workflows * each) * 1e6
 
-    def _answer(self) -> object:
+    def _answer(self) -> Any:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -111,8 +122,9 @@ class Found:
 
     settings: str
     rates: dict[int, list[float]] = field(default_factory=lambda: {width: [] for width in WIDTHS})
+    processor_us: dict[int, list[float]] = field(default_factory=lambda: {width: [] for width in WIDTHS})
+    """For each step; so are the syncs."""
     syncs: dict[int, float] = field(default_factory=dict)
-    """For each step."""
 
     def rate(self, width: int) -> float:
         """Median over the rounds; 0 where it was not measured."""
@@ -129,7 +141,7 @@ def contest(folder: Path, strace: Sequence[str] = (), rounds: int = ROUNDS) -> t
         processes = [stack.enter_context(started(one, folder, strace)) for one in contestants()]
         found = {process.contestant: Found(process.settings) for process in processes}
         each = {
-            (process, width): _fitting(process.steps(width, STEPS_MIN), width)
+            (process, width): _fitting(process.steps(width, STEPS_MIN)[0], width)
             for process in processes
             for width in process.contestant.widths
         }
@@ -140,8 +152,9 @@ def contest(folder: Path, strace: Sequence[str] = (), rounds: int = ROUNDS) -> t
                 for process in processes:
                     if width not in process.contestant.widths:
                         continue
-                    rate = process.steps(width, each[process, width])
+                    rate, processor_us = process.steps(width, each[process, width])
                     found[process.contestant].rates[width].append(rate)
+                    found[process.contestant].processor_us[width].append(processor_us)
                     each[process, width] = _fitting(rate, width)
     return found, statistics.median(synced)
 
@@ -174,9 +187,9 @@ def _calls(log: Path) -> int:
 def show(found: dict[Contestant, Found], ms: float, where: str) -> None:
     slow = ms >= SLOW_SYNC_MS
     print(f"{where}: a {'slow' if slow else 'fast'} disk, fdatasync {ms:.2f} ms")
-    print(f"  {'steps a second (syncs for each)':34}{'1 workflow':>18}{'32 workflows':>18}")
+    print(f"  {'steps a second (syncs, µs of a processor for each)':32}{'1 workflow':>8}{'32 workflows':>24}")
     for contestant, one in found.items():
-        cells = "".join(_cell(one, width) if width in contestant.widths else f"{'':18}" for width in WIDTHS)
+        cells = "".join(_cell(one, width) if width in contestant.widths else " " * CELL for width in WIDTHS)
         print(f"  {contestant.name:34}{cells}   {one.settings}")
     ours, disk = found[OURS], found[DISK]
     if slow:
@@ -184,16 +197,18 @@ def show(found: dict[Contestant, Found], ms: float, where: str) -> None:
         _goal("1 workflow, to the disk's own commits", share, DISK_SHARE_MIN)
     for width, wanted in ((1, None if slow else ALONE_RATIO_MIN), (32, TOGETHER_RATIO_MIN)):
         peers = {one: each.rate(width) for one, each in found.items() if one.peer}
-        if peers:
-            best = max(peers, key=lambda one: peers[one])
-            _goal(f"{width} to the best peer ({best.name})", ours.rate(width) / peers[best], wanted)
+        resuming = {one: rate for one, rate in peers.items() if one.resumes}
+        for what, rates, goal in (("peer", peers, wanted), ("peer that resumes", resuming, None)):
+            if rates:
+                best = max(rates, key=lambda one: rates[one])
+                _goal(f"{width} to the best {what} ({best.name})", ours.rate(width) / rates[best], goal)
     if not any(one.peer for one in found):
         _goal("1 workflow, to the disk's own commits", ours.rate(1) / disk.rate(1), None)
 
 
 def _cell(one: Found, width: int) -> str:
-    syncs = f" ({one.syncs[width]:.2f})" if width in one.syncs else ""
-    return f"{one.rate(width):,.0f}{syncs}".rjust(18)
+    syncs = f"{one.syncs[width]:.2f}, " if width in one.syncs else ""
+    return f"{one.rate(width):,.0f} ({syncs}{statistics.median(one.processor_us[width]):,.0f} µs)".rjust(CELL)
 
 
 def _goal(what: str, ratio: float, wanted: float | None) -> None:
@@ -222,8 +237,9 @@ def measure_slow(folder: Path) -> None:
 def main() -> None:
     if not PYTHON.exists():
         print("peers: not there; `make peers` installs them into out/peers. Ours against the disk only:")
-    with tempfile.TemporaryDirectory(prefix="daybreak-bench-", dir=os.environ.get("DAYBREAK_BENCH_DIR", HERE)) as name:
-        ms = measure(Path(name), "the disk of this folder")
+    OUT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="daybreak-bench-", dir=os.environ.get("DAYBREAK_BENCH_DIR", OUT)) as name:
+        ms = measure(Path(name), "the disk of the project")
         if ms < SLOW_SYNC_MS:
             slow = Path(name, "slow")
             slow.mkdir()

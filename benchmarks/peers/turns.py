@@ -1,14 +1,15 @@
 """What every program here does: it opens its store once, then measures whenever it is asked to.
 
 Run by a peer's own interpreter, so it imports nothing but the standard library. A line of input is
-`[workflows, steps of each]`; a line of output is the seconds that they took. The first line of output says how the
-store is set, as read back from it.
+`[workflows, steps of each]`; a line of output is the seconds that they took and those of a processor. The first line
+of output says how the store is set, as read back from it.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 
 
@@ -17,7 +18,9 @@ def serve(settings: str, run: Callable[[int, int], float]) -> None:
     print(json.dumps(settings), flush=True)
     for line in sys.stdin:
         workflows, each = json.loads(line)
-        print(json.dumps(run(workflows, each)), flush=True)
+        began_s = time.process_time()
+        taken_s = run(workflows, each)
+        print(json.dumps([taken_s, time.process_time() - began_s]), flush=True)
 
 
 def words(journal: str, synchronous: int) -> str:

@@ -30,23 +30,31 @@ def all_on_sale(result: dict[str, Any]) -> bool:
     title="publish listings",
     project="shop",
     keys={"shop": 4},  # at most four tasks speak to the shop at once
-    breaker="shop",  # when it refuses or fails, all of them leave it alone
     retry=Retry(attempts=8, first_s=0.5, most_s=30.0),
     check=all_on_sale,  # without it the result says "not verified"
 )
 async def publish(ctx: Context, shop: str, first: int, last: int) -> dict[str, Any]:
     """Put up the products from number `first` to number `last`."""
     listings = {}
-    for number in range(first, last + 1):
-        product = await ctx.step("read", read_product, number, effect="pure")
-        done = await ctx.step("put up", put_up, shop, product, effect="once", lookup=partial(find, shop), cost=WORST)
+    for product in await ctx.step("read", read_products, first, last, effect="pure"):
+        done = await ctx.step(
+            "put up",
+            put_up,
+            shop,
+            product,
+            effect="once",  # never twice: the intent is written down first, and `find` is asked when in doubt
+            lookup=partial(find, shop),
+            breaker="shop",  # when the shop refuses or fails, all tasks leave it alone
+            cost=WORST,  # set aside before the call, so that no budget is ever exceeded
+        )
         listings[product["sku"]] = done["listing"]
     return {"shop": shop, "listings": listings}
 
 
-def read_product(number: int) -> dict[str, Any]:
+def read_products(first: int, last: int) -> list[dict[str, Any]]:
     """From a file or a database, in real life."""
-    return {"sku": f"MUG-{number:04}", "title": f"Mug number {number}", "price": f"{9 + number % 5}.90"}
+    numbers = range(first, last + 1)
+    return [{"sku": f"MUG-{n:04}", "title": f"Mug number {n}", "price": f"{9 + n % 5}.90"} for n in numbers]
 
 
 def put_up(shop: str, product: dict[str, Any]) -> Any:

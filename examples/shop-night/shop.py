@@ -1,6 +1,6 @@
 """A shop with an API that behaves as badly as real ones do: the outside of this example.
 
-    python shop.py --journal shop.jsonl --seed 1        prints its address, then serves until it is stopped
+    python shop.py --port 8700 --journal shop.jsonl --seed 1        prints its address, and serves until it is stopped
 
     POST /listings            puts a listing up, takes money for the call, answers 201
     GET  /listings?key=KEY    the listing that was put up with that Idempotency-Key, or 404
@@ -24,6 +24,7 @@ import argparse
 import json
 import os
 import random
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -53,11 +54,12 @@ def fates(seed: int) -> Iterator[str]:
     """What happens to one call after the other."""
     draw = random.Random(seed)
     while True:
-        some = ["error", "hang", "taken and hangs", "taken and cut", *["fine"] * 8]
-        draw.shuffle(some)
-        yield from some
-        yield "quota"
-        yield from ["fine"] * 3
+        for trouble in (["error", "taken and hangs"], ["hang", "taken and cut"]):
+            some = [*trouble, *["fine"] * 6]
+            draw.shuffle(some)
+            yield from some
+            yield "quota"
+            yield from ["fine"] * 2
 
 
 class Shop:
@@ -76,6 +78,9 @@ class Shop:
         self._journal.seek(0)
         for line in self._journal:
             self._take(json.loads(line))
+
+    def close(self) -> None:
+        self._journal.close()
 
     def publish(self, key: str, product: dict[str, Any]) -> Answer:
         with self._lock:
@@ -141,8 +146,8 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, shop: Shop) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, shop: Shop, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
         self.shop = shop
         self._arrived = 0
         self._undecided: dict[Any, int] = {}
@@ -158,10 +163,19 @@ class Server(ThreadingHTTPServer):
         self.decided(request)
         super().shutdown_request(request)
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever called may be dead by the time that he is answered."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
+
     def decided(self, request: Any) -> None:
         with self._changed:
             self._undecided.pop(request, None)
             self._changed.notify_all()
+
+    def server_close(self) -> None:
+        super().server_close()
+        self.shop.close()
 
     def wait_for_earlier(self, request: Any) -> None:
         with self._changed:
@@ -212,10 +226,11 @@ class Handler(BaseHTTPRequestHandler):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--journal", type=Path, default=Path("shop.jsonl"), help="default: shop.jsonl")
+    parser.add_argument("--port", type=int, default=0, help="default: any that is free")
     parser.add_argument("--seed", type=int, default=1, help="of what goes wrong; default: 1")
     parser.add_argument("--honours-keys", action="store_true", help="the same Idempotency-Key gives the same listing")
     told = parser.parse_args()
-    server = Server(Shop(told.journal, told.seed, told.honours_keys))
+    server = Server(Shop(told.journal, told.seed, told.honours_keys), told.port)
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     try:
         server.serve_forever()

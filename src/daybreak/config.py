@@ -28,12 +28,13 @@ class Places:
     workspaces: Path
     locks: Path
     cache: Path
+    logs: Path
     why: str
 
     @property
     def private(self) -> tuple[Path, ...]:
         """Those that no worker and no program under check may see."""
-        return (self.ledger, self.keys, self.witness, self.workspaces, self.locks)
+        return (self.ledger, self.keys, self.witness, self.workspaces, self.locks, self.logs)
 
     @classmethod
     def below(cls, home: Path, why: str) -> Places:
@@ -45,6 +46,7 @@ class Places:
             workspaces=home / "workspaces",
             locks=home / "locks",
             cache=home / "cache",
+            logs=home / "logs",
             why=why,
         )
 
@@ -68,6 +70,7 @@ def find_places(environment: Mapping[str, str], working_directory: Path) -> Plac
                 workspaces=project / "workspaces",
                 locks=project / "locks",
                 cache=user.user_cache_path,
+                logs=project / "logs",
                 why=f"{project} exists",
             )
     return Places(
@@ -77,5 +80,6 @@ def find_places(environment: Mapping[str, str], working_directory: Path) -> Plac
         workspaces=user.user_data_path / "workspaces",
         locks=user.user_data_path / "locks",
         cache=user.user_cache_path,
+        logs=user.user_data_path / "logs",
         why="the user's folders",
     )

@@ -76,7 +76,7 @@ _SECRET_NAMES = (
 class LevelUnknown(UsageError):
     """DAYBREAK_LOG names no level."""
 
-    code = "U191"
+    code = "U195"
 
 
 def level_named(name: str) -> int | None:
@@ -104,7 +104,6 @@ class LogFile:
         self._file_bytes_max = file_bytes_max
         self._files_max = files_max
         self._descriptor = -1
-        self._torn = False
         self.lost = 0
         """Lines that could not be written and of which no line has told yet."""
 
@@ -114,15 +113,16 @@ class LogFile:
             size = self._opened()
             if size and size + len(line) > self._file_bytes_max:
                 self._put_away()
-                self._opened()
-            data = (b"\n" if self._torn else b"") + line
-            written = os.write(self._descriptor, data)
+                size = self._opened()
+            # Somebody may have written but half a line, because the disk was full.
+            torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
+            data = b"\n" + line if torn else line
+            whole = os.write(self._descriptor, data) == len(data)
         except OSError:
             self.lost += 1
             return False
-        self._torn = written < len(data)
-        self.lost += self._torn
-        return not self._torn
+        self.lost += not whole
+        return whole
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -138,9 +138,8 @@ class LogFile:
                 if (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino):
                     return ours.st_size
             self.close()
-            self._torn = False
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
         self._descriptor = os.open(self.path, flags, 0o600)
         return os.fstat(self._descriptor).st_size
 

@@ -11,11 +11,12 @@ import os
 from daybreak.cli import home, main, night, status, unlock
 from daybreak.engine import night as words
 from daybreak.engine.nights import NIGHTS
+from daybreak.ledger.views import View
 
 _views = home.views
 
 
-def _all_views() -> list[object]:
+def _all_views() -> list[View]:
     found = _views()
     return found if any(view.name == NIGHTS.name for view in found) else [*found, NIGHTS]
 
@@ -28,14 +29,20 @@ def _register() -> None:
 
 
 def _hasten() -> None:
-    fast = {"poll_s": 0.05, "leave_s": 0.5, "lease_s": 1.5, "recover_s": 0.2, "grace_s": float(os.environ.get("NIGHT_GRACE", "5"))}
+    fast = {
+        "poll_s": 0.05,
+        "leave_s": 0.5,
+        "lease_s": 1.5,
+        "recover_s": 0.2,
+        "grace_s": float(os.environ.get("NIGHT_GRACE", "5")),
+    }
     plan = words.Plan
     words.Plan = lambda **fields: plan(**{**fast, **fields})  # type: ignore[assignment,misc]
     assert dataclasses.is_dataclass(plan)
 
 
 if __name__ == "__main__":
-    home.views = _all_views  # type: ignore[assignment]
+    home.views = _all_views
     _register()
     if os.environ.get("NIGHT_FAST"):
         _hasten()

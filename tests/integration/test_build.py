@@ -112,7 +112,7 @@ def test_runs_show_and_doctor_tell_the_same_story(built: Cli) -> None:
     [row] = built("runs", "--json").json()
     assert row["state"] == "done"
     assert "tests" in built("show", row["run"][:8]).out
-    assert all(finding["what"] != "run" for finding in built("doctor", "--json").json())
+    assert all(finding["name"] != "run" for finding in built("doctor", "--json").json())
 
 
 def test_plan_builds_nothing(cli: Cli) -> None:

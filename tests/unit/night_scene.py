@@ -112,7 +112,8 @@ class Scene:
         return made
 
     def night(self, plan: Plan | None = None, **changes: Any) -> NightResult:
-        return self.run(self.supervisor(plan, **changes).work)
+        result: NightResult = self.run(self.supervisor(plan, **changes).work)
+        return result
 
     def run(self, function: Callable[[], Awaitable[Any]]) -> Any:
         return trio.run(function, clock=self.mock)

@@ -17,10 +17,13 @@ from daybreak.events import (
     BreakerChanged,
     BudgetOpened,
     BudgetSettled,
+    LeaseGranted,
     PauseAsked,
     ResumeAsked,
+    RunMoved,
     StepTried,
     control_stream,
+    run_stream,
 )
 from daybreak.ledger.record import Draft
 from daybreak.policy.accounts import Accounts
@@ -245,6 +248,51 @@ async def test_a_once_step_in_a_thread_takes_no_limit() -> None:
 
     desk = Desk(lambda ctx, args: ctx.step("pay", blocking, effect="once", limit_s=1))
     assert (await desk.resume()).code == ContextMisused.code
+
+
+async def test_a_crash_inside_a_try_does_not_make_the_tries_count_anew() -> None:
+    """It failed once, and its owner died in the second try, after the intent: the next failure is the second."""
+    # shows: X7
+    calls = 0
+
+    async def call() -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise Crash
+        raise ConnectionError("lost")
+
+    async def code(ctx: Any, args: Any) -> Any:
+        absent = Counting(Absent())
+        return await ctx.step("call", call, effect="once", lookup=absent, retry=Retry(attempts=3, first_s=0.001))
+
+    desk = Desk(code)
+    with pytest.raises(Crash):
+        await until_over(desk)
+    desk.locks = type(desk.locks)()
+    desk.engine = desk.another_engine()
+    assert (await until_over(desk)).code == "P201"
+    assert [event.tries["attempts"] for event in desk.events(StepTried.type)] == [1, 2]
+
+
+async def test_a_run_that_kills_every_owner_is_parked() -> None:
+    """Five owners die in the same step: the sixth asks a person, and goes on when told to."""
+    # shows: F15
+    survivor = Counting("survived")
+    desk = Desk(lambda ctx, args: ctx.step("deadly", survivor))
+    stream = run_stream(desk.run)
+    for epoch in range(1, 6):
+        old = "queued" if epoch == 1 else "running"
+        facts = (
+            LeaseGranted(run=desk.run, owner="x", host="here", pid=1),
+            RunMoved(run=desk.run, old=old, new="leased"),
+            RunMoved(run=desk.run, old="leased", new="running"),
+        )
+        desk.ledger.append([Draft(stream, fact, epoch=epoch) for fact in facts])
+    parked = await desk.resume()
+    assert (parked.state, survivor.calls) == ("parked", 0)
+    desk.engine.answer(desk.run, parked.question, "yes")
+    assert (await desk.resume()).value == "survived"
 
 
 # -- breakers

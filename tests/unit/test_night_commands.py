@@ -342,7 +342,7 @@ def test_nobody_ends_himself(tmp_path: Path) -> None:
 
 
 def test_a_beat_is_a_promise_and_a_change(tmp_path: Path) -> None:
-    """Before the first one nothing is promised; each changes what is seen; whoever took the lock, this process beats."""
+    """Before the first one nothing is promised; each changes what is seen, whoever took the lock."""
     # shows: N5
     files = locks.FileLocks(tmp_path, FakeClock())
     assert files.beat("run-1") is False

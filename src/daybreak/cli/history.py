@@ -50,9 +50,7 @@ def steps(run: Annotated[str | None, typer.Argument(help="A run.", show_default=
 
 def fork(
     run: Run,
-    before: Annotated[
-        str, typer.Option("--from", help="The first step that the new run does itself.")
-    ],
+    before: Annotated[str, typer.Option("--from", help="The first step that the new run does itself.")],
     again: Again = False,
     as_json: Json = False,
 ) -> None:
@@ -71,9 +69,7 @@ def fork(
 
 def rollback(
     run: Run,
-    before: Annotated[
-        str, typer.Option("--to", help="The first step that no longer counts.")
-    ],
+    before: Annotated[str, typer.Option("--to", help="The first step that no longer counts.")],
     again: Again = False,
     why: Annotated[str, typer.Option("--why", help="For the log.")] = "",
     as_json: Json = False,

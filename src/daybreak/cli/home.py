@@ -70,22 +70,27 @@ class Home:
 def views() -> list[View]:
     """What every ledger of ours is opened with, so that no command leaves a view behind."""
     from daybreak.engine import VIEWS
+    from daybreak.engine.nights import NIGHTS
     from daybreak.engine.schedule_view import SCHEDULES
     from daybreak.policy import journal
 
-    return [*VIEWS, SCHEDULES, *journal.VIEWS]
+    return [*VIEWS, SCHEDULES, NIGHTS, *journal.VIEWS]
 
 
 @contextmanager
 def opened() -> Iterator[Home]:
     """The home of this process, closed again at the end."""
+    from daybreak.cli import logs
     from daybreak.engine import Engine
     from daybreak.factory.kinds import build, command, python
     from daybreak.ledger import Ledger
 
     where, clock = arguments.usable_home(places()), SystemClock()
     _finish_restore(where)
-    with Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=views()) as ledger:
+    with (
+        logs.writing(where),
+        Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=views()) as ledger,
+    ):
         listeners: list[Listener] = []
         kinds: dict[str, TaskFunction] = {
             build.KIND: build.Build(ledger, where, clock),

@@ -31,7 +31,7 @@ _LOOK_S = 0.5
 class LogsUnknown(UsageError):
     """No line names that, or lines name several things that begin so."""
 
-    code = "U192"
+    code = "U196"
 
 
 class LogsUnreadable(HostError):
@@ -41,7 +41,7 @@ class LogsUnreadable(HostError):
 
 
 def folder(where: Places) -> Path:
-    return where.ledger.parent / "logs"
+    return where.logs
 
 
 @contextmanager

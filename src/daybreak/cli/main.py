@@ -20,14 +20,19 @@ from daybreak.cli import (
     history,
     incidents,
     ledger,
+    logs,
+    night,
     plan,
     queue,
+    rehearse,
     report,
     runs,
     schedule,
     snapshot,
     spec,
+    status,
     token,
+    unlock,
 )
 from daybreak.cli.arguments import Json
 from daybreak.errors import DaybreakError
@@ -53,6 +58,9 @@ app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.add_typer(spec.app, name="spec")
 app.command("add", epilog=add.EXAMPLES)(add.add)
 app.add_typer(queue.app, name="queue")
+app.command("night", epilog=night.EXAMPLES)(night.night)
+app.command("status", epilog=status.EXAMPLES)(status.status)
+app.command("rehearse", epilog=rehearse.EXAMPLES)(rehearse.rehearse)
 app.add_typer(schedule.app, name="schedule")
 app.command("runs", epilog="Example:  daybreak runs --json")(runs.runs)
 app.command("show", epilog="Examples:  daybreak show    daybreak show run-0k3 --transcript")(runs.show)
@@ -71,7 +79,9 @@ ledger_app.command("show", epilog="Examples:  daybreak ledger show    daybreak l
 app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(token.app, name="token")
 app.add_typer(incidents.app, name="incidents")
-app.command("doctor", epilog="Example:  daybreak doctor --json")(doctor.doctor)
+app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
+app.command("logs", epilog=logs.EXAMPLES)(logs.logs)
+app.command("unlock", epilog=unlock.EXAMPLES)(unlock.unlock)
 
 
 @app.command("version")
@@ -87,8 +97,9 @@ def version(as_json: Json = False) -> None:
 def options(
     context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show what is logged, as it happens.")] = False,
 ) -> None:
-    context.obj = {"debug": debug}
+    context.obj = {"debug": debug, "verbose": verbose}
 
 
 def main() -> None:

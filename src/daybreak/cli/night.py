@@ -333,26 +333,12 @@ def write_report(home: Home, night: str, path: Path) -> None:
 
 
 def _preflight(home: Home) -> list[Found]:
-    """What would spoil the night."""
-    import shutil
-
+    """What would spoil the night: the doctor's findings."""
+    from daybreak.cli.home import views
     from daybreak.clock import SystemClock
-    from daybreak.engine.night import Found
+    from daybreak.factory import health
 
-    found: list[Found] = []
-    for name in ("ledger", "workspaces"):
-        folder: Path = getattr(home.places, name)
-        existing = next(place for place in (folder, *folder.parents) if place.exists())
-        free = shutil.disk_usage(existing).free
-        if free < LOW_BYTES:
-            level = 2 if free < LEAST_BYTES else 1
-            found.append(Found(level, f"{free // 2**20} MiB are free for the {name}", {"bytes_free": free}))
-        if not os.access(existing, os.W_OK | os.X_OK):
-            found.append(Found(2, f"{folder} cannot be written"))
-    ((last,),) = home.ledger.query("SELECT max(updated) FROM view_runs")
-    if last and datetime.fromisoformat(last) > SystemClock().now() + timedelta(minutes=1):
-        found.append(Found(2, f"the clock stands before what was recorded at {last}: schedules may come late"))
-    return found
+    return health.for_night(health.examine(home.places, SystemClock(), views(), roots=[Path.cwd()]))
 
 
 def _reconcile(home: Home) -> list[Found]:

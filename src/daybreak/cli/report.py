@@ -14,6 +14,9 @@ from daybreak.cli.runs import RunName
 def report(
     run: RunName = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown document.")] = False,
+    night: Annotated[
+        bool, typer.Option("--night", help="On the newest night, or on the one that is named instead of a run.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Report on RUN. Numbers behind # are places in the run's stream: `daybreak ledger show RUN` has them."""
@@ -21,6 +24,9 @@ def report(
     from daybreak.report import render
     from daybreak.report.run import collect
 
+    if night:
+        _of_night(run, as_json=as_json)
+        return
     with home.opened() as opened:
         collected = collect(opened.records(home.pick_run(opened, run)))
     if as_json:
@@ -29,3 +35,18 @@ def report(
         faces.result(render.to_markdown(collected))
     else:
         render.to_terminal(collected, faces.console())
+
+
+def _of_night(night: str | None, *, as_json: bool) -> None:
+    """What a night did, from the ledger alone: also of one that is under way, and of one that died."""
+    from daybreak.cli import home, status
+    from daybreak.report import night as nights
+
+    with home.opened() as opened:
+        told = nights.collect(opened.ledger, night)
+        if not told.ended and status.lock(opened, told.night).held:
+            told = nights.collect(opened.ledger, told.night, alive=True)
+    if as_json:
+        faces.result_json(nights.as_json(told))
+    else:
+        faces.result(nights.as_text(told))

@@ -122,7 +122,7 @@ class Context:
                     sort,
                 )
                 value = await self._stopping(Live(self._around, call).go())
-            if sort != "plan" and effect != "pure":
+            if self._planning.in_a_row and sort != "plan" and effect != "pure":
                 self._planning = self._planning.execute()
             return value
 

@@ -62,6 +62,9 @@ CRASHED = "E199"
 """Code of a run whose code raised something that is not a DaybreakError."""
 
 LATE = "its deadline passed before it began: begin all the same?"
+BARREN_MAX = 5
+"""So many owners in a row may die with a run that gets nowhere; it might be what kills them."""
+BARREN = "{} owners in a row died with it in the same place, which it may be the cause of: go on?"
 WITHOUT = "{} failed, which it waits for: go on without that?"
 
 
@@ -390,6 +393,8 @@ class Engine:
         run = journal.run
         try:
             journal.honour()
+            if history.barren >= BARREN_MAX:  # not counting this one, which has not been read
+                raise Parked(BARREN.format(history.barren), why="see what the machine's log says of them")
             await self._may_begin(task, root)
             with purse.time_limit():
                 value = await self._function(task.kind)(root, task.args)

@@ -163,6 +163,8 @@ class Teller:
         self._waits: tuple[datetime, RunMoved] | None = None
         self._worst: Amounts | None = None
         self._used = NOTHING
+        self._reserved: dict[str, int] = {}
+        """Key of what is set aside → its piece."""
         self._steps = 0
         self.over = False
 
@@ -182,8 +184,9 @@ class Teller:
             case BudgetReserved() if not _is_time(event.key):
                 worst = Amounts.of(event.worst)
                 self._worst = worst if self._worst is None else self._worst + worst
+                self._reserved[event.key] = len(self.pieces)
             case BudgetSettled() if not _is_time(event.key):
-                self._used += replace(Amounts.of(event.used), time_ms=0)
+                self._settled(event)
             case RunRolledBack():
                 self.kept = [index for index in self.kept if index < event.index]
             case RunMoved():
@@ -201,6 +204,16 @@ class Teller:
         if len(pieces) > PIECES_MAX:
             pieces = _shortened(pieces)
         return Story(tuple(pieces))
+
+    def _settled(self, event: BudgetSettled) -> None:
+        """What was used belongs to the piece before which it was reserved; its outcome comes just before this."""
+        used = replace(Amounts.of(event.used), time_ms=0)
+        place = self._reserved.pop(event.key, len(self.pieces))
+        if place < len(self.pieces):
+            piece = self.pieces[place]
+            self.pieces[place] = replace(piece, used=piece.used + used)
+        else:
+            self._used += used
 
     def _leased(self, now: datetime) -> None:
         if self._waits is not None:

@@ -98,6 +98,8 @@ class History:
     """When the last owner took it."""
     last_at: str = ""
     """When its last event was recorded."""
+    barren: int = 0
+    """Owners in a row that had it and left nothing behind."""
     rolled_at: int = -1
     """Position of the last rollback; answers from before it are asked for again."""
     held_at: int = -1
@@ -158,10 +160,13 @@ class History:
         match record.event:
             case RunMoved() as moved:
                 self.state, self.moved = moved.new, moved
+                if moved.new not in ("leased", "running", "queued"):
+                    self.barren = 0
             case RunHeld():
                 self.held_at = record.index
             case LeaseGranted(host=host, code=code):
                 self.host, self.lease_at = host, record.ts
+                self.barren += 1
                 if code and self.codes[-1:] != [code]:
                     self.codes.append(code)
             case StepDone(name=name) as done if name == RETURN:
@@ -169,9 +174,9 @@ class History:
             case StepDone() | StepFailed() as event:
                 self._take_outcome(Outcome(record.index, _identity(event), event))
             case StepIntended() as event:
-                self.tried.pop(event.branch, None)
                 self.intents[event.branch] = Intent(record.index, _identity(event), self.host)
             case StepTried() as event:
+                self.barren = 0
                 self.intents.pop(event.branch, None)
                 self.tried[event.branch] = Tried(record.index, _identity(event), event)
             case RunRolledBack() as back:
@@ -181,6 +186,7 @@ class History:
                 pass  # facts of the task's own
 
     def _take_outcome(self, outcome: Outcome) -> None:
+        self.barren = 0
         branch = outcome.identity.branch
         if self.intents.pop(branch, None) is not None:
             self.once.add(outcome.index)

@@ -11,7 +11,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import anyio
+
 from daybreak.clock import Clock
+from daybreak.engine.surroundings import Sleep
 from daybreak.errors import HostError
 from daybreak.host.locks import Beat, Owner
 from daybreak.host.owners import Ended
@@ -60,6 +63,13 @@ class Takeover:
     """None where it could not be ended, and keeps what it has."""
     why_not: str = ""
 
+    @property
+    def words(self) -> str:
+        if self.ended is None:
+            return f"{self.owner} has stopped and holds {self.name}, but {self.why_not}"
+        below = f" and {self.ended.children} processes below it" if self.ended.children else ""
+        return f"{self.owner} had stopped and held {self.name}; it was ended{below}"
+
 
 @dataclass
 class _Seen:
@@ -96,6 +106,10 @@ class Keeper:
             told.append(await self._end(name, seen))
         return told
 
+    def doubts(self) -> bool:
+        """Is there an owner that has missed beats, and that may still prove to have stopped?"""
+        return any(seen.silent.passed_s > self._gap_max_s / 2 and not seen.refused for seen in self._seen.values())
+
     def _look_at(self, name: str) -> _Seen | None:
         beat = self._locks.beat_of(name)
         if beat is None or not beat.owner.beats:
@@ -116,3 +130,20 @@ class Keeper:
             return Takeover(name, seen.beat.owner, None, f"{problem.message} ({problem.hint})")
         self._seen.pop(name, None)
         return Takeover(name, seen.beat.owner, ended)
+
+
+async def end_silent(
+    locks: BeatingLocks, name: str, clock: Clock, *, lease_s: float, sleep: Sleep = anyio.sleep
+) -> Takeover | None:
+    """Watch the owner of a lock until it beats, is gone, or has been silent for a whole lease and is ended.
+
+    For before a ledger is opened: an owner that was stopped in the middle of a commit holds the database, so that
+    nobody else can open it. None where nobody was ended. Raises HostError.
+    """
+    keeper = Keeper(locks, clock, lease_s=lease_s, look_s=lease_s / 6)
+    seen = locks.beat_of(name)
+    while seen is not None and seen.owner.beats and locks.beat_of(name) == seen:
+        if told := await keeper.look([name]):
+            return told[0]
+        await sleep(lease_s / 6)
+    return None

@@ -91,7 +91,7 @@ class Live:
         if intent is not None and (settled := await self._settle(intent)):
             return await self._record(settled.value, 0)
         while True:
-            mark = await self._pass_breaker()
+            mark = await self._pass_breaker() if call.breaker else None
             if settled := await self._begin(tries):
                 await self._tell_breaker(mark, None)
                 return await self._record(settled.value, 0)
@@ -117,7 +117,8 @@ class Live:
                 tries, kwargs = found
                 await journal.before_live_step()
                 continue
-            await self._tell_breaker(mark, None)
+            if mark is not None:
+                await self._tell_breaker(mark, None)
             return await self._record(value, self._since_ms(began), spending)
 
     # -- before a try
@@ -125,11 +126,9 @@ class Live:
     async def _rest(self, until: datetime, why: str) -> None:
         await self._around.wait_until(until, f"{self._call.identity.name} is tried again then: {why}")
 
-    async def _pass_breaker(self) -> datetime | None:
+    async def _pass_breaker(self) -> datetime:
         """Wait until the step's breaker lets a call pass; its mark, for `_tell_breaker`."""
         name, around = self._call.breaker, self._around
-        if not name:
-            return None
         while True:
             now, rule = around.clock.now(), self._rule(name)
 
@@ -146,9 +145,9 @@ class Live:
             await around.journal.before_live_step()
 
     async def _tell_breaker(self, mark: datetime | None, problem: BaseException | None) -> None:
-        name, now = self._call.breaker, self._around.clock.now()
         if mark is None:
             return
+        name, now = self._call.breaker, self._around.clock.now()
         rule = self._rule(name)
 
         def after(circuit: Circuit) -> tuple[Circuit, None]:

@@ -16,6 +16,7 @@ crashes of the machine; people.
 from __future__ import annotations
 
 import heapq
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,9 +34,9 @@ from daybreak.engine.night import Plan
 from daybreak.engine.picking import Candidate, Capacity, Pick
 from daybreak.engine.purse import TIME_SPENT, account_of
 from daybreak.engine.queue import Queue
-from daybreak.engine.schedules import Schedules
 from daybreak.engine.view import UNDER_WAY
-from daybreak.engine.virtual import Entry, VirtualClock, VirtualLog
+from daybreak.engine.virtual import Entry, Timetable, VirtualClock, VirtualLog, VirtualSchedules
+from daybreak.engine.window import Schedule
 from daybreak.errors import UsageError
 from daybreak.events import LeaseGranted, RunMoved, State
 from daybreak.policy.accounts import Accounts
@@ -189,13 +190,13 @@ def rehearse(
         raise RehearsalWrong(f"a night until {stamp(plan.until)}", hint=f"it ends within {HORIZON.days} days")
     stage = _Stage(log, now, plan, assumed)
     try:
-        played = []
+        tally = _Tally()
         for number in range(nights):
             night = _Night(stage, Random(f"{seed}/{number}"), diagnosed=number < DIAGNOSED)
             if told is not None:
                 night.told = lambda start, number=number: told(number, start)
-            played.append(night.play())
-        return _summary(stage, played, seed)
+            tally.take(night.play())
+        return _summary(stage, tally, nights, seed)
     finally:
         stage.log.close()
 
@@ -209,6 +210,7 @@ class _Stage:
         self.clock = VirtualClock(now)
         self.log = VirtualLog(source, self.clock)
         self.entries = self.log.entries()
+        self.timetables: dict[Schedule, Timetable] = {}
         templates = self._templates()
         kinds = {one.kind for one in self.entries} | {kind for kind, _ in templates}
         self.experience = Experience(source, kinds, assumed)
@@ -229,7 +231,8 @@ class _Stage:
         """Kinds and titles of windows that come before the end."""
         if self.plan.until is None:
             return []
-        schedules = Schedules(self.log, self.clock, Queue(self.log, self.clock, Random(0).randbytes))
+        queue = Queue(self.log, self.clock, Random(0).randbytes)
+        schedules = VirtualSchedules(self.log, self.clock, queue, self.timetables)
         now, until = self.clock.now(), self.plan.until
         coming = {name for name, window in schedules.next(now) if window.start <= until}
         rows = [row for row in schedules.all() if row.name in coming or schedules.due(now, row.name)]
@@ -287,14 +290,13 @@ class _Course:
 
 @dataclass
 class _Played:
-    """What is kept of a night."""
+    """What came of one night."""
 
     finish_us: int = 0
     crowded_us: int = 0
     money: int = 0
     tokens: int = 0
-    busy_us: int = 0
-    span_us: int = 0
+    busy: float = 0.0
     windows: int = 0
     in_time: bool = True
     cut: bool = False
@@ -333,7 +335,7 @@ class _Night:
         self._log.mark()
         try:
             self._queue = Queue(self._log, self._clock, self._chance.randbytes)
-            self._schedules = Schedules(self._log, self._clock, self._queue)
+            self._schedules = VirtualSchedules(self._log, self._clock, self._queue, self._stage.timetables)
             self._window_us: int | None = 0 if self._schedules.all() and self._until_us is not None else None
             for entry in self._stage.entries:
                 self._cast(entry, self._stage.steps.get(entry.run, 0))
@@ -552,8 +554,8 @@ class _Night:
             return
         self._night_over = True
         played = self._played
-        played.span_us = self._clock.now_us
-        played.busy_us = self._worked_us
+        if self._clock.now_us:
+            played.busy = self._worked_us / (self._clock.now_us * self._plan.workers)
         played.money, played.tokens = self._spent
         grace_us = int(self._plan.grace_s * 1_000_000)
         for course in self._under_way.values():  # steps that end soon are waited for, others are cut off
@@ -606,48 +608,78 @@ _WAITING = f"""SELECT count(*), min(state), min(due), waits > 0 AS needs,
 # -- all nights together
 
 
-def _summary(stage: _Stage, played: Sequence[_Played], seed: int) -> Rehearsal:
-    nights, workers = len(played), stage.plan.workers
-    states = sorted({state for one in played for state in one.states})
-    looked = [one.held_us for one in played if one.held_us is not None]
-    held = sum(looked, Counter())
-    accounts = Counter(name for one in played for name in one.accounts)
+class _Tally:
+    """Sums over the nights, and of each night no more than numbers."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, array[float]] = {name: array("d") for name in _NUMBERS}
+        self.states: dict[str, array[float]] = {}
+        self.stopped_nights: Counter[tuple[str, str, str, str]] = Counter()
+        self.stopped_runs: Counter[tuple[str, str, str, str]] = Counter()
+        self.accounts: Counter[str] = Counter()
+        self.held_us: Counter[str] = Counter()
+        self.looked = 0
+
+    def take(self, one: _Played) -> None:
+        nights = len(self.numbers["finish_us"])
+        for name, values in self.numbers.items():
+            values.append(getattr(one, name))
+        for state in one.states.keys() - self.states.keys():
+            self.states[state] = array("d", bytes(8 * nights))
+        for state, values in self.states.items():
+            values.append(one.states[state])
+        self.stopped_nights.update(one.stopped.keys())
+        self.stopped_runs.update(one.stopped)
+        self.accounts.update(one.accounts)
+        if one.held_us is not None:
+            self.looked += 1
+            self.held_us.update(one.held_us)
+
+    def of(self, name: str, unit: float = 1) -> tuple[float, ...]:
+        return tuple(value / unit for value in self.numbers[name])
+
+    def share(self, name: str) -> float:
+        return sum(self.numbers[name]) / len(self.numbers[name])
+
+    def stopped(self) -> tuple[Stopped, ...]:
+        nights = len(self.numbers["finish_us"])
+        found = [
+            Stopped(*key, self.stopped_nights[key] / nights, runs / nights) for key, runs in self.stopped_runs.items()
+        ]
+        return tuple(sorted(found, key=lambda one: (-one.runs, one.state, one.kind, one.title, one.why)))
+
+    def held(self) -> tuple[Held, ...]:
+        worst_first = sorted(self.held_us.items(), key=lambda one: (-one[1], one[0]))
+        return tuple(Held(cause, us / 3.6e9 / self.looked) for cause, us in worst_first if us)
+
+
+_NUMBERS = ("finish_us", "crowded_us", "money", "tokens", "busy", "windows", "in_time", "cut")
+
+
+def _summary(stage: _Stage, tally: _Tally, nights: int, seed: int) -> Rehearsal:
+    accounts = sorted(tally.accounts.items())
     return Rehearsal(
         began=stage.clock.began,
         until=stage.plan.until,
         nights=nights,
         seed=seed,
-        workers=workers,
+        workers=stage.plan.workers,
         budget=stage.plan.budget,
         runs=len(stage.entries),
-        windows=Span.of(one.windows for one in played),
+        windows=Span.of(tally.of("windows")),
         drawn=stage.drawn,
-        finishes=tuple(one.finish_us / 1e6 for one in played),
-        crowded=Span.of(one.crowded_us / 1e6 for one in played),
-        in_time=sum(one.in_time for one in played) / nights,
-        money=tuple(one.money / 1e6 for one in played),
-        tokens=Span.of(one.tokens for one in played),
-        at_end={state: Span.of(one.states[state] for one in played) for state in states},
-        busy=Span.of(one.busy_us / (one.span_us * workers) if one.span_us else 0.0 for one in played),
-        stopped=_stopped(played),
-        held=tuple(
-            Held(cause, us / 3.6e9 / len(looked)) for cause, us in sorted(held.items(), key=lambda one: -one[1]) if us
-        ),
-        accounts={
-            ("night" if name == _ACCOUNT else name): number / nights for name, number in sorted(accounts.items())
-        },
-        cut=sum(one.cut for one in played) / nights,
+        finishes=tally.of("finish_us", 1e6),
+        crowded=Span.of(tally.of("crowded_us", 1e6)),
+        in_time=tally.share("in_time"),
+        money=tally.of("money", 1e6),
+        tokens=Span.of(tally.of("tokens")),
+        at_end={state: Span.of(values) for state, values in sorted(tally.states.items())},
+        busy=Span.of(tally.of("busy")),
+        stopped=tally.stopped(),
+        held=tally.held(),
+        accounts={("night" if name == _ACCOUNT else name): number / nights for name, number in accounts},
+        cut=tally.share("cut"),
     )
-
-
-def _stopped(played: Sequence[_Played]) -> tuple[Stopped, ...]:
-    nights: Counter[tuple[str, str, str, str]] = Counter()
-    runs: Counter[tuple[str, str, str, str]] = Counter()
-    for one in played:
-        nights.update(one.stopped.keys())
-        runs.update(one.stopped)
-    found = [Stopped(*key, nights[key] / len(played), runs[key] / len(played)) for key in nights]
-    return tuple(sorted(found, key=lambda one: (-one.runs, one.state, one.kind, one.title, one.why)))
 
 
 def _percentile(ordered: Sequence[float], share: float) -> float:

@@ -14,40 +14,39 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
 
 from daybreak import ids
 from daybreak.clock import Clock, stamp
-from daybreak.engine import nights
+from daybreak.engine import nights, trail
 from daybreak.engine.aside import Aside
 from daybreak.engine.engine import Engine, Locks, RunResult
 from daybreak.engine.keeper import BeatingLocks, Keeper, Stopwatch, Takeover
 from daybreak.engine.log import Log
 from daybreak.engine.night import Found, Hooks, NightResult, PingKind, Plan, Status, SupervisorBusy, Why
+from daybreak.engine.recovery import Recovery
 from daybreak.engine.surroundings import Sleep
-from daybreak.engine.view import UNDER_WAY
+from daybreak.engine.telling import Teller, said
 from daybreak.engine.waking import Waking
 from daybreak.errors import (
     BlobMissing,
     DaybreakError,
     DraftRefused,
-    IdemConflict,
     LeaseLost,
     LedgerBusy,
     LedgerError,
     RunBusy,
 )
-from daybreak.events import POLICY, Event, NightBegan, NightEnded, NightNoted
+from daybreak.events import POLICY, NightBegan, NightEnded
 from daybreak.host.locks import LockHeld
 from daybreak.ids import Entropy
-from daybreak.ledger.record import Draft
 from daybreak.policy.accounts import Accounts
 from daybreak.policy.budget import BudgetSpent
 
@@ -55,13 +54,10 @@ __all__ = ["LOCK", "Found", "Hooks", "NightResult", "Plan", "Status", "Superviso
 
 LOCK = "supervisor"
 """Name of the lock of the one supervisor."""
-ACTOR = "supervisor"
 STUCK = "it made no progress for {}: try it again?"
 LONG = "it kept its worker for {}: go on with it?"
 
 _log = logging.getLogger(__name__)
-_STATES = ", ".join(f"'{state}'" for state in UNDER_WAY)
-_UNDER_WAY = f"SELECT run FROM view_runs WHERE state IN ({_STATES}) AND host = ? AND NOT restored ORDER BY place"
 _ALARMS = "SELECT incident, kind, what FROM view_incidents WHERE level >= 3"
 _WORDS: dict[Why, str] = {
     "empty": "the queue is empty",
@@ -72,7 +68,6 @@ _WORDS: dict[Why, str] = {
     "failed": "the night failed",
     "died": "the night died",
 }
-What = Literal["recovery", "stuck", "takeover", "reconciliation", "snapshot", "preflight", "alert", "deadline"]
 
 
 class Windows(Protocol):
@@ -146,10 +141,10 @@ class Supervisor:
         self._broke: set[str] = set()
         """Runs that the night's budget could not pay for."""
         self._known_alarms: set[str] | None = set()
-        self._told: set[str] = set()
-        """Complaints that are told once."""
         self._look_at_s = self._recover_at_s = 0.0
         self._waking = Waking(sleep)
+        self._tell = Teller(log, self._hooks, self._fail)
+        self._recovery = Recovery(log, locks, self._keeper, self._tell)
         self._closing: anyio.CancelScope | None = None
 
     async def work(self) -> NightResult:
@@ -159,8 +154,9 @@ class Supervisor:
             before: list[Takeover] = []
             if not await self._take_place(stack, before):
                 return self._result({}, {})
-            self.night = ids.new("night", self._clock.now(), self._entropy)
+            self.night = self._tell.night = ids.new("night", self._clock.now(), self._entropy)
             stack.enter_context(self._locks.hold(self.night))
+            stack.enter_context(trail.on_night(self.night))
             await self._begin(before)
             stack.callback(self._waking.listen(self._log))
             async with anyio.create_task_group() as group:
@@ -204,7 +200,7 @@ class Supervisor:
             if self._keeper is not None:
                 for one in await self._keeper.look([LOCK]):
                     taken.append(one)
-                    _log.warning("%s", _took_over(one))
+                    _log.warning("%s", one.words)
             await self._waking.wait(min(1.0, self._plan.look_s))
         return False
 
@@ -218,7 +214,7 @@ class Supervisor:
         )
 
     async def _begin(self, taken: Sequence[Takeover]) -> None:
-        dead = await self._close_dead()
+        dead = await self._recovery.close_dead()
         self._began = self._clock.now()
         if not self._helper:
             self._went_before = nights.gone_before(self._log, self._began) or next(iter(dead), "")
@@ -233,27 +229,17 @@ class Supervisor:
             once=plan.once,
             went_before=self._went_before,
         )
-        await self._append(nights.STREAM, began)
+        await self._tell.append(nights.STREAM, began)
         if plan.budget is not None:
             self._account = nights.account_of(self._log, self.night)
             if opened := self._accounts.open(self._account, plan.budget):
-                await self._append(POLICY, opened)
+                await self._tell.append(POLICY, opened)
         for one in taken:
-            await self._note_takeover(one)
+            await self._recovery.note(one)
         if self._log.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'view_incidents'"):
             self._known_alarms = {name for name, _, _ in self._log.query(_ALARMS)}
         else:
             self._known_alarms = None
-
-    async def _close_dead(self) -> list[str]:
-        """Write the end of nights of this machine that died; the newest first."""
-        closed = []
-        for row in nights.open_nights(self._log):
-            if row.night != self.night and row.host == self._locks.me.host and self._locks.owner(row.night) is None:
-                text = f"its supervisor (process {row.pid}) ended without a word"
-                if await self._write_end(NightEnded(night=row.night, why="died", text=text)):
-                    closed.append(row.night)
-        return closed
 
     # -- the work
 
@@ -261,10 +247,10 @@ class Supervisor:
         """Work, and let what is under way come to rest. Raises nothing that happens to the night."""
         try:
             self._ping(group, "begin")
-            await self._ask("preflight", self._hooks.preflight)
+            await self._tell.ask("preflight", self._hooks.preflight)
             self._find_left()
             if self._left:
-                await self._note("recovery", 0, f"{len(self._left)} runs that a crash left", runs=list(self._left))
+                await self._tell.note("recovery", 0, f"{len(self._left)} runs that a crash left", runs=list(self._left))
             while self._ending is None:
                 self._waking.reset()
                 await self._turn(stack, group)
@@ -306,7 +292,7 @@ class Supervisor:
 
     def _is_to_come(self) -> bool:
         """Will time alone let something go on before the end?"""
-        if self._aside.pending():
+        if self._aside.pending() or (self._keeper is not None and self._keeper.doubts()):
             return True
         wake = self._engine.queue.wake_at(self._clock.now())
         return wake is not None and (self._plan.until is None or wake < self._plan.until)
@@ -352,8 +338,8 @@ class Supervisor:
         """It could not be supervised: later again."""
         again_s = self._aside.put(run, most_s=600.0)
         try:
-            text = f"run {run} could not be gone on with: {_said(problem)}; again in {again_s:.0f} s"
-            await self._note("alert", 1, text, run=run)
+            text = f"run {run} could not be gone on with: {said(problem)}; again in {again_s:.0f} s"
+            await self._tell.note("alert", 1, text, run=run)
         except LedgerError as error:
             self._fail(error)
 
@@ -368,12 +354,14 @@ class Supervisor:
         if now_s >= self._look_at_s:
             self._look_at_s = now_s + self._plan.look_s
             await self._look_at_runs()
-            await self._look_at_owners()
+            mine = {self.night, *self._under_way}
+            if await self._recovery.look_at_owners(mine, [LOCK] if self._helper else []):
+                self._recover_at_s = 0.0
         if now_s >= self._recover_at_s:
             self._recover_at_s = now_s + self._plan.recover_s
             if self._helper:
                 self._succeed(stack)
-            await self._close_dead()
+            await self._recovery.close_dead()
             self._find_left()
 
     async def _look_at_runs(self) -> None:
@@ -394,32 +382,11 @@ class Supervisor:
         work.stopped = True
         span = str(timedelta(seconds=int(seconds)))
         self._engine.stop(run, question.format(span), f"stopped by night {self.night}")
-        await self._note("stuck", 2, f"run {run} was stopped: {question.format(span)}", run=run)
-
-    async def _look_at_owners(self) -> None:
-        """End those that have stopped, so that what they had can go on."""
-        if self._keeper is None:
-            return
-        names = [run for run in self._active() if run not in self._under_way]
-        names += [row.night for row in nights.open_nights(self._log) if row.night != self.night]
-        for one in await self._keeper.look([LOCK, *names] if self._helper else names):
-            await self._note_takeover(one)
-            self._recover_at_s = 0.0
-
-    async def _note_takeover(self, one: Takeover) -> None:
-        pid = one.owner.pid
-        run = one.name if one.name.startswith("run-") else ""
-        await self._note("takeover", 2 if one.ended is None else 1, _took_over(one), run=run, lock=one.name, pid=pid)
+        await self._tell.note("stuck", 2, f"run {run} was stopped: {question.format(span)}", run=run)
 
     def _find_left(self) -> None:
         """Runs that say that they are under way, while their owner, who was on this machine, is dead."""
-        known = {*self._under_way, *self._left, *self._aside.runs()}
-        free = {run for run in self._active() if run not in known and self._locks.owner(run) is None}
-        if free:  # an owner that has just come to its end has said so by now
-            self._left += [run for run in self._active() if run in free]
-
-    def _active(self) -> list[str]:
-        return [str(run) for (run,) in self._log.query(_UNDER_WAY, (self._locks.me.host,))]
+        self._left += self._recovery.left({*self._under_way, *self._left, *self._aside.runs()})
 
     def _succeed(self, stack: ExitStack) -> None:
         """A helper becomes the supervisor once there is none."""
@@ -476,14 +443,16 @@ class Supervisor:
         if self._failure is None:
             _log.error("the night fails", exc_info=problem)
             self._failure = problem
-            self._ending, self._ending_text, self._hasty = "failed", _said(problem), True
+            self._ending, self._ending_text, self._hasty = "failed", said(problem), True
         self._waking.wake()
 
     async def _wind_down(self) -> None:
         """Let what is under way reach the end of its step; cancel what does not."""
         assert self._ending is not None, "it is ending"
         if self._ending == "deadline" and self._under_way:
-            await self._note("deadline", 0, f"{len(self._under_way)} runs were under way", runs=sorted(self._under_way))
+            await self._tell.note(
+                "deadline", 0, f"{len(self._under_way)} runs were under way", runs=sorted(self._under_way)
+            )
         ends_s = self._clock.monotonic() + self._plan.grace_s
         while self._under_way and not self._hasty and (left_s := ends_s - self._clock.monotonic()) > 0:
             self._waking.reset()
@@ -496,7 +465,9 @@ class Supervisor:
             self._waking.reset()
             await self._waking.wait(left_s)
         if self._under_way:
-            await self._note("stuck", 2, "runs did not end although they were cancelled", runs=sorted(self._under_way))
+            await self._tell.note(
+                "stuck", 2, "runs did not end although they were cancelled", runs=sorted(self._under_way)
+            )
 
     async def _close(self) -> NightResult:
         """Put everything away; the closing event comes last."""
@@ -506,17 +477,17 @@ class Supervisor:
         try:
             if self._failure is None:
                 with anyio.CancelScope() as self._closing:
-                    await self._ask("reconciliation", self._hooks.reconcile)
-                    await self._ask("snapshot", self._hooks.snapshot)
+                    await self._tell.ask("reconciliation", self._hooks.reconcile)
+                    await self._tell.ask("snapshot", self._hooks.snapshot)
             if self._account:
                 used = self._accounts.used(self._account).by_name
             text = self._text(counts)
-            await self._write_end(NightEnded(night=self.night, why=self._ending, counts=counts, used=used, text=text))
+            await self._tell.end(NightEnded(night=self.night, why=self._ending, counts=counts, used=used, text=text))
         except Exception as problem:  # noqa: BLE001 - the next night writes the end
             self._fail(problem)
-        await self._do("report", self._hooks.report, self.night)
+        await self._tell.do("report", self._hooks.report, self.night)
         if self._failure is None and self._hooks.ping is not None:
-            await self._do("ping", self._hooks.ping, "end")
+            await self._tell.do("ping", self._hooks.ping, "end")
         return self._result(counts, used)
 
     def _text(self, counts: dict[str, int]) -> str:
@@ -536,15 +507,6 @@ class Supervisor:
             went_before=self._went_before,
         )
 
-    async def _write_end(self, ended: NightEnded) -> bool:
-        """The last word on a night; False where somebody had it before."""
-        try:
-            with anyio.CancelScope(shield=True):
-                await self._log.append_async([Draft(nights.STREAM, ended, ACTOR, idem=f"ended:{ended.night}")])
-        except IdemConflict:
-            return False
-        return True
-
     # -- telling
 
     async def _beat_always(self, group: TaskGroup) -> None:
@@ -555,8 +517,8 @@ class Supervisor:
                 try:
                     self._keeper.beat([LOCK, self.night, *self._under_way])
                 except DaybreakError as problem:
-                    await self._complain("beat", problem)
-            await self._do("beat", self._hooks.beat, self._status())
+                    await self._tell.complain("beat", problem)
+            await self._tell.do("beat", self._hooks.beat, self._status())
             if self._clock.monotonic() >= ping_at_s:
                 ping_at_s = self._clock.monotonic() + self._plan.ping_s
                 self._ping(group, "alive")
@@ -576,68 +538,4 @@ class Supervisor:
     def _ping(self, group: TaskGroup, kind: PingKind) -> None:
         """Beside the night's work, which it never holds up."""
         if self._hooks.ping is not None:
-            group.start_soon(self._do, "ping", self._hooks.ping, kind)
-
-    async def _ask(self, what: What, hook: Callable[[], Awaitable[Sequence[Found]]] | None) -> None:
-        """Let a hook look, and note what it found."""
-        found: list[Found] = []
-
-        async def look() -> None:
-            if hook is not None:
-                found.extend(await hook())
-
-        await self._do(what, look if hook is not None else None)
-        for one in found:
-            await self._note(what, one.level, one.text, **one.details)
-
-    async def _do(self, what: str, hook: Callable[..., Awaitable[None]] | None, *args: Any) -> None:
-        """Call a hook; that it fails, or takes too long, is noted once until it works again."""
-        if hook is None:
-            return
-        try:
-            with anyio.fail_after(self._hooks.limit_s):
-                await hook(*args)
-        except Exception as problem:  # noqa: BLE001 - hooks serve the night; they never end it
-            await self._complain(what, problem)
-        else:
-            self._told.discard(what)
-
-    async def _complain(self, what: str, problem: Exception) -> None:
-        _log.warning("%s failed in night %s", what, self.night, exc_info=problem)
-        if what in self._told or (self._failure is not None and isinstance(problem, LedgerError)):
-            return
-        self._told.add(what)
-        noted: What = "alert"
-        if what in ("preflight", "reconciliation", "snapshot"):
-            noted = what  # type: ignore[assignment]
-        try:
-            await self._note(noted, 2 if noted == "snapshot" else 1, f"{what} failed: {_said(problem)}")
-        except LedgerError as error:
-            self._fail(error)
-
-    async def _note(self, what: What, level: int, text: str, *, run: str = "", **details: Any) -> None:
-        noted = NightNoted(night=self.night, what=what, level=level, text=text[:2000], run=run, details=details)
-        await self._append(nights.STREAM, noted)
-
-    async def _append(self, stream: str, event: Event) -> None:
-        """Raises what the ledger raises; where another process holds it for too long, it is tried again first."""
-        for _ in range(2):
-            try:
-                await self._log.append_async([Draft(stream, event, ACTOR)])
-                return
-            except LedgerBusy:
-                _log.warning("the ledger is busy; %s is appended again", event.type)
-        await self._log.append_async([Draft(stream, event, ACTOR)])
-
-
-def _took_over(one: Takeover) -> str:
-    if one.ended is None:
-        return f"{one.owner} has stopped and holds {one.name}, but {one.why_not}"
-    below = f" and {one.ended.children} processes below it" if one.ended.children else ""
-    return f"{one.owner} had stopped and held {one.name}; it was ended{below}"
-
-
-def _said(problem: Exception) -> str:
-    if isinstance(problem, DaybreakError):
-        return f"{problem.code} {problem.message}"[:500]
-    return f"{type(problem).__name__}: {problem}"[:500]
+            group.start_soon(self._tell.do, "ping", self._hooks.ping, kind)

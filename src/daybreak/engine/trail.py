@@ -6,54 +6,54 @@ decision. Naming costs a dictionary only when a line is written, so that a step 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from contextvars import ContextVar, Token
+from typing import NamedTuple
 
 from daybreak.engine import step as steps
 from daybreak.engine.history import Identity
 
 
-@dataclass(frozen=True, slots=True)
-class _Trail:
+class _Trail(NamedTuple):
     night: str = ""
     run: str = ""
     step: Identity | None = None
     tried: int = 0
 
 
-_HERE: ContextVar[_Trail] = ContextVar("daybreak_trail", default=_Trail())  # noqa: B039 - it is frozen
+_HERE: ContextVar[_Trail] = ContextVar("daybreak_trail", default=_Trail())  # noqa: B039 - it cannot be changed
 
 
-@contextmanager
-def on_night(night: str) -> Iterator[None]:
-    """Whatever begins in here belongs to this night."""
-    with _on(_Trail(night=night)):
-        yield
+class On:
+    """Whatever begins within a `with` block of this stands there."""
+
+    __slots__ = ("_token", "_trail")
+
+    def __init__(self, trail: _Trail) -> None:
+        self._trail = trail
+        self._token: Token[_Trail] | None = None
+
+    def __enter__(self) -> None:
+        self._token = _HERE.set(self._trail)
+
+    def __exit__(self, *_: object) -> None:
+        assert self._token is not None, "it was entered"
+        _HERE.reset(self._token)
 
 
-@contextmanager
-def on_run(run: str, night: str = "") -> Iterator[None]:
-    """Whatever begins in here belongs to this run; to the night around it, where none is named."""
-    with _on(_Trail(night=night or _HERE.get().night, run=run)):
-        yield
+def on_night(night: str) -> On:
+    """In this night."""
+    return On(_Trail(night))
 
 
-@contextmanager
-def on_step(step: Identity, tried: int) -> Iterator[None]:
-    """Whatever begins in here belongs to this step of the run; it has been tried so many times before."""
-    with _on(replace(_HERE.get(), step=step, tried=tried)):
-        yield
+def on_run(run: str, night: str = "") -> On:
+    """In this run; of the night around it, where none is named."""
+    return On(_Trail(night or _HERE.get().night, run))
 
 
-@contextmanager
-def _on(trail: _Trail) -> Iterator[None]:
-    token = _HERE.set(trail)
-    try:
-        yield
-    finally:
-        _HERE.reset(token)
+def on_step(step: Identity, tried: int) -> On:
+    """In this step of the run around it, which has been tried so many times before."""
+    here = _HERE.get()
+    return On(_Trail(here.night, here.run, step, tried))
 
 
 def current() -> dict[str, str | int]:

@@ -6,17 +6,20 @@ Nothing is signed, encoded or kept; `undo` makes it what it was. Nothing is ever
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 
 from daybreak.clock import stamp
 from daybreak.engine.log import Log
-from daybreak.engine.schedule_view import NOT_OVER, SCHEDULES
+from daybreak.engine.schedule_view import NOT_OVER, SCHEDULES, Row
+from daybreak.engine.schedules import Drafts, Schedules
 from daybreak.engine.view import RUNS
+from daybreak.engine.window import Schedule
 from daybreak.errors import BlobMissing, DraftRefused
 from daybreak.events import Event, TaskAdded
 from daybreak.ledger.record import Draft, Record
@@ -57,6 +60,54 @@ class Entry:
     held: bool
     cancel: bool
     restored: bool
+
+
+class Timetable(Schedule):
+    """A schedule that remembers its moments, because all nights ask for the same ones and cron lines are slow."""
+
+    def _starts(self, after: datetime) -> Iterator[datetime]:
+        known: _Known = self.__dict__.setdefault("_known", _Known(after, [], super()._starts(after)))
+        if after < known.base:
+            yield from super()._starts(after)
+            return
+        place = bisect_right(known.starts, after)
+        while True:
+            while place < len(known.starts):
+                if known.starts[place] > after:
+                    yield known.starts[place]
+                place += 1
+            following = next(known.rest, None)
+            if following is None:
+                return
+            known.starts.append(following)
+
+
+class _Known(NamedTuple):
+    base: datetime
+    starts: list[datetime]
+    """All after `base`, as far as anybody has asked."""
+    rest: Iterator[datetime]
+
+
+class VirtualSchedules(Schedules):
+    """The schedules of one night; `timetables` are those of all nights."""
+
+    def __init__(self, log: VirtualLog, clock: VirtualClock, queue: Drafts, timetables: dict[Schedule, Timetable]):
+        super().__init__(log, clock, queue)
+        self._timetables = timetables
+
+    def all(self) -> list[Row]:
+        return [self._with_timetable(row) for row in super().all()]
+
+    def _row(self, name: str) -> Row | None:
+        row = super()._row(name)
+        return None if row is None else self._with_timetable(row)
+
+    def _with_timetable(self, row: Row) -> Row:
+        known = self._timetables.get(row.schedule)
+        if known is None:
+            known = self._timetables[row.schedule] = Timetable(**asdict(row.schedule))
+        return replace(row, schedule=known)
 
 
 class VirtualLog:

@@ -17,7 +17,7 @@ LINES_MAX = 8
 """Of each list; JSON has all."""
 TITLES_MAX = 3
 _BLOCKS = " ▏▎▍▌▋▊▉█"
-_WIDTHS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 43200, 86400, 172800)
+_WIDTHS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 43200, 86400, 172800, 345600)
 _CAUSES = {
     "workers": "a free worker",
     "needs": "other runs that they need",
@@ -138,7 +138,7 @@ def _figures(found: Rehearsal) -> list[str]:
 
 
 def plot(found: Rehearsal) -> list[str]:
-    """A histogram of when the last worker is idle for good, one line for each bar: time, bar, nights. At most BARS + 1."""
+    """A histogram of when the last worker is idle for good, one line for each bar of at most BARS + 1."""
     low, high = min(found.finishes), max(found.finishes)
     width = next((width for width in _WIDTHS_S if (high - low) / width <= BARS - 1), _WIDTHS_S[-1])
     first = int(low // width)

@@ -16,13 +16,20 @@ from typing import Any
 import apsw
 
 from daybreak.config import Places
-from daybreak.errors import LedgerBehind, LedgerForked, LedgerTampered, WitnessMissing
+from daybreak.errors import LedgerBehind, LedgerError, LedgerForked, LedgerTampered, WitnessMissing
 from daybreak.ledger import database, keyfile
 from daybreak.ledger.blobs import BlobStore
 from daybreak.ledger.note import Checkpoint, NoteError, Verifier
 from daybreak.ledger.rows import Rows, readable
 from daybreak.ledger.tiles import Edge
 from daybreak.ledger.witness import Witness
+
+
+class LedgerUnread(LedgerError):
+    """The disk does not let the ledger be read; whether anything is wrong with it is not known."""
+
+    code = "L118"
+
 
 TAIL = 256
 """So many of the newest events are read and checked."""
@@ -128,9 +135,13 @@ def _connected(path: Path) -> apsw.Connection:
     try:
         connection = database.connect_reader(path)
         connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
-    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.FullError, apsw.IOError):
-        if Path(f"{path}-wal").exists():
-            raise
+    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.FullError, apsw.IOError) as error:
+        log = Path(f"{path}-wal")
+        if log.exists() and log.stat().st_size:
+            raise LedgerUnread(
+                f"{path} cannot be read now: {error}, and its write-ahead log holds something",
+                hint=f"make room on the disk and check that {path.parent} can be written; nothing is known to be lost",
+            ) from error
         name = f"file:{os.fspath(path).replace('%', '%25').replace('?', '%3f').replace('#', '%23')}?immutable=1"
         return apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
     return connection

@@ -61,10 +61,10 @@ def look(at: Looking) -> Iterator[Finding]:
             yield from clocks.look(at.clock, last)
             views = list(_views(at, seen, size))
             yield from views
-            if not any(_keeps_from_asking(one) for one in views):
-                yield from _runs(at, seen)
-                yield from _reservations(at, seen)
-                yield from _nights(at, seen)
+            if any(_keeps_from_asking(one) for one in views):
+                return
+            first = list(_owners(at, seen))
+        yield from _confirmed(at, first)
     except (LedgerError, OSError) as problem:
         yield trouble("log", problem)
     except apsw.Error as problem:
@@ -142,6 +142,25 @@ def _rebuild(at: Looking, names: Sequence[str]) -> str:
 # -- what owners left
 
 
+def _confirmed(at: Looking, first: Sequence[Finding]) -> Iterator[Finding]:
+    """An owner that comes to its end between the look at the ledger and that at its lock has not died: whatever is
+    wrong is so still, at a second look."""
+    if all(finding.level == "good" for finding in first):
+        yield from first
+        return
+    with glance.opened(at.where) as again:
+        for finding in _owners(at, again):
+            if finding.level == "good" or finding in first or finding.name == "supervisor":
+                yield finding
+
+
+def _owners(at: Looking, seen: Glance) -> Iterator[Finding]:
+    yield from _runs(at, seen)
+    yield from _reservations(at, seen)
+    yield from _nights(at, seen)
+    yield from _supervisor(at)
+
+
 def _runs(at: Looking, seen: Glance) -> Iterator[Finding]:
     counts = seen.query("SELECT state, count(*) FROM view_runs GROUP BY state ORDER BY state")
     if counts:
@@ -194,12 +213,16 @@ def _nights(at: Looking, seen: Glance) -> Iterator[Finding]:
             yield Finding("night", "note", text, "the next night closes it and goes on; `daybreak report` tells of it")
         else:
             yield Finding("night", "good", f"{row.night} is under way in process {row.pid}")
+
+
+def _supervisor(at: Looking) -> Iterator[Finding]:
+    """Does it do anything?"""
     beat = at.locks.beat_of(LOCK)
     if beat is not None and beat.owner.beats:
         silent_s = at.clock.now().timestamp() - beat.changed_ns / 1e9
         if silent_s > SILENT_S:
             text = f"the supervisor ({beat.owner}) has done nothing for {silent_s:.0f} s"
-            yield Finding("night", "bad", text, "`daybreak unlock` ends it; what it had can then go on")
+            yield Finding("supervisor", "bad", text, "`daybreak unlock` ends it; what it had can then go on")
 
 
 def _has_nights(seen: Glance) -> bool:
