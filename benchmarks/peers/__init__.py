@@ -6,8 +6,8 @@ A step is a function that returns a small dictionary, which is on disk before th
 Every contestant runs at its own durable settings and in the fastest way that we know of that keeps its promise. What
 its database says of those settings is printed beside the figures; so are the syncs for each step, which strace
 counts, and the processor's microseconds, which say more than rates do while others use the machine. Measured on the
-disk of the folder `out` (DAYBREAK_BENCH_DIR names another), where that is fast once more with every sync made slower, and
-on a memory disk, whose syncs cost nothing.
+disk of the folder `out` (DAYBREAK_BENCH_DIR names another), where that is fast once more with every sync made
+slower, and on a memory disk, whose syncs cost nothing.
 
 The peers live in a virtual environment of their own, out/peers (`make peers`); without it, only the disk is
 compared with. huey is no engine of workflows: a task that is being done is no longer in its queue, so that a crash
@@ -40,8 +40,8 @@ MEMORY = Path("/dev/shm")
 WIDTHS = (1, 32)
 """Workflows at once."""
 ROUNDS = 5
-TURN_S = 0.4
-"""About how long one contestant's turn takes."""
+TURN_S = {1: 0.4, 32: 1.2}
+"""About how long a turn takes, by workflows: long enough that beginning and ending them weighs little."""
 STEPS_MIN, STEPS_MAX = 10, 20_000
 """Steps of a workflow in one turn."""
 ALONE_RATIO_MIN = 2.0
@@ -161,7 +161,7 @@ def contest(folder: Path, strace: Sequence[str] = (), rounds: int = ROUNDS) -> t
 
 def _fitting(rate: float, width: int) -> int:
     """Steps for each workflow that fill a turn."""
-    return max(STEPS_MIN, min(STEPS_MAX, int(rate * TURN_S / width)))
+    return max(STEPS_MIN, min(STEPS_MAX, int(rate * TURN_S[width] / width)))
 
 
 def count_syncs(folder: Path, found: dict[Contestant, Found]) -> None:
@@ -187,7 +187,8 @@ def _calls(log: Path) -> int:
 def show(found: dict[Contestant, Found], ms: float, where: str) -> None:
     slow = ms >= SLOW_SYNC_MS
     print(f"{where}: a {'slow' if slow else 'fast'} disk, fdatasync {ms:.2f} ms")
-    print(f"  {'steps a second (syncs, µs of a processor for each)':32}{'1 workflow':>8}{'32 workflows':>24}")
+    print("  steps a second (for each: syncs, microseconds of a processor)")
+    print(f"  {'':34}{'1 workflow':>{CELL}}{'32 workflows':>{CELL}}")
     for contestant, one in found.items():
         cells = "".join(_cell(one, width) if width in contestant.widths else " " * CELL for width in WIDTHS)
         print(f"  {contestant.name:34}{cells}   {one.settings}")

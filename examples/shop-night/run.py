@@ -31,6 +31,13 @@ HERE = Path(__file__).resolve().parent
 DAYBREAK = shlex.split(os.environ.get("DAYBREAK", "")) or [sys.executable, "-m", "daybreak"]
 RESTART_S = 0.2
 """How soon a service manager starts it again."""
+TROUBLE = {
+    "refused": "refused with 429",
+    "error": "answered with 500",
+    "hang": "hung and did nothing",
+    "taken and hangs": "were taken, then hung",
+    "taken and cut": "were taken, then cut off",
+}
 
 
 # -- the outside: what the shop has written down itself
@@ -113,7 +120,6 @@ class Night:
         while True:
             with (self.folder / "night.log").open("a") as log:
                 words = [*DAYBREAK, "night", "--once", "--until", self.until, "--budget", self.budget]
-                words += ["--report-to", str(self.folder / "morning.txt")]
                 night = subprocess.Popen(words, cwd=HERE, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             try:
                 if self.killed == self.kills or not self._reaches(night, self._plug()):
@@ -151,7 +157,9 @@ def audit(folder: Path, journal: Path, listings: int, kills: tuple[int, int], bu
     from daybreak import Amounts
 
     books, told = Books.read(journal), ledger_says()
-    verified = daybreak("ledger", "verify")
+    verified, report = daybreak("ledger", "verify"), daybreak("report", "--night")
+    (folder / "morning.txt").write_text(report.stdout)
+    ledger = (verified.stdout or verified.stderr).split(": ")[-1].split("(")[0].strip()
     limit = Amounts.parse(budget).money_microusd
     wanted = {f"MUG-{number:04}" for number in range(1, listings + 1)}
     twice = sorted(sku for sku, times in books.published.items() if times > 1)
@@ -167,11 +175,13 @@ def audit(folder: Path, journal: Path, listings: int, kills: tuple[int, int], bu
             "no less than that",
             books.charged_microusd <= told["spent_microusd"] <= limit,
         ),
-        ("ledger", (verified.stdout or verified.stderr).split(": ")[-1].strip(), "whole", verified.returncode == 0),
-        ("report", folder / "morning.txt", "is there", (folder / "morning.txt").exists()),
+        ("ledger", ledger, "whole", verified.returncode == 0),
+        ("report", "morning.txt", "is there", report.returncode == 0 and report.stdout.startswith("Night ")),
     ]
     say("")
-    say(f"calls: {books.calls}; went wrong: " + ", ".join(f"{n} {what}" for what, n in sorted(books.trouble.items())))
+    say(f"calls to the shop: {books.calls}")
+    for what, words in TROUBLE.items():
+        say(f"  {books.trouble[what]:3} {words}")
     say("")
     for what, found, must, fine in rows:
         say(f"  {'ok ' if fine else 'NO '} {what:26} {found!s:>24}   {must}")

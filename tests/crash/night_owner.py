@@ -22,7 +22,6 @@ import os
 import select
 import signal
 import sys
-import time
 import traceback
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -288,7 +287,7 @@ class Owner:
         self.plan = Plan(
             workers=4,
             budget=NIGHT_BUDGET,
-            once=True,
+            once=told.get("once", True),
             if_busy=told.get("if_busy", "refuse"),
             lease_s=told.get("lease_s", 600.0),
             poll_s=10.0,
@@ -303,11 +302,24 @@ class Owner:
                 night = Supervisor(
                     engine, ledger, self.clock, os.urandom, self.locks, self.plan, sleep=self.clock.sleep
                 )
-                anyio.run(night.work)
+                anyio.run(self._night, night, ledger)
                 if not self._unfinished(ledger):
                     return
                 self._morning(engine, ledger)
             raise Unfinished(str(self._unfinished(ledger)))
+
+    async def _night(self, night: Supervisor, ledger: Ledger) -> None:
+        """One that does not end with its own work is stopped when everybody's is over."""
+        async with anyio.create_task_group() as group:
+            if not self.plan.once:
+                group.start_soon(self._stop_when_over, night, ledger)
+            await night.work()
+            group.cancel_scope.cancel()
+
+    async def _stop_when_over(self, night: Supervisor, ledger: Ledger) -> None:
+        while self._unfinished(ledger):
+            await self.clock.sleep(5)
+        night.stop()
 
     def fill(self) -> None:
         """Make the ledger, and submit what is to be done."""
@@ -330,9 +342,7 @@ class Owner:
 
     def opened(self) -> Ledger:
         places = self.places
-        return Ledger.open(
-            places.ledger, keys=places.keys, witness=places.witness, clock=self.clock, views=ALL_VIEWS
-        )
+        return Ledger.open(places.ledger, keys=places.keys, witness=places.witness, clock=self.clock, views=ALL_VIEWS)
 
     @staticmethod
     def _unfinished(ledger: Ledger) -> list[tuple[Any, ...]]:
@@ -341,9 +351,13 @@ class Owner:
 
     def _morning(self, engine: Engine, ledger: Ledger) -> None:
         """A person who can look outside says whether what nobody knows has happened."""
-        for run, question in ledger.query("SELECT run, question FROM view_runs WHERE state = 'parked' AND NOT answered"):
+        for run, question in ledger.query(
+            "SELECT run, question FROM view_runs WHERE state = 'parked' AND NOT answered"
+        ):
             assert "nobody knows" in question, question
-            key = next((line[1] for line in self.outside.lines() if line[0] == "happened" and line[1] in question), None)
+            key = next(
+                (line[1] for line in self.outside.lines() if line[0] == "happened" and line[1] in question), None
+            )
             engine.answer(run, question, "repeat" if key is None else {"outcome": "happened", "result": "sent"})
 
 
@@ -392,7 +406,9 @@ class Audit:
             self.faults.append(f"{title} ended {len(ends)} times: {[move.new for move in moves]}")
         elif ends[0].new != "done":
             self.faults.append(f"{title} {ends[0].new}: {ends[0].why}")
-        elif returned != [EXPECTED[title]] and not (title == "blind" and returned == ["it failed"] and self._failed(run)):
+        elif returned != [EXPECTED[title]] and not (
+            title == "blind" and returned == ["it failed"] and self._failed(run)
+        ):
             self.faults.append(f"{title} returned {returned}")
 
     def _failed(self, run: str) -> bool:

@@ -77,7 +77,12 @@ class Point:
     @property
     def flags(self) -> list[str]:
         persistent = "+" if self.fault == "full" else ""
-        return ["-e", f"trace={self.call}", "-e", f"inject={self.call}:{FAULTS[self.fault]}:when={self.when}{persistent}"]
+        return [
+            "-e",
+            f"trace={self.call}",
+            "-e",
+            f"inject={self.call}:{FAULTS[self.fault]}:when={self.when}{persistent}",
+        ]
 
 
 class Nursery:
@@ -296,6 +301,22 @@ def test_a_stopped_supervisor_is_ended_before_another_goes_on(nursery: Nursery, 
     assert (faults := nursery.faults(home)) == [], (faults, home)
 
 
+@pytest.mark.parametrize("when", [3, 20])
+def test_a_supervisor_that_was_stopped_within_a_commit_is_ended_before_the_ledger_is_opened(
+    nursery: Nursery, when: int
+) -> None:
+    """It holds the database, so that nobody else could open it; who comes after sees that it is silent, and ends it."""
+    # shows: N5 N14
+    home = nursery.home("filled")
+    flags = ["-e", "trace=fdatasync", "-e", f"inject=fdatasync:signal=SIGSTOP:when={when}"]
+    with nursery.traced(home, flags, lease_s=60.0) as (first, _):
+        assert nursery.ask(stopped=first)["stopped"], said(home)
+        second = nursery.start(home, if_busy="wait", lease_s=60.0)
+        assert nursery.wait(second) == 0, said(home)
+        assert nursery.wait(first) == -signal.SIGKILL
+    assert (faults := nursery.faults(home)) == [], (faults, home)
+
+
 @pytest.mark.parametrize("stop_at", [1, 2, 3, 5])
 @pytest.mark.parametrize("ends_it", [False, True], ids=["revived", "ended"])
 def test_a_supervisor_that_stands_still_beside_another_repeats_nothing(
@@ -306,7 +327,7 @@ def test_a_supervisor_that_stands_still_beside_another_repeats_nothing(
     # shows: N5 N14
     home = nursery.home("filled")
     first = nursery.start(home, if_busy="help", stop_at=stop_at)
-    second = nursery.start(home, if_busy="help", lease_s=60.0 if ends_it else 60_000.0)
+    second = nursery.start(home, if_busy="help", lease_s=60.0 if ends_it else 60_000.0, once=not ends_it)
     if nursery.ask(stopped=first)["stopped"]:
         helped = nursery.wait(second, LIFE_S if ends_it else 1.0)
         os.kill(first, signal.SIGCONT)

@@ -414,3 +414,14 @@ def test_wrong_usage_is_exit_2_and_an_unknown_run_is_named(built: Cli) -> None:
     assert "Traceback" not in ran.err
     assert built("build").status == 2
     assert built("build", "missing.md").status == 2
+
+
+def test_a_worker_that_learns_is_delivered_only_when_it_is_right(cli: Cli) -> None:
+    """It lies, then breaks what it builds, then does it right: three attempts, one delivery, and the reasons kept."""
+    # shows: X6
+    worker = f"{HERE / 'workers' / 'scripted.py'}:Learns"
+    ran = cli("build", cli.spec(), "--output", "result", "--worker", worker, "--json")
+    assert ran.status == 0, ran.err
+    assert (cli.folder / "result" / "daybreak.manifest.json").exists()
+    steps = cli("steps", "--json").json()
+    assert [step["nth"] for step in steps if step["name"] == "attempt"] == [0, 1, 2]

@@ -19,6 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
+from daybreak.clock import stamp
 from daybreak.engine import VIEWS, Context, Engine, Placement, spend
 from daybreak.engine.experience import (
     Assumed,
@@ -590,6 +591,27 @@ def test_drawing_pieces_together_loses_nothing(pieces: list[Piece], steps: int) 
         assert sum(one.steps for one in left) >= story.steps - steps
     else:
         assert story.steps <= steps
+
+
+def test_a_long_story_is_told_in_fewer_words() -> None:
+    """A thousand steps: the same work, the same steps, in a few hundred pieces; its waits stay."""
+    desk = Desk()
+    run = desk.add()
+    desk.lease(run)
+    for nth in range(1_000):
+        desk.clock.advance(1)
+        desk.step(run, nth=nth)
+    desk.say(run, RunMoved(run=run, old="running", new="waiting", until=stamp(desk.clock.now() + timedelta(hours=1))))
+    desk.lease(run, epoch=2, old="waiting")
+    desk.say(run, RunMoved(run=run, old="running", new="done"), epoch=2)
+    teller = Teller()
+    for record in desk.ledger.read(run_stream(run)):
+        teller.take(record)
+    story = teller.story()
+    assert story is not None
+    assert len(story.pieces) < 500
+    assert (sum(piece.busy_us for piece in story.pieces), story.steps) == (1_000_000_000, 1_000)
+    assert [piece.then for piece in story.stints] == ["waiting", "done"]
 
 
 def test_a_run_that_came_further_than_any_other_is_at_its_last_piece() -> None:

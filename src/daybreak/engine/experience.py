@@ -181,11 +181,11 @@ class Teller:
                 self._border(_moment(record))
             case StepTried():
                 self._border(_moment(record))
-            case BudgetReserved() if not _is_time(event.key):
+            case BudgetReserved() if set(event.worst) - {"time_ms"}:  # the run's time is reserved by itself
                 worst = Amounts.of(event.worst)
                 self._worst = worst if self._worst is None else self._worst + worst
                 self._reserved[event.key] = len(self.pieces)
-            case BudgetSettled() if not _is_time(event.key):
+            case BudgetSettled() if event.key in self._reserved:
                 self._settled(event)
             case RunRolledBack():
                 self.kept = [index for index in self.kept if index < event.index]
@@ -208,7 +208,7 @@ class Teller:
     def _settled(self, event: BudgetSettled) -> None:
         """What was used belongs to the piece before which it was reserved; its outcome comes just before this."""
         used = replace(Amounts.of(event.used), time_ms=0)
-        place = self._reserved.pop(event.key, len(self.pieces))
+        place = self._reserved.pop(event.key)
         if place < len(self.pieces):
             piece = self.pieces[place]
             self.pieces[place] = replace(piece, used=piece.used + used)
@@ -253,11 +253,6 @@ def _shortened(pieces: Sequence[Piece]) -> list[Piece]:
             found.append(piece)
             inside = 1
     return found
-
-
-def _is_time(key: str) -> bool:
-    """A reservation of the run's time, which the rehearsal makes itself."""
-    return "/time/" in key
 
 
 def _moment(record: Record) -> datetime:

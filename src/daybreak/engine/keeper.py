@@ -75,6 +75,8 @@ class Takeover:
 class _Seen:
     beat: Beat
     silent: Stopwatch
+    alive: bool = False
+    """It has beaten since it was first looked at."""
     refused: bool = False
 
 
@@ -107,8 +109,11 @@ class Keeper:
         return told
 
     def doubts(self) -> bool:
-        """Is there an owner that has missed beats, and that may still prove to have stopped?"""
-        return any(seen.silent.passed_s > self._gap_max_s / 2 and not seen.refused for seen in self._seen.values())
+        """Is there an owner that has not beaten since the look before the last, and may prove to have stopped?"""
+        return any(
+            not seen.refused and (not seen.alive or seen.silent.passed_s > self._gap_max_s / 2)
+            for seen in self._seen.values()
+        )
 
     def _look_at(self, name: str) -> _Seen | None:
         beat = self._locks.beat_of(name)
@@ -117,7 +122,7 @@ class Keeper:
             return None
         seen = self._seen.get(name)
         if seen is None or seen.beat != beat:
-            self._seen[name] = _Seen(beat, Stopwatch(self._clock, self._gap_max_s))
+            self._seen[name] = _Seen(beat, Stopwatch(self._clock, self._gap_max_s), alive=seen is not None)
             return None
         seen.silent.look()
         return seen

@@ -78,7 +78,7 @@ class Plan:
     @property
     def look_s(self) -> float:
         """How often silence of owners and of runs is looked at."""
-        limits = [self.lease_s / 6, self.stuck_s / 6, (self.run_limit_s or self.stuck_s) / 6, 30.0]
+        limits = [self.lease_s / 6, self.stuck_s / 6, (self.run_limit_s or self.stuck_s) / 6, max(30.0, self.poll_s)]
         return min(limits)
 
     @property

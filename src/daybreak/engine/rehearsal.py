@@ -438,9 +438,13 @@ class _Night:
             self._window_us = None if coming is None else _span_us(self._clock.began, coming)
 
     def _question(self, pick: Pick, course: _Course) -> str:
-        if course.epoch == 0 and course.entry.deadline and stamp(self._clock.now()) > course.entry.deadline:
+        """What a person is asked before it begins, as the engine asks it; at the very moment of a deadline nothing."""
+        if course.epoch or not (pick.late or pick.broken or course.entry.deadline):
+            return ""
+        if course.entry.deadline and stamp(self._clock.now()) > course.entry.deadline:
             return LATE
-        return WITHOUT.format(pick.broken[0]) if pick.broken else ""
+        broken = self._log.query(_BROKEN, (pick.run,))
+        return WITHOUT.format(broken[0][0]) if broken else ""
 
     def _start(self, course: _Course, word: str) -> bool:
         """A worker takes it. `word` is what ends it at once: `cancel`, `held`, or a question. Whether it ended."""
@@ -597,6 +601,7 @@ class _Night:
         return "pause"
 
 
+_BROKEN = "SELECT needs FROM view_runs_after WHERE run = ? AND broke ORDER BY needs LIMIT 1"
 _STATES = ", ".join(f"'{state}'" for state in UNDER_WAY)
 _WAITING = f"""SELECT count(*), min(state), min(due), waits > 0 AS needs,
     held OR restored OR (state = 'parked' AND NOT answered) AS resting,

@@ -64,6 +64,7 @@ def staged(places: Places, label: str) -> Places:
         workspaces=places.workspaces,
         locks=places.locks,
         cache=places.cache,
+        logs=places.logs,
         why="a restore is being prepared",
     )
 

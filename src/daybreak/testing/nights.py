@@ -242,7 +242,7 @@ class BadNight:
                 after=tuple(self.random.sample(self.runs, 1)) if self.runs and self.chance(0.2) else (),
                 keys={"shop": 3} if self.chance(0.3) else {},
             )
-            args = {"number": number, "steps": self.random.randint(1, 4), "side": self.random.randint(0, 2)}
+            args = {"number": number, "steps": self.random.randint(1, 3), "side": self.random.randint(0, 2)}
             self.runs.append(engine.submit("listing", f"task {number}", args, placed))
 
     async def _listing(self, ctx: Context, args: dict[str, Any]) -> Any:
@@ -332,7 +332,7 @@ class BadNight:
                 poll_s=3600,
                 stuck_s=7 * 3600,
                 recover_s=600,
-                lease_s=3600,
+                lease_s=21_600,
             )
             supervisor = Supervisor(
                 self._engine(process, locks), process, self.clock, self.random.randbytes, locks, plan
