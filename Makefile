@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help setup demo test check format bench chaos clean
+.PHONY: help setup demo test check format bench peers chaos clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -34,6 +34,10 @@ format: setup ## put the code into its format
 
 bench: setup ## every figure, each as a ratio to a baseline of the same run
 	$(BIN)/python -m benchmarks
+
+peers: ## the engines that `make bench` compares ours with, in an environment of their own
+	$(PYTHON) -m venv out/peers
+	out/peers/bin/pip install -q dbos==3.4.0 huey==3.5.4 langgraph==1.2.22 langgraph-checkpoint-sqlite==3.1.2
 
 chaos: setup ## the long fault injection
 	$(BIN)/python -m pytest -n $(JOBS) -m chaos

@@ -24,7 +24,7 @@ import apsw
 
 from daybreak.clock import SystemClock
 from daybreak.config import Places
-from daybreak.engine import RUNS, Context, Engine
+from daybreak.engine import VIEWS, Context, Engine
 from daybreak.events import StepDone, control_stream
 from daybreak.ledger import Draft, Ledger
 
@@ -102,7 +102,7 @@ async def task(ctx: Context, args: Any) -> None:
 def measure(folder: Path) -> dict[str, float]:
     """One measurement of everything on the disk of `folder`: the medians of ROUNDS interleaved rounds."""
     places, clock = Places.below(folder, "benchmark"), SystemClock()
-    opened = Ledger.open(places.ledger, keys=places.keys, witness=places.witness, clock=clock, views=[RUNS])
+    opened = Ledger.open(places.ledger, keys=places.keys, witness=places.witness, clock=clock, views=VIEWS)
     with opened as ledger:
         engine = Engine(ledger, {"kind": task}, places.locks, clock, os.urandom)
         anyio.run(steps, engine, 1, 20)  # warm

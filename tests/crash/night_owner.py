@@ -6,9 +6,9 @@ It is a nursery: it imports everything, opens nothing, and forks a fresh process
     {"go": pid} → {}        {"wait": pid, "most_s": 60} → {"status": …}   (None: it is still alive)
     {"stopped": pid} → {"stopped": true}   once it has stopped; false where it has ended
 
-`create` makes the ledger at HOME, `fill` makes it and submits `TASKS`. `work` opens it, submits what is missing of them,
-and works through nights and mornings until every run is over. `audit` opens it once more, reads, and writes what it
-found wrong into `HOME/faults`.
+`create` makes the ledger at HOME, `fill` makes it and submits `TASKS`. `work` opens it, submits what is missing of
+them, and works through nights and mornings until every run is over. `audit` opens it once more, reads, and writes what
+it found wrong into `HOME/faults`.
 
 Whatever happens outside is noted in `HOME/../outside/log`, which only grows and is synced line by line: it knows what
 a ledger cannot know, and trusts neither views nor engine. Time runs `SPEED` times as fast as it really does.
@@ -65,6 +65,7 @@ SPEED = 100.0
 DAWN = datetime.fromisoformat("2026-03-01T22:00:00+00:00")
 RETRY = Retry(attempts=8, first_s=1, most_s=4, identical=1000)
 RULES = {"shop": BreakerRule(failures=2, within_s=600, open_s=8, most_s=8, probe_s=20)}
+FAILED = "it failed"
 PRICE = 30
 """Millionths of a dollar: the most that a call costs; it really costs a third."""
 RUN_BUDGET = Limit(money_microusd=9 * PRICE, attempts=100)
@@ -164,7 +165,7 @@ class Work:
         try:
             await ctx.step("letter", self._send, effect="once")
         except StepError:
-            return "it failed"  # and is not tried again, because nobody can look it up
+            return FAILED  # and is not tried again, because nobody can look it up
         return "sent"
 
     async def _task_budget(self, ctx: Context) -> int:

@@ -251,7 +251,7 @@ def drawn() -> tuple[int, random.Random]:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_night_survives_a_strike_at_a_few_calls(nursery: Nursery, fault: str) -> None:
-    """Killed, or refused once, or from then on: the next night ends every task once, and pays and does nothing twice."""
+    """Killed, or refused once, or from then on: the next night ends every task once, and does nothing twice."""
     # shows: N1 N4 N5 N14 X5
     seed, draw = drawn()
     try:
@@ -289,7 +289,7 @@ STOPS = [2, 9, 14, 27]
 
 @pytest.mark.parametrize("stop_at", STOPS)
 def test_a_stopped_supervisor_is_ended_before_another_goes_on(nursery: Nursery, stop_at: int) -> None:
-    """Stopped in the middle of an effect: who waits for its place ends it, goes on, and nothing comes of its revival."""
+    """Stopped in the middle of an effect: who waits for its place ends it and goes on; its revival changes nothing."""
     # shows: N5 N14
     home = nursery.home("filled")
     first = nursery.start(home, stop_at=stop_at, lease_s=60.0)

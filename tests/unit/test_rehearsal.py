@@ -17,7 +17,7 @@ import pytest
 import trio
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from daybreak.clock import stamp
 from daybreak.engine import VIEWS, Context, Engine, Placement, spend
@@ -342,6 +342,9 @@ class Real:
                 under_way.add(pick.run)
                 nursery.start_soon(self.worker, pick.run, under_way, lambda: woken.set())  # noqa: B023
             self.wake = woken
+            await wait_all_tasks_blocked()  # they have their leases
+            if woken.is_set():
+                continue
             wake = self.engine.queue.wake_at(self.clock.now())
             if not under_way and wake is None:
                 return

@@ -93,6 +93,10 @@ def kept_views(connection: apsw.Connection) -> dict[str, Kept]:
     return {name: Kept(name, version, json.loads(tables), behind) for name, version, tables, behind in rows}
 
 
+APPLIED_TOGETHER = 4
+"""With more records than this, runs of one statement go as one."""
+
+
 class Views:
     """The views that one process has."""
 
@@ -105,8 +109,14 @@ class Views:
 
     def apply(self, connection: apsw.Connection, records: Sequence[Record]) -> None:
         """All views' statements for these records; runs of one statement go as one."""
+        if len(records) > APPLIED_TOGETHER:
+            for view in self.all:
+                apply_view(connection, view, records)
+            return
         for view in self.all:
-            apply_view(connection, view, records)
+            for record in records:
+                for sql, params in view.apply(record):
+                    connection.execute(sql, params)
 
     def settle(self, connection: apsw.Connection, size: int, records: Callable[[int], Iterable[Record]]) -> None:
         """Inside a transaction: create, rebuild or catch up whatever is not as it should be.
