@@ -31,6 +31,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread  # what is imported late costs every process anew
+import apsw
 
 from daybreak.clock import SystemClock
 from daybreak.config import Places
@@ -110,18 +111,29 @@ class Lost(ConnectionError):
 class Outside:
     """The world, with books of its own. A line is there once its call returns, and may be there where it raises."""
 
-    def __init__(self, home: Path, stop_at: int = 0) -> None:
-        """With `stop_at` the process stops itself (SIGSTOP) before its so many-th note."""
-        self._stop_in = stop_at
+    def __init__(self, home: Path, *, stop_at: int = 0, stop_in_commit: bool = False) -> None:
+        """With `stop_at` the process stops itself (SIGSTOP) before its so many-th note; perhaps while it commits."""
+        self._database = home / "ledger" / "ledger.db"
+        self._stop_in, self._stop_in_commit = stop_at, stop_in_commit
         self._path = home.parent / "outside" / "log"
         self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def note(self, *words: object) -> None:
         self._stop_in -= 1
         if self._stop_in == 0:
-            os.kill(os.getpid(), signal.SIGSTOP)
+            self._stop()
         os.write(self._descriptor, (" ".join(str(word) for word in words) + "\n").encode())
         os.fsync(self._descriptor)
+
+    def _stop(self) -> None:
+        connection = apsw.Connection(str(self._database))
+        try:
+            if self._stop_in_commit:
+                connection.set_busy_timeout(10_000)
+                connection.execute("BEGIN IMMEDIATE")
+            os.kill(os.getpid(), signal.SIGSTOP)
+        finally:
+            connection.close()
 
     def lines(self) -> Iterator[list[str]]:
         for line in self._path.read_text().splitlines():
@@ -284,7 +296,7 @@ class Owner:
         self.clock = FastClock(home)
         self.places = Places.below(home, "test")
         self.locks = FileLocks(self.places.locks, self.clock)
-        self.outside = Outside(home, told.get("stop_at", 0))
+        self.outside = Outside(home, stop_at=told.get("stop_at", 0), stop_in_commit=told.get("stop_in_commit", False))
         self.plan = Plan(
             workers=4,
             budget=NIGHT_BUDGET,
@@ -311,9 +323,11 @@ class Owner:
 
     async def _night(self, night: Supervisor, ledger: Ledger) -> None:
         """One that does not end with its own work is stopped when everybody's is over."""
+        if self.plan.once:
+            await night.work()
+            return
         async with anyio.create_task_group() as group:
-            if not self.plan.once:
-                group.start_soon(self._stop_when_over, night, ledger)
+            group.start_soon(self._stop_when_over, night, ledger)
             await night.work()
             group.cancel_scope.cancel()
 
@@ -544,6 +558,7 @@ class Nursery:
 
     def __init__(self) -> None:
         self._gates: dict[int, int] = {}
+        self._living: set[int] = set()
 
     def start(self, told: dict[str, Any]) -> dict[str, Any]:
         reading, writing = os.pipe()
@@ -561,6 +576,7 @@ class Nursery:
                 os._exit(status)
         os.close(reading)
         self._gates[pid] = writing
+        self._living.add(pid)
         if not told.get("held"):
             self.go(pid)
         return {"pid": pid}
@@ -578,7 +594,13 @@ class Nursery:
         if not ready:
             return {"status": None}
         _, status = os.waitpid(pid, 0)
+        self._living.discard(pid)
         return {"status": os.waitstatus_to_exitcode(status)}
+
+    def close(self) -> None:
+        for pid in self._living:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
     def stopped(self, pid: int) -> dict[str, Any]:
         """Wait until it stops or ends."""
@@ -600,6 +622,7 @@ def main(lines: Sequence[str] | Any = sys.stdin) -> None:
     nursery = Nursery()
     for line in lines:
         print(json.dumps(nursery.answer(json.loads(line))), flush=True)
+    nursery.close()
 
 
 if __name__ == "__main__":
