@@ -12,6 +12,8 @@ NAMES = (
     "engine_steps",
     "queueing",
     "budget_reserve",
+    "rehearsal",
+    "night_idle",
     "peers",
     "kill_steps",
     "build",

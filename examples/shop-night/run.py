@@ -137,7 +137,7 @@ class Night:
         books = Books.read(self.journal)
         left = self.listings - books.published.total()
         share = left / (self.kills - self.killed + 1)
-        return books.calls + self.draw.randint(1, max(1, int(1.5 * share)))
+        return books.calls + (self.draw.randint(1, max(1, int(1.5 * share))) if left else 0)
 
     def _reaches(self, night: subprocess.Popen[bytes], calls: int) -> bool:
         """Wait for that call, and for a moment longer; False where the night ends before."""

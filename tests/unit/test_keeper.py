@@ -65,7 +65,9 @@ def test_a_silent_owner_is_ended_after_a_whole_lease() -> None:
     assert locks.clock.monotonic() - began_s >= LEASE_S
 
 
-@pytest.mark.parametrize("locks", [Locks(alive=True), Locks(beats=False), Locks(held=False)], ids=repr)
+@pytest.mark.parametrize(
+    "locks", [Locks(alive=True), Locks(beats=False), Locks(held=False)], ids=["living", "never beat", "free"]
+)
 def test_nobody_else_is_ended(locks: Locks) -> None:
     """An owner that beats, one that never promised to, and nobody: the watch is over within a look."""
     # shows: N5

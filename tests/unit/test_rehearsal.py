@@ -378,7 +378,7 @@ def _ms(ts: str, since: Any) -> int:
     return round((datetime.fromisoformat(ts) - since).total_seconds() * 1000)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(wanted=st.lists(jobs, min_size=1, max_size=9), workers=st.integers(1, 3), budget=st.sampled_from([0, 0, 12]))
 def test_it_starts_what_the_engine_starts_when_the_engine_starts_it(
     wanted: list[Job], workers: int, budget: int

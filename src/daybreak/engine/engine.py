@@ -252,6 +252,11 @@ class Engine:
             finally:
                 del self._under_way[run]
 
+    async def forget_probes(self) -> None:
+        """The owners of runs died in the middle of what they did: their probes of breakers end no more."""
+        if isinstance(self._circuits, LedgerCircuits):
+            await self._circuits.forget_probes()
+
     # -- history
 
     def steps(self, run: str) -> list[past.KeptStep]:
@@ -405,7 +410,7 @@ class Engine:
 
     async def _may_begin(self, task: _Task, root: Context) -> None:
         """A person decides about what comes too late, or goes on without what it waits for."""
-        if task.deadline and await root.look("late", lambda: stamp(self._clock.now()) > task.deadline):
+        if task.deadline and await root.look("late", lambda: stamp(self._clock.now()) >= task.deadline):
             await _consent(root, LATE)
         if task.waits_for:
             for needed in await root.look("broken", lambda: self._broken(root.run)):

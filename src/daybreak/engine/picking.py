@@ -218,6 +218,7 @@ class Look:
             if chosen is None:
                 return
             heads[chosen.project].next()
+            self._gone.add(chosen.run)  # it may be there twice: come due, and ready, where a lease came in between
             self.capacity.take(chosen.keys, chosen.rates)
             start[chosen.project] += TURN_MS
             yield chosen

@@ -250,6 +250,7 @@ class Supervisor:
             await self._tell.ask("preflight", self._hooks.preflight)
             self._find_left()
             if self._left:
+                await self._engine.forget_probes()
                 await self._tell.note("recovery", 0, f"{len(self._left)} runs that a crash left", runs=list(self._left))
             while self._ending is None:
                 self._waking.reset()
@@ -298,6 +299,7 @@ class Supervisor:
         return wake is not None and (self._plan.until is None or wake < self._plan.until)
 
     def _start(self, group: TaskGroup, run: str) -> None:
+        assert run not in self._under_way, f"{run} has a worker already"
         gap_s = self._plan.look_s * 2
         work = _Work(
             self._clock.now(), anyio.CancelScope(), Stopwatch(self._clock, gap_s), Stopwatch(self._clock, gap_s)

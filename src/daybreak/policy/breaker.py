@@ -86,11 +86,14 @@ class BreakerRule:
     """Calls that may pass at once while half-open."""
     probe_s: float = 600.0
     """A probe that has not ended after so long counts as lost (its process died), and another may pass."""
+    look_s: float = 2.0
+    """How soon whoever found no place among the probes asks again: a probe ends long before it would count as lost."""
 
     def __post_init__(self) -> None:
         for name, low, high in (
             ("failures", 1, 1000), ("within_s", 0, 86_400), ("open_s", 0, 86_400), ("factor", 1, 100),
             ("most_s", 0, 31 * 86_400), ("probes", 1, 100), ("probe_s", 0, 86_400),
+            ("look_s", 0, 86_400),
         ):  # fmt: skip
             value = getattr(self, name)
             if not isinstance(value, int | float) or not low <= value <= high:
@@ -107,7 +110,8 @@ class BreakerRule:
         lost = timedelta(seconds=self.probe_s)
         under_way = tuple(began for began in circuit.probes if now - began < lost)
         if len(under_way) >= self.probes:
-            return replace(circuit, state="half_open", probes=under_way), min(under_way) + lost
+            soon = now + timedelta(seconds=self.look_s)
+            return replace(circuit, state="half_open", probes=under_way), min(min(under_way) + lost, soon)
         return replace(circuit, state="half_open", probes=(*under_way, now)), None
 
     def succeeded(self, circuit: Circuit, began: datetime) -> Circuit:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeVar, get_args
 
@@ -141,6 +142,12 @@ class LedgerCircuits:
     def all(self) -> list[CircuitRow]:
         """Every breaker that ever changed, by name."""
         return [_row(row) for row in self._log.query("SELECT * FROM view_circuits ORDER BY name")]
+
+    async def forget_probes(self) -> None:
+        """Whoever had probes under way is dead: others may probe at once."""
+        for row in self.all():
+            if row.circuit.probes:
+                await self.change_async(row.name, lambda circuit: (replace(circuit, probes=()), None))
 
     # -- inside
 
