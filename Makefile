@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help setup demo test check format bench peers chaos clean
+.PHONY: help setup demo test check format bench shopnight peers chaos clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -34,6 +34,9 @@ format: setup ## put the code into its format
 
 bench: setup ## every figure, each as a ratio to a baseline of the same run
 	$(BIN)/python -m benchmarks
+
+shopnight: setup ## the night that the idea came from: 200 listings, a failing shop, ten kills
+	$(BIN)/python examples/shop-night/run.py --listings 200 --kills 10 --seed 1
 
 peers: ## the engines that `make bench` compares ours with, in an environment of their own
 	$(PYTHON) -m venv out/peers

@@ -72,7 +72,7 @@ PRICE = 30
 RUN_BUDGET = Limit(money_microusd=9 * PRICE, attempts=100)
 NIGHT_BUDGET = Limit(money_microusd=60 * PRICE, attempts=1000)
 TYPED, UNTYPED, UNFINISHED = 7, 8, 9
-"""Exit statuses: an error of ours, any other error, runs that are never over."""
+"""Exit statuses: the system's own error where the ledger is opened, an error of ours, any other, runs never over."""
 ALL_VIEWS = [*VIEWS, *(view for view in (NIGHTS, *JOURNAL) if view.name not in {known.name for known in VIEWS})]
 
 
@@ -537,7 +537,9 @@ def child(told: dict[str, Any], gate: int) -> int:
     except BaseException as problem:  # noqa: BLE001 - told to the test
         with contextlib.suppress(OSError):  # which may be refused, too
             os.write(descriptor, traceback.format_exc().encode())
-        return {Unfinished: UNFINISHED}.get(type(problem), TYPED if isinstance(problem, DaybreakError) else UNTYPED)
+        if isinstance(problem, DaybreakError):
+            return TYPED
+        return UNFINISHED if isinstance(problem, Unfinished) else UNTYPED
     return 0
 
 

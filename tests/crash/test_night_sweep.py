@@ -264,6 +264,13 @@ def test_a_night_survives_a_strike_at_a_few_calls(nursery: Nursery, fault: str) 
         raise
 
 
+def test_a_disk_that_refuses_while_the_ledger_is_opened_is_told_in_our_words(nursery: Nursery) -> None:
+    """The first sync of a folder fails: an error with a code and a hint, as everywhere else."""
+    # shows: F16
+    status, _ = nursery.struck(nursery.home("new"), Point("fsync", "eio", 1))
+    assert status == night_owner.TYPED
+
+
 def test_a_night_survives_one_death_after_another(nursery: Nursery) -> None:
     """Who goes on with it is killed as well, and so is who goes on with that: still once, still within the budget."""
     # shows: N1 N5 N14 X5

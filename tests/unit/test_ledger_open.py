@@ -21,6 +21,7 @@ from daybreak.errors import (
     LedgerForeign,
     LedgerForked,
     LedgerMissing,
+    LedgerStopped,
     LedgerTampered,
     UsageError,
     WitnessBroken,
@@ -326,9 +327,9 @@ def test_a_head_whose_tail_was_changed_is_refused(home: Any) -> None:
 
 
 def test_folders_that_cannot_be_written_are_an_error(tmp_path: Path) -> None:
-    """A file where a folder should be is named by the system's own error."""
+    """A file where a folder should be is named, with the system's own words."""
     (tmp_path / "ledger").write_text("in the way")
-    with pytest.raises((FileExistsError, NotADirectoryError)):
+    with pytest.raises(LedgerStopped, match=r"cannot be opened: .*(exists|directory)"):
         Home(tmp_path).open()
 
 

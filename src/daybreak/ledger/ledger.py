@@ -74,8 +74,20 @@ class Ledger:
         directory: the database and the blobs. keys: the signing key, outside of it. witness: the highest head known,
         outside of both. All three are created (mode 0700) when new.
         Raises LedgerMissing, LedgerForeign, LedgerTampered, LedgerBehind, LedgerForked, KeyMissing, KeyExposed,
-        KeyWrong, WitnessMissing, WitnessBroken: in each case nothing was changed.
+        KeyWrong, WitnessMissing, WitnessBroken: in each case nothing was changed; LedgerStopped where the disk refuses.
         """
+        try:
+            return cls._open(directory, keys, witness, clock, views, entropy)
+        except OSError as error:
+            raise LedgerStopped(
+                f"the ledger in {directory} cannot be opened: {error}",
+                hint="look at the disk, its space and its rights.",
+            ) from error
+
+    @classmethod
+    def _open(
+        cls, directory: Path, keys: Path, witness: Path, clock: Clock, views: Sequence[View], entropy: ids.Entropy
+    ) -> Ledger:
         for folder in (directory, keys, witness):
             make_folder(folder)
         path = directory / database.FILE

@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from daybreak.errors import LedgerBusy, LedgerTampered
+from daybreak.errors import LedgerBusy, LedgerStopped, LedgerTampered
 from daybreak.ledger.admission import START, Tip
 from daybreak.ledger.blobs import BlobStore
 from daybreak.ledger.record import Record, decode_header, place, record_of
@@ -26,12 +26,18 @@ _VERIFY = "stop using it and run `daybreak ledger verify`, which names every pla
 
 @contextlib.contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """SQLite's complaints about a damaged file as LedgerTampered, about a busy one as LedgerBusy."""
+    """SQLite's complaints about a damaged file as LedgerTampered, about a busy one as LedgerBusy, about a disk that
+    refuses as LedgerStopped."""
     try:
         yield
     except apsw.BusyError as error:
         raise LedgerBusy(f"another process holds {path}", hint="try again.") from error
-    except (apsw.CorruptError, apsw.NotADBError, apsw.IOError, apsw.FormatError, UnicodeDecodeError) as error:
+    except apsw.IOError as error:
+        if getattr(error, "extendedresult", 0) != apsw.SQLITE_IOERR_SHORT_READ:  # that one: the file ends too early
+            hint = "look at the disk; nothing was changed."
+            raise LedgerStopped(f"{path} cannot be read: {error}", hint=hint) from error
+        raise LedgerTampered(f"{path} is damaged: {error}", hint=_VERIFY) from error
+    except (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, UnicodeDecodeError) as error:
         raise LedgerTampered(f"{path} is damaged: {error}", hint=_VERIFY) from error
 
 
