@@ -39,13 +39,15 @@ def look(
     require: Strength = sandboxed.WANTED,
     timeout_s: float = 300,
     cancelled: threading.Event | None = None,
+    trusted: bool = False,
 ) -> Evidence:
     """Run pytest over `tests` in copies of `tree`, with our configuration and none of the project's.
 
     Passed: tests were executed, none failed, none was hidden, deselected or tampered with, the lines of `src`
     are covered to at least `coverage_min` percent, and at least half of the tests count (see `twins`): they pass
     also on a copy of the program that does the same, and not on one that is broken. A suite that did not pass is
-    not run on those. `timeout_s` is for each run.
+    not run on those, nor is a `trusted` one: of the embedded builder, which is as much ours as this check.
+    `timeout_s` is for each run.
     """
     if not (tree / "tests").is_dir():
         return Evidence(check=CHECK, workspace=workspace, outcome="failed", summary="there are no tests")
@@ -58,8 +60,10 @@ def look(
         finished, tally = watched.run(place, measured=True, timeout_s=timeout_s, cancelled=cancelled, require=require)
         problems = _problems(tally, finished)
         coverage = None
-        if not problems:  # of a failed run it would say nothing
+        measured = not problems  # of a failed run it would say nothing
+        if measured:
             coverage = _coverage(tree, place, require)
+        if measured and not trusted:
             place.rename(folder / "first")
             try:
                 weighed = twins.weigh(
@@ -75,6 +79,7 @@ def look(
         return Evidence(check=CHECK, workspace=workspace, outcome="unusable", summary=f"could not look: {error}")
     if weighed is not None:
         problems += weighed.problems()
+    if measured:
         problems += _uncovered(coverage, coverage_min)
     return _evidence(workspace, finished, tally, problems, coverage, weighed)
 
@@ -109,7 +114,9 @@ def _evidence(
     ]
     passed = f"{len(tally.passed)} passed"
     if weighed is not None:
-        passed += f" ({len(weighed.counting)} of them fail when the program is broken), coverage {coverage or 0:g} %"
+        passed += f" ({len(weighed.counting)} of them fail when the program is broken)"
+    if coverage is not None:
+        passed += f", coverage {coverage:g} %"
     cancelled = finished.cancelled or (weighed is not None and weighed.cancelled)
     said = [f"({watched.short(tally.own_test)} is a test of this check that must fail)"]
     if weighed is not None and (idle := sorted(weighed.unmoved | weighed.unsteady)):
@@ -119,7 +126,8 @@ def _evidence(
         workspace=workspace,
         outcome="unusable" if cancelled else "failed" if marks else "passed",
         summary="; ".join(problems[:3]) if problems else passed,
-        command="pytest tests, with coverage of src; again on a working and on a broken copy of src",
+        command="pytest tests, with coverage of src"
+        + ("; again on a working and on a broken copy of src" if weighed is not None else ""),
         counts=counts,
         marks=tuple(marks[:MARKS_MAX]),
         output="\n".join([*said, transcripts.of(finished)]),

@@ -42,6 +42,8 @@ class Result:
     require: Strength
     """What the sandbox of every program must be able to enforce."""
     cancelled: threading.Event
+    trusted: bool = False
+    """Made by the embedded builder, whose tests are ours."""
     _installing: threading.Lock = field(default_factory=threading.Lock)
 
     def check(self, name: str) -> Evidence:
@@ -77,6 +79,7 @@ class Result:
                     coverage_min=self.spec.quality.coverage,
                     require=self.require,
                     cancelled=self.cancelled,
+                    trusted=self.trusted,
                 )
         raise AssertionError(f"there is no check {name}")
 
