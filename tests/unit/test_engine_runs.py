@@ -488,22 +488,33 @@ async def test_the_first_failure_cancels_the_siblings_and_a_replay_agrees() -> N
 
 
 async def test_of_two_failures_the_first_in_the_ledger_is_raised_also_on_replay() -> None:
-    """A sibling that fails a moment later comes second, although on replay it is met first."""
+    """Two fail at the same moment; the one that is recorded second is met first on replay."""
     crash = Counting(crash_in_call=1)
     seen: list[str] = []
-    failing = anyio.Event()
+    waiting: list[str] = []
+    moment = anyio.Event()
 
     async def stubborn() -> None:
-        await failing.wait()
-        raise CheckError("second", hint="none")
+        while "fail" not in waiting:
+            await anyio.lowlevel.checkpoint()
+        waiting.append("stubborn")
+        await moment.wait()
+        raise CheckError("stubborn", hint="none")
 
     async def fail() -> None:
-        failing.set()
-        raise CheckError("first", hint="none")
+        waiting.append("fail")
+        await moment.wait()
+        raise CheckError("fail", hint="none")
+
+    async def both() -> None:
+        while len(waiting) < 2:
+            await anyio.lowlevel.checkpoint()
+        moment.set()
 
     async def code(ctx: Any, args: Any) -> None:
+        steps = {"stubborn": stubborn, "fail": fail, "both": both}
         try:
-            await ctx.gather(lambda ctx: ctx.step("stubborn", stubborn), lambda ctx: ctx.step("fail", fail))
+            await ctx.gather(*(lambda ctx, name=name: ctx.step(name, steps[name]) for name in steps))
         except CheckError as problem:
             seen.append(problem.message)
         await ctx.step("crash", crash)
@@ -512,7 +523,7 @@ async def test_of_two_failures_the_first_in_the_ledger_is_raised_also_on_replay(
     with pytest.raises(Crash):
         await bench.resume()
     first, second = (event.message for event in bench.events("step.failed"))
-    assert {first, second} == {"first", "second"}
+    assert {first, second} == {"stubborn", "fail"}
     assert (await bench.resume()).state == "done"
     assert seen == [first, first]
 

@@ -46,8 +46,8 @@ def written(folder: Path, *, level: int = logging.DEBUG, **changes: Any) -> Iter
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
-    """Every line of every file, whole."""
-    return [json.loads(line) for path in logs.files(folder) for line in path.read_bytes().splitlines()]
+    """Every line of every file, whole; empty ones may stand between them."""
+    return [json.loads(line) for path in logs.files(folder) for line in path.read_bytes().splitlines() if line]
 
 
 # -- one id

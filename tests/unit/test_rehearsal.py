@@ -378,7 +378,13 @@ def _ms(ts: str, since: Any) -> int:
     return round((datetime.fromisoformat(ts) - since).total_seconds() * 1000)
 
 
+def _job(**details: Any) -> Job:
+    plain = Job(0, 0, 1_000, 0, 1_000, (), 0, False, 0, 0, 0, 0, "done")
+    return replace(plain, **details)
+
+
 @settings(max_examples=30, deadline=None)
+@example([_job(), _job(first_ms=249_900), _job(after=(0, 1), deadline_s=2_500)], 2, 0)  # at that very moment
 @given(wanted=st.lists(jobs, min_size=1, max_size=9), workers=st.integers(1, 3), budget=st.sampled_from([0, 0, 12]))
 def test_it_starts_what_the_engine_starts_when_the_engine_starts_it(
     wanted: list[Job], workers: int, budget: int

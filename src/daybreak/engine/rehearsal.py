@@ -438,10 +438,10 @@ class _Night:
             self._window_us = None if coming is None else _span_us(self._clock.began, coming)
 
     def _question(self, pick: Pick, course: _Course) -> str:
-        """What a person is asked before it begins, as the engine asks it; at the very moment of a deadline nothing."""
+        """What a person is asked before it begins, as the engine asks it."""
         if course.epoch or not (pick.late or pick.broken or course.entry.deadline):
             return ""
-        if course.entry.deadline and stamp(self._clock.now()) > course.entry.deadline:
+        if course.entry.deadline and stamp(self._clock.now()) >= course.entry.deadline:
             return LATE
         broken = self._log.query(_BROKEN, (pick.run,))
         return WITHOUT.format(broken[0][0]) if broken else ""
