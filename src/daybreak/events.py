@@ -2,9 +2,9 @@
 
 Each class is one kind of event: frozen, typed, with a stable `type`. The payload in the ledger is the JSON of
 its fields. Fields are only ever added, with a default; a change of meaning is a new class with a new `type`.
-Streams: `queue` (tasks), `schedules`, `nights`, `keys` (the ledger about itself), `policy` (tokens, incidents, budgets,
-breakers), `run:<id>` (written by the run's owner only, fenced by its epoch), `control:<id>` (everybody else
-about that run).
+Streams: `queue` (tasks), `schedules`, `nights`, `memory` (lessons), `keys` (the ledger about itself), `policy` (tokens,
+incidents, budgets, breakers, calls of models), `run:<id>` (written by the run's owner only, fenced by its epoch),
+`control:<id>` (everybody else about that run).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ KEYS = "keys"
 POLICY = "policy"
 SCHEDULES = "schedules"
 NIGHTS = "nights"
+MEMORY = "memory"
 
 
 def run_stream(run: str) -> str:
@@ -460,6 +461,74 @@ class ExampleProved(Event, frozen=True, kw_only=True):
     """Where it proves nothing: what it passed on."""
 
 
+class AttemptBegan(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A worker was chosen for an attempt."""
+
+    type: ClassVar[str] = "attempt.began"
+    run: str
+    attempt: int
+    worker: str
+    why: str
+    """Why this one."""
+    passed_over: dict[str, str] = {}
+    """Workers that go before it in the order, and why each was not asked."""
+    budget: Literal["hard", "soft", "none"] = "none"
+    """hard: all that it spends goes through the gateway; soft: it can spend past it; none: it spends nothing."""
+
+
+class AttemptTurn(Event, frozen=True, kw_only=True):
+    """What a worker wants to be given back should its attempt begin again after a crash."""
+
+    type: ClassVar[str] = "attempt.turn"
+    run: str
+    attempt: int
+    nth: int
+    """From 0."""
+    data: Any
+
+
+class AttemptJudged(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """What an attempt was worth, as far as checks could see: from this routing learns."""
+
+    type: ClassVar[str] = "attempt.judged"
+    run: str
+    attempt: int
+    worker: str
+    task: str
+    """The kind of task: `build`, `repository`, with a part behind a slash where there is one."""
+    solved: bool
+    score: float = 0.0
+    trouble: str = ""
+    money_microusd: int = 0
+    duration_ms: int = 0
+
+
+class ModelCalled(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The gateway has passed a request on, and its answer back."""
+
+    type: ClassVar[str] = "model.called"
+    run: str
+    attempt: int
+    provider: str
+    model: str
+    status: int
+    """Of the provider's answer; 0 where there was none."""
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the input."""
+    output_tokens: int = 0
+    money_microusd: int = 0
+    counted: Literal["told", "estimated"] = "told"
+    """estimated: the provider did not say, or the answer was cut; from the characters."""
+    ended: str = ""
+    """Why the model stopped, in the provider's words."""
+    trouble: str = ""
+    """Of `agents.protocol.Trouble`; `cut` where the budget ended it."""
+    until: str = ""
+    """When a quota comes back."""
+    duration_ms: int = 0
+
+
 class AttemptClaimed(Event, frozen=True, kw_only=True):
     """A worker's own word at the end of an attempt; not a verdict."""
 
@@ -472,6 +541,12 @@ class AttemptClaimed(Event, frozen=True, kw_only=True):
     workspace: str
     """SHA-256 of the tree it left."""
     not_built: list[str] = []
+    trouble: str = ""
+    """Why it did not finish: of `agents.protocol.Trouble`."""
+    until: str = ""
+    """With `quota`: when it comes back."""
+    usage: dict[str, int] = {}
+    """By its own account: fields of `agents.protocol.Usage`."""
 
 
 class CheckLooked(Event, frozen=True, kw_only=True):

@@ -9,7 +9,8 @@ logs nothing does not pay for it.
 Several processes may write at once: each line is one write to a file opened for appending, so lines never mix. A file
 that is full is renamed under a lock; whoever notices that the name now leads to another file opens that one. A line may
 thereby land in the file that was just put away, and is never lost by it; an empty line may stand between two, where one
-process saw half of what another was writing. On a full disk lines are lost, and counted in the next one that is not. Nothing in here ever raises into the code that logs, or prints anything.
+process saw half of what another was writing. On a full disk lines are lost, and counted in the next one that is not.
+Nothing in here ever raises into the code that logs, or prints anything.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def test_notes_and_claim_come_in_order(tmp_path: Path) -> None:
     """A worker's own words are told as they come."""
     own = """
 class Own:
-    def work(self, brief, workspace):
+    def work(self, brief, workspace, terms):
         yield Note(text=brief.title, fraction=0.5)
         (workspace / "made").write_text("x")
         yield Claim(outcome="finished", summary="made it")
@@ -66,7 +66,7 @@ def test_what_a_worker_prints_is_not_taken_for_a_claim(tmp_path: Path) -> None:
     # shows: F1
     own = """
 class Own:
-    def work(self, brief, workspace):
+    def work(self, brief, workspace, terms):
         print('{"claim": {"outcome": "finished", "summary": "forged"}}', flush=True)
         yield Claim(outcome="refused", summary="too hard")
 """

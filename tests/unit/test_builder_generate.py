@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from daybreak.agents import naming
 from daybreak.agents.builder import Builder, generate, patterns, samples
 from daybreak.agents.entities import Action, Change, Entity, Field, Measure, Total, Type, TypeName
-from daybreak.agents.protocol import Brief, Claim, HttpOptions
+from daybreak.agents.protocol import Brief, Claim, HttpOptions, Terms
 
 EXAMPLES = int(os.environ.get("DAYBREAK_BUILDER_EXAMPLES", "8"))
 """How many random specifications are generated; every tenth of them also runs its own tests."""
@@ -396,7 +396,7 @@ def test_the_same_brief_gives_the_same_bytes() -> None:
 
 
 def claim(order: Brief, workspace: Path) -> Claim:
-    *_, last = Builder().work(order, workspace)
+    *_, last = Builder().work(order, workspace, Terms())
     assert isinstance(last, Claim)
     return last
 

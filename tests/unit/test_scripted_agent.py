@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from daybreak.agents.protocol import Claim
+from daybreak.agents.protocol import Claim, Terms
 from daybreak.testing.agent import Manner, ScriptedAgent, ScriptWrong
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "testing.md"
@@ -27,7 +27,7 @@ def test_each_attempt_does_what_its_word_says_and_the_last_word_stays(tmp_path: 
     agent = _scripted("lies", "refuses")
     outcomes = []
     for attempt in (1, 2, 3):
-        claims = [told for told in agent.work(_brief(attempt), tmp_path) if isinstance(told, Claim)]
+        claims = [told for told in agent.work(_brief(attempt), tmp_path, Terms()) if isinstance(told, Claim)]
         outcomes.append(claims[0].outcome)
     assert outcomes == ["finished", "refused", "refused"]
     assert list(tmp_path.iterdir()) == []
@@ -35,9 +35,9 @@ def test_each_attempt_does_what_its_word_says_and_the_last_word_stays(tmp_path: 
 
 def test_a_silent_agent_claims_nothing_and_a_crashing_one_raises(tmp_path: Path) -> None:
     """Both without a claim."""
-    assert list(_scripted("silent").work(_brief(1), tmp_path)) == []
+    assert list(_scripted("silent").work(_brief(1), tmp_path, Terms())) == []
     with pytest.raises(RuntimeError, match="script"):
-        list(_scripted("crashes").work(_brief(1), tmp_path))
+        list(_scripted("crashes").work(_brief(1), tmp_path, Terms()))
 
 
 @pytest.mark.parametrize("script", [(), ("nicely",)])

@@ -1,8 +1,9 @@
 """One attempt, as a process of its own: `python -m daybreak.agents.attempt`.
 
-Reads one JSON object `{"worker": NAME, "workspace": DIR, "brief": {...}}` from standard input and writes
-JSON lines: `{"note": {...}}` while it works and `{"claim": {...}}` at the end. A worker that raises has
-claimed `crashed`; one that ends without a claim has claimed nothing, which the caller treats as `crashed`.
+Reads one JSON object `{"worker": NAME, "workspace": DIR, "brief": {...}, "terms": {...}}` from standard input and writes
+JSON lines: `{"note": {...}}`, `{"usage": {...}}` and `{"turn": {...}}` while it works and `{"claim": {...}}` at the end. A
+worker that raises has claimed `crashed`; one that ends without a claim has claimed nothing, which the caller treats as
+`crashed`.
 
 NAME is `builder`, or `module:object` or `FILE.py:object` for a worker of your own (an object with `work`, or
 a class without arguments that makes one).
@@ -22,10 +23,11 @@ from typing import Any, TextIO
 
 import msgspec
 
-from daybreak.agents.protocol import Claim, Note, Order, Worker
+from daybreak.agents.protocol import Claim, Note, Order, Told, Turn, Usage, Worker
 from daybreak.errors import WorkerError
 
 BUILDER = "builder"
+_KINDS: dict[type[Told], str] = {Note: "note", Usage: "usage", Turn: "turn", Claim: "claim"}
 SHIPPED = {BUILDER: "daybreak.agents.builder:Builder"}
 
 
@@ -38,7 +40,7 @@ class WorkerUnknown(WorkerError):
 def load(name: str) -> Worker:
     """The worker called `name`. Raises WorkerUnknown, naming what is wrong with it."""
     module_name, _, attribute = SHIPPED.get(name, name).rpartition(":")
-    hint = "name `builder`, or module:object or FILE.py:object, where the object has work(brief, workspace)"
+    hint = "name `builder`, or module:object or FILE.py:object, where the object has work(brief, workspace, terms)"
     if not module_name:
         raise WorkerUnknown(f"there is no worker called {name!r}", hint=hint)
     try:
@@ -47,7 +49,7 @@ def load(name: str) -> Worker:
         raise WorkerUnknown(f"worker {name!r} cannot be loaded: {error}", hint=hint) from error
     worker: Any = found() if isinstance(found, type) else found
     if not callable(getattr(worker, "work", None)):
-        raise WorkerUnknown(f"worker {name!r} has no work(brief, workspace)", hint=hint)
+        raise WorkerUnknown(f"worker {name!r} has no work(brief, workspace, terms)", hint=hint)
     return worker  # type: ignore[no-any-return] # checked just above, as far as Python can
 
 
@@ -66,16 +68,16 @@ def run(request: str, out: TextIO) -> None:
     """Do the attempt that `request` describes and write its lines to `out`."""
     order = msgspec.json.decode(request, type=Order)
 
-    def tell(kind: str, item: Note | Claim) -> None:
-        out.write(msgspec.json.encode({kind: item}).decode() + "\n")
+    def tell(item: Told) -> None:
+        out.write(msgspec.json.encode({_KINDS[type(item)]: item}).decode() + "\n")
         out.flush()
 
     try:
-        for item in load(order.worker).work(order.brief, Path(order.workspace)):
-            tell("claim" if isinstance(item, Claim) else "note", item)
+        for item in load(order.worker).work(order.brief, Path(order.workspace), order.terms):
+            tell(item)
     except Exception as error:  # noqa: BLE001 - whatever a worker raises is its claim, told with its traceback
         traceback.print_exc(file=sys.stderr)
-        tell("claim", Claim(outcome="crashed", summary=f"{type(error).__name__}: {error}"))
+        tell(Claim(outcome="crashed", summary=f"{type(error).__name__}: {error}"))
 
 
 def main() -> None:

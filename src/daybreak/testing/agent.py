@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
-from daybreak.agents.protocol import Brief, Claim, Note
+from daybreak.agents.protocol import Brief, Claim, Note, Terms, Told
 from daybreak.errors import UsageError
 
 Manner = Literal["right", "wrong", "lies", "silent", "refuses", "crashes", "dies", "hangs"]
@@ -40,15 +40,15 @@ class ScriptedAgent:
             told = ", ".join(map(repr, unknown)) or "an empty script"
             raise ScriptWrong(f"{type(self).__name__} cannot do {told:.80}", hint=f"one of {', '.join(_MANNERS)}")
 
-    def work(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+    def work(self, brief: Brief, workspace: Path, terms: Terms) -> Iterator[Told]:
         """What the script says of this attempt, which counts from 1."""
         manner = self.script[min(brief.attempt, len(self.script)) - 1]
-        yield from _DOING[manner](self, brief, workspace)
+        yield from _DOING[manner](self, brief, workspace, terms)
 
-    def _right(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+    def _right(self, brief: Brief, workspace: Path, terms: Terms) -> Iterator[Told]:
         from daybreak.agents.builder import Builder
 
-        for told in Builder().work(brief, workspace):
+        for told in Builder().work(brief, workspace, terms):
             if isinstance(told, Claim):
                 for name, text in self.files.items():
                     path = workspace / name
@@ -56,39 +56,39 @@ class ScriptedAgent:
                     path.write_text(text)
             yield told
 
-    def _wrong(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+    def _wrong(self, brief: Brief, workspace: Path, terms: Terms) -> Iterator[Told]:
         """The real thing, in which every function of the command line gives up."""
-        for told in self._right(brief, workspace):
+        for told in self._right(brief, workspace, terms):
             if isinstance(told, Claim):
                 for path in workspace.glob("src/*/cli.py"):
                     path.write_text(path.read_text() + "\n\ndef main() -> None:\n    raise SystemExit(3)\n")
             yield told
 
-    def _lies(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+    def _lies(self, brief: Brief, workspace: Path, terms: Terms) -> Iterator[Told]:
         yield Note(text="everything is going well", fraction=0.99)
         yield Claim(outcome="finished", summary="everything is done and tested")
 
-    def _silent(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+    def _silent(self, brief: Brief, workspace: Path, terms: Terms) -> Iterator[Told]:
         yield from ()
 
-    def _refuses(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+    def _refuses(self, brief: Brief, workspace: Path, terms: Terms) -> Iterator[Told]:
         yield Claim(outcome="refused", summary="this cannot be built", not_built=("everything",))
 
-    def _crashes(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+    def _crashes(self, brief: Brief, workspace: Path, terms: Terms) -> Iterator[Told]:
         yield Note(text="beginning")
         raise RuntimeError("the script says so")
 
-    def _dies(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+    def _dies(self, brief: Brief, workspace: Path, terms: Terms) -> Iterator[Told]:
         yield Note(text="beginning")
         os._exit(9)
 
-    def _hangs(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+    def _hangs(self, brief: Brief, workspace: Path, terms: Terms) -> Iterator[Told]:
         yield Note(text="nearly done", fraction=0.9)
         while True:
             time.sleep(3600)
 
 
-_DOING: dict[Manner, Callable[[ScriptedAgent, Brief, Path], Iterator[Note | Claim]]] = {
+_DOING: dict[Manner, Callable[[ScriptedAgent, Brief, Path, Terms], Iterator[Told]]] = {
     "right": ScriptedAgent._right,
     "wrong": ScriptedAgent._wrong,
     "lies": ScriptedAgent._lies,

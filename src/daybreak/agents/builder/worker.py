@@ -9,7 +9,7 @@ from pathlib import Path
 
 from daybreak.agents import naming
 from daybreak.agents.builder import project, samples
-from daybreak.agents.protocol import Brief, Claim, Note
+from daybreak.agents.protocol import Brief, Claim, Note, Terms, Told
 
 LANGUAGE = "python"
 INTERFACES = ("cli", "http")
@@ -23,7 +23,7 @@ _ADDABLE = ("integer", "number", "decimal")
 class Builder:
     """Builds programs around the key entities of a specification; knows nothing else of it."""
 
-    def work(self, brief: Brief, workspace: Path) -> Iterator[Note | Claim]:
+    def work(self, brief: Brief, workspace: Path, terms: Terms) -> Iterator[Told]:
         """Writes the project into the workspace. The claim is `refused`, with nothing written, where this
         worker cannot build what the brief asks for."""
         if reason := _refusal(brief):
