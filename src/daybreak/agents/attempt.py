@@ -1,9 +1,9 @@
 """One attempt, as a process of its own: `python -m daybreak.agents.attempt`.
 
-Reads one JSON object `{"worker": NAME, "workspace": DIR, "brief": {...}, "terms": {...}}` from standard input and writes
-JSON lines: `{"note": {...}}`, `{"usage": {...}}` and `{"turn": {...}}` while it works and `{"claim": {...}}` at the end. A
-worker that raises has claimed `crashed`; one that ends without a claim has claimed nothing, which the caller treats as
-`crashed`.
+Reads one JSON object `{"worker": NAME, "workspace": DIR, "brief": {...}, "terms": {...}}` from standard input and
+writes JSON lines: `{"note": {...}}`, `{"usage": {...}}` and `{"turn": {...}}` while it works and `{"claim": {...}}` at the
+end. A worker that raises has claimed `crashed`; one that ends without a claim has claimed nothing, which the caller
+treats as `crashed`.
 
 NAME is `builder`, or `module:object` or `FILE.py:object` for a worker of your own (an object with `work`, or
 a class without arguments that makes one).
