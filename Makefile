@@ -3,11 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help setup demo test check format bench shopnight peers chaos clean
+.PHONY: help setup demo test coverage test-agents check format bench shopnight peers chaos clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 .venv/.ready: pyproject.toml scripts/setup
 	PYTHON=$(PYTHON) scripts/setup
@@ -19,8 +19,15 @@ demo: setup ## build, verify and deliver examples/todo/spec.md into out/todo
 	DAYBREAK_HOME=$(CURDIR)/out/home $(BIN)/daybreak build examples/todo/spec.md --output out/todo
 	@echo; echo "Look at it:  ls out/todo    and at what was checked:  DAYBREAK_HOME=out/home $(BIN)/daybreak report"
 
-test: setup check ## lint, types, layers, and all tests but the long ones, with coverage
-	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term:skip-covered -m "not chaos"
+test: setup check ## lint, types, layers, and all tests but the long ones
+	$(BIN)/python -m pytest -n $(JOBS) --durations=15 -m "not chaos and not agents"
+
+coverage: setup ## the same tests, with the coverage of our own code: takes three times as long
+	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term:skip-covered -m "not chaos and not agents"
+
+test-agents: setup ## real coding agents and a real model, installed into out/agents
+	scripts/agents
+	$(BIN)/python -m pytest -n $(JOBS) -m agents
 
 check: setup ## lint, format, types, layers
 	$(BIN)/ruff check .

@@ -29,6 +29,8 @@ class Places:
     locks: Path
     cache: Path
     logs: Path
+    settings: Path
+    """Where the user's own `daybreak.toml` lies."""
     why: str
 
     @property
@@ -47,6 +49,7 @@ class Places:
             locks=home / "locks",
             cache=home / "cache",
             logs=home / "logs",
+            settings=home,
             why=why,
         )
 
@@ -71,6 +74,7 @@ def find_places(environment: Mapping[str, str], working_directory: Path) -> Plac
                 locks=project / "locks",
                 cache=user.user_cache_path,
                 logs=project / "logs",
+                settings=user.user_config_path,
                 why=f"{project} exists",
             )
     return Places(
@@ -81,5 +85,6 @@ def find_places(environment: Mapping[str, str], working_directory: Path) -> Plac
         locks=user.user_data_path / "locks",
         cache=user.user_cache_path,
         logs=user.user_data_path / "logs",
+        settings=user.user_config_path,
         why="the user's folders",
     )

@@ -461,6 +461,19 @@ class ExampleProved(Event, frozen=True, kw_only=True):
     """Where it proves nothing: what it passed on."""
 
 
+class CheckProved(Event, frozen=True, kw_only=True):
+    """A check was run on the base of a repository, before any work."""
+
+    type: ClassVar[str] = "check.proved"
+    run: str
+    check: str
+    workspace: str
+    """Names the base, as evidence does."""
+    passed: bool
+    """Then it is a guard and shows nothing; otherwise it is to be mended."""
+    summary: str
+
+
 class AttemptBegan(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A worker was chosen for an attempt."""
 
@@ -665,6 +678,66 @@ class IncidentClosed(Event, frozen=True, kw_only=True):
     type: ClassVar[str] = "incident.closed"
     incident: str
     why: str = ""
+
+
+class WorkersOrdered(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Memory has said in which order workers are to be asked, and what it knew of each."""
+
+    type: ClassVar[str] = "workers.ordered"
+    run: str
+    task: str
+    """As in `AttemptJudged`."""
+    choices: list[dict[str, Any]]
+    """The first one first: fields of `memory.routing.Choice`."""
+
+
+class LessonLearned(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A short note for later briefs. The same lesson has the same name; learned again, it was seen once more."""
+
+    type: ClassVar[str] = "lesson.learned"
+    lesson: str
+    text: str
+    """Redacted, on one line."""
+    source: Literal["repair", "person"]
+    """repair: a check failed in one attempt and passed in the next; person: somebody wrote it."""
+    task: str = ""
+    """Kind of task as in `AttemptJudged`; empty: any."""
+    worker: str = ""
+    """Whose attempt repaired it."""
+    check: str = ""
+    run: str = ""
+
+
+class LessonRefused(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """What would have been a lesson looked like an instruction to whoever reads it, and was not kept."""
+
+    type: ClassVar[str] = "lesson.refused"
+    text: str
+    """SHA-256 of the text as UTF-8."""
+    kinds: list[str]
+    """Kinds of marks found."""
+    score: float
+    """0 to 1."""
+    check: str = ""
+    run: str = ""
+
+
+class LessonForgotten(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A person does not want it in any brief."""
+
+    type: ClassVar[str] = "lesson.forgotten"
+    lesson: str
+    why: str = ""
+
+
+class LessonJudged(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """How an attempt went whose brief showed these lessons."""
+
+    type: ClassVar[str] = "lesson.judged"
+    lessons: list[str]
+    run: str
+    attempt: int
+    solved: bool
 
 
 class BudgetOpened(Event, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,21 +1,32 @@
 """`daybreak.toml`: who works, through which provider, in what order. Read by everybody, written by people.
 
 Where it is looked for: `DAYBREAK_CONFIG`, then `daybreak.toml` in the working directory or a parent, then the user's
-folder. Nothing in it is a secret: keys are named (`env:OPENAI_API_KEY`), never written down.
+folder. Nothing in it is a secret: keys are named (`env:OPENAI_API_KEY`), never written down, and no message of this
+module repeats a value that could be one.
 """
 
 from __future__ import annotations
 
+import difflib
+import os
+import re
+import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from daybreak.errors import UsageError
 
 FILE = "daybreak.toml"
+BYTES_MAX = 1024 * 1024
+"""A longer file is no configuration."""
+KEY_BYTES_MAX = 64 * 1024
+PROBLEMS_MAX = 10
+"""So many are told at once."""
 Api = Literal["openai", "anthropic", "gemini"]
 """Whose requests a server understands: OpenAI's chat completions and responses, Anthropic's messages, Gemini's."""
 
@@ -40,6 +51,7 @@ WorkerKind = Literal[
 BUILDER = "builder"
 
 _Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
+_Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,200}$")]
 _Key = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)?$")]
 
 
@@ -47,6 +59,12 @@ class SettingsWrong(UsageError):
     """The file cannot be used as it is."""
 
     code = "U120"
+
+
+class KeyUnresolved(UsageError):
+    """A key that the configuration names is not there."""
+
+    code = "U123"
 
 
 class _Settings(BaseModel):
@@ -88,7 +106,7 @@ class Worker(_Settings):
     provider: str = ""
     """Name of one of `providers`; through the gateway."""
     model: str = ""
-    environment: tuple[str, ...] = ()
+    environment: tuple[_Variable, ...] = ()
     """Variables that are handed to it as they are, by name: what it cannot get through the gateway."""
     readable: tuple[str, ...] = ()
     """Folders that it may read beside its workspace."""
@@ -112,6 +130,8 @@ class Memory(_Settings):
     lessons_tokens: int = Field(default=1_500, ge=0, le=100_000)
     """The most that lessons take of a brief."""
     routing: Literal["learned", "order"] = "learned"
+    hour_usd: float = Field(default=1.0, ge=0, le=10_000)
+    """What an hour of waiting for a worker is worth; with 0, time does not count."""
 
 
 class Settings(_Settings):
@@ -138,7 +158,8 @@ class Settings(_Settings):
         known = ", ".join(sorted({BUILDER, *self.workers}))
         raise SettingsWrong(
             f"there is no worker called {name!r:.80}",
-            hint=f"known are {known}; others are `[workers.NAME]` in {self.path or FILE}, or module:object",
+            hint=f"known are {known}{nearest(name, {BUILDER, *self.workers})}; others are `[workers.NAME]` in "
+            f"{self.path or FILE}, or module:object",
         )
 
     def provider(self, name: str) -> Provider:
@@ -148,46 +169,296 @@ class Settings(_Settings):
         known = ", ".join(sorted(self.providers)) or "none"
         raise SettingsWrong(
             f"there is no provider called {name!r:.80}",
-            hint=f"known: {known}; others are `[providers.NAME]` in {self.path or FILE}",
+            hint=f"known: {known}{nearest(name, self.providers)}; others are `[providers.NAME]` in {self.path or FILE}",
         )
 
 
 def find(environment: Mapping[str, str], working_directory: Path, user_folder: Path) -> Path | None:
-    """The file that applies; None where there is none."""
+    """The file that applies; None where there is none.
+
+    One that was found, not named, counts only where it belongs to this user or to root and nobody else may write it:
+    it names programs that will be started. Raises SettingsWrong for another.
+    """
     if named := environment.get("DAYBREAK_CONFIG"):
-        return working_directory / named
+        return working_directory / _home(named)
     for folder in (working_directory, *working_directory.parents, user_folder):
-        if (folder / FILE).is_file():
-            return folder / FILE
+        path = folder / FILE
+        if _is_there(path):
+            _refuse_foreign(path)
+            return path
     return None
 
 
 def read(path: Path | None) -> Settings:
-    """Raises SettingsWrong, with every problem in one message."""
+    """Settings from that file, from none the embedded builder alone. Raises SettingsWrong, with every problem in one
+    message."""
     if path is None:
         return Settings()
+    hint = "mend the file, or move it away; `daybreak init` writes one that is right"
     try:
-        told = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as problem:
-        raise SettingsWrong(f"{path}: {problem}", hint="mend the file, or move it away") from problem
+        told = tomllib.loads(_text(path))
+    except tomllib.TOMLDecodeError as problem:
+        raise SettingsWrong(f"{path} is not TOML: {problem}", hint=hint) from problem
+    except RecursionError as problem:
+        raise SettingsWrong(f"{path} is nested too deeply", hint=hint) from problem
     return checked(told, path)
 
 
 def checked(told: Mapping[str, Any], path: Path) -> Settings:
-    """Settings from the content of a file. Raises SettingsWrong."""
+    """Settings from the content of a file. Paths in it that are relative count from the file's folder.
+    Raises SettingsWrong."""
+    problems = list(_unset(told))
+    settings = None
     try:
-        settings = Settings.model_validate({**told, "path": str(path)})
+        settings = Settings.model_validate({**_tuples(told), "path": str(path)}, strict=True)
     except ValidationError as problem:
-        lines = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in problem.errors()[:10]]
-        raise SettingsWrong(f"{path}: " + "; ".join(lines), hint="`daybreak init` shows a file that is right") from None
-    missing = [
-        f"workers.{name}.provider: there is no provider {worker.provider}"
-        for name, worker in settings.workers.items()
-        if worker.provider and worker.provider not in settings.providers
-    ]
-    missing += [
-        f"order: there is no worker {name}" for name in settings.order if name not in {BUILDER, *settings.workers}
-    ]
-    if missing:
-        raise SettingsWrong(f"{path}: " + "; ".join(missing), hint="add the entry, or take the name away")
-    return settings
+        problems += [_worded(one) for one in problem.errors(include_url=False, include_input=False)]
+    if settings is not None:
+        problems += _contradictions(settings)
+    if problems or settings is None:
+        more = f"; and {len(problems) - PROBLEMS_MAX} more" if len(problems) > PROBLEMS_MAX else ""
+        raise SettingsWrong(
+            f"{path}: " + "; ".join(problems[:PROBLEMS_MAX]) + more,
+            hint="mend what is named; every key is in docs/reference/daybreak-toml.md",
+        )
+    return _rooted(settings, path.absolute().parent)
+
+
+def resolve_key(text: str, environment: Mapping[str, str]) -> str:
+    """The key that `env:NAME` or `file:PATH` names; `` for ``. Never shown, by nothing: not in messages, not in the
+    ledger, not in a worker's environment. Raises KeyUnresolved."""
+    kind, _, name = text.partition(":")
+    if not text:
+        return ""
+    if kind == "env" and name:
+        found, where = environment.get(name, ""), f"the variable {name:.80}"
+        hint = f"set {name:.80} where daybreak is started, or name another key in {FILE}"
+    elif kind == "file" and name:
+        path = _home(name)
+        found, where = _key_file(path), f"the file {path}"
+        hint = "put the key into the file, alone in its first line"
+    else:
+        raise KeyUnresolved("a key is named in a way that is not known", hint="write env:NAME or file:PATH")
+    key = found.strip()
+    if not key:
+        raise KeyUnresolved(f"{where} holds no key", hint=hint)
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise KeyUnresolved(f"what {where} holds is no key: it has spaces, lines or odd characters", hint=hint)
+    return key
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean ...?` for a word that is not known; `` where nothing is near."""
+    found = difflib.get_close_matches(word[:200], list(known), n=1, cutoff=0.6)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+# -- reading
+
+
+def _home(text: str) -> Path:
+    """With this user's folder for `~`; another user's is nobody's business here."""
+    return Path.home() / text[2:] if text.startswith("~/") else Path(text)
+
+
+def _is_there(path: Path) -> bool:
+    """Also for a link that leads nowhere, or a folder of that name: to pass them by in silence would hide a mistake."""
+    try:
+        return os.path.lexists(path)
+    except ValueError:  # a name that no system takes
+        return False
+
+
+def _refuse_foreign(path: Path) -> None:
+    try:
+        seen = path.stat()
+    except OSError:
+        return  # `read` says why
+    hint = f"look into it; if it is meant, name it: DAYBREAK_CONFIG={path}"
+    if seen.st_uid not in (os.geteuid(), 0):
+        raise SettingsWrong(f"{path} belongs to another user (number {seen.st_uid})", hint=hint)
+    if seen.st_mode & stat.S_IWOTH:
+        raise SettingsWrong(f"{path} can be changed by everybody", hint=f"chmod o-w {path}")
+
+
+def _text(path: Path) -> str:
+    hint = "mend the file, or move it away"
+    try:
+        found = _some_bytes(path, BYTES_MAX)
+    except OSError as problem:
+        raise SettingsWrong(f"{path} cannot be read: {problem.strerror or problem}", hint=hint) from problem
+    except ValueError as problem:
+        raise SettingsWrong(f"{str(path)!r:.80} is no path: {problem}", hint="name another file") from problem
+    if found is None:
+        raise SettingsWrong(f"{path} is no file", hint=hint)
+    if len(found) > BYTES_MAX:
+        raise SettingsWrong(f"{path} is longer than {BYTES_MAX} bytes", hint="that is no configuration; " + hint)
+    try:
+        return found.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        line = found.count(b"\n", 0, problem.start) + 1
+        raise SettingsWrong(f"{path}, line {line}: not UTF-8", hint="save it as UTF-8") from problem
+
+
+def _some_bytes(path: Path, most: int) -> bytes | None:
+    """At most one byte more than that; None where it is no regular file: a pipe could keep us for ever."""
+    if str(path) == os.devnull:
+        return b""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(most + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+
+
+def _key_file(path: Path) -> str:
+    hint = "make the file, readable for you alone, with the key in its first line"
+    try:
+        found = _some_bytes(path, KEY_BYTES_MAX)
+        text = None if found is None or len(found) > KEY_BYTES_MAX else found.decode("utf-8-sig")
+    except (OSError, ValueError) as problem:  # the content is in no message: UnicodeDecodeError would show some
+        why = problem.strerror if isinstance(problem, OSError) else "it is no text"
+        raise KeyUnresolved(f"the file {path} cannot be read: {why}", hint=hint) from None
+    if text is None:
+        raise KeyUnresolved(f"{path} is no file, or longer than {KEY_BYTES_MAX} bytes", hint=hint)
+    return text.strip().partition("\n")[0]
+
+
+# -- checking
+
+
+def _tuples(told: Any, *, free: bool = False) -> Any:
+    """The same with tuples for lists, as a strict reading wants them; what is the worker's own stays as it is."""
+    if isinstance(told, Mapping):
+        return {key: _tuples(value, free=free or key in ("stream", "options")) for key, value in told.items()}
+    if isinstance(told, list) and not free:
+        return tuple(_tuples(value) for value in told)
+    return told
+
+
+def _unset(told: Mapping[str, Any]) -> Iterator[str]:
+    if "path" in told:
+        yield "path: is not to be set"
+
+
+_SAID: dict[str, str] = {
+    "key": "is `env:NAME` or `file:PATH`; a key itself is never written down here",
+    "address": "begins with http:// or https://",
+    "environment": "holds names of variables, such as AWS_PROFILE, and no values",
+    "name": "small letters, digits, - and _, beginning with a letter, at most 41",
+}
+
+
+def _worded(error: Any) -> str:
+    """One of pydantic's findings in our words, without the value that it is about."""
+    loc = [str(part) for part in error["loc"]]
+    place, message = ".".join(part for part in loc if part != "[key]")[:160], str(error["msg"])
+    if error["type"] == "extra_forbidden":
+        return f"{place}: is not known{nearest(loc[-1], _fields(loc[:-1]))}"
+    if error["type"] == "string_pattern_mismatch":
+        field = next((part for part in reversed(loc) if not part.isdigit()), "")
+        return f"{place}: {_SAID.get(field, _SAID['name'])}"
+    if error["type"] == "literal_error":
+        return f"{place}: is one of {error['ctx']['expected']}"
+    if error["type"] == "missing":
+        return f"{place}: is missing"
+    return f"{place}: {message[:1].lower()}{message[1:]}"
+
+
+def _fields(loc: list[str]) -> Iterable[str]:
+    """Names of the keys that may stand at that place."""
+    match loc:
+        case []:
+            return [name for name in Settings.model_fields if name != "path"]
+        case ["workers", _]:
+            return Worker.model_fields
+        case ["providers", _]:
+            return Provider.model_fields
+        case ["providers", _, "prices", _]:
+            return Price.model_fields
+        case ["memory"]:
+            return Memory.model_fields
+    return ()
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    """What each entry says well by itself, and what does not go together."""
+    if not settings.order:
+        yield "order: names nobody"
+    if "\0" in settings.templates:
+        yield "templates: holds a zero character"
+    for name in dict.fromkeys(name for name in settings.order if settings.order.count(name) > 1):
+        yield f"order: names {name} more than once"
+    known = {BUILDER, *settings.workers}
+    for name in settings.order:
+        if name not in known:
+            yield f"order: there is no worker {name}{nearest(name, known)}"
+    for name, worker in settings.workers.items():
+        yield from (f"workers.{name}.{one}" for one in _wrong_worker(name, worker, settings))
+    for name, provider in settings.providers.items():
+        yield from (f"providers.{name}.{one}" for one in _wrong_provider(provider))
+
+
+def _wrong_worker(name: str, worker: Worker, settings: Settings) -> Iterator[str]:
+    if name == BUILDER and worker.kind != BUILDER:
+        yield f"kind: {BUILDER} is the embedded one; give yours another name"
+    if worker.provider and worker.provider not in settings.providers:
+        near = nearest(worker.provider, settings.providers)
+        yield f"provider: there is no provider {worker.provider:.80}{near}"
+    if worker.kind == "generic" and not worker.command:
+        yield "command: is missing; it is the words of the command"
+    if worker.kind == "acp" and not (worker.command or worker.program):
+        yield "command: is missing; it is the words of the command"
+    if worker.command and not worker.command[0].strip():
+        yield "command: begins with an empty word"
+    if worker.kind == "python" and ":" not in worker.program:
+        yield "program: is module:object or FILE.py:object"
+    if worker.kind == "model":
+        yield from (f"{field}: is missing" for field in ("provider", "model") if not getattr(worker, field))
+    for field in ("program", "model", "provider"):
+        if not getattr(worker, field).isprintable():
+            yield f"{field}: holds characters that cannot be seen"
+    if any("\0" in word for word in (*worker.command, *worker.readable)):
+        yield "command or readable: holds a zero character"
+
+
+def _wrong_provider(provider: Provider) -> Iterator[str]:
+    try:
+        parts = urlsplit(provider.address)
+        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        parts, usable = None, False
+    if parts is None or not usable or not provider.address.isprintable() or " " in provider.address:
+        yield "address: is no address of a server"
+    elif parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        yield "address: has a user, a query or a fragment; a key is named by `key`"
+    if not provider.key.isprintable():
+        yield "key: holds characters that cannot be seen"
+    for header, value in provider.headers.items():
+        if not _HEADER.fullmatch(header) or not value.isascii() or not value.isprintable():
+            yield "headers: one has a name or a value that no header can have"
+        elif header.lower() in _KEY_HEADERS:
+            yield f"headers: {header} is set from `key`"
+
+
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_KEY_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key"})
+
+
+def _rooted(settings: Settings, folder: Path) -> Settings:
+    """With absolute paths, counted from `folder`."""
+
+    def absolute(text: str) -> str:
+        return str(folder / _home(text))
+
+    workers = {}
+    for name, worker in settings.workers.items():
+        changed: dict[str, Any] = {"readable": tuple(map(absolute, worker.readable))}
+        if "/" in worker.program:
+            changed["program"] = absolute(worker.program)
+        workers[name] = worker.model_copy(update=changed)
+    providers = {}
+    for name, provider in settings.providers.items():
+        kind, _, place = provider.key.partition(":")
+        key = f"file:{absolute(place)}" if kind == "file" else provider.key
+        providers[name] = provider.model_copy(update={"key": key})
+    templates = absolute(settings.templates) if settings.templates else ""
+    return settings.model_copy(update={"workers": workers, "providers": providers, "templates": templates})

@@ -22,8 +22,11 @@ from daybreak.testing.nights import BadNight, Trouble
 from daybreak.testing.world import MemoryLocks
 
 NIGHTS = 500
+ALWAYS = 200
+"""Of those, so many in every run of the tests; the others with `make chaos`."""
 EACH = 20
 """Nights of one test, so that they spread over the processors."""
+BATCHES = [pytest.param(first, marks=() if first < ALWAYS else pytest.mark.chaos) for first in range(0, NIGHTS, EACH)]
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +37,7 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-@pytest.mark.parametrize("first", range(0, NIGHTS, EACH))
+@pytest.mark.parametrize("first", BATCHES)
 def test_no_bad_night_leaves_a_fault(first: int) -> None:
     """Twenty tasks each: every accepted task ends exactly once, no recorded step runs twice, no budget is exceeded, no
     listing is published twice, tries go on counting, the views are what the events say."""

@@ -1,12 +1,12 @@
 """One attempt, as a process of its own: `python -m daybreak.agents.attempt`.
 
 Reads one JSON object `{"worker": NAME, "workspace": DIR, "brief": {...}, "terms": {...}}` from standard input and
-writes JSON lines: `{"note": {...}}`, `{"usage": {...}}` and `{"turn": {...}}` while it works and `{"claim": {...}}` at the
-end. A worker that raises has claimed `crashed`; one that ends without a claim has claimed nothing, which the caller
-treats as `crashed`.
+writes JSON lines: `{"note": {...}}`, `{"usage": {...}}` and `{"turn": {...}}` while it works and `{"claim": {...}}` at
+the end. A worker that raises has claimed `crashed`; one that ends without a claim has claimed nothing, which the
+caller treats as `crashed`.
 
-NAME is `builder`, or `module:object` or `FILE.py:object` for a worker of your own (an object with `work`, or
-a class without arguments that makes one).
+NAME is a kind of worker of ours, or `module:object` or `FILE.py:object` for a worker of your own (an object with
+`work`, or a class without arguments that makes one).
 """
 
 from __future__ import annotations
@@ -17,18 +17,29 @@ import importlib.util
 import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
 
 import msgspec
 
-from daybreak.agents.protocol import Claim, Note, Order, Told, Turn, Usage, Worker
+from daybreak.agents.protocol import Claim, Note, Order, Terms, Told, Turn, Usage, Worker
 from daybreak.errors import WorkerError
 
 BUILDER = "builder"
 _KINDS: dict[type[Told], str] = {Note: "note", Usage: "usage", Turn: "turn", Claim: "claim"}
-SHIPPED = {BUILDER: "daybreak.agents.builder:Builder"}
+SHIPPED = {
+    BUILDER: "daybreak.agents.builder:Builder",
+    **dict.fromkeys(
+        ("codex", "claude", "pi", "gemini", "opencode", "qwen", "aider", "mini", "generic"),
+        "daybreak.agents.command:CommandAgent",
+    ),
+    "acp": "daybreak.agents.acp:AcpAgent",
+    "model": "daybreak.agents.model:ModelWorker",
+    "outside": "daybreak.agents.outside:OutsideWorker",
+}
 
 
 class WorkerUnknown(WorkerError):
@@ -73,11 +84,25 @@ def run(request: str, out: TextIO) -> None:
         out.flush()
 
     try:
-        for item in load(order.worker).work(order.brief, Path(order.workspace), order.terms):
-            tell(item)
+        with _way_out(order.terms) as terms:
+            for item in load(order.worker).work(order.brief, Path(order.workspace), terms):
+                tell(item)
     except Exception as error:  # noqa: BLE001 - whatever a worker raises is its claim, told with its traceback
         traceback.print_exc(file=sys.stderr)
         tell(Claim(outcome="crashed", summary=f"{type(error).__name__}: {error}"))
+
+
+@contextmanager
+def _way_out(terms: Terms) -> Iterator[Terms]:
+    """Open the port at which the worker reaches its model, where it has one."""
+    if terms.gateway is None or not terms.gateway.socket:
+        yield terms
+        return
+    from daybreak.agents.gateway.portal import Portal
+
+    with Portal(Path(terms.gateway.socket)) as portal:
+        gateway = msgspec.structs.replace(terms.gateway, url=portal.url)
+        yield msgspec.structs.replace(terms, gateway=gateway)
 
 
 def main() -> None:

@@ -114,6 +114,8 @@ class Terms(_Message, frozen=True, kw_only=True):
     """The most that it may use, in and out; enforced by the gateway where there is one."""
     requests: int = 200
     gateway: Gateway | None = None
+    templates: str = ""
+    """Folder with templates of briefs that go before ours."""
     turns: tuple[Any, ...] = ()
     """What the same attempt had told as `Turn` before a crash; the workspace is new."""
 

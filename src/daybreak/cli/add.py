@@ -1,8 +1,10 @@
-"""`daybreak add`: puts work into the queue, of every kind: a specification, a task file, a Python task, a command."""
+"""`daybreak add`: puts work into the queue, of every kind: a specification, a task file, a Python task, a command, or
+something to be done to a repository."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from daybreak.cli import arguments, faces
-from daybreak.cli.arguments import Json, SandboxWanted, WorkerName
-from daybreak.errors import DaybreakError, SpecError, UsageError
+from daybreak.cli.arguments import Json, SandboxWanted
+from daybreak.errors import DaybreakError, HostError, SpecError, UsageError
 
 if TYPE_CHECKING:
     from daybreak.cli.home import Home
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "Examples:  daybreak add report.toml    daybreak add spec.md --project shop --priority 5    "
     "daybreak add shop.tasks:publish --arg limit=20    "
-    "daybreak add --command 'make all' --check 'test -s out.bin' --not-before 22:00 --budget '30min'"
+    "daybreak add --command 'make all' --check 'test -s out.bin' --not-before 22:00 --budget '30min'    "
+    "daybreak add --repo . 'sort the list by date' --check 'pytest -q' --worker codex"
 )
 SPECIFICATIONS = frozenset({".md", ".markdown", ".yaml", ".yml", ".json"})
 TASK_TABLES = frozenset({"step", "check", "unchecked"})
@@ -50,17 +53,60 @@ def add(
         typer.Argument(
             metavar="FILE_OR_TASK",
             help="A specification (.md, .yaml, .toml, .json), a task file (.toml), or a Python task: "
-            "package.module:function or file.py:function.",
+            "package.module:function or file.py:function. With --repo: what is to be done, in your words.",
             show_default=False,
         ),
     ] = None,
     command: Annotated[
         str | None, typer.Option("--command", help="Instead: shell text to run in this folder.", show_default=False)
     ] = None,
+    repo: Annotated[
+        Path | None,
+        typer.Option(
+            "--repo",
+            metavar="DIR",
+            help="A git repository to work on, from its HEAD; the result is a new branch there.",
+            show_default=False,
+        ),
+    ] = None,
     check: Annotated[
         list[str] | None,
-        typer.Option("--check", help="With --command: shell text that ends with 0 only if it is done. Repeatable."),
+        typer.Option(
+            "--check",
+            help="With --command or --repo: shell text that ends with 0 only if it is done. Repeatable.",
+        ),
     ] = None,
+    protect: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--protect",
+            metavar="GLOB",
+            help="With --repo: files that must stay as they are, beside the tests that the checks name and their "
+            "configuration. Repeatable.",
+        ),
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow",
+            metavar="GLOB",
+            help="With --repo: files that may be changed or added although they are protected. Repeatable.",
+        ),
+    ] = None,
+    attempts: Annotated[
+        int | None,
+        typer.Option(
+            "--attempts",
+            help="With --repo: how often workers may try.",
+            show_default="3",
+            parser=arguments.whole(1, 100),
+            metavar="N",
+        ),
+    ] = None,
+    guards_only: Annotated[
+        bool,
+        typer.Option("--guards-only", help="With --repo: go on although every check passes before anything is done."),
+    ] = False,
     unchecked: Annotated[
         bool, typer.Option("--unchecked", help="With --command: nothing decides; the result says not verified.")
     ] = False,
@@ -102,7 +148,15 @@ def add(
         Path | None,
         typer.Option("--output", "-o", help="Of a specification: folder to deliver to.", show_default="./NAME"),
     ] = None,
-    worker: WorkerName = "builder",
+    worker: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--worker",
+            help="Who works: a worker of daybreak.toml, FILE.py:object of your own, or an installed module:object. "
+            "Repeatable: asked in that order.",
+            show_default="the order in daybreak.toml",
+        ),
+    ] = None,
     sandbox: SandboxWanted = "degraded",
     as_json: Json = False,
 ) -> None:
@@ -115,7 +169,10 @@ def add(
         wrong, project=project, priority=priority, not_before=not_before, deadline=deadline, key=key or (),
         rate=rate or (), dedupe=dedupe, budget=budget,
     )  # fmt: skip
-    words = _Words(task, command, tuple(check or ()), unchecked, title, tuple(arg or ()), args, output, worker, sandbox)
+    words = _Words(
+        task, command, tuple(check or ()), unchecked, title, tuple(arg or ()), args, output, tuple(worker or ()), sandbox,
+        repo, tuple(protect or ()), tuple(allow or ()), attempts, guards_only,
+    )  # fmt: skip
     found = wrong.value(lambda: _found(words))
     if found is not None:
         place = wrong.value(lambda: _checked(found, place)) or place
@@ -152,7 +209,7 @@ class _Gathered:
         """What it makes; None where that is told later."""
         try:
             return make()
-        except (UsageError, SpecError) as error:
+        except (UsageError, SpecError, HostError) as error:
             self.found.append(error)
             return None
 
@@ -216,13 +273,22 @@ class _Words:
     arg: tuple[str, ...] = ()
     args: str | None = None
     output: Path | None = None
-    worker: str = "builder"
+    workers: tuple[str, ...] = ()
     sandbox: str = "degraded"
+    repo: Path | None = None
+    protect: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    attempts: int | None = None
+    guards_only: bool = False
 
 
 def _found(words: _Words) -> Asked | BuildTask:
     from daybreak.factory import pythontask
 
+    if words.repo is not None:
+        return _of_repository(words, words.repo)
+    only = (words.protect, words.allow, words.attempts, words.guards_only)
+    _refuse(words, "--protect, --allow, --attempts and --guards-only are for --repo", *only)
     if (words.task is None) == (words.command is None):
         raise TaskUnclear(
             "what is to be added?" if words.task is None else "a task and --command are both given",
@@ -242,6 +308,28 @@ def _refuse(words: _Words, why: str, *given: object) -> None:
         raise TaskUnclear(
             f"{why}, and this is {arguments.cut(words.task or words.command or '')}", hint="leave them out"
         )
+
+
+def _of_repository(words: _Words, repo: Path) -> Asked:
+    from daybreak.cli.agents import settings_here
+    from daybreak.factory import repositorytask
+
+    other = (words.command, words.unchecked, words.title, words.arg, words.args, words.output)
+    _refuse(words, "--command, --unchecked, --title, --arg, --args and --output are for other tasks", *other)
+    return repositorytask.asked(
+        arguments.path(repo),
+        words.task or "",
+        words.checks,
+        cwd=Path.cwd(),
+        environment=os.environ,
+        protect=words.protect,
+        allow=words.allow,
+        workers=words.workers,
+        settings=settings_here(),
+        attempts=words.attempts or 3,
+        sandbox=words.sandbox,
+        guards_only=words.guards_only,
+    )
 
 
 def _of_command(words: _Words) -> Asked:
@@ -290,6 +378,7 @@ def _of_python(words: _Words, task: str) -> Asked:
 
 
 def _of_file(words: _Words, path: Path) -> Asked | BuildTask:
+    from daybreak.cli.agents import settings_here
     from daybreak.factory import task, taskfile
 
     _refuse(words, "--check, --unchecked and --title belong to --command", words.checks, words.unchecked, words.title)
@@ -299,7 +388,8 @@ def _of_file(words: _Words, path: Path) -> Asked | BuildTask:
     return task.make(
         path,
         output=words.output,
-        worker=words.worker,
+        workers=words.workers,
+        settings=settings_here(),
         sandbox=words.sandbox,
         assume=False,
         accept_unshown=False,

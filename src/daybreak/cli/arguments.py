@@ -98,9 +98,14 @@ SpecFile = Annotated[
         help="The specification: .md, .yaml, .toml or .json.", show_default=False, parser=path, metavar="FILE"
     ),
 ]
-WorkerName = Annotated[
-    str,
-    typer.Option("--worker", help="Who builds: `builder`, FILE.py:object of your own, or an installed module:object."),
+Workers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--worker",
+        help="Who works: a worker of daybreak.toml, `builder`, FILE.py:object of your own, or an installed "
+        "module:object. Repeatable: asked in that order.",
+        show_default="the order in daybreak.toml, else builder",
+    ),
 ]
 SandboxWanted = Annotated[
     str,

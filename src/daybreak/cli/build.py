@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from daybreak.cli.arguments import Assume, Json, SandboxWanted, SpecFile, WorkerName
+from daybreak.cli import arguments
+from daybreak.cli.arguments import Assume, Json, SandboxWanted, SpecFile, Workers
 
 EXAMPLES = (
     "Examples:  daybreak build spec.md    daybreak build spec.md --output out/shop --json\n\n"
@@ -20,14 +21,26 @@ EXAMPLES = (
 def build(
     file: SpecFile,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder to deliver to.", show_default="./NAME")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder to deliver to.",
+            show_default="./NAME",
+            parser=arguments.path,
+            metavar="DIR",
+        ),
     ] = None,
-    worker: WorkerName = "builder",
+    worker: Workers = None,
     sandbox: SandboxWanted = "degraded",
     assume: Assume = False,
     accept_unshown: Annotated[
         bool,
         typer.Option("--accept-unshown", help="Deliver although an acceptance example is missing for a MUST."),
+    ] = False,
+    skeleton: Annotated[
+        bool,
+        typer.Option("--skeleton", help="Where nobody could build it, deliver a skeleton that says NOT BUILT."),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -40,10 +53,12 @@ def build(
     asked = task.make(
         file,
         output=output,
-        worker=worker,
+        workers=worker or (),
+        settings=home.settings(),
         sandbox=sandbox,
         assume=assume,
         accept_unshown=accept_unshown,
+        skeleton=skeleton,
         cwd=Path.cwd(),
     )
     deliver.check_target(asked.output)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from daybreak.engine import Engine, Listener, TaskFunction
     from daybreak.ledger import Ledger, Record
     from daybreak.ledger.views import View
+    from daybreak.settings import Settings
 
 
 class RunUnknown(UsageError):
@@ -42,6 +43,13 @@ class NoRuns(UsageError):
 def places() -> Places:
     """The folders that apply to this process."""
     return find_places(os.environ, Path.cwd())
+
+
+def settings() -> Settings:
+    """`daybreak.toml` as it applies to this process; without one, the embedded builder alone. Raises SettingsWrong."""
+    from daybreak import settings
+
+    return settings.read(settings.find(os.environ, Path.cwd(), places().settings))
 
 
 @dataclass(frozen=True)
@@ -72,9 +80,10 @@ def views() -> list[View]:
     from daybreak.engine import VIEWS
     from daybreak.engine.nights import NIGHTS
     from daybreak.engine.schedule_view import SCHEDULES
+    from daybreak.memory import VIEWS as MEMORY
     from daybreak.policy import journal
 
-    return [*VIEWS, SCHEDULES, NIGHTS, *journal.VIEWS]
+    return [*VIEWS, SCHEDULES, NIGHTS, *journal.VIEWS, *MEMORY]
 
 
 @contextmanager
@@ -82,7 +91,8 @@ def opened() -> Iterator[Home]:
     """The home of this process, closed again at the end."""
     from daybreak.cli import logs
     from daybreak.engine import Engine
-    from daybreak.factory.kinds import build, command, python
+    from daybreak.factory.attempting import Office
+    from daybreak.factory.kinds import build, command, python, repository
     from daybreak.ledger import Ledger
 
     where, clock = arguments.usable_home(places()), SystemClock()
@@ -92,13 +102,18 @@ def opened() -> Iterator[Home]:
         Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=views()) as ledger,
     ):
         listeners: list[Listener] = []
+        office = Office(settings(), ledger, where, clock, os.environ)
         kinds: dict[str, TaskFunction] = {
-            build.KIND: build.Build(ledger, where, clock),
+            build.KIND: build.Build(ledger, where, clock, office),
             command.KIND: command.Command(ledger, where, clock),
             python.KIND: python.Python(),
+            repository.KIND: repository.Repository(ledger, where, clock, office),
         }
         engine = Engine(ledger, kinds, where.locks, clock, os.urandom, listeners)
-        yield Home(where, ledger, engine, listeners)
+        try:
+            yield Home(where, ledger, engine, listeners)
+        finally:
+            office.close()
 
 
 def _finish_restore(where: Places) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daybreak.cli import faces
-from daybreak.cli.arguments import Assume, Json, SandboxWanted, SpecFile, WorkerName
+from daybreak.cli.arguments import Assume, Json, SandboxWanted, SpecFile, Workers
 
 if TYPE_CHECKING:
     from daybreak.factory.plan import Plan
@@ -16,7 +16,7 @@ EXAMPLES = "Examples:  daybreak plan spec.md    daybreak plan spec.md --json"
 
 def plan(
     file: SpecFile,
-    worker: WorkerName = "builder",
+    worker: Workers = None,
     sandbox: SandboxWanted = "degraded",
     assume: Assume = False,
     as_json: Json = False,
@@ -26,7 +26,14 @@ def plan(
     from daybreak.factory import task
 
     asked = task.make(
-        file, output=None, worker=worker, sandbox=sandbox, assume=assume, accept_unshown=False, cwd=Path.cwd()
+        file,
+        output=None,
+        workers=worker or (),
+        settings=home.settings(),
+        sandbox=sandbox,
+        assume=assume,
+        accept_unshown=False,
+        cwd=Path.cwd(),
     )
     made = task.planned(asked, home.places())
     if as_json:

@@ -22,7 +22,8 @@ from daybreak.engine.live import RESERVED, Call, Live, at, keep, place_of
 from daybreak.engine.step import Effect, Lookup
 from daybreak.engine.surroundings import Listener, Listeners, Sleep, Surroundings, Told
 from daybreak.errors import ContextMisused, EngineError
-from daybreak.events import State, StepFailed
+from daybreak.events import Event, RunRolledBack, State, StepFailed, run_stream
+from daybreak.ledger.record import Record
 from daybreak.policy.budget import Amounts
 from daybreak.policy.planning import Planning, PlanningLoop
 from daybreak.policy.retry import Retry
@@ -56,6 +57,11 @@ class Context:
     def run(self) -> str:
         """The run's id."""
         return self._around.journal.run
+
+    @property
+    def account(self) -> str:
+        """Where what the run costs is reserved; empty where nothing limits it."""
+        return self._around.account
 
     @property
     def branch(self) -> str:
@@ -262,6 +268,24 @@ class Context:
         """Tell listeners how far the step is: `fraction` from 0 to 1. Volatile; works in threads."""
         self._around.journal.moved_s = self._around.clock.monotonic()
         self._around.listeners.tell(Told(self.run, self._branch, self._doing, text, fraction))
+
+    async def tell(self, *events: Event) -> None:
+        """Put facts into the run's own stream now, without waiting for the end of the step that knows them; a replay
+        never sees them. A function in a thread calls it through `anyio.from_thread.run`. Raises LeaseLost where
+        somebody else has the run by now."""
+        self._around.journal.moved_s = self._around.clock.monotonic()
+        await self._around.journal.append(events)
+
+    def records(self) -> list[Record]:
+        """What stands in the run's own stream and was not rolled back, in order: facts, of this owner and of those
+        before. Only for steps, which a replay never computes again."""
+        journal = self._around.journal
+        found: list[Record] = []
+        for record in journal.log.read(run_stream(journal.run)):
+            if isinstance(record.event, RunRolledBack):
+                found = [one for one in found if one.index < record.event.index]
+            found.append(record)
+        return found
 
     def put_blob(self, data: bytes) -> str:
         """Keep bytes beside the ledger; their SHA-256. For use inside a step, whose result names them."""

@@ -12,7 +12,15 @@ MARKS_MAX = 20
 """Findings of one check that go into a brief; more would drown the rest."""
 
 
-def make(spec: Specification, workers_copy: str, attempt: int = 1, findings: Sequence[Finding] = ()) -> Brief:
+def make(
+    spec: Specification,
+    workers_copy: str,
+    attempt: int = 1,
+    findings: Sequence[Finding] = (),
+    *,
+    lessons: Sequence[str] = (),
+    recall: str = "",
+) -> Brief:
     """`workers_copy` is the text of the specification without the held-out examples."""
     return Brief(
         name=spec.name,
@@ -28,6 +36,8 @@ def make(spec: Specification, workers_copy: str, attempt: int = 1, findings: Seq
         specification=workers_copy,
         attempt=attempt,
         findings=tuple(findings),
+        lessons=tuple(lessons),
+        recall=recall,
     )
 
 

@@ -82,9 +82,14 @@ def check_target(target: Path) -> None:
 def deliver(project: Path, target: Path, provenance: Provenance) -> Manifest:
     """Write the manifest into `project` and put the whole at `target`; then read back every byte. Doing it again
     with the same arguments changes nothing."""
+    return put(project, target, provenance.model_dump(mode="json"))
+
+
+def put(project: Path, target: Path, head: dict[str, Any]) -> Manifest:
+    """As `deliver`, with other words at the head of the manifest."""
     check_target(target)
     files = tree.scan(project, DELIVERED).files
-    manifest = {"format": FORMAT, **provenance.model_dump(mode="json"), "files": files}
+    manifest = {"format": FORMAT, **head, "files": files}
     data = (json.dumps(manifest, ensure_ascii=False, indent=2) + "\n").encode()
     (project / MANIFEST).write_bytes(data)
     folder.put_folder(project, target, refuse=_refuse_if_not_ours)

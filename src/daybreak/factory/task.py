@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,21 +16,23 @@ from daybreak.factory.spec import format_of, read
 from daybreak.factory.spec.model import Specification
 from daybreak.host.sandbox import STRENGTHS, Strength
 from daybreak.ledger import Ledger
+from daybreak.settings import Settings
 
 
 @dataclass(frozen=True)
 class BuildTask:
-    """A valid specification and where its result goes. `worker` is as `agents.attempt.load` takes it."""
+    """A valid specification and where its result goes. `workers` are asked in that order."""
 
     path: Path
     text: bytes
     format: Literal["md", "yaml", "toml", "json"]
     spec: Specification
     output: Path
-    worker: str
+    workers: tuple[str, ...]
     sandbox: Strength
     assume: bool
     accept_unshown: bool
+    skeleton: bool = False
 
 
 class SandboxUnknown(UsageError):
@@ -42,14 +45,17 @@ def make(
     path: Path,
     *,
     output: Path | None,
-    worker: str,
+    workers: Sequence[str],
+    settings: Settings,
     sandbox: str,
     assume: bool,
     accept_unshown: bool,
+    skeleton: bool = False,
     cwd: Path,
 ) -> BuildTask:
-    """Read `path`. Raises SpecInvalid with all problems at once, and SandboxUnknown. The result goes to `output`, or
-    to NAME in `cwd`."""
+    """Read `path`. The result goes to `output`, or to NAME in `cwd`. Without `workers`, the order of the settings.
+
+    Raises SpecInvalid with all problems at once, SandboxUnknown, and SettingsWrong for a worker that there is not."""
     if sandbox not in STRENGTHS:
         raise SandboxUnknown(f"there is no sandbox {sandbox!r}", hint=f"one of {', '.join(STRENGTHS)}")
     spec = read(path)
@@ -59,11 +65,20 @@ def make(
         format=format_of(path),
         spec=spec,
         output=(cwd / (output or spec.name)).absolute(),
-        worker=_absolute(worker, cwd),
+        workers=ordered(workers, settings, cwd),
         sandbox=sandbox,
         assume=assume,
         accept_unshown=accept_unshown,
+        skeleton=skeleton,
     )
+
+
+def ordered(workers: Sequence[str], settings: Settings, cwd: Path) -> tuple[str, ...]:
+    """Names of workers in the order in which they are asked, each once. Raises SettingsWrong."""
+    names = tuple(dict.fromkeys(_absolute(name, cwd) for name in workers or settings.order))
+    for name in names:
+        settings.worker(name)
+    return names
 
 
 def planned(task: BuildTask, places: Places) -> plan.Plan:
@@ -72,7 +87,7 @@ def planned(task: BuildTask, places: Places) -> plan.Plan:
     return plan.make(
         task.spec,
         machine.measure(task.output),
-        worker=task.worker,
+        worker=", ".join(task.workers),
         held_out=len(holdout.choose(task.spec.examples, task.spec.holdout, key)),
         assume=task.assume,
         sandbox=task.sandbox,
@@ -86,10 +101,11 @@ def submit(task: BuildTask, engine: Engine, ledger: Ledger, placement: Placement
         specification_name=task.path.name,
         format=task.format,
         output=str(task.output),
-        worker=task.worker,
+        workers=task.workers,
         sandbox=task.sandbox,
         assume=task.assume,
         accept_unshown=task.accept_unshown,
+        skeleton=task.skeleton,
     )
     return engine.submit(KIND, title=task.spec.title, args=args.model_dump(mode="json"), placement=placement)
 

@@ -62,19 +62,33 @@ class Warden:
         )
 
     def worker_sandbox(
-        self, attempt: int, writable: Sequence[Path], readable: Sequence[Path], *, life: timedelta, require: Strength
+        self,
+        attempt: int,
+        writable: Sequence[Path],
+        readable: Sequence[Path],
+        *,
+        programs: Sequence[str] = (),
+        secrets: Sequence[str] = (),
+        network: bool = False,
+        life: timedelta,
+        require: Strength,
     ) -> Sandbox:
-        """The sandbox of an attempt's worker: folders to change, others to read, this Python to run, no network.
+        """The sandbox of an attempt's worker: folders to change, others to read, this Python and `programs` to run.
 
-        Each of these is asked for at the door. Raises NotAllowed, and Parked where a refusal is an incident that a
-        person must look at first.
+        Each of these is asked for at the door, and so are secrets that it gets by name. `network` decides the tier, as
+        for commands. Raises NotAllowed, and Parked where a refusal is an incident that a person must look at first.
         """
-        grant = Grant.of(read=[*writable, *readable], write=writable, run=[sys.executable])
-        token = self._mint(attempt, "work", grant, life)
-        self._ask(token, attempt, "run", sys.executable)
+        grant = Grant.of(read=[*writable, *readable], write=writable, run=[sys.executable, *programs], secret=secrets)
+        tier = "trusted" if secrets else "fetch" if network else "work"
+        token = self._mint(attempt, tier, grant, min(life, TIERS[tier].longest))
+        for program in (sys.executable, *programs):
+            self._ask(token, attempt, "run", program)
+        for name in secrets:
+            self._ask(token, attempt, "secret", name)
         return Sandbox(
             writable=tuple(self._ask(token, attempt, "write", path) for path in writable),
             readable=tuple(self._ask(token, attempt, "read", path) for path in readable),
+            network="host" if network else "none",
             require=require,
         )
 

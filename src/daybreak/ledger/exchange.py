@@ -65,6 +65,7 @@ def staged(places: Places, label: str) -> Places:
         locks=places.locks,
         cache=places.cache,
         logs=places.logs,
+        settings=places.settings,
         why="a restore is being prepared",
     )
 

@@ -30,6 +30,12 @@ from daybreak.ledger.views import Difference, View, Views
 _log = logging.getLogger("daybreak.ledger")
 
 
+def _refuse_writing(cursor: apsw.Cursor, sql: str, _: object) -> bool:
+    if not cursor.is_readonly:
+        raise apsw.ReadOnlyError(f"a query that would write: {sql:.80}")
+    return True
+
+
 class MemoryLedger:
     """Drop-in for `Ledger` inside one thread. `append` is atomic and at once; subscribers are called inside it."""
 
@@ -158,11 +164,9 @@ class MemoryLedger:
     def query(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Ask the views; a statement that would write is refused."""
         self._check_open()
-        self._database.pragma("query_only", True)
-        try:
-            return self._database.execute(sql, tuple(params)).fetchall()
-        finally:
-            self._database.pragma("query_only", False)
+        cursor = self._database.cursor()
+        cursor.exec_trace = _refuse_writing  # `PRAGMA query_only` would have every statement prepared anew, each time
+        return cursor.execute(sql, tuple(params)).fetchall()
 
     def put_blob(self, data: bytes) -> str:
         digest = sha256(data).hexdigest()

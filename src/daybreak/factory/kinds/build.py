@@ -7,23 +7,20 @@ delivery see the same bytes, also after a crash. Nothing here believes a worker.
 
 from __future__ import annotations
 
-import json
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import anyio
 import msgspec
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
-from daybreak import errors, events
-from daybreak.agents.protocol import Brief, Claim, Finding, Order
+from daybreak import events
+from daybreak.agents.protocol import Claim, Finding
 from daybreak.checks import gate
 from daybreak.checks.evidence import Evidence
 from daybreak.checks.example import Example
@@ -32,13 +29,15 @@ from daybreak.clock import Clock, stamp
 from daybreak.config import Places
 from daybreak.engine import Context, Kept, Parked
 from daybreak.engine.flow import Paused
-from daybreak.errors import CheckError, DeliveryError, WorkerError
+from daybreak.errors import CheckError, DaybreakError, DeliveryError, WorkerError
+from daybreak.factory import attempting, deliver, holdout, looking, machine, plan, recall, skeleton
 from daybreak.factory import brief as briefs
-from daybreak.factory import deliver, holdout, looking, machine, plan
+from daybreak.factory.attempting import Attempts, Office
+from daybreak.factory.cascading import Course, NobodyLeft
 from daybreak.factory.spec import not_shown, read_text, without_examples
 from daybreak.factory.spec.model import Specification
 from daybreak.factory.warden import Warden
-from daybreak.host import process, removal, tree
+from daybreak.host import removal, tree
 from daybreak.host.sandbox import Strength
 from daybreak.ledger import Ledger
 
@@ -48,7 +47,6 @@ KIND = "build"
 EMBEDDED = "builder"
 """The worker that is a part of Daybreak."""
 UNSHOWN_QUESTION = "deliver although nothing shows {}?"
-ATTEMPT_OUTPUT_BYTES_MAX = 10_000_000
 
 
 class BuildArgs(BaseModel):
@@ -62,11 +60,23 @@ class BuildArgs(BaseModel):
     format: Literal["md", "yaml", "toml", "json"]
     output: str
     """Absolute folder to deliver to."""
-    worker: str
+    workers: tuple[str, ...] = (EMBEDDED,)
+    """The order in which workers are asked."""
     sandbox: Strength = "degraded"
     """The least that the sandbox of every program must enforce."""
     assume: bool = False
     accept_unshown: bool = False
+    skeleton: bool = False
+    """Where nothing could be built, put a skeleton that says so in its place."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_worker(cls, told: Any) -> Any:
+        """Builds that were asked for when there was one worker only."""
+        if isinstance(told, dict) and "worker" in told:
+            told = dict(told)
+            told["workers"] = [told.pop("worker")]
+        return told
 
 
 class ProvesNothing(CheckError):
@@ -100,6 +110,7 @@ class Build:
     ledger: Ledger
     places: Places
     clock: Clock
+    office: Office
 
     async def __call__(self, ctx: Context, args: dict[str, Any]) -> dict[str, Any]:
         return await _OneBuild(self, ctx, BuildArgs.model_validate(args)).go()
@@ -122,6 +133,8 @@ class _OneBuild:
         self.warden = Warden(ctx.run, self.ledger, kind.places, kind.clock)
         self.at_a_time = anyio.Semaphore(machine.cores())
         self.cancelled = threading.Event()
+        self.attempts = Attempts(ctx, kind.office, self.warden, self.cancelled)
+        self.course = Course(ctx, kind.office, args.workers, KIND, self.spec.budget.attempts)
 
     async def go(self) -> dict[str, Any]:
         """Build, with programs ended at once when the run is cancelled: their threads cannot be."""
@@ -166,7 +179,7 @@ class _OneBuild:
             made = plan.make(
                 self.spec,
                 machine.measure(Path(self.args.output)),
-                worker=self.args.worker,
+                worker=", ".join(self.args.workers),
                 held_out=len(self.held_out),
                 assume=self.args.assume,
                 sandbox=self.args.sandbox,
@@ -215,27 +228,56 @@ class _OneBuild:
 
     async def _attempts(self) -> tuple[dict[str, Any], list[Evidence], gate.Decision]:
         found: list[Finding] = []
-        seen_before: set[str] = set()
+        attempt: dict[str, Any] | None = None
         decision: gate.Decision | None = None
-        for number in range(1, self.spec.budget.attempts + 1):
-            self.number = number
+        while True:
+            self.number += 1
             await self._within_time()
-            attempt = await self.ctx.step("attempt", partial(self._attempt, number, found))
-            if attempt["workspace"] in seen_before:
-                break  # the same thing again: looking again would show the same
-            seen_before.add(attempt["workspace"])
+            try:
+                worker = await self.course.next(self.number)
+            except NobodyLeft as nobody:
+                await self._leave_skeleton()
+                raise self._not_done(attempt, decision, nobody) from nobody
+            attempt = await self.ctx.step("attempt", partial(self._attempt, self.number, worker, found))
+            if not attempt["tree"]:
+                continue
             await self.ctx.enter("verifying")
-            evidence = await self._look(number, attempt)
-            decision = await self._decide(number, attempt, evidence)
+            evidence = await self._look(self.number, attempt)
+            decision = await self._decide(self.number, attempt, evidence, found)
             if decision.verdict == "passed":
                 return attempt, evidence, decision
             found = briefs.findings(evidence, self.held_out)
             await self.ctx.enter("running")
-        assert decision is not None, "a budget of no attempts is refused by the specification reader"
-        raise NotVerified(
+
+    def _not_done(
+        self, attempt: dict[str, Any] | None, decision: gate.Decision | None, nobody: NobodyLeft
+    ) -> DaybreakError:
+        """Why there is nothing to deliver, in the words of whoever was asked last."""
+        if attempt is not None and not attempt["tree"]:
+            claim = msgspec.convert(attempt["claim"], Claim)
+            hint = "; ".join(claim.not_built) or "mend the worker, or build with the embedded one: `--worker builder`"
+            return NotBuilt(
+                f"worker {attempt['worker']} {claim.outcome}: {claim.summary}",
+                hint=hint if len(self.args.workers) == 1 else f"{hint}; {nobody.hint}",
+            )
+        if decision is None:
+            return nobody
+        return NotVerified(
             f"{self.spec.name} is not verified: " + "; ".join(decision.reasons),
             hint=f"`daybreak report {self.ctx.run}` shows what each check saw; nothing was delivered",
         )
+
+    async def _leave_skeleton(self) -> None:
+        """Only where it was asked for, and labelled as what it is; the run fails all the same."""
+        if not self.args.skeleton:
+            return
+
+        def put() -> int:
+            self.warden.may_deliver(self.number, Path(self.args.output))
+            with self._scratch() as scratch:
+                return skeleton.put(Path(self.args.output), self.spec, self.text, self.ctx.run, scratch)
+
+        await self.ctx.step("skeleton", put)
 
     async def _within_time(self) -> None:
         used_s = (await self.ctx.now() - self.started).total_seconds()
@@ -245,83 +287,49 @@ class _OneBuild:
                 hint="raise `budget: {time: ...}` in the specification and build again",
             )
 
-    def _attempt(self, number: int, found: Sequence[Finding]) -> Kept:
+    def _attempt(self, number: int, worker: str, found: Sequence[Finding]) -> Kept:
         copy = without_examples(self.text, set(self.held_out), format=self.args.format)
-        brief = briefs.make(self.spec, copy, number, found)
+        learned = self.kind.office.lessons(f"{self.spec.title}\n{self.spec.summary}", KIND)
+        brief = briefs.make(
+            self.spec,
+            copy,
+            number,
+            found,
+            lessons=[one.text for one in learned],
+            recall=recall.pack(self.ctx.records()),
+        )
         self._refuse_full_disk()
         with self._scratch() as scratch:
             folder = scratch / "workspace"
             folder.mkdir()
-            claim = self._work(number, brief, folder, scratch)
-            if claim.outcome in ("refused", "crashed"):
-                raise NotBuilt(
-                    f"worker {self.args.worker} {claim.outcome}: {claim.summary}",
-                    hint="; ".join(claim.not_built)
-                    or "mend the worker, or build with the embedded one: `--worker builder`",
-                )
-            taken = tree.take(folder)
-            made = taken.tree
-            if any(path.split("/")[0] == deliver.MANIFEST for path in made.files):
-                raise NotBuilt(
-                    f"worker {self.args.worker} wrote {deliver.MANIFEST}, which belongs to the delivery",
-                    hint="leave that name free; it is made from what was verified",
-                )
-            packed = self.ledger.put_blob(taken.packed)
-        told = events.AttemptClaimed(
-            run=self.ctx.run,
-            attempt=number,
-            worker=self.args.worker,
-            outcome=claim.outcome,
-            summary=claim.summary,
-            workspace=made.hash,
-            not_built=list(claim.not_built),
-        )
-        kept = {"workspace": made.hash, "tree": packed, "claim": msgspec.to_builtins(claim)}
-        return Kept(kept, tell=[told])
-
-    def _work(self, number: int, brief: Brief, folder: Path, scratch: Path) -> Claim:
-        """Run the worker in a process of its own and take its claim; silence is a crash."""
-        if brief.findings:  # what programs of a worker printed
-            told = "\n".join(finding.message for finding in brief.findings)
-            self.warden.untrusted(number, told, "findings of the attempt before")
-        order = Order(worker=self.args.worker, workspace=str(folder), brief=brief)
-        finished = process.run(
-            [sys.executable, "-P", "-m", "daybreak.agents.attempt"],
-            cwd=folder,
-            env=process.clean_environment(scratch, PYTHONPATH=str(Path(errors.__file__).resolve().parents[1])),
-            stdin=msgspec.json.encode(order),
-            timeout_s=self.spec.budget.time_s,
-            output_bytes_max=ATTEMPT_OUTPUT_BYTES_MAX,
-            cancelled=self.cancelled,
-            sandbox=self.warden.worker_sandbox(
+            result = self.attempts.work(
                 number,
-                (folder, scratch / "home", scratch / "tmp"),
-                self._importable(),
-                life=timedelta(seconds=self.spec.budget.time_s),
+                worker,
+                brief,
+                folder,
+                scratch,
+                time_s=self.spec.budget.time_s,
                 require=self.args.sandbox,
-            ),
-        )
-        if finished.cancelled:
-            raise Paused("interrupted while a worker worked")
-        if finished.guard_lost:
-            return Claim(outcome="crashed", summary="its guard was killed, so nobody knows what still writes there")
-        claims = [line["claim"] for line in _json_lines(finished.stdout) if "claim" in line]
-        if claims:
-            return _claim(claims[-1])
-        last = finished.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        return Claim(outcome="crashed", summary=_cut(": ".join(["ended without a claim", finished.ending, *last])))
-
-    def _importable(self) -> list[Path]:
-        """What the worker's process imports from, beside this environment's Python: where our own package lies, and
-        the worker's file. Nothing else of this process's import path, which may name the user's own folder."""
-        ours = Path(errors.__file__).resolve().parent
-        around = [place.resolve() for place in (*self.kind.places.private, Path(self.args.output), Path.cwd())]
-        alone = any(place.is_relative_to(ours.parent) for place in around)
-        paths = [ours if alone else ours.parent]
-        module = self.args.worker.rpartition(":")[0]
-        if module.endswith(".py"):
-            paths.append(Path(module).resolve())
-        return [path for path in paths if path.exists()]
+            )
+            claim, made, packed = result.claim, "", ""
+            if claim.outcome not in ("refused", "crashed"):
+                taken = tree.take(folder)
+                if any(path.split("/")[0] == deliver.MANIFEST for path in taken.tree.files):
+                    raise NotBuilt(
+                        f"worker {worker} wrote {deliver.MANIFEST}, which belongs to the delivery",
+                        hint="leave that name free; it is made from what was verified",
+                    )
+                made, packed = taken.tree.hash, self.ledger.put_blob(taken.packed)
+        kept = {
+            "worker": worker,
+            "workspace": made,
+            "tree": packed,
+            "claim": msgspec.to_builtins(claim),
+            "money_microusd": result.usage.money_microusd,
+            "duration_ms": result.duration_ms,
+            "lessons": [one.lesson for one in learned],
+        }
+        return Kept(kept, tell=attempting.told(self.ctx.run, number, KIND, worker, result, made))
 
     # -- looking
 
@@ -338,7 +346,7 @@ class _OneBuild:
                 serve=self.serve,
                 require=self.args.sandbox,
                 cancelled=self.cancelled,
-                trusted=self.args.worker == EMBEDDED,
+                trusted=attempt["worker"] == EMBEDDED,
             )
             project = [self._looker(number, name, partial(result.check, name)) for name in plan.CHECKS]
             evidence: list[Evidence] = await self._side_by_side(project)
@@ -368,7 +376,9 @@ class _OneBuild:
 
     # -- deciding and delivering
 
-    async def _decide(self, number: int, attempt: dict[str, Any], evidence: list[Evidence]) -> gate.Decision:
+    async def _decide(
+        self, number: int, attempt: dict[str, Any], evidence: list[Evidence], before: Sequence[Finding]
+    ) -> gate.Decision:
         steps = self.spec.quality.thresholds
         threshold = steps[min(number, len(steps)) - 1]
         required = [*plan.CHECKS, *(f"example:{example.id}" for example in self.spec.examples)]
@@ -384,7 +394,8 @@ class _OneBuild:
                 score=decision.score,
                 reasons=list(decision.reasons),
             )
-            return Kept(decision.model_dump(mode="json"), tell=[told])
+            learned = attempting.learned(self.ctx.run, number, KIND, attempt, decision, before, evidence)
+            return Kept(decision.model_dump(mode="json"), tell=[told, *learned])
 
         return gate.Decision.model_validate(await self.ctx.step("gate", decide))
 
@@ -424,7 +435,7 @@ class _OneBuild:
                     version=self.spec.version,
                     run=self.ctx.run,
                     verified_at=stamp(verified_at),
-                    worker=self.args.worker,
+                    worker=attempt["worker"],
                     specification=self.args.specification,
                     workspace=attempt["workspace"],
                     passed=sorted(seen.check for seen in evidence if seen.outcome == "passed"),
@@ -471,35 +482,5 @@ def blobs_of(event: events.Event) -> Iterator[str]:
     match event:
         case events.TaskAdded(kind="build"):
             yield event.args["specification"]
-        case events.StepDone(name="attempt"):
+        case events.StepDone(name="attempt") if event.result["tree"]:
             yield event.result["tree"]
-
-
-SUMMARY_CHARS_MAX = 2000
-NOT_BUILT_MAX, NOT_BUILT_CHARS_MAX = 50, 500
-
-
-def _claim(told: object) -> Claim:
-    """What a worker claims, no longer than it may be; something that is no claim is a crash that says so."""
-    try:
-        claim = msgspec.convert(told, Claim)
-    except (msgspec.ValidationError, RecursionError) as problem:
-        return Claim(outcome="crashed", summary=_cut(f"ended with something that is no claim: {problem}"))
-    not_built = tuple(_cut(what, NOT_BUILT_CHARS_MAX) for what in claim.not_built[:NOT_BUILT_MAX])
-    return Claim(outcome=claim.outcome, summary=_cut(claim.summary), not_built=not_built)
-
-
-def _cut(text: str, most: int = SUMMARY_CHARS_MAX) -> str:
-    """A worker's words as the ledger can hold them: not longer than that, and no halves of characters."""
-    whole = text[: most + 1].encode("utf-8", "backslashreplace").decode()
-    return whole if len(whole) <= most else f"{whole[:most]}…"
-
-
-def _json_lines(output: bytes) -> Iterator[dict[str, Any]]:
-    for line in output.splitlines():
-        try:
-            told = json.loads(line)
-        except (ValueError, RecursionError):  # cut by a limit or a crash; what is missing shows as a missing claim
-            continue
-        if isinstance(told, dict):
-            yield told

@@ -1,0 +1,187 @@
+"""Is a coding agent there, and what does it need to be asked? On the host, before an attempt."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from daybreak.agents.command.adapter import Adapter
+from daybreak.agents.command.adapters import adapter
+from daybreak.agents.command.agent import PATH, PROGRAM
+from daybreak.agents.found import Found, resolved
+from daybreak.errors import DaybreakError
+from daybreak.settings import Settings, Worker
+
+_SYSTEM = ("/usr/lib", "/usr/bin", "/bin", "/lib", "/lib64", "/usr/libexec", "/usr/share", "/usr/sbin", "/sbin")
+_VERSION = re.compile(r"\b(\d+\.\d+(?:\.\d+)?(?:[-.+][0-9A-Za-z.]+)?)\b")
+_HEAD_BYTES = 512
+
+
+def find(name: str, worker: Worker, settings: Settings, environment: Mapping[str, str]) -> Found:
+    """Looks at files only; no agent is started. Raises SettingsWrong for an unknown provider."""
+    kind = adapter(worker.kind)
+    wanted = _wanted(kind, worker)
+    if worker.kind == "generic":
+        from daybreak.agents.command.generic import described
+
+        try:
+            described(worker)
+        except DaybreakError as wrong:
+            return Found(missing=f"{name}: {wrong.message}")
+    search = environment.get("PATH", os.defpath)
+    program = shutil.which(os.path.expanduser(wanted), path=search)
+    if program is None:
+        return Found(missing=f"{name}: {wanted} is not installed: {kind.install}")
+    program = os.path.abspath(program)
+    values, missing = resolved(name, worker, environment)
+    missing = missing or _provided(name, kind, worker, settings, values)
+    needs = _Needs(program, search)
+    missing = missing or needs.missing
+    values |= {PROGRAM: program, PATH: ":".join(map(str, needs.folders))}
+    readable = tuple(dict.fromkeys([*needs.readable, *(Path(one).expanduser().resolve() for one in worker.readable)]))
+    hard = bool(worker.provider) and not worker.network and (bool(kind.apis) or _placed(worker))
+    return Found(
+        missing=missing,
+        version=_version(program),
+        program=program,
+        readable=readable,
+        environment=values,
+        budget="hard" if hard else "soft",
+    )
+
+
+def _wanted(kind: Adapter, worker: Worker) -> str:
+    return worker.program or kind.program or (worker.command[0] if worker.command else worker.kind)
+
+
+def _placed(worker: Worker) -> bool:
+    """A generic command that is told where the gateway is."""
+    return any("{url}" in word for word in worker.command)
+
+
+def _provided(name: str, kind: Adapter, worker: Worker, settings: Settings, values: Mapping[str, str]) -> str:
+    """A sentence where it could not reach any model; empty: it can, as far as can be seen here."""
+    if worker.provider:
+        api = settings.provider(worker.provider).api
+        if kind.apis and api not in kind.apis:
+            return f"{name}: {kind.name} speaks {' or '.join(kind.apis)}, and provider {worker.provider} {api}"
+        if kind.apis and not worker.model:
+            return f"{name}: no model is named: set `model` in its settings"
+        return ""
+    if kind.keys and not values:
+        either = " or ".join(kind.keys)
+        return f"{name} is not authenticated: give it a `provider`, or name {either} in its `environment`"
+    if kind.keys and not worker.network:
+        return f"{name} has no provider, so it needs `network = true` to reach its own (its budget is then soft)"
+    return ""
+
+
+class _Needs:
+    """What a program reads beside itself: its package, and the interpreter of its first line."""
+
+    def __init__(self, program: str, search: str) -> None:
+        self.readable: list[Path] = []
+        self.folders: list[Path] = []
+        self.missing = ""
+        self._allow(Path(program), search, depth=0)
+
+    def _allow(self, program: Path, search: str, depth: int) -> None:
+        real = program.resolve()
+        self._folder(program.parent)
+        self._read(_package(real))
+        if program.is_symlink() or program.parent.resolve() != real.parent:
+            self._read(program.parent.resolve())  # its name is there
+        words = _interpreter(real)
+        if not words or depth > 2:
+            return
+        if Path(words[0]).name == "env":
+            words = [one for one in words[1:] if not one.startswith("-") and "=" not in one]
+        found = shutil.which(words[0], path=search) if words else None
+        if found is None:
+            self.missing = f"{program.name} needs {words[0] if words else 'an interpreter'}, which is not installed"
+            return
+        self._allow(Path(found), search, depth + 1)
+
+    def _folder(self, folder: Path) -> None:
+        if str(folder) not in (*_SYSTEM, *(str(one) for one in self.folders)):
+            self.folders.append(folder)
+
+    def _read(self, path: Path) -> None:
+        inside = str(path).startswith(tuple(f"{one}/" for one in _SYSTEM)) or str(path) in _SYSTEM
+        if not inside and path not in self.readable and path != Path("/"):
+            self.readable.append(path)
+
+
+def _interpreter(program: Path) -> list[str]:
+    try:
+        with program.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return []  # it can be run, perhaps, but not looked at
+    if not head.startswith(b"#!"):
+        return []
+    return head[2:].split(b"\n", 1)[0].decode("utf-8", "replace").split()
+
+
+def _package(real: Path) -> Path:
+    """The folder that a program needs as a whole: the outermost `node_modules` it lies in (packages of packages lie
+    beside it), its Python environment, an installation with `bin` and `lib`, or the program alone."""
+    for folder in reversed(real.parents):
+        if folder.name == "node_modules":
+            return folder
+    for folder in real.parents:
+        if (folder / "pyvenv.cfg").is_file():
+            return folder
+    top = real.parent.parent
+    if real.parent.name == "bin" and (top / "lib").is_dir() and str(top) not in ("/", "/usr", "/usr/local"):
+        return top
+    return real
+
+
+# -- the version
+
+
+_versions: dict[tuple[str, float], str] = {}
+_lock = threading.Lock()
+
+
+def _version(program: str) -> str:
+    """From the package's own description, where there is one: no process is started for it."""
+    real = Path(program).resolve()
+    key = (str(real), real.stat().st_mtime)
+    with _lock:
+        if key not in _versions:
+            _versions[key] = _described(real)
+        return _versions[key]
+
+
+def _described(real: Path) -> str:
+    for folder in list(real.parents)[:4]:
+        manifest = folder / "package.json"
+        if manifest.is_file() and folder.name != "node_modules":
+            found = re.search(r'"version"\s*:\s*"([^"]{1,60})"', manifest.read_text("utf-8", "replace"))
+            if found:
+                return found[1]
+    return ""
+
+
+def ask_version(program: str, environment: Mapping[str, str], timeout_s: float = 10.0) -> str:
+    """`PROGRAM --version`, for programs that do not say it in a file; empty where that does not work."""
+    try:
+        told = subprocess.run(
+            [program, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout_s,
+            env={"PATH": environment.get("PATH", os.defpath), "HOME": "/nonexistent"},
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    found = _VERSION.search(told.stdout.decode("utf-8", "replace"))
+    return found[1] if found else ""

@@ -1,0 +1,117 @@
+"""The gateway's door inside the sandbox: a port on its own loopback, whose connections are carried to the gateway's
+socket outside. Bytes only: it knows neither HTTP nor the token. Needs nothing but Python itself."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+CONNECTIONS_MAX = 200
+_CHUNK = 65_536
+_CONNECT_S = 10.0
+
+
+class Portal:
+    """Listens on 127.0.0.1 at a port of the system's choice, inside a `with` block.
+
+    Each connection goes to the unix socket, for as long as both ends are there; where one end is closed the other is
+    told at once, so that a client that goes away is seen outside. Where nobody listens at the socket, the connection
+    is closed. Raises OSError where there is no loopback.
+    """
+
+    def __init__(self, socket_path: str | Path) -> None:
+        self._path = str(socket_path)
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._places = threading.Semaphore(CONNECTIONS_MAX)
+        self._closing = False
+
+    def __enter__(self) -> Self:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._acceptor = threading.Thread(target=self._accept, name="portal", daemon=True)
+        self._acceptor.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._closing = True
+            ends = list(self._open)
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes whoever waits in accept
+        self._listener.close()
+        for end in ends:
+            _shut(end, socket.SHUT_RDWR)
+        self._acceptor.join()
+        for thread in self._threads:
+            thread.join()
+
+    def _accept(self) -> None:
+        while True:
+            self._places.acquire()
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return  # closed
+            thread = threading.Thread(target=self._carry, args=(client,), name="portal connection", daemon=True)
+            self._threads = [one for one in self._threads if one.is_alive()]
+            self._threads.append(thread)
+            thread.start()
+
+    def _carry(self, client: socket.socket) -> None:
+        try:
+            with client, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as gateway:
+                if not self._kept(client, gateway):
+                    return
+                try:
+                    self._connect(client, gateway)
+                finally:
+                    with self._lock:
+                        self._open -= {client, gateway}
+        finally:
+            self._places.release()
+
+    def _kept(self, *ends: socket.socket) -> bool:
+        with self._lock:
+            if not self._closing:
+                self._open |= set(ends)
+            return not self._closing
+
+    def _connect(self, client: socket.socket, gateway: socket.socket) -> None:
+        gateway.settimeout(_CONNECT_S)
+        try:
+            gateway.connect(self._path)
+        except OSError:
+            return
+        gateway.settimeout(None)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        back = threading.Thread(target=_pump, args=(gateway, client), name="portal answers", daemon=True)
+        back.start()
+        _pump(client, gateway)
+        back.join()
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    """Carry bytes one way until the source ends, then tell the target; where the target is gone, tell the source."""
+    buffer = bytearray(_CHUNK)
+    view = memoryview(buffer)
+    try:
+        while count := source.recv_into(buffer):
+            target.sendall(view[:count])
+    except OSError:
+        _shut(source, socket.SHUT_RDWR)
+        _shut(target, socket.SHUT_RDWR)
+        return
+    _shut(target, socket.SHUT_WR)
+
+
+def _shut(end: socket.socket, how: int) -> None:
+    with contextlib.suppress(OSError):
+        end.shutdown(how)

@@ -1,0 +1,323 @@
+"""The gateway: a server on a unix socket, in a thread of its own, one for a process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import tempfile
+import threading
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from daybreak.agents import protocol
+from daybreak.agents.gateway import keys
+from daybreak.agents.gateway.reserving import Log, Reserving
+from daybreak.agents.gateway.ticket import Spent, Ticket, Tickets, new_token
+from daybreak.clock import Clock
+from daybreak.errors import HostError, WorkerError
+from daybreak.policy.breaker import Breaker, BreakerRule
+from daybreak.policy.circuits import LedgerCircuits
+from daybreak.settings import Price, Settings
+
+if TYPE_CHECKING:
+    import httpx
+    import uvicorn
+
+T = TypeVar("T")
+
+SOCKET = "gateway.sock"
+THREAD = "gateway"
+PATH_BYTES_MAX = 103
+"""Of a unix socket's path, so that it fits everywhere with its NUL."""
+CONNECT_S, SILENCE_S, WRITE_S = 10.0, 600.0, 60.0
+"""How long a provider may take to be reached; to say the next word; to take the next part of a request."""
+CONNECTIONS_MAX = 200
+_START_S = CLOSE_S = 30.0
+_NO_PROXY = ("all://127.0.0.1", "all://localhost", "all://[::1]")
+
+
+class GatewayBroken(HostError):
+    """The gateway's server could not be started, or is over."""
+
+    code = "W130"
+
+
+class TicketUnknown(WorkerError):
+    """No open ticket has that token."""
+
+    code = "W132"
+
+
+class TicketRefused(WorkerError):
+    """A ticket that cannot be: a limit below nothing, a model that cannot be one."""
+
+    code = "W133"
+
+
+class Gateway:
+    """The only way from sandboxes to models, inside a `with` block. `ticket`, `close_ticket` and `recover` may be
+    called from any thread; they wait for the ledger and for requests that are being ended.
+
+    Keys are looked up in `environment` when a ticket is made, and are in this process' memory only. The socket lies in
+    `folder` (made where it is missing), or, where its path would be too long for a socket, in a folder of its own below
+    the system's temporary one: `socket.parent` is what a sandbox must be able to read. Nobody gets through without
+    a token. Log lines hold neither keys nor bodies.
+
+    The ledger must have been opened with `policy.accounts.ACCOUNTS` and `policy.circuits.CIRCUITS`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Log,
+        clock: Clock,
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        rule: BreakerRule | None = None,
+        silence_s: float = SILENCE_S,
+    ) -> None:
+        self._settings, self._ledger, self._clock = settings, ledger, clock
+        self._folder, self._environment = folder, environment
+        self._silence_s = silence_s
+        self._rule = rule or BreakerRule()
+        self._circuits = LedgerCircuits(ledger, clock)
+        self._breakers: dict[str, Breaker] = {}
+        self._tickets = Tickets()
+        self._reserving = Reserving(ledger, secrets.token_hex(6))
+        self._ready, self._over = threading.Event(), threading.Event()
+        self._problem: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.socket = Path()
+        """Where it listens."""
+
+    # -- starting and ending
+
+    def __enter__(self) -> Self:
+        self._own = contextlib.ExitStack()
+        try:
+            self._listener = self._listen()
+            self._thread = threading.Thread(target=self._serve, name=THREAD, daemon=True)
+            self._thread.start()
+            if not self._ready.wait(_START_S) or self._problem is not None:
+                raise GatewayBroken(f"the gateway did not start: {self._problem!r}", hint="see the log")
+        except BaseException:
+            self._own.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if not self._over.is_set():
+                self._run(self._close_all())
+        finally:
+            self._server.should_exit = True
+            self._thread.join()
+            self._own.close()
+
+    def _listen(self) -> socket.socket:
+        folder = self._folder
+        if len(os.fsencode(folder / SOCKET)) + 9 > PATH_BYTES_MAX:
+            folder = Path(self._own.enter_context(tempfile.TemporaryDirectory(prefix="daybreak-")))
+        self.socket = folder / f"{secrets.token_hex(4)}-{SOCKET}"
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._own.callback(listener.close)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # The sandbox's user is another one. It sees this folder alone; what keeps others out is the folder above.
+            folder.chmod(0o755)
+            _sweep(folder)
+            listener.bind(str(self.socket))
+            self._own.callback(lambda: self.socket.unlink(missing_ok=True))
+            self.socket.chmod(0o666)
+            listener.listen(128)
+        except OSError as problem:
+            raise GatewayBroken(
+                f"no socket can be made in {str(folder)[-80:]}: {problem.strerror}",
+                hint="give a folder of your own on a local disk",
+            ) from problem
+        return listener
+
+    def _serve(self) -> None:
+        filters = _Quiet()
+        logger = logging.getLogger("uvicorn.error")
+        logger.addFilter(filters)
+        try:
+            asyncio.run(self._main())
+        except BaseException as problem:  # noqa: BLE001 - kept for whoever waits
+            self._problem = problem
+        finally:
+            logger.removeFilter(filters)
+            self._over.set()
+            self._ready.set()
+
+    async def _main(self) -> None:
+        import httpx
+
+        from daybreak.agents.gateway.passage import Desk, Passage
+
+        self._loop = asyncio.get_running_loop()
+        timeout = httpx.Timeout(connect=CONNECT_S, read=self._silence_s, write=WRITE_S, pool=CONNECT_S)
+        limits = httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=20)
+        mounts: dict[str, httpx.AsyncBaseTransport | None] = dict.fromkeys(_NO_PROXY)
+        client = httpx.AsyncClient(timeout=timeout, limits=limits, mounts=mounts, follow_redirects=False)
+        async with client:
+            desk = Desk(self._tickets, self._reserving, client, self._breaker, self._clock, self._ledger)
+            self._server = _server(Passage(desk), self._ready)
+            await self._server.serve(sockets=[self._listener])
+
+    def _breaker(self, provider: str) -> Breaker:
+        from daybreak.agents.gateway.passage import as_told
+
+        if provider not in self._breakers:
+            name = f"provider:{provider}"
+            self._breakers[provider] = Breaker(name, self._rule, self._circuits, classify=as_told, clock=self._clock)
+        return self._breakers[provider]
+
+    # -- tickets
+
+    def ticket(
+        self,
+        run: str,
+        attempt: int,
+        *,
+        provider: str,
+        model: str,
+        account: str = "",
+        money_microusd: int | None = None,
+        tokens: int | None = None,
+        requests: int = 200,
+    ) -> protocol.Gateway:
+        """Let an attempt ask a provider. `model`: the one that it gets, whatever it asks for; empty: any. What it uses
+        is reserved in `account` (where there is one) and limited by its own money, tokens (in and out together) and
+        requests; without a price in the configuration no money can be counted (`price`).
+
+        What an earlier process has left reserved for the run is settled. Raises SettingsWrong for an unknown provider,
+        KeyAbsent, BudgetMisused for an unknown account, TicketRefused, GatewayBroken."""
+        for name, value in (("money_microusd", money_microusd), ("tokens", tokens), ("requests", requests)):
+            if value is not None and (type(value) is not int or value < 0):
+                raise TicketRefused(f"a ticket with {name}={value!r:.80}", hint="a whole number that is not negative")
+        if len(model) > 200 or not model.isprintable() or any(letter in model for letter in "?#% "):
+            raise TicketRefused(f"a ticket for the model {model!r:.80}", hint="a model's name as the provider has it")
+        found = self._settings.provider(provider)
+        key = keys.resolve(provider, found, self._environment, Path(self._settings.path or ".").parent)
+        self._reserving.check(account)
+        if self._loop is None or self._over.is_set():
+            raise _not_running()
+        self.recover(run)
+        ticket = Ticket(run, attempt, provider, found, model, account, money_microusd, tokens, requests, key)
+        token = new_token()
+        self._run(_later(lambda: self._tickets.add(ticket, token)))
+        return protocol.Gateway(url="", token=token, api=found.api, model=model, socket=str(self.socket))
+
+    def close_ticket(self, token: str) -> Spent:
+        """What it has spent, after its requests under way were ended and settled. Raises TicketUnknown."""
+        spent = self._run(self._close(token))
+        if spent is None:
+            raise TicketUnknown("there is no open ticket with that token", hint="each ticket is closed once")
+        return spent
+
+    def recover(self, run: str) -> int:
+        """Settle at the worst case what a process that died has left reserved for a run's requests; how many there
+        were. Only for whoever owns the run; what the engine settles when it takes a run over is settled already."""
+        return self._reserving.recover(run)
+
+    def price(self, provider: str, model: str) -> Price | None:
+        """What a model costs; None where the configuration does not say, so that no limit of money holds for it.
+        Raises SettingsWrong."""
+        prices = self._settings.provider(provider).prices
+        return prices.get(model) or prices.get("*")
+
+    # -- inside
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        """In the gateway's thread. Raises GatewayBroken."""
+        if self._loop is None or self._over.is_set():
+            work.close()
+            raise _not_running()
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(CLOSE_S)
+
+    async def _close(self, token: str) -> Spent | None:
+        ticket = self._tickets.take(token)
+        if ticket is None:
+            return None
+        await _ended(ticket)
+        return ticket.spent
+
+    async def _close_all(self) -> None:
+        for ticket in self._tickets.all():
+            self._tickets.remove(ticket)
+            await _ended(ticket)
+
+
+def _not_running() -> GatewayBroken:
+    return GatewayBroken("the gateway is not running", hint="use it inside its `with` block")
+
+
+async def _ended(ticket: Ticket) -> None:
+    """End its requests and wait until they are settled."""
+    import anyio
+
+    if ticket.scopes:
+        ticket.idle = anyio.Event()
+        for scope in list(ticket.scopes):
+            scope.cancel()
+        await ticket.idle.wait()
+
+
+async def _later(do: Any) -> None:
+    do()
+
+
+def _server(app: Any, ready: threading.Event) -> uvicorn.Server:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            ready.set()
+
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
+        timeout_keep_alive=60,
+    )
+    return Server(config)
+
+
+def _sweep(folder: Path) -> None:
+    """Sockets of gateways that died."""
+    for path in folder.glob(f"*-{SOCKET}"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
+            trial.settimeout(1)
+            try:
+                trial.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink(missing_ok=True)
+            except OSError:
+                continue
+
+
+class _Quiet(logging.Filter):
+    """Of uvicorn in our thread, warnings and errors only. And an answer without an end is how a cut is passed on;
+    uvicorn takes it for a mistake of the application."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.threadName != THREAD:
+            return True
+        return record.levelno >= logging.WARNING and "without completing response" not in str(record.msg)
