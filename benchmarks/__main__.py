@@ -25,6 +25,7 @@ NAMES = (
     "merging",
     "policy_scan",
     "error_corpus",
+    "repair",
 )
 
 

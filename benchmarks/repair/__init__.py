@@ -1,9 +1,10 @@
 """Repairs: functions taken out of small PyPI packages, and workers that are right, wrong, lying, cheating, crashing or
 hanging; what the kind `repository` delivers of that.
 
-`TASKS=24 SEED=1 python -m benchmarks repair`. Real engine, real attempts in the sandbox, real checks. Measured: what was
-delivered although the gate's own suite rejects it (must be 0); what only the judge's fuller suite finds, which the gate
-never had; solved tasks against the ideal, in which every attempt that was right counts; attempts; time.
+`TASKS=12 SEED=1 python -m benchmarks repair`. Real engine, real attempts in the sandbox, real checks.
+
+Measured: what was delivered although the gate's own suite rejects it (must be 0); what only the judge's fuller suite
+finds, which the gate never had; solved tasks against the ideal, in which every right attempt counts; attempts; time.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from daybreak.factory import repositorytask
 from daybreak.factory.attempting import Office
 from daybreak.factory.kinds import repository
 from daybreak.ledger import Ledger
+from daybreak.memory import VIEWS as MEMORY
 from daybreak.policy import journal
 from daybreak.settings import Settings
 
@@ -135,7 +137,9 @@ def settings(folder: Path, seed: int) -> Settings:
     options = {"answers": answers, "seed": seed, "odds": workers.ODDS}
     program = f"{Path(workers.__file__).resolve()}:Scripted"
     one = {"kind": "python", "program": program, "readable": [answers], "time_s": HANG_S, "options": options}
-    return Settings.model_validate({"order": WORKERS, "workers": dict.fromkeys(WORKERS, one)})
+    return Settings.model_validate(
+        {"order": WORKERS, "workers": dict.fromkeys(WORKERS, one), "memory": {"routing": "order"}}
+    )
 
 
 def chosen(count: int, seed: int) -> Iterator[tuple[Hole, Path]]:
@@ -199,10 +203,8 @@ def summary(found: list[Repaired]) -> list[str]:
         f"right and not delivered: {len(lost)}" + "".join(f"; {one.hole.name}: {one.result.why[:200]}" for one in lost),
     ]
     if asked:
-        per = attempts / len(asked)
-        lines.append(
-            f"{per:.1f} attempts for a task; {seconds[len(seconds) // 2]:.1f} s in the middle, {seconds[-1]:.1f} s at most"
-        )
+        times = f"{seconds[len(seconds) // 2]:.1f} s in the middle, {seconds[-1]:.1f} s at most"
+        lines.append(f"{attempts / len(asked):.1f} attempts for a task; {times}")
     return lines
 
 
@@ -213,7 +215,7 @@ def run(count: int, seed: int) -> list[Repaired]:
         (folder / "answers").mkdir()
         places = Places.below(folder / "home", "a benchmark")
         clock = SystemClock()
-        views: Any = [*VIEWS, *journal.VIEWS]
+        views: Any = [*VIEWS, *journal.VIEWS, *MEMORY]
         with Ledger.open(places.ledger, keys=places.keys, witness=places.witness, clock=clock, views=views) as ledger:
             office = Office(settings(folder, seed), ledger, places, clock, {})
             kinds = {repository.KIND: repository.Repository(ledger, places, clock, office)}
@@ -225,7 +227,7 @@ def run(count: int, seed: int) -> list[Repaired]:
 
 
 def main() -> None:
-    count, seed = int(os.environ.get("TASKS", "24")), int(os.environ.get("SEED", "1"))
+    count, seed = int(os.environ.get("TASKS", "12")), int(os.environ.get("SEED", "1"))
     began = time.perf_counter()
     named = ", ".join(f"{one.name} {one.version}" for one in packages.PACKAGES)
     print(f"functions taken out of {named}; odds of each attempt: {workers.ODDS}; seed {seed}")

@@ -52,7 +52,7 @@ PACKAGES = (
     ),
     Package(
         "toolz", "1.0.0", ("toolz/itertoolz.py", "toolz/dicttoolz.py", "toolz/functoolz.py", "toolz/recipes.py"),
-        "toolz/tests", ("toolz/tests/test_tlz.py", "toolz/tests/test_signatures.py", "toolz/tests/test_inspect_args.py"),
+        "toolz/tests", tuple(f"toolz/tests/test_{name}.py" for name in ("tlz", "signatures", "inspect_args")),
     ),
 )  # fmt: skip
 
@@ -211,9 +211,21 @@ def _mutants(function: ast.FunctionDef, chance: random.Random) -> list[ast.Funct
 
 
 _OTHER: dict[type[ast.AST], type[ast.AST]] = {
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-    ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.And: ast.Or, ast.Or: ast.And,
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Add,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
 }
 
 

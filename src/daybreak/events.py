@@ -687,7 +687,7 @@ class WorkersOrdered(Event, frozen=True, kw_only=True, omit_defaults=True):
     run: str
     task: str
     """As in `AttemptJudged`."""
-    choices: list[dict[str, Any]]
+    choices: list[dict[str, Any]] = []
     """The first one first: fields of `memory.routing.Choice`."""
 
 

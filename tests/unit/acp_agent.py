@@ -60,6 +60,10 @@ def by_the_library() -> None:
             )
             read = await self.client.read_text_file(session_id=SESSION, path=str(self.folder / "new/shelf.py"), line=2)
             answers["read"] = read.content
+            try:
+                await self.client.read_text_file(session_id=SESSION, path=str(self.folder / "absent"))
+            except acp.RequestError as absent:
+                answers["absent"] = [absent.code, str(absent).partition(":")[0]]
             for name, path in (("outside", "/tmp/acp-escaped"), ("link", str(self.folder / "link/x"))):
                 try:
                     await self.client.write_text_file(session_id=SESSION, path=path, content="x")

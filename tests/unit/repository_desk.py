@@ -24,6 +24,7 @@ from daybreak.factory.attempting import Office, Result
 from daybreak.factory.kinds import repository
 from daybreak.factory.warden import Warden
 from daybreak.ledger import Ledger
+from daybreak.memory import VIEWS as MEMORY
 from daybreak.policy import journal
 from daybreak.settings import Settings
 
@@ -46,6 +47,8 @@ def test_add():
 def test_sub():
     assert calc.sub(5, 3) == 2
 """
+CHECK = "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 pytest -q"
+"""Plugins of the environment of our own tests cost more than the tests."""
 FILES = {
     "calc.py": ADD,
     "tests/test_calc.py": TESTS,
@@ -129,7 +132,7 @@ class Desk:
         return repositorytask.asked(
             self.repo,
             prompt,
-            checks or ("pytest -q",),
+            checks or (CHECK,),
             cwd=self.repo,
             environment={"HOME": str(self.repo.parent)},
             **{"workers": WORKERS, **more},
@@ -154,9 +157,14 @@ class Desk:
 
 @contextmanager
 def opened(folder: Path, files: Mapping[str, str] | None = None) -> Iterator[Desk]:
-    repo = make(folder / "calc", files)
+    there = (folder / "calc").resolve()
+    repo = there if there.exists() else make(there, files)
     places = Places.below(folder / "home", "a test")
     with Ledger.open(
-        places.ledger, keys=places.keys, witness=places.witness, clock=SystemClock(), views=[*VIEWS, *journal.VIEWS]
+        places.ledger,
+        keys=places.keys,
+        witness=places.witness,
+        clock=SystemClock(),
+        views=[*VIEWS, *journal.VIEWS, *MEMORY],
     ) as ledger:
         yield Desk(repo, ledger, places)

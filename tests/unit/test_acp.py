@@ -71,6 +71,7 @@ def test_a_conversation_with_the_librarys_own_agent_side(tmp_path: Path) -> None
         "fetch": "no",
     }
     assert answers["read"] == "b\n"
+    assert answers["absent"] == [-32002, "Resource not found"]
     assert (tmp_path / "new/shelf.py").read_text() == "a\nb\n"
     assert (answers["write outside"], answers["write link"], answers["terminal"]) == (-32602, -32602, -32601)
     assert not Path("/tmp/acp-escaped").exists()
@@ -169,6 +170,7 @@ def test_whoever_stops_listening_leaves_nothing_running(tmp_path: Path) -> None:
         ({"command": ["x"], "options": {"files": {"../../etc/x": "x"}}}, "does not lie in the agent's home"),
         ({"command": ["x"], "options": {"config": [1]}}, "is a table"),
         ({"command": ["x"], "options": {"mode": 5}}, "is a text"),
+        ({"command": ["x"], "options": {"own_files": "yes"}}, "is true or false"),
     ],
 )
 def test_what_cannot_be_started_is_unavailable_and_says_why(

@@ -101,13 +101,15 @@ def test_what_is_wrong_is_told_with_its_line(content: str, expected: list[str]) 
 @pytest.mark.parametrize(
     "content",
     [
-        "---\n" + "[" * 9_000 + "\n---\nx\n",
-        "---\n" + "a: &a [1]\n" + "".join(f"b{n}: [*a, *a]\n" for n in range(300)) + "---\nx\n",
+        "---\n" + "[" * 3_900 + "\n---\nx\n",
+        "---\n" + "- " * 1_900 + "\n---\nx\n",
+        "---\n" + "? " * 1_900 + "\n---\nx\n",
+        "---\n" + "a: &a [1]\n" + "".join(f"b{n}: [*a, *a]\n" for n in range(200)) + "---\nx\n",
         "---\n!!python/object/apply:os.system [ls]\n---\nx\n",
         "---\r\n" + "x\r\n" * 100_000,
         "---\n\x00\n---\nx\n",
     ],
-    ids=["deep", "aliases", "python", "never ends", "nul"],
+    ids=["deep", "deep list", "deep key", "aliases", "python", "never ends", "nul"],
 )
 def test_a_hostile_front_matter_is_a_problem_and_no_more(content: str) -> None:
     """Nothing is constructed, expanded or run; and it takes no time to say so."""

@@ -52,6 +52,7 @@ HOSTILE = [
     "out/../../secret.txt",
     "a\0b",
     "x" * 5_000,
+    "é" * 200,
     "x/" * 3_000,
     "\udcff",
     "loop",

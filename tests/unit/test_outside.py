@@ -165,6 +165,15 @@ def test_a_folder_is_its_orchestrator_or_itself_as_a_package(tmp_path: Path) -> 
     assert locate(str(tmp_path)).file == tmp_path / "orchestrator.py"
 
 
+def test_only_what_was_named_can_be_read(tmp_path: Path) -> None:
+    """A file opens no folder: what lies beside it may be private."""
+    # shows: F9
+    (tmp_path / "orchestrator.py").write_text(GOOD)
+    for program, expected in ((f"{tmp_path}/orchestrator.py:orchestrate", "orchestrator.py"), (str(tmp_path), "")):
+        found = find("o", Worker(kind="outside", program=program), Settings(), {})
+        assert found.readable == (tmp_path / expected,)
+
+
 # -- installed ones, and the mode
 
 

@@ -170,8 +170,8 @@ def add(
         rate=rate or (), dedupe=dedupe, budget=budget,
     )  # fmt: skip
     words = _Words(
-        task, command, tuple(check or ()), unchecked, title, tuple(arg or ()), args, output, tuple(worker or ()), sandbox,
-        repo, tuple(protect or ()), tuple(allow or ()), attempts, guards_only,
+        task, command, tuple(check or ()), unchecked, title, tuple(arg or ()), args, output, tuple(worker or ()),
+        sandbox, repo, tuple(protect or ()), tuple(allow or ()), attempts, guards_only,
     )  # fmt: skip
     found = wrong.value(lambda: _found(words))
     if found is not None:
@@ -311,7 +311,7 @@ def _refuse(words: _Words, why: str, *given: object) -> None:
 
 
 def _of_repository(words: _Words, repo: Path) -> Asked:
-    from daybreak.cli.agents import settings_here
+    from daybreak.cli import home
     from daybreak.factory import repositorytask
 
     other = (words.command, words.unchecked, words.title, words.arg, words.args, words.output)
@@ -325,7 +325,7 @@ def _of_repository(words: _Words, repo: Path) -> Asked:
         protect=words.protect,
         allow=words.allow,
         workers=words.workers,
-        settings=settings_here(),
+        settings=home.settings(),
         attempts=words.attempts or 3,
         sandbox=words.sandbox,
         guards_only=words.guards_only,
@@ -378,7 +378,7 @@ def _of_python(words: _Words, task: str) -> Asked:
 
 
 def _of_file(words: _Words, path: Path) -> Asked | BuildTask:
-    from daybreak.cli.agents import settings_here
+    from daybreak.cli import home
     from daybreak.factory import task, taskfile
 
     _refuse(words, "--check, --unchecked and --title belong to --command", words.checks, words.unchecked, words.title)
@@ -389,7 +389,7 @@ def _of_file(words: _Words, path: Path) -> Asked | BuildTask:
         path,
         output=words.output,
         workers=words.workers,
-        settings=settings_here(),
+        settings=home.settings(),
         sandbox=words.sandbox,
         assume=False,
         accept_unshown=False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from daybreak.cli import arguments, faces
+from daybreak.cli import arguments, faces, home
 from daybreak.cli.arguments import Json
 from daybreak.errors import DaybreakError, WorkerError
 
@@ -39,27 +39,22 @@ class WorkerAbsent(WorkerError):
     code = "W112"
 
 
-def settings_here() -> Settings:
-    """`daybreak.toml` as it applies to this process. Raises SettingsWrong."""
-    from daybreak.cli import home
-
-    return home.settings()
-
-
 @app.command("list", epilog="Examples:  daybreak agents list    daybreak agents list --json")
 def list_(as_json: Json = False) -> None:
     """List workers in the order in which they are asked, then the others. Asks nobody anything."""
-    told = settings_here()
+    from daybreak.agents import outside
+
+    told = home.settings()
     rows = [_row(name, told) for name in _names(told)]
-    mode, why = mode_of(rows)
+    mode = outside.mode(told, os.environ)
     templates = _templates(told)
     if as_json:
-        document = {"file": told.path or None, "mode": mode, "why": why, "templates": templates, "workers": rows}
-        faces.result_json(document)
+        head = {"file": told.path or None, "mode": mode.name, "why": mode.why, "templates": templates}
+        faces.result_json({**head, "workers": rows})
         return
     for row in rows:
         faces.result(_line(row))
-    faces.say(f"{mode}: {why}")
+    faces.say(f"{mode.name}: {mode.why}")
     if templates:
         faces.say(f"templates of your own: {', '.join(templates)}")
     faces.say(f"from {told.path}" if told.path else "there is no daybreak.toml; `daybreak init` writes one")
@@ -96,17 +91,6 @@ def _row(name: str, told: Settings) -> dict[str, Any]:
     }
 
 
-def mode_of(rows: list[dict[str, Any]]) -> tuple[str, str]:
-    """Integrated where an outside orchestrator can be asked, standalone where none can, and why."""
-    outside = [row for row in rows if row["kind"] == "outside" and row["place"] is not None]
-    there = [row["name"] for row in outside if row["found"]]
-    if there:
-        return "integrated", f"{', '.join(there)} can be asked"
-    if outside:
-        return "standalone", "; ".join(f"{row['name']}: {row['missing']}" for row in outside)
-    return "standalone", "the order names no outside orchestrator"
-
-
 def _templates(told: Settings) -> list[str]:
     """The editions of the user's own templates. Raises BriefTemplateWrong for one that cannot be used."""
     if not told.templates:
@@ -141,7 +125,7 @@ def try_(
 
     from daybreak.cli import home, supervise
 
-    told = settings_here()
+    told = home.settings()
     row = _there(_absolute(name), told)
     where = arguments.usable_home(home.places())
     with tempfile.TemporaryDirectory(prefix="daybreak-smoke-") as folder, home.opened() as opened:
@@ -203,4 +187,5 @@ def _say_verdict(name: str, status: int, records: list[Record]) -> None:
     money = sum(one.money_microusd for one in called) / 1_000_000
     cost = f"; {len(called)} requests, {tokens} tokens, {money:.4f} USD by the gateway's count" if called else ""
     works = "works: what it did passed the checks" if status == faces.EXIT_VERIFIED else "did not do it"
+    faces.say("the folder of the tiny task is removed again; the run stays in the log")
     faces.result(f"{name} {works}{cost}")

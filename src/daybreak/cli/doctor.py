@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,7 +32,9 @@ def doctor(
     from daybreak.factory import health
 
     where = home.places()
-    findings = health.examine(where, SystemClock(), home.views(), roots=_roots())
+    findings = health.examine(
+        where, SystemClock(), home.views(), roots=_roots(), settings=home.settings, environment=os.environ
+    )
     repaired = health.repair(findings) if fix else []
     if as_json:
         faces.result_json([_plain(finding, repaired) for finding in findings])

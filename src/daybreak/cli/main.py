@@ -14,14 +14,18 @@ import typer
 from daybreak import __version__
 from daybreak.cli import (
     add,
+    agents,
     build,
     doctor,
     faces,
     history,
     incidents,
+    init,
     ledger,
     logs,
+    memory,
     night,
+    notes,
     plan,
     queue,
     rehearse,
@@ -56,6 +60,10 @@ ledger_app = typer.Typer(help="Look at the log and prove that nobody changed it.
 app.command("build", epilog=build.EXAMPLES)(build.build)
 app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.add_typer(spec.app, name="spec")
+app.command("init", epilog=init.EXAMPLES)(init.init)
+app.add_typer(agents.app, name="agents")
+app.add_typer(memory.app, name="memory")
+app.add_typer(notes.app, name="notes")
 app.command("add", epilog=add.EXAMPLES)(add.add)
 app.add_typer(queue.app, name="queue")
 app.command("night", epilog=night.EXAMPLES)(night.night)

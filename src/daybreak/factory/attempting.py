@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ from daybreak.factory.warden import Warden
 from daybreak.host import process
 from daybreak.host.sandbox import Strength
 from daybreak.ledger import Ledger
-from daybreak.memory import lessons, routing
+from daybreak.memory import lessons, outcomes, routing
 from daybreak.policy.accounts import Accounts
 from daybreak.policy.circuits import LedgerCircuits
 from daybreak.settings import BUILDER, Settings, Worker
@@ -87,7 +87,16 @@ class Office:
     def find(self, name: str) -> tuple[Worker, finding.Found]:
         """Raises SettingsWrong where there is no worker of that name."""
         worker = self.settings.worker(name)
-        return worker, finding.find(name, worker, self.settings, self.environment)
+        found = finding.find(name, worker, self.settings, self.environment)
+        if found.budget == "hard" and not self._priced(worker):
+            found = replace(found, budget="soft")  # tokens are counted, but nobody knows what they cost
+        return worker, found
+
+    def _priced(self, worker: Worker) -> bool:
+        if not worker.provider:
+            return True
+        prices = self.settings.provider(worker.provider).prices
+        return worker.model in prices or "*" in prices
 
     def held(self, names: Sequence[str], now: datetime) -> dict[str, Held]:
         """Workers behind an open breaker of their provider, by name."""
@@ -103,8 +112,8 @@ class Office:
     def ordered(self, run: str, names: Sequence[str], task: str) -> tuple[tuple[str, ...], dict[str, str], list[Event]]:
         """Workers in the order in which outcomes suggest to ask them, why, and what the ledger is told about it."""
         memory = self.settings.memory
-        if memory.routing != "learned" or len(names) < 2:
-            return tuple(names), {}, []
+        if memory.routing != "learned" or len(names) < 2 or not outcomes.read(self._ledger).workers(task):
+            return tuple(names), {}, []  # as somebody wrote it, until something is known
         hour = round(memory.hour_usd * 1_000_000)
         choices = routing.order(self._ledger, names, task, self._draw, hour_microusd=hour)
         reasons = {one.worker: one.why for one in choices}
@@ -272,7 +281,7 @@ class Attempts:
 def _with_truth(result: Result, spent: Spent) -> Result:
     """The gateway has counted itself, and has seen why the provider refused; a worker may not know."""
     claim = result.claim
-    if claim.outcome != "finished" and spent.last and claim.trouble in ("", "crashed", "stalled"):
+    if claim.outcome != "finished" and spent.last and claim.trouble in ("", "crashed", "stalled", "budget"):
         claim = msgspec.structs.replace(claim, trouble=spent.last, until=claim.until or spent.until)
     return Result(claim, spent.usage, result.duration_ms)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from daybreak.events import Event
-from daybreak.factory.kinds import build, command
+from daybreak.factory.kinds import build, command, repository
 
 
 def blobs_of(event: Event) -> Iterator[str]:
     """SHA-256 of each, hexadecimal."""
     yield from build.blobs_of(event)
     yield from command.blobs_of(event)
+    yield from repository.blobs_of(event)

@@ -20,6 +20,10 @@ from daybreak.errors import WorkerError
 from daybreak.factory.attempting import Office
 
 
+_NO_ATTEMPTS = cascade.WAITING | {"refused", "authentication", "unavailable"}
+"""Whoever did not even begin has used up no attempt of the task's."""
+
+
 class NobodyLeft(WorkerError):
     """Everybody in the order was asked, or cannot be."""
 
@@ -78,7 +82,7 @@ class Course:
         return self.office.ordered(self.ctx.run, self.order, self.task)
 
     def _left(self, told: Sequence[Outcome]) -> Left:
-        attempts = sum(one.trouble not in cascade.WAITING for one in told)
+        attempts = sum(one.trouble not in _NO_ATTEMPTS for one in told)
         money, tokens = self.office.left(self.ctx.account)
         return Left(money_microusd=money, tokens=tokens, attempts=self.attempts_max - attempts)
 

@@ -87,7 +87,7 @@ def run(
     when `processes_max` is passed (looked at five times a second), and when `cancelled` is set. TERM comes
     first, KILL after `grace_s`. When the program ends by itself, descendants that it left are ended too.
     `file_bytes_max` and `memory_bytes_max` (address space) hold for each process, by the kernel.
-    `merge` puts stderr into stdout. `fds` gives it more descriptors: {its number, 3 to 9: ours}.
+    `merge` puts stderr into stdout. `fds` gives it descriptors: {its number, 0 to 9: ours, each once}.
     `on_stdout` gets what it prints as it comes, in this thread.
     `sandbox` says what it may have; None: whatever we have. There, processes that the program leaves are killed
     without TERM, its own limits hold besides the ones here, and `Finished.duration_ms` has the set-up in it.

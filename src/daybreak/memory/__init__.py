@@ -1,9 +1,9 @@
 """Learns: how workers do at which kinds of task (`routing`), what failed and was repaired (`lessons`), and what people
-write down (`notes`)."""
+write down (`notes`, a module that needs no ledger)."""
 
-from daybreak.memory import lessons, notes, outcomes, routing
+from daybreak.memory import lessons, outcomes, routing
 
 VIEWS = (outcomes.ROUTING, lessons.LESSONS)
 """Register them where the ledger is opened."""
 
-__all__ = ["VIEWS", "lessons", "notes", "outcomes", "routing"]
+__all__ = ["VIEWS", "lessons", "outcomes", "routing"]

@@ -34,8 +34,9 @@ from daybreak.memory.notehistory import HistoryUnknown
 
 KEYS = ("version", "updated", "verified_on", "confidence")
 BYTES_MAX = 1_000_000
-FRONT_CHARACTERS_MAX = 10_000
+FRONT_CHARACTERS_MAX = 4_000
 FILES_MAX = 10_000
+_BRACKETS_MAX = 200
 SKIPPED = frozenset({"readme.md", "index.md"})
 """Files of a folder of notes that are none, in any case of letters."""
 DAYS = 180
@@ -157,6 +158,8 @@ class _Entry(NamedTuple):
 
 def _entries(path: Path, front: str) -> tuple[dict[str, _Entry], list[Problem]]:
     """Keys whose values are plain, with their places; nothing is constructed, so nothing can be smuggled in."""
+    if front.count("[") + front.count("{") > _BRACKETS_MAX:  # the reader takes the square of their depth
+        return {}, [Problem(path, 2, f"the front matter has more than {_BRACKETS_MAX} brackets")]
     try:
         root = yaml.compose(front, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:

@@ -20,6 +20,8 @@ NO_EVIDENCE = frozenset({"quota", "outage", "authentication", "unavailable"})
 """Troubles (`agents.protocol.Trouble`) that are not the worker's."""
 WINDOW = 400
 """Attempts of one worker at one kind of task that count: the newest."""
+LOOKED_AT = 20_000
+"""Attempts of all workers together that are looked at: the newest. Bounds what an order costs."""
 _MOST = 2**53 - 1
 
 
@@ -164,7 +166,7 @@ _ADDED = f"""
 SELECT worker, task, count(*), sum(solved), sum(money_microusd), sum(duration_ms) FROM (
   SELECT worker, task, solved, money_microusd, duration_ms,
          row_number() OVER (PARTITION BY worker, task ORDER BY leaf DESC) AS nth
-  FROM view_routing WHERE counts = 1
+  FROM (SELECT * FROM view_routing WHERE counts = 1 ORDER BY leaf DESC LIMIT {LOOKED_AT})
 ) WHERE nth <= {WINDOW} GROUP BY worker, task
 """
 

@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from daybreak.report.run import Line, RequirementLine, RunReport
+from daybreak.report.run import Line, RequirementLine, RunReport, Use
 from daybreak.report.shown import shown
 
 GOOD = {"passed", "shown", "done"}
@@ -57,6 +57,10 @@ def _parts(report: RunReport) -> Iterator[RenderableType]:
         yield _requirements(report.requirements)
     if report.proves_nothing:
         yield _lines("Examples that prove nothing", report.proves_nothing)
+    if report.asked_beyond_builder:
+        yield _lines("Who was asked", report.asked)
+    if report.models:
+        yield _models(report.models)
     if report.attempts:
         yield _lines("What the workers claimed (never a verdict)", report.attempts)
     if report.checks:
@@ -69,6 +73,13 @@ def _requirements(lines: list[RequirementLine]) -> Table:
     table = _table("Requirements", "requirement", "verdict", "text", "evidence")
     for line in lines:
         table.add_row(line.id, _coloured(line.verdict), escape(line.text), ", ".join(map(_position, line.evidence)))
+    return table
+
+
+def _models(used: dict[str, Use]) -> Table:
+    table = _table("Models, by the gateway's count", "model", "used")
+    for name, use in used.items():
+        table.add_row(escape(name), use.words)
     return table
 
 
@@ -112,9 +123,13 @@ def to_markdown(report: RunReport) -> str:
             for line in report.requirements
         ]
         out.append("")
+    if report.models:
+        out += ["## Models, by the gateway's count", "", "| model | used |", "|---|---|"]
+        out += [*(_row(name, use.words) for name, use in report.models.items()), ""]
     for title, lines in (
         ("Incidents", report.incidents),
         ("Examples that prove nothing", report.proves_nothing),
+        ("Who was asked", report.asked if report.asked_beyond_builder else []),
         ("What the workers claimed", report.attempts),
         ("What the checks saw", report.checks),
         ("What the gate decided", report.gates),

@@ -49,6 +49,35 @@ class RequirementLine(BaseModel):
     """Events of the evidence."""
 
 
+class Use(BaseModel):
+    """What was used of a model."""
+
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    money_microusd: int = 0
+    troubles: dict[str, int] = {}
+    """Requests that went wrong, by why."""
+
+    def plus(self, call: events.ModelCalled) -> Use:
+        troubles = dict(self.troubles)
+        if call.trouble:
+            troubles[call.trouble] = troubles.get(call.trouble, 0) + 1
+        return Use(
+            requests=self.requests + 1,
+            input_tokens=self.input_tokens + call.input_tokens,
+            output_tokens=self.output_tokens + call.output_tokens,
+            money_microusd=self.money_microusd + call.money_microusd,
+            troubles=troubles,
+        )
+
+    @property
+    def words(self) -> str:
+        money = f", {self.money_microusd / 1_000_000:.4f} USD" if self.money_microusd else ""
+        wrong = "".join(f", {count} times {trouble}" for trouble, count in sorted(self.troubles.items()))
+        return f"{self.requests} requests, {self.input_tokens} tokens in, {self.output_tokens} out{money}{wrong}"
+
+
 class RunReport(BaseModel):
     run: str
     title: str = ""
@@ -65,11 +94,20 @@ class RunReport(BaseModel):
     plan: dict[str, Any] = {}
     requirements: list[RequirementLine] = []
     proves_nothing: list[Line] = []
+    asked: list[Line] = []
+    """Who was asked for each attempt, why, and who was passed over."""
+    models: dict[str, Use] = {}
+    """By the gateway's count, for each provider and model."""
     attempts: list[Line] = []
     checks: list[Line] = []
     gates: list[Line] = []
     incidents: list[Line] = []
     delivered: Line | None = None
+
+    @property
+    def asked_beyond_builder(self) -> bool:
+        """Was there any choice of workers worth telling?"""
+        return any(line.outcome != "builder" or line.marks for line in self.asked)
 
     @property
     def sandbox(self) -> str:
@@ -122,12 +160,27 @@ def _take(report: RunReport, event: events.Event, place: str, ts: str) -> None:
                     event=place,
                 )
             )
+        case events.AttemptBegan():
+            soft = ["its budget is soft: it can spend past the gateway"] if event.budget == "soft" else []
+            report.asked.append(
+                Line(
+                    what=f"attempt {event.attempt}",
+                    outcome=event.worker,
+                    summary=event.why,
+                    attempt=event.attempt,
+                    marks=[*(f"not {name}: {why}" for name, why in event.passed_over.items()), *soft],
+                    event=place,
+                )
+            )
+        case events.ModelCalled():
+            name = f"{event.provider}/{event.model}"
+            report.models[name] = report.models.get(name, Use()).plus(event)
         case events.AttemptClaimed():
             missing = [f"not built: {what}" for what in event.not_built]
             report.attempts.append(
                 Line(
                     what=f"attempt {event.attempt} by {event.worker}",
-                    outcome=f"claims {event.outcome}",
+                    outcome=f"claims {event.outcome}{_trouble(event)}",
                     summary=event.summary,
                     attempt=event.attempt,
                     marks=missing,
@@ -159,6 +212,10 @@ def _take(report: RunReport, event: events.Event, place: str, ts: str) -> None:
             )
         case events.Delivered():
             report.delivered = Line(what="delivered", outcome="done", summary=event.output, event=place)
+
+
+def _trouble(claim: events.AttemptClaimed) -> str:
+    return f" ({claim.trouble})" if claim.trouble not in ("", claim.outcome) else ""
 
 
 def _check_line(report: RunReport, event: events.CheckLooked, place: str) -> Line:

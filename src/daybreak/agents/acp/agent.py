@@ -22,7 +22,7 @@ _OURS = ("DAYBREAK_", "PYTHON")
 
 class AcpAgent:
     """`settings.command` is the command; options: `environment` and `files` (see `pointing`), `authenticate`, `mode`,
-    `config`. Every trouble is a claim."""
+    `config`, `own_files` (see `conversation.Plan`). Every trouble is a claim."""
 
     def work(self, brief: Brief, workspace: Path, terms: Terms) -> Iterator[Told]:
         try:
@@ -61,6 +61,7 @@ def _plan(brief: Brief, workspace: Path, terms: Terms, home: Path) -> Any:
         prompt=prompt.render(brief, folder=Path(terms.templates) if terms.templates else None),
         files=Confined(workspace, readable=[Path(one) for one in worker.readable], protected=brief.protected),
         network=worker.network,
+        own_files=pointing.flag(options, "own_files"),
         authenticate=pointing.text(options, "authenticate"),
         mode=pointing.text(options, "mode"),
         config=_config(options),

@@ -17,7 +17,7 @@ from acp.schema import (
 )
 
 from daybreak.agents.acp import permission
-from daybreak.agents.acp.confined import Confined
+from daybreak.agents.acp.confined import Confined, FileAbsent
 from daybreak.agents.protocol import Note
 from daybreak.errors import WorkerError
 
@@ -48,6 +48,8 @@ class Client:
     ) -> ReadTextFileResponse:
         try:
             return ReadTextFileResponse(content=self._files.read(path, line, limit))
+        except FileAbsent as problem:  # no refusal: in the words by which agents know that they may make it
+            raise RequestError(-32002, f"Resource not found: {problem.message}", {"uri": path}) from problem
         except WorkerError as problem:
             self._refuse("read", problem)
 

@@ -33,6 +33,12 @@ class FileUnusable(WorkerError):
     code = "W173"
 
 
+class FileAbsent(FileUnusable):
+    """There is no such file in the workspace, which agents ask about before they write one."""
+
+    code = "W174"
+
+
 class Confined:
     """The files below `workspace`. `readable`: folders that may be read besides. `protected`: paths relative to the
     workspace, with `*` and `?` where wanted; a folder stands for all that is in it."""
@@ -61,6 +67,8 @@ class Confined:
         Raises PathOutside, and FileUnusable where it is missing, no text, or over READ_BYTES_MAX."""
         real = self.for_reading(path)
         try:
+            if not real.exists():
+                raise FileAbsent(f"{path!r:.80} does not exist", hint="list the folder")
             if not real.is_file():
                 raise FileUnusable(f"{path!r:.80} is no file", hint="list the folder")
             with real.open("rb") as file:

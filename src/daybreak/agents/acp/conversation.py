@@ -46,6 +46,8 @@ class Plan:
     prompt: str
     files: Confined
     network: bool = False
+    own_files: bool = False
+    """It reads and writes files itself, as far as the sandbox lets it; we announce none."""
     authenticate: str = ""
     """The id of the way of logging in that the agent is to use; empty: none."""
     mode: str = ""
@@ -193,7 +195,8 @@ class Conversation:
         hello = await connection.initialize(
             protocol_version=PROTOCOL,
             client_capabilities=ClientCapabilities(
-                fs=FileSystemCapabilities(read_text_file=True, write_text_file=True), terminal=False
+                fs=FileSystemCapabilities(read_text_file=not plan.own_files, write_text_file=not plan.own_files),
+                terminal=False,
             ),
             client_info=Implementation(name="daybreak", version=__version__),
         )

@@ -87,3 +87,11 @@ def text(options: Mapping[str, Any], key: str) -> str:
     if not isinstance(told, str):
         raise OptionsWrong(f"options.{key} is {told!r:.80}", hint="it is a text")
     return told
+
+
+def flag(options: Mapping[str, Any], key: str) -> bool:
+    """A yes or no among the options; no where there is none. Raises OptionsWrong."""
+    told = options.get(key, False)
+    if not isinstance(told, bool):
+        raise OptionsWrong(f"options.{key} is {told!r:.80}", hint="it is true or false")
+    return told

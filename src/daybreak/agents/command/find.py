@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,10 +14,13 @@ from daybreak.agents.command.adapters import adapter
 from daybreak.agents.command.agent import PATH, PROGRAM
 from daybreak.agents.found import Found, resolved
 from daybreak.errors import DaybreakError
+from daybreak.host.program import DEFAULT_PATH
 from daybreak.settings import Settings, Worker
 
-_SYSTEM = ("/usr/lib", "/usr/bin", "/bin", "/lib", "/lib64", "/usr/libexec", "/usr/share", "/usr/sbin", "/sbin")
-_VERSION = re.compile(r"\b(\d+\.\d+(?:\.\d+)?(?:[-.+][0-9A-Za-z.]+)?)\b")
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
+"""Every sandbox can read them."""
+_TOO_MUCH = {Path("/"), Path("/root"), Path("/home"), Path("/tmp"), Path("/etc"), Path("/var"), Path.home()}
+"""Never granted, whatever lies in it."""
 _HEAD_BYTES = 512
 
 
@@ -37,7 +39,7 @@ def find(name: str, worker: Worker, settings: Settings, environment: Mapping[str
     program = shutil.which(os.path.expanduser(wanted), path=search)
     if program is None:
         return Found(missing=f"{name}: {wanted} is not installed: {kind.install}")
-    program = os.path.abspath(program)
+    program = os.path.realpath(program)  # no link leads into a sandbox
     values, missing = resolved(name, worker, environment)
     missing = missing or _provided(name, kind, worker, settings, values)
     needs = _Needs(program, search)
@@ -92,10 +94,9 @@ class _Needs:
 
     def _allow(self, program: Path, search: str, depth: int) -> None:
         real = program.resolve()
-        self._folder(program.parent)
         self._read(_package(real))
-        if program.is_symlink() or program.parent.resolve() != real.parent:
-            self._read(program.parent.resolve())  # its name is there
+        if depth:
+            self._named(program.parent.resolve())
         words = _interpreter(real)
         if not words or depth > 2:
             return
@@ -107,13 +108,15 @@ class _Needs:
             return
         self._allow(Path(found), search, depth + 1)
 
-    def _folder(self, folder: Path) -> None:
-        if str(folder) not in (*_SYSTEM, *(str(one) for one in self.folders)):
+    def _named(self, folder: Path) -> None:
+        """Where an interpreter is looked up by its name."""
+        if str(folder) not in DEFAULT_PATH.split(":") and folder not in self.folders:
             self.folders.append(folder)
+            self._read(folder)
 
     def _read(self, path: Path) -> None:
-        inside = str(path).startswith(tuple(f"{one}/" for one in _SYSTEM)) or str(path) in _SYSTEM
-        if not inside and path not in self.readable and path != Path("/"):
+        inside = any(path.is_relative_to(one) for one in (*map(Path, _SYSTEM), *self.readable))
+        if not inside and path not in _TOO_MUCH:
             self.readable.append(path)
 
 
@@ -161,6 +164,10 @@ def _version(program: str) -> str:
 
 
 def _described(real: Path) -> str:
+    for metadata in _distributions(real):
+        found = re.search(r"^Version: (\S{1,60})$", metadata.read_text("utf-8", "replace"), re.MULTILINE)
+        if found:
+            return found[1]
     for folder in list(real.parents)[:4]:
         manifest = folder / "package.json"
         if manifest.is_file() and folder.name != "node_modules":
@@ -170,18 +177,9 @@ def _described(real: Path) -> str:
     return ""
 
 
-def ask_version(program: str, environment: Mapping[str, str], timeout_s: float = 10.0) -> str:
-    """`PROGRAM --version`, for programs that do not say it in a file; empty where that does not work."""
-    try:
-        told = subprocess.run(
-            [program, "--version"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout_s,
-            env={"PATH": environment.get("PATH", os.defpath), "HOME": "/nonexistent"},
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    found = _VERSION.search(told.stdout.decode("utf-8", "replace"))
-    return found[1] if found else ""
+def _distributions(real: Path) -> list[Path]:
+    """The metadata of the Python distribution that a program belongs to, where its name tells."""
+    name = {"mini": "mini_swe_agent", "aider": "aider_chat"}.get(real.name)
+    if name is None:
+        return []
+    return sorted(real.parent.parent.glob(f"lib/python3*/site-packages/{name}-*.dist-info/METADATA"))

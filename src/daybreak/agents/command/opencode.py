@@ -78,7 +78,18 @@ class OpenCode:
     keys: ClassVar[tuple[str, ...]] = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENCODE_API_KEY")
 
     def launch(self, job: Job) -> Launch:
-        argv = [*job.program, "run", "--format", "json", "--auto", "--title", "attempt"]
+        argv = [
+            *job.program,
+            "run",
+            "--format",
+            "json",
+            "--auto",
+            "--title",
+            "attempt",
+            "--print-logs",
+            "--log-level",
+            "WARN",
+        ]
         if job.terms.gateway is not None:
             argv += ["-m", f"daybreak/{job.model}"]
         elif job.model:

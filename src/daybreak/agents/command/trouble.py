@@ -48,7 +48,8 @@ _RULES: Sequence[tuple[Trouble, str]] = (
     ("outage", r"\b5\d\d\b|overloaded|server[_ ]error|InternalServerError|service unavailable|bad gateway"
                r"|gateway time-?out|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EPIPE|socket hang up"
                r"|connection (?:error|refused|reset|closed|aborted|was closed)|fetch failed|network error|terminated"
-               r"|high demand|at capacity|stream (?:disconnected|ended|closed|error)|premature close|other side closed|timed? ?out"
+               r"|high demand|at capacity|stream (?:disconnected|ended|closed|error)|premature close|other side closed"
+               r"|timed? ?out"
                r"|error sending request|UND_ERR|APIConnectionError|unexpected end of (?:json|input|stream|file)"
                r"|incomplete (?:chunk|message|json)|without (?:finish|message_stop|a finish)|response\.completed"
                r"|unexpected token|is not valid json|failed to parse|<!doctype|<html|text/html"
@@ -122,13 +123,13 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _UNIT = r"(?:milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)"
 _SPAN = rf"\d+(?:\.\d+)?\s*{_UNIT}(?![a-z])"
 _AFTER = re.compile(
-    rf"(?:retry|try again|again|wait|reset\w*|resets?|available|delay\w*|renews?)\W{{0,6}}"
+    rf"(?:retry(?:ing)?|trying|again|wait|reset\w*|resets?|available|delay\w*|renews?)\W{{0,6}}"
     rf"(?:after|in|for|at least|is)?[\"':\s~=]{{0,6}}({_SPAN}(?:[\s,]*(?:and\s*)?{_SPAN})*)",
     re.IGNORECASE,
 )
 _PART = re.compile(rf"(\d+(?:\.\d+)?)\s*({_UNIT})(?![a-z])", re.IGNORECASE)
 _RETRY_AFTER = re.compile(
-    r"(retry[-_ ]after(?:[-_]ms)?|resets_in_seconds|reset_after)[\"':\s=]{1,6}(\d+(?:\.\d+)?)", re.I
+    r"(retry[-_ ]after(?:[-_]ms)?|resets_in_seconds|reset_after)[\"':\s=]{1,6}(\d+(?:\.\d+)?)(?![\d.]|\s*[smhd])", re.I
 )
 _MOMENT = re.compile(r"\b(20\d\d-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)\s*(Z|UTC|[+-]\d\d:?\d\d)?", re.I)
 _EPOCH = re.compile(
@@ -139,7 +140,7 @@ _EPOCH = re.compile(
 def until(text: str, now: datetime) -> str:
     """When it is worth trying again, as RFC 3339 in UTC; empty where the text does not say."""
     for moment in _moments(text, now):
-        if now - timedelta(minutes=5) <= moment <= now + WAIT_MAX:
+        if now < moment <= now + WAIT_MAX:  # what is past is the time of the message itself
             return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     return ""
 
@@ -148,7 +149,13 @@ def _moments(text: str, now: datetime) -> list[datetime]:
     found: list[datetime] = []
     if match := _EPOCH.search(text):
         found.append(datetime.fromtimestamp(int(match[1]), UTC))
-    if match := _MOMENT.search(text):
+    if match := _RETRY_AFTER.search(text):
+        unit = 0.001 if match[1].lower().endswith("ms") else 1.0
+        found.append(now + timedelta(seconds=min(float(match[2]) * unit, WAIT_MAX.total_seconds() * 2)))
+    if match := _AFTER.search(text):
+        seconds = sum(float(number) * _seconds(unit) for number, unit in _PART.findall(match[1]))
+        found.append(now + timedelta(seconds=min(seconds, WAIT_MAX.total_seconds() * 2)))
+    for match in _MOMENT.finditer(text):
         try:
             moment = datetime.fromisoformat(match[1].replace(" ", "T")[:26])
             zone = (match[2] or "Z").upper()
@@ -156,12 +163,6 @@ def _moments(text: str, now: datetime) -> list[datetime]:
             found.append(datetime.fromisoformat(f"{moment.isoformat()}{shift}"))
         except ValueError:
             pass  # digits that are no moment
-    if match := _RETRY_AFTER.search(text):
-        unit = 0.001 if match[1].lower().endswith("ms") else 1.0
-        found.append(now + timedelta(seconds=min(float(match[2]) * unit, WAIT_MAX.total_seconds() * 2)))
-    if match := _AFTER.search(text):
-        seconds = sum(float(number) * _seconds(unit) for number, unit in _PART.findall(match[1]))
-        found.append(now + timedelta(seconds=min(seconds, WAIT_MAX.total_seconds() * 2)))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import datetime
 
@@ -19,7 +20,7 @@ from daybreak.agents.gateway.reserving import Held
 from daybreak.agents.protocol import Trouble
 from daybreak.clock import stamp
 from daybreak.errors import DaybreakError
-from daybreak.policy.failure import OUTAGE_STATUS, Failure
+from daybreak.policy.failure import OUTAGE_STATUS, Failure, FailureKind
 
 _log = logging.getLogger("daybreak.gateway")
 
@@ -275,13 +276,15 @@ class Call:
         if count is not None and self._cut:
             count.output_told = False
         call = self._called(count)
-        ticket.note(self._trouble, self._until)
+        aside = self.request.action in ("count", "models")
+        if not (aside and self._trouble == "unavailable"):  # many servers have neither, and nobody minds
+            ticket.note(self._trouble, self._until)
         ticket.estimated += call.counted == "estimated"
         ticket.unpriced += count is not None and self.held.price is None
         with anyio.CancelScope(shield=True):
             try:
                 await self._desk.reserving.settle(self.held, count, call)
-                await self.breaker.ended_async(self.mark, self._failure())
+                await self.breaker.ended_async(self.mark, self._told())
             except DaybreakError as problem:
                 _log.error("a request of run %s was not settled: %s %s", ticket.run, problem.code, problem)
 
@@ -305,13 +308,14 @@ class Call:
             duration_ms=int((self._desk.clock.monotonic() - self._began_s) * 1000),
         )
 
-    def _failure(self) -> ProviderFailed | None:
-        """For the breaker: only an outage is one. Whoever refuses a key or a quota is there."""
+    def _told(self) -> BaseException | None:
+        """To the breaker: only an outage is a failure. Whoever refuses a key or a quota is there; and of a call that
+        was ended before there was an answer nothing is known."""
         if self._trouble != "outage":
-            return None
+            return None if self._status else asyncio.CancelledError()
         known = self._until is not None or self._status in OUTAGE_STATUS
-        kind = Failure("outage" if known else "retryable", self._why[:500], self._until, self._status or None)
-        return ProviderFailed(kind)
+        kind: FailureKind = "outage" if known else "retryable"
+        return ProviderFailed(Failure(kind, self._why[:500], self._until, self._status or None))
 
     def _to_client(self, response: httpx.Response) -> wire.Headers:
         return wire.to_client(response.headers.raw, self.request.ticket.key)

@@ -14,7 +14,7 @@ _KEY_BYTES_MAX = 10_000
 class KeyAbsent(WorkerError):
     """A provider's key is not where the configuration says, or cannot be one."""
 
-    code = "W131"
+    code = "W141"
 
 
 def resolve(name: str, provider: Provider, environment: Mapping[str, str], folder: Path) -> str:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
@@ -27,6 +27,9 @@ from daybreak.errors import DaybreakError
 from daybreak.ledger.record import Draft
 from daybreak.policy.breaker import Breaker, BreakerOpen
 from daybreak.policy.failure import Failure
+
+if TYPE_CHECKING:
+    from daybreak.agents.gateway.call import Call
 
 _log = logging.getLogger("daybreak.gateway")
 
@@ -111,6 +114,7 @@ class Passage:
             if ticket is None:
                 raise Refused("token", "this token is not known, or its attempt is over")
         except Refused as refused:
+            await _drain(receive)
             await refuse(send, dialect, refused)
             return
         with anyio.CancelScope() as cancel:
@@ -165,7 +169,7 @@ class Passage:
         except RequestWrong as wrong:
             raise Refused("request", str(wrong)) from None
 
-    async def _pass(self, call: Any) -> None:
+    async def _pass(self, call: Call) -> None:
         """By the breaker and the budget. Raises Refused."""
         ticket = call.request.ticket
         try:
@@ -221,6 +225,7 @@ async def _body(headers: wire.Headers, receive: Receive) -> bytes:
     """Raises Refused, Gone."""
     length = next((value for name, value in headers if name == b"content-length"), b"")
     if length.isdigit() and int(length[:18]) > wire.BODY_BYTES_MAX:
+        await _drain(receive)
         raise Refused("large", f"at most {wire.BODY_BYTES_MAX} bytes")
     parts, size = [], 0
     while True:
@@ -230,10 +235,21 @@ async def _body(headers: wire.Headers, receive: Receive) -> bytes:
         part = message.get("body", b"")
         size += len(part)
         if size > wire.BODY_BYTES_MAX:
+            await _drain(receive)
             raise Refused("large", f"at most {wire.BODY_BYTES_MAX} bytes")
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)
+
+
+async def _drain(receive: Receive) -> None:
+    """Take what the client still sends, within reason: most look for an answer only after their last word."""
+    size = 0
+    while size <= 4 * wire.BODY_BYTES_MAX:
+        message = await receive()
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            return
+        size += len(message.get("body", b""))
 
 
 async def refuse(send: Send, dialect: Dialect, refused: Refused, now: datetime | None = None) -> None:

@@ -99,16 +99,15 @@ class Portal:
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
-    """Carry bytes one way until the source ends, then tell the target; where the target is gone, tell the source."""
+    """Carry bytes one way until the source ends or the target takes no more; either is told of it. The other way goes
+    on: a server may answer and close before it has read all of the question."""
     buffer = bytearray(_CHUNK)
     view = memoryview(buffer)
     try:
         while count := source.recv_into(buffer):
             target.sendall(view[:count])
     except OSError:
-        _shut(source, socket.SHUT_RDWR)
-        _shut(target, socket.SHUT_RDWR)
-        return
+        _shut(source, socket.SHUT_RD)
     _shut(target, socket.SHUT_WR)
 
 

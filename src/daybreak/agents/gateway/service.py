@@ -8,9 +8,11 @@ import logging
 import os
 import secrets
 import socket
+import ssl
 import tempfile
 import threading
 from collections.abc import Coroutine, Mapping
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -51,13 +53,13 @@ class GatewayBroken(HostError):
 class TicketUnknown(WorkerError):
     """No open ticket has that token."""
 
-    code = "W132"
+    code = "W142"
 
 
 class TicketRefused(WorkerError):
     """A ticket that cannot be: a limit below nothing, a model that cannot be one."""
 
-    code = "W133"
+    code = "W143"
 
 
 class Gateway:
@@ -168,7 +170,7 @@ class Gateway:
         timeout = httpx.Timeout(connect=CONNECT_S, read=self._silence_s, write=WRITE_S, pool=CONNECT_S)
         limits = httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=20)
         mounts: dict[str, httpx.AsyncBaseTransport | None] = dict.fromkeys(_NO_PROXY)
-        client = httpx.AsyncClient(timeout=timeout, limits=limits, mounts=mounts, follow_redirects=False)
+        client = httpx.AsyncClient(verify=_tls(), timeout=timeout, limits=limits, mounts=mounts, follow_redirects=False)
         async with client:
             desk = Desk(self._tickets, self._reserving, client, self._breaker, self._clock, self._ledger)
             self._server = _server(Passage(desk), self._ready)
@@ -243,7 +245,10 @@ class Gateway:
         if self._loop is None or self._over.is_set():
             work.close()
             raise _not_running()
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(CLOSE_S)
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop).result(CLOSE_S)
+        except TimeoutError as late:
+            raise GatewayBroken(f"the gateway did not answer within {CLOSE_S:g} s", hint="is the disk full?") from late
 
     async def _close(self, token: str) -> Spent | None:
         ticket = self._tickets.take(token)
@@ -256,6 +261,14 @@ class Gateway:
         for ticket in self._tickets.all():
             self._tickets.remove(ticket)
             await _ended(ticket)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Once for a process: reading the authorities takes longer than all the rest of the start."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 def _not_running() -> GatewayBroken:

@@ -18,6 +18,8 @@ from daybreak.host.naming import named
 
 FILE_BYTES_MAX = 4_000_000
 """No larger file is read or written."""
+NAME_BYTES_MAX = 255
+"""Linux has no longer name of a file."""
 ENTRIES_MAX = 400
 """So many files are listed at most."""
 SKIPPED = frozenset({".git", "__pycache__", ".venv", "node_modules", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
@@ -51,7 +53,7 @@ class Folder:
         target = self._writable(path)
         data = _encoded(text, path)
         is_new = not target.exists()
-        if not is_new and not target.is_file():
+        if target.is_symlink() or not (is_new or target.is_file()):
             raise ToolFailed(f"{named(path)} is no regular file")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -141,9 +143,11 @@ class Folder:
         if "\0" in path or len(path) > 1_000:
             raise ToolFailed(f"{named(path)} is no path")
         try:
-            path.encode()
+            too_long = any(len(part.encode()) > NAME_BYTES_MAX for part in path.split("/"))
         except UnicodeEncodeError:
-            raise ToolFailed(f"{named(path)} is no path") from None
+            too_long = True
+        if too_long:
+            raise ToolFailed(f"{named(path)} is no path")
         given = Path(path or ".")
         if given.is_absolute():
             if not given.is_relative_to(self.root):

@@ -31,8 +31,9 @@ def find(name: str, worker: Worker, settings: Settings, environment: Mapping[str
 
 
 def _readable(plugin: Plugin, options: Options) -> tuple[Path, ...]:
-    """The plug-in's own folder (of a package: the package), the folders that it asks for, and its interpreter."""
-    own = plugin.file.parent
+    """The plug-in itself (the file, folder or package that was named, and nothing around it, which may be private), the
+    folders that it asks for, and its interpreter."""
+    own = plugin.folder or plugin.file
     if plugin.module:
         inside = plugin.module.count(".") + (plugin.file.name == "__init__.py")
         own = plugin.file.parents[inside - 1] if inside else plugin.file

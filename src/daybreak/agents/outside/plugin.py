@@ -48,6 +48,8 @@ class Plugin:
     """How it is imported; empty: from its file."""
     search: tuple[Path, ...] = ()
     """Goes in front of the search path."""
+    folder: Path | None = None
+    """All of it, where a folder was named."""
     distribution: str = ""
     """`name version`, where it is an installed one."""
     requires: tuple[str, ...] = ()
@@ -164,7 +166,7 @@ def _in_folder(folder: Path, extra: tuple[Path, ...]) -> Plugin:
         raise PluginMissing(f"there is no folder {folder}", hint="correct `program` of this worker, or make it")
     for file, search in ((folder / FOLDER_FILE, folder), (folder / "__init__.py", folder.parent)):
         if file.is_file():
-            return Plugin(name=str(folder), file=file, object=OBJECT, search=(*extra, search))
+            return Plugin(name=str(folder), file=file, object=OBJECT, search=(*extra, search), folder=folder)
     raise PluginMissing(
         f"the folder {folder} holds no {FOLDER_FILE}",
         hint=f"put `def {OBJECT}(brief, workspace)` into {FOLDER_FILE} there, or name FILE.py:object",

@@ -6,7 +6,7 @@ nothing but for a probe file in folders of our own, which is removed again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,11 @@ from daybreak.clock import Clock
 from daybreak.config import Places
 from daybreak.engine.night import Found
 from daybreak.errors import DaybreakError
-from daybreak.factory.health import disk, keys, leftovers, processes, state, tools
+from daybreak.factory.health import disk, keys, leftovers, processes, state, tools, workers
 from daybreak.factory.health.finding import Finding, trouble
 from daybreak.factory.health.state import Looking
 from daybreak.ledger.views import View
+from daybreak.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +31,23 @@ class Repaired:
     failed: str = ""
 
 
-def examine(where: Places, clock: Clock, views: Sequence[View], *, roots: Sequence[Path] = ()) -> list[Finding]:
+def examine(
+    where: Places,
+    clock: Clock,
+    views: Sequence[View],
+    *,
+    roots: Sequence[Path] = (),
+    settings: Callable[[], Settings] = Settings,
+    environment: Mapping[str, str] | None = None,
+) -> list[Finding]:
     """Everything that there is to say, good or bad. `views` are what ledgers here are opened with; `roots` are folders
-    besides our own in which a change of files may have been interrupted, such as the one that the user is in."""
+    besides our own in which a change of files may have been interrupted, such as the one that the user is in;
+    `settings` reads `daybreak.toml`, and `environment` is where its workers find what they need."""
     at = Looking(where, clock, views)
     looks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
         ("disk", lambda: disk.look(where)),
         ("machine", lambda: disk.memory(where)),
-        ("mode", _mode),
+        ("workers", lambda: workers.look(settings, environment or {})),
         ("tools", tools.look),
         ("sandbox", lambda: [tools.sandbox()]),
         ("credentials", lambda: keys.look(where)),
@@ -61,10 +71,6 @@ def for_night(findings: Iterable[Finding]) -> list[Found]:
         for one in findings
         if one.level in levels and one.name != "places"
     ]
-
-
-def _mode() -> Iterator[Finding]:
-    yield Finding("mode", "good", "standalone: no outside orchestrator is configured")
 
 
 def _told(name: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:

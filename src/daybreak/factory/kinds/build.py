@@ -482,5 +482,5 @@ def blobs_of(event: events.Event) -> Iterator[str]:
     match event:
         case events.TaskAdded(kind="build"):
             yield event.args["specification"]
-        case events.StepDone(name="attempt") if event.result["tree"]:
-            yield event.result["tree"]
+        case events.StepDone(name="attempt", result={"tree": str(packed)}) if packed:
+            yield packed

@@ -384,6 +384,7 @@ class _OneTask:
 
     async def _decide(self, number: int, evidence: Sequence[Evidence], kept: Mapping[str, Any]) -> gate.Decision:
         required = [CHANGE, PROTECTED, *(check.name for check in self.checks)]
+        claim = msgspec.convert(kept["claim"], Claim)
         nothing = evidence[0].outcome != "passed"  # then that is the reason, and not that nobody looked further
 
         def decide() -> Kept:
@@ -399,6 +400,8 @@ class _OneTask:
                 reasons=list(decision.reasons),
             )
             judged = attempting.judged(self.ctx.run, number, KIND, kept, decision)
+            if not judged.solved:  # whoever crashed after half of the work is not asked to go on
+                judged = msgspec.structs.replace(judged, trouble=_trouble(claim))
             return Kept(decision.model_dump(mode="json"), tell=[decided, judged])
 
         return gate.Decision.model_validate(await self.ctx.step("gate", decide))
@@ -522,7 +525,11 @@ def blobs_of(event: events.Event) -> Iterator[str]:
 
 def _came_to_nothing(left: _Left, claim: Claim) -> bool:
     """Nobody needs to look: it gave up, and has changed nothing. Whoever gave up and changed something may be right."""
-    return claim.outcome in ("refused", "crashed") and not left.patch and not left.problem
+    return bool(_trouble(claim)) and not left.patch and not left.problem
+
+
+def _trouble(claim: Claim) -> str:
+    return claim.trouble or (claim.outcome if claim.outcome in ("refused", "crashed") else "")
 
 
 def _findings(evidence: Sequence[Evidence], claim: Claim) -> list[Finding]:
