@@ -115,8 +115,20 @@ def test_the_garbage_of_a_real_model_never_passes_a_check(address: str, tmp_path
     assert any(isinstance(one, Turn) for one in told), "the model was really asked, and answered"
     assert claim.outcome in ("finished", "partial", "refused", "crashed")
     assert (tmp_path / "check.py").read_text() == CHECK
-    checked = subprocess.run([sys.executable, "check.py"], cwd=tmp_path, capture_output=True, check=False, timeout=60)
-    assert checked.returncode != 0
+    assert not _passes(tmp_path)
+    for said in _said(told):  # nor would any of its answers, had it known how to write a file
+        (tmp_path / "roman.py").write_text(said)
+        assert not _passes(tmp_path)
+
+
+def _passes(workspace: Path) -> bool:
+    ran = subprocess.run([sys.executable, "check.py"], cwd=workspace, capture_output=True, check=False, timeout=60)
+    return ran.returncode == 0
+
+
+def _said(told: list[Told]) -> list[str]:
+    answers = [one.data["answer"] for one in told if isinstance(one, Turn) and "answer" in one.data]
+    return [part["content"] for answer in answers for part in answer["parts"] if part["part_kind"] == "text"]
 
 
 def _worked(address: str, workspace: Path) -> list[Told]:

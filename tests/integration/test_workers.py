@@ -114,7 +114,8 @@ def test_whoever_is_missing_or_refused_is_passed_over_and_a_model_mends_it_behin
             claims = told(opened, run, events.AttemptClaimed)
             called = told(opened, run, events.ModelCalled)
             [delivered] = told(opened, run, events.Delivered)
-        assert [(one.worker, one.budget) for one in began] == [("broken", "hard"), ("local", "hard")]
+        budgets = [(one.worker, one.budget) for one in began]
+        assert budgets == [("broken", "soft"), ("local", "hard")], "without a price there is no wall"
         assert "codex-that-nobody-has-installed" in began[0].passed_over["away"]
         assert "not authenticated" in began[1].passed_over["broken"]
         assert [(one.worker, one.outcome, one.trouble) for one in claims] == [
@@ -135,8 +136,6 @@ def test_whoever_is_missing_or_refused_is_passed_over_and_a_model_mends_it_behin
 
 
 _RESUME = "import sys; from daybreak.cli.main import main; sys.argv = ['daybreak', 'resume', sys.argv[1]]; main()"
-    "import asyncio, sys; from daybreak.cli.main import main; sys.argv = ['daybreak', 'resume', sys.argv[1]]; main()"
-)
 
 
 def test_a_killed_conversation_goes_on_and_nothing_that_was_recorded_is_paid_again(place: Path) -> None:

@@ -185,7 +185,8 @@ def test_nothing_written_is_no_partial_result(workspace: Path) -> None:
 @pytest.mark.parametrize(("api", "dialect"), [("openai", OpenAI()), ("anthropic", Anthropic()), ("gemini", Gemini())])
 def test_the_end_of_the_budget_is_no_quota(api: str, dialect: Any, workspace: Path) -> None:
     """The gateway's 402 is the budget's; a provider's is its account's."""  # shows: F8
-    for message, trouble in (("the budget is used up", "budget"), ("no credits left", "quota")):
+    ours = "daybreak gateway: all 2 requests of this attempt are used"
+    for message, trouble in ((ours, "budget"), ("your budget of credits is used up", "quota")):
         with _answering(402, dialect.refusal("budget", message)) as url:
             claim = Worked(list(ModelWorker().work(BRIEF, workspace, terms(url, api)))).claim
         assert claim.trouble == trouble, claim

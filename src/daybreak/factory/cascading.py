@@ -19,7 +19,6 @@ from daybreak.engine import Context, Kept
 from daybreak.errors import WorkerError
 from daybreak.factory.attempting import Office
 
-
 _NO_ATTEMPTS = cascade.WAITING | {"refused", "authentication", "unavailable"}
 """Whoever did not even begin has used up no attempt of the task's."""
 

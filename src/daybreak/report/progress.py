@@ -50,6 +50,9 @@ class Progress:
                 self.phase = "deliver"
                 reasons = "".join(f"\n          {reason}" for reason in event.reasons)
                 return f"gate: {event.verdict}, score {event.score:.0f}{reasons}"
+            case events.CheckProved():
+                told = "passes, so it is a guard" if event.passed else f"to be mended: {event.summary}"
+                return f"before any work: {event.check}: {told}"
             case events.AttemptBegan() if event.worker != "builder" or event.passed_over:
                 passed = "".join(f"\n          not {name}: {why}" for name, why in event.passed_over.items())
                 return f"attempt {event.attempt}: {event.worker} is asked: {event.why}{passed}"

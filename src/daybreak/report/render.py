@@ -57,6 +57,8 @@ def _parts(report: RunReport) -> Iterator[RenderableType]:
         yield _requirements(report.requirements)
     if report.proves_nothing:
         yield _lines("Examples that prove nothing", report.proves_nothing)
+    if report.before:
+        yield _lines("What the checks said before any work", report.before)
     if report.asked_beyond_builder:
         yield _lines("Who was asked", report.asked)
     if report.models:
@@ -129,6 +131,7 @@ def to_markdown(report: RunReport) -> str:
     for title, lines in (
         ("Incidents", report.incidents),
         ("Examples that prove nothing", report.proves_nothing),
+        ("What the checks said before any work", report.before),
         ("Who was asked", report.asked if report.asked_beyond_builder else []),
         ("What the workers claimed", report.attempts),
         ("What the checks saw", report.checks),

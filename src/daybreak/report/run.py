@@ -94,6 +94,8 @@ class RunReport(BaseModel):
     plan: dict[str, Any] = {}
     requirements: list[RequirementLine] = []
     proves_nothing: list[Line] = []
+    before: list[Line] = []
+    """What each check said of the repository before any work."""
     asked: list[Line] = []
     """Who was asked for each attempt, why, and who was passed over."""
     models: dict[str, Use] = {}
@@ -157,6 +159,15 @@ def _take(report: RunReport, event: events.Event, place: str, ts: str) -> None:
                     what=_example_title(report, event.example),
                     outcome="unusable",
                     summary=event.why,
+                    event=place,
+                )
+            )
+        case events.CheckProved():
+            report.before.append(
+                Line(
+                    what=event.check,
+                    outcome="guards" if event.passed else "to be mended",
+                    summary=event.summary,
                     event=place,
                 )
             )

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pydantic_ai.exceptions import ModelHTTPError
 
 _SHOWN = 300
+_GATEWAY = b"daybreak gateway: "
+"""So begins what the gateway itself has to say."""
 
 
 class Failed(Exception):
@@ -51,7 +53,7 @@ def _of_answer(error: ModelHTTPError, now: datetime) -> Failed:
     """Of an answer with a status that is no success."""
     body = _bytes(error.body)
     message = f"the server answered {error.status_code}: {_sentence(error.body)}"
-    if error.status_code == 402 and b"budget" in body:  # the gateway's own word; providers' accounts are a quota
+    if error.status_code == 402 and _GATEWAY in body:  # of a provider, it is an account that is empty
         return Failed("budget", message)
     found = troubles.of_status(error.status_code, error.headers or {}, body, now)
     trouble = found.trouble or _by_type(error) or "unavailable"

@@ -230,6 +230,7 @@ class _OneBuild:
         found: list[Finding] = []
         attempt: dict[str, Any] | None = None
         decision: gate.Decision | None = None
+        seen: dict[str, list[Evidence]] = {}
         while True:
             self.number += 1
             await self._within_time()
@@ -242,7 +243,10 @@ class _OneBuild:
             if not attempt["tree"]:
                 continue
             await self.ctx.enter("verifying")
-            evidence = await self._look(self.number, attempt)
+            workspace = attempt["workspace"]
+            if workspace not in seen:  # of the same result the same would be seen
+                seen[workspace] = await self._look(self.number, attempt)
+            evidence = seen[workspace]
             decision = await self._decide(self.number, attempt, evidence, found)
             if decision.verdict == "passed":
                 return attempt, evidence, decision

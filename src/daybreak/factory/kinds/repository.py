@@ -31,7 +31,7 @@ from daybreak.config import Places
 from daybreak.engine import Context, Kept, Parked
 from daybreak.engine.flow import Paused
 from daybreak.errors import CheckError, DeliveryError, HostError
-from daybreak.factory import attempting, machine, regression, repositorychecks, repositorygit, repositoryguard
+from daybreak.factory import attempting, machine, recall, regression, repositorychecks, repositorygit, repositoryguard
 from daybreak.factory import brief as briefs
 from daybreak.factory.attempting import Attempts, Office, Result
 from daybreak.factory.cascading import Course, NobodyLeft
@@ -44,6 +44,7 @@ from daybreak.host import removal
 from daybreak.host.sandbox import Strength
 from daybreak.host.workspaces import Author, CommitUnknown, NotARepository, Workspace, Workspaces
 from daybreak.ledger import Ledger
+from daybreak.memory.lessons import Lesson
 
 __all__ = ["BRANCH", "KIND", "NotMended", "Repository", "blobs_of"]
 
@@ -222,7 +223,7 @@ class _OneTask:
             workspace = left.workspace(self.args.commit)
             if workspace not in seen or left.problem:  # of the same result the same would be seen
                 seen[workspace] = await self._look(self.number, left, base)
-            decision = await self._decide(self.number, seen[workspace], kept)
+            decision = await self._decide(self.number, seen[workspace], kept, found)
             if decision.verdict == "passed":
                 return worker, left, seen[workspace], decision
             reasons = decision.reasons
@@ -238,13 +239,14 @@ class _OneTask:
         )
 
     def _attempt(self, number: int, worker: str, found: Sequence[Finding]) -> Kept:
+        learned = self.kind.office.lessons(f"{self.args.title}\n{self.args.prompt}", KIND)
         with self._scratch() as scratch, self._workspace(scratch) as workspace:
             guard = self.args.guard(repositorygit.files(workspace))
             repositorygit.give_own_history(workspace)
             result = self.attempts.work(
                 number,
                 worker,
-                self._brief(number, found, guard),
+                self._brief(number, found, guard, learned),
                 workspace.path,
                 scratch,
                 time_s=self.args.time_s,
@@ -260,10 +262,13 @@ class _OneTask:
             "claim": msgspec.to_builtins(result.claim),
             "money_microusd": result.usage.money_microusd,
             "duration_ms": result.duration_ms,
+            "lessons": [one.lesson for one in learned],
         }
         return Kept(kept, tell=attempting.told(self.ctx.run, number, KIND, worker, result, made))
 
-    def _brief(self, number: int, found: Sequence[Finding], guard: repositoryguard.Guard) -> Brief:
+    def _brief(
+        self, number: int, found: Sequence[Finding], guard: repositoryguard.Guard, learned: Sequence[Lesson]
+    ) -> Brief:
         constraints = ["Change the files in the working folder; nothing else is looked at."]
         constraints.append("Commands run without a network.")
         return Brief(
@@ -275,6 +280,8 @@ class _OneTask:
             protected=guard.shown,
             attempt=number,
             findings=tuple(found),
+            lessons=tuple(one.text for one in learned),
+            recall=recall.pack(self.ctx.records()),
         )
 
     def _taken(self, workspace: Workspace) -> _Left:
@@ -382,7 +389,9 @@ class _OneTask:
 
     # -- deciding and delivering
 
-    async def _decide(self, number: int, evidence: Sequence[Evidence], kept: Mapping[str, Any]) -> gate.Decision:
+    async def _decide(
+        self, number: int, evidence: Sequence[Evidence], kept: Mapping[str, Any], before: Sequence[Finding]
+    ) -> gate.Decision:
         required = [CHANGE, PROTECTED, *(check.name for check in self.checks)]
         claim = msgspec.convert(kept["claim"], Claim)
         nothing = evidence[0].outcome != "passed"  # then that is the reason, and not that nobody looked further
