@@ -25,6 +25,9 @@ NAMES = (
     "merging",
     "policy_scan",
     "error_corpus",
+    "attempt",
+    "gateway",
+    "routing",
     "repair",
 )
 

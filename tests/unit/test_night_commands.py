@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
-from daybreak.cli import arguments, night, unlock
+from daybreak.cli import arguments, home, night, unlock
 from daybreak.cli.arguments import ArgumentWrong
 from daybreak.engine.night import Plan
 from daybreak.errors import UsageError
-from daybreak.events import IncidentRaised
+from daybreak.events import NIGHTS, IncidentRaised, NightNoted
 from daybreak.host import locks, owners, vigil
 from daybreak.host.owners import OwnerStays
 from daybreak.ledger.record import Draft
@@ -282,6 +283,65 @@ def holder(tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[str], int]]:
         for_sure = owners.state_of(child)
         if for_sure not in ("", "Z"):
             os.kill(child, signal.SIGKILL)
+
+
+HOLD_LEDGER = """
+import sys
+from pathlib import Path
+import apsw
+from daybreak.clock import SystemClock
+from daybreak.host import locks
+held = locks.acquire(Path(sys.argv[1]), SystemClock())
+held.beat()
+connection = apsw.Connection(sys.argv[2])
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[str]]:
+    """A supervisor that was stopped in the middle of a commit; the home of this process is its."""
+    monkeypatch.setenv("DAYBREAK_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    with home.opened():
+        """There is a ledger."""
+    where = home.places()
+    command = [sys.executable, "-c", HOLD_LEDGER, str(where.locks / "supervisor.lock"), str(where.ledger)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        process.send_signal(signal.SIGSTOP)
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("if_busy", ["wait", "help"])
+def test_who_stopped_in_the_middle_of_a_commit_holds_nobody_up(
+    stopped: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch, if_busy: Any
+) -> None:
+    """It holds the database, so it is ended before that is opened; the night notes it once."""
+    # shows: N5 N14
+    monkeypatch.setattr(night, "_plan", lambda *_: Plan(once=True, if_busy=if_busy, lease_s=0.2))
+    monkeypatch.setattr(night, "_preflight", lambda _: [])
+    monkeypatch.setattr(night, "_snapshot", lambda _: [])
+    with pytest.raises(typer.Exit) as ended:
+        night.night(if_busy=if_busy)
+    assert ended.value.exit_code == 0
+    assert stopped.wait() == -signal.SIGKILL
+    with home.opened() as opened:
+        notes = [one.event for one in opened.ledger.read(NIGHTS) if isinstance(one.event, NightNoted)]
+    assert [(note.details["lock"], note.details["pid"]) for note in notes if note.what == "takeover"] == [
+        ("supervisor", stopped.pid)
+    ]
+
+
+def test_a_night_that_would_be_refused_ends_nobody(stopped: subprocess.Popen[str]) -> None:
+    """Not even one that stands still: nobody has asked for that."""
+    # shows: N5
+    assert night._make_way(Plan(if_busy="refuse", lease_s=0.01)) == []
+    assert stopped.poll() is None
 
 
 def test_an_owner_is_ended_with_all_that_it_started(holder: tuple[Path, subprocess.Popen[str], int]) -> None:

@@ -46,10 +46,12 @@ def places() -> Places:
 
 
 def settings() -> Settings:
-    """`daybreak.toml` as it applies to this process; without one, the embedded builder alone. Raises SettingsWrong."""
+    """`daybreak.toml` as it applies to this process; without one, the embedded builder behind whatever orchestrators are
+    installed. Raises SettingsWrong."""
     from daybreak import settings
+    from daybreak.factory import roster
 
-    return settings.read(settings.find(os.environ, Path.cwd(), places().settings))
+    return roster.with_plugins(settings.read(settings.find(os.environ, Path.cwd(), places().settings)))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from daybreak.cli.home import Home
+    from daybreak.engine.keeper import Takeover
     from daybreak.engine.night import Found, Hooks, NightResult, PingKind, Plan, Status
     from daybreak.engine.supervisor import Supervisor
 
@@ -82,8 +83,9 @@ def night(
     plan = _plan(SystemClock().now(), until, for_, budget, once, workers, if_busy)
     _check_ping(ping)
     _check_report(report_to)
+    taken = _make_way(plan)
     with home.opened() as opened:
-        result = _Night(opened, plan, ping, report_to, as_json).work()
+        result = _Night(opened, plan, ping, report_to, as_json, taken).work()
     if as_json:
         faces.result_json(_as_json(result))
     else:
@@ -150,6 +152,31 @@ def _check_report(path: Path | None) -> None:
         )
 
 
+def _make_way(plan: Plan) -> Sequence[Takeover]:
+    """End a supervisor that stands still, before the ledger is opened: one that was stopped in the middle of a commit
+    holds the database, and nobody can open it. Only for whoever waits or helps; a night that would be refused ends
+    nobody. Who was ended. Raises HostError."""
+    if plan.if_busy == "refuse":
+        return []
+    import anyio
+
+    from daybreak.cli import home
+    from daybreak.clock import SystemClock
+    from daybreak.engine.keeper import end_silent
+    from daybreak.engine.supervisor import LOCK
+    from daybreak.host.locks import FileLocks
+
+    async def watch() -> Takeover | None:
+        clock = SystemClock()
+        return await end_silent(FileLocks(home.places().locks, clock), LOCK, clock, lease_s=plan.lease_s)
+
+    found = anyio.run(watch)
+    if found is None:
+        return []
+    faces.say(found.words)
+    return [found] if found.ended is not None else []  # one that could not be ended is seen and noted by the night
+
+
 def _as_json(result: NightResult) -> dict[str, Any]:
     return {
         "night": result.night,
@@ -171,10 +198,19 @@ def status_file(locks: Path, night: str) -> Path:
 class _Night:
     """The real hooks around one supervisor."""
 
-    def __init__(self, home: Home, plan: Plan, ping: str | None, report_to: Path | None, as_json: bool) -> None:
+    def __init__(
+        self,
+        home: Home,
+        plan: Plan,
+        ping: str | None,
+        report_to: Path | None,
+        as_json: bool,
+        taken: Sequence[Takeover] = (),
+    ) -> None:
         from daybreak.clock import SystemClock
 
         self._home = home
+        self._taken = taken
         self._plan = plan
         self._ping_url = ping
         self._report_to = report_to
@@ -197,6 +233,7 @@ class _Night:
             self._plan,
             schedules=Schedules(home.ledger, self._clock, home.engine.queue),
             hooks=self._hooks(),
+            taken=self._taken,
         )
 
     def _hooks(self) -> Hooks:

@@ -143,12 +143,14 @@ async def end_silent(
     """Watch the owner of a lock until it beats, is gone, or has been silent for a whole lease and is ended.
 
     For before a ledger is opened: an owner that was stopped in the middle of a commit holds the database, so that
-    nobody else can open it. None where nobody was ended. Raises HostError.
+    nobody else can open it. Returns None where nobody stands still, soon after a living one's next beat. Raises
+    HostError.
     """
-    keeper = Keeper(locks, clock, lease_s=lease_s, look_s=lease_s / 6)
+    look_s = min(1.0, lease_s / 6)
+    keeper = Keeper(locks, clock, lease_s=lease_s, look_s=look_s)
     seen = locks.beat_of(name)
     while seen is not None and seen.owner.beats and locks.beat_of(name) == seen:
         if told := await keeper.look([name]):
             return told[0]
-        await sleep(lease_s / 6)
+        await sleep(look_s)
     return None

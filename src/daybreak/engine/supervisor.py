@@ -106,9 +106,11 @@ class Supervisor:
         sleep: Sleep = anyio.sleep,
         schedules: Windows | None = None,
         hooks: Hooks | None = None,
+        taken: Sequence[Takeover] = (),
     ) -> None:
         """The ledger must have been opened with `engine.VIEWS` and `nights.NIGHTS`; with the views of policy's journal
-        an incident of level 3 ends the night. `locks` are those of the engine, `sleep` agrees with `clock`."""
+        an incident of level 3 ends the night. `locks` are those of the engine, `sleep` agrees with `clock`. `taken`:
+        owners that were ended before the ledger could be opened; the night notes them."""
         self._engine = engine
         self._log = log
         self._clock = clock
@@ -118,6 +120,7 @@ class Supervisor:
         self._sleep = sleep
         self._schedules = schedules
         self._hooks = hooks or Hooks()
+        self._taken = taken
         self._accounts = Accounts(log)
         self._keeper: Keeper | None = None
         if isinstance(locks, BeatingLocks):
@@ -151,7 +154,7 @@ class Supervisor:
         """Work until the night's end, which is recorded. Raises SupervisorBusy before anything happens, and what the
         ledger raised where that ended the night, after everything was cleaned up."""
         with ExitStack() as stack:
-            before: list[Takeover] = []
+            before = [*self._taken]
             if not await self._take_place(stack, before):
                 return self._result({}, {})
             self.night = self._tell.night = ids.new("night", self._clock.now(), self._entropy)
