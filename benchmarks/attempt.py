@@ -24,7 +24,8 @@ from daybreak.cli import home
 from daybreak.clock import SystemClock
 from daybreak.config import Places
 from daybreak.engine import Context, Engine
-from daybreak.factory.attempting import Attempts, Office
+from daybreak.factory.attempting import Attempts
+from daybreak.factory.office import Office
 from daybreak.factory.warden import Warden
 from daybreak.host.sandbox import Strength, detect
 from daybreak.ledger import Ledger

@@ -33,8 +33,8 @@ from daybreak.config import Places
 from daybreak.engine import VIEWS, Engine, RunResult
 from daybreak.events import AttemptClaimed, run_stream
 from daybreak.factory import repositorytask
-from daybreak.factory.attempting import Office
 from daybreak.factory.kinds import repository
+from daybreak.factory.office import Office
 from daybreak.ledger import Ledger
 from daybreak.memory import VIEWS as MEMORY
 from daybreak.policy import journal

@@ -2,16 +2,20 @@
 
 The names here are public: see `docs/reference/library.md` for them and for what is promised about them. Each is
 imported when it is first used, so `import daybreak` costs next to nothing and no part needs the others.
+
+What is logged goes to the logger `daybreak` and below; nobody hears it until a program says where it goes.
 """
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from daybreak.version import __version__
 
 if TYPE_CHECKING:
+    from daybreak.cli.adding import add
     from daybreak.engine.context import Context
     from daybreak.engine.step import Absent, Found, spend, step_key
     from daybreak.factory.tasks import task
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from daybreak.policy.breaker import Breaker, BreakerOpen, BreakerRule
     from daybreak.policy.budget import Amounts, BudgetSpent, Limit
     from daybreak.policy.retry import GaveUp, Retry
+
+logging.getLogger("daybreak").addHandler(logging.NullHandler())  # without it, warnings would go to standard error
 
 __all__ = [
     "Absent",
@@ -45,6 +51,7 @@ __all__ = [
     "Sandbox",
     "Workspaces",
     "__version__",
+    "add",
     "batch",
     "expect",
     "files",
@@ -83,6 +90,7 @@ _HOMES = {
     "Retry": "policy.retry",
     "Sandbox": "host.sandbox",
     "Workspaces": "host.workspaces",
+    "add": "cli.adding",
     "expect": "host.truth",
     "guard": "host.programs",
     "recover": "host.files",

@@ -489,6 +489,18 @@ class AttemptBegan(Event, frozen=True, kw_only=True, omit_defaults=True):
     """hard: all that it spends goes through the gateway; soft: it can spend past it; none: it spends nothing."""
 
 
+class AttemptAwaited(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Nobody can be asked for an attempt before some moment: the run waits, without a worker."""
+
+    type: ClassVar[str] = "attempt.awaited"
+    run: str
+    attempt: int
+    why: str
+    until: str
+    passed_over: dict[str, str] = {}
+    """Everybody in the order, and why each cannot be asked now."""
+
+
 class AttemptTurn(Event, frozen=True, kw_only=True):
     """What a worker wants to be given back should its attempt begin again after a crash."""
 

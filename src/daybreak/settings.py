@@ -1,4 +1,5 @@
-"""`daybreak.toml`: who works, through which provider, in what order. Read by everybody, written by people.
+"""`daybreak.toml`: who works, through which provider, in what order, and when what fails is left alone. Read by
+everybody, written by people.
 
 Where it is looked for: `DAYBREAK_CONFIG`, then `daybreak.toml` in the working directory or a parent, then the user's
 folder. Nothing in it is a secret: keys are named (`env:OPENAI_API_KEY`), never written down, and no message of this
@@ -25,6 +26,9 @@ FILE = "daybreak.toml"
 BYTES_MAX = 1024 * 1024
 """A longer file is no configuration."""
 KEY_BYTES_MAX = 64 * 1024
+BREAKER_NAME_MAX = 200
+PROVIDER_BREAKER = "provider:"
+"""With this begin the names of the gateway's breakers."""
 PROBLEMS_MAX = 10
 """So many are told at once."""
 Api = Literal["openai", "anthropic", "gemini"]
@@ -126,6 +130,25 @@ class Worker(_Settings):
     """For a worker of one's own."""
 
 
+class Breaker(_Settings):
+    """When what is called by that name is left alone; as in `policy.breaker.BreakerRule`, in seconds."""
+
+    failures: int = Field(default=5, ge=1, le=1000)
+    """So many failures"""
+    within_s: float = Field(default=60, gt=0, le=86_400)
+    """within so long open it."""
+    open_s: float = Field(default=30, gt=0, le=86_400)
+    """For so long the first time,"""
+    factor: float = Field(default=2, ge=1, le=100)
+    """longer by this factor each further time,"""
+    most_s: float = Field(default=3_600, gt=0, le=31 * 86_400)
+    """and never longer than this."""
+    probes: int = Field(default=1, ge=1, le=100)
+    """Calls that may pass at once to see whether it works again."""
+    probe_s: float = Field(default=600, gt=0, le=86_400)
+    """Such a call that has not ended after so long counts as lost."""
+
+
 class Memory(_Settings):
     lessons_tokens: int = Field(default=1_500, ge=0, le=100_000)
     """The most that lessons take of a brief."""
@@ -141,6 +164,8 @@ class Settings(_Settings):
     """The cascade: who is asked first, and who after that."""
     workers: dict[_Name, Worker] = {}
     providers: dict[_Name, Provider] = {}
+    breakers: dict[str, Breaker] = {}
+    """By the name that steps call theirs; those without an entry follow the defaults."""
     memory: Memory = Memory()
     templates: str = ""
     """Folder with templates of briefs that go before ours."""
@@ -374,6 +399,8 @@ def _fields(loc: list[str]) -> Iterable[str]:
             return Provider.model_fields
         case ["providers", _, "prices", _]:
             return Price.model_fields
+        case ["breakers", _]:
+            return Breaker.model_fields
         case ["memory"]:
             return Memory.model_fields
     return ()
@@ -395,6 +422,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield from (f"workers.{name}.{one}" for one in _wrong_worker(name, worker, settings))
     for name, provider in settings.providers.items():
         yield from (f"providers.{name}.{one}" for one in _wrong_provider(provider))
+    for name, breaker in settings.breakers.items():
+        yield from (f"breakers.{name!r:.80}: {one}" for one in _wrong_breaker(name, breaker))
 
 
 def _wrong_worker(name: str, worker: Worker, settings: Settings) -> Iterator[str]:
@@ -437,6 +466,15 @@ def _wrong_provider(provider: Provider) -> Iterator[str]:
             yield "headers: one has a name or a value that no header can have"
         elif header.lower() in _KEY_HEADERS:
             yield f"headers: {header} is set from `key`"
+
+
+def _wrong_breaker(name: str, breaker: Breaker) -> Iterator[str]:
+    if not (0 < len(name) <= BREAKER_NAME_MAX and name.isprintable() and name.strip()):
+        yield f"a name has 1 to {BREAKER_NAME_MAX} printable characters"
+    if name.startswith(PROVIDER_BREAKER):
+        yield "a provider's breaker has a rule of its own, which is not set here"
+    if breaker.open_s > breaker.most_s:
+        yield f"open_s ({breaker.open_s:g}) is longer than most_s ({breaker.most_s:g})"
 
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")

@@ -74,9 +74,10 @@ def test_an_attack_inside_a_long_harmless_text_is_found_all_the_same() -> None:
 
 
 def test_our_own_documents_and_sources_are_not_suspected() -> None:
-    """Files that nobody wrote for this test; policy's own rules and its documents quote attacks and are left out."""
+    """Files that nobody wrote for this test; policy's own rules and its documents, and the
+    scripted server of models, quote attacks and are left out."""
     root = Path(__file__).parents[2]
-    quoting = ("policy", "threat-model", "incidents", "0008")
+    quoting = ("policy", "threat-model", "incidents", "0008", "modelserver")
     files = [path for path in (*root.glob("docs/**/*.md"), *root.glob("src/daybreak/**/*.py")) if path.is_file()]
     looked = [path for path in files if not any(word in str(path.relative_to(root)) for word in quoting)]
     suspected = [path.name for path in looked if scan(path.read_text("utf-8")).suspicious]

@@ -29,9 +29,9 @@ def kill_often(folder: Path, reference: kill_build.Undisturbed, kills: int, seed
 def test_a_killed_build_resumes_without_doing_a_kept_step_again(
     tmp_path: Path, reference: kill_build.Undisturbed
 ) -> None:
-    """Three kills at random moments: nothing lost, nothing twice, the same bytes."""
+    """Two kills at random moments: nothing lost, nothing twice, the same bytes."""
     # shows: N14 F13 P6
-    kill_often(tmp_path, reference, kills=3, seed=7)
+    kill_often(tmp_path, reference, kills=2, seed=7)
 
 
 @pytest.mark.chaos

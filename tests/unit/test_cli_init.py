@@ -22,9 +22,10 @@ from typer.testing import CliRunner, Result
 from daybreak import settings
 from daybreak.agents import found as finding
 from daybreak.agents.found import Found
-from daybreak.cli import agents, init, surroundings
+from daybreak.cli import agents, home, init, surroundings
 from daybreak.cli.arguments import ArgumentWrong
 from daybreak.errors import DaybreakError
+from daybreak.factory import trust as trusting
 from daybreak.settings import Settings, SettingsWrong, Worker
 
 app = typer.Typer()
@@ -210,6 +211,7 @@ def test_the_list_says_who_is_not_here_and_why(place: Path, machine: dict[str, F
         'program = "graph"\n[workers.spare]\nkind = "pi"\nnetwork = true\n'
     )
     machine["pi"] = Found(program="/usr/bin/pi", version="0.73", budget="soft")
+    trusting.trust(place / "daybreak.toml", home.places())
     told = run("agents", "list")
     lines = told.stdout.splitlines()
     assert [line[:20].split()[:2] for line in lines[::2]] == [

@@ -964,7 +964,7 @@ def test_missing_keys_are_found_before_anything_starts(tmp_path: Path) -> None:
         Gateway(settings, ledger, SystemClock(), folder=tmp_path / "gw", environment={"ODD": "two words"}) as gateway,
     ):
         gateway.ticket("r", 1, provider="file", model="m")
-        for name, words in (("gone", "variable GONE"), ("nofile", "not/there"), ("odd", "cannot be a key")):
+        for name, words in (("gone", "variable GONE"), ("nofile", "not/there"), ("odd", "is no key")):
             with pytest.raises(KeyAbsent, match=words) as absent:
                 gateway.ticket("r", 1, provider=name, model="m")
             assert "two words" not in str(absent.value)
@@ -1141,3 +1141,157 @@ def test_calls_of_tools_are_counted(tmp_path: Path) -> None:
                 with client_of(ticket, way) as client:
                     way.ask(client, "m", stream)
                 assert here.gateway.close_ticket(ticket.token).usage.output_tokens >= 100, (way, stream)
+
+
+# -- what a hostile client tries
+
+
+def said(ticket: protocol.Gateway, header: bytes) -> bytes:
+    """The first line of the answer to a request with that header, as bytes at the socket."""
+    import socket
+
+    body = b'{"model": "m"}'
+    with socket.socket(socket.AF_UNIX) as end:
+        end.settimeout(20)
+        end.connect(ticket.socket)
+        end.sendall(
+            b"POST /openai/v1/chat/completions HTTP/1.1\r\nhost: g\r\nconnection: close\r\n"
+            b"authorization: Bearer " + ticket.token.encode() + b"\r\n" + header + b"\r\n"
+            b"content-length: " + str(len(body)).encode() + b"\r\n\r\n" + body
+        )
+        return end.makefile("rb").readline()
+
+
+def test_no_header_of_a_client_makes_a_provider_look_broken(tmp_path: Path) -> None:
+    """What cannot be sent on is refused and says nothing of the provider; nobody smuggles a second request."""
+    # shows: F8, N9
+    with raw_provider() as (provider, seen), alone(tmp_path, provider) as here:
+        ticket = here.ticket("openai")
+        for header in (
+            b"x-odd: a\x01b",
+            b"x-odd: a\x7fb",
+            b"x-odd: \xff\xfe",
+            b"x-odd : a",
+            b"x-odd: a\r\n b",
+            b"content-length: 3",
+            b"x-http-method-override: DELETE",
+            b"x-goog-fieldmask: candidates",
+            b"x" * 5000 + b": a",
+        ):
+            assert said(ticket, header).split(b" ")[1] in (b"200", b"400"), header
+        assert not {name for one in seen for name in one["headers"] if "override" in name or "mask" in name}
+        assert all(one["body"] == b'{"model":"scripted"}' for one in seen)
+        assert LedgerCircuits(here.ledger, SystemClock()).all() == []
+        assert here.gateway.close_ticket(ticket.token).trouble == ""
+
+
+def test_a_key_that_a_provider_says_is_not_passed_on_however_it_is_cut(tmp_path: Path) -> None:
+    """Also across two pieces of an answer."""
+    # shows: N9
+    answer = json.dumps({"choices": [], "echo": ["x" * number + KEY for number in (0, 65_000, 66_000)]}).encode()
+    with (
+        raw_provider(lambda body: (200, "application/json", answer)) as (provider, _),
+        alone(tmp_path, provider) as here,
+    ):
+        with raw_client(here.ticket("openai")) as client:
+            told = client.post("/openai/v1/chat/completions", json={"model": "m"})
+        assert KEY not in told.text
+        assert told.json()["echo"][0] == "[redacted]"
+
+
+def test_the_tools_of_a_provider_are_for_attempts_with_a_network(tmp_path: Path) -> None:
+    """The refusal is the API's own, nothing is paid, and the provider hears nothing."""
+    # shows: N9
+    with house(tmp_path) as here:
+        body = {
+            "model": "m",
+            "max_tokens": 10,
+            "messages": ASK,
+            "tools": [{"type": "web_search_20250305", "name": "w"}],
+        }
+        for network, status in ((False, 400), (True, 200)):
+            ticket = here.ticket("anthropic", network=network)
+            with raw_client(ticket) as client:
+                assert client.post("/anthropic/v1/messages", json=body).status_code == status
+        assert len(here.server.requests) == 1
+
+
+def test_a_folder_behind_a_link_gives_the_socket_by_its_real_path(tmp_path: Path) -> None:
+    """Sandboxes are granted real paths only, and the worker is told the same one."""
+    # shows: N9
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with (
+        ledger_at(tmp_path) as ledger,
+        Gateway(Settings(), ledger, SystemClock(), folder=tmp_path / "link" / "gw", environment={}) as gateway,
+    ):
+        assert gateway.socket.parent == (tmp_path / "real" / "gw").resolve()
+
+
+def test_what_an_attempt_has_used_is_known_to_the_next_process(tmp_path: Path) -> None:
+    """From the ledger: its own calls, and at the worst case what a process that died had set aside."""
+    # shows: F8
+    with house(tmp_path) as here:
+        here.account("night", money_microusd=1_000_000)
+        ticket = here.ticket("openai", account="night")
+        with raw_client(ticket) as client:
+            client.post("/openai/v1/chat/completions", json={"model": "m", "messages": ASK, "max_tokens": 50})
+        spent = here.gateway.close_ticket(ticket.token).usage
+        assert spent.money_microusd > 0
+        assert here.gateway.used("run-1", 1) == spent
+        assert here.gateway.used("run-1", 2) == here.gateway.used("run-2", 1) == protocol.Usage()
+        reserved = Accounts(here.ledger).reserve("run-1/model/dead/1/1", "night", Amounts(tokens=70), run="run-1")
+        here.ledger.append([Draft(events.POLICY, reserved)])
+        used = here.gateway.used("run-1", 1)
+        assert (used.requests, used.input_tokens) == (spent.requests + 1, spent.input_tokens + 70)
+
+
+def test_one_attempt_cannot_take_every_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it asks beyond so many at once waits for its turn, and others do not wait for it."""
+    # shows: F8
+    from daybreak.agents.gateway import ticket as tickets
+
+    monkeypatch.setattr(tickets, "AT_ONCE_MAX", 2)
+    with house(tmp_path, lambda request: Stalled(after=0) if "stall" in str(request.body) else Say("Hi.")) as here:
+        greedy, other = here.ticket("openai"), here.ticket("openai")
+        body = {"model": "m", "max_tokens": 10, "messages": [{"role": "user", "content": "stall"}]}
+
+        def ask() -> None:
+            with raw_client(greedy) as client, contextlib.suppress(httpx.HTTPError):
+                client.post("/openai/v1/chat/completions", json=body)
+
+        threads = [threading.Thread(target=ask) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        with raw_client(other) as client:
+            assert client.post("/openai/v1/chat/completions", json={"model": "m", "messages": ASK}).status_code == 200
+        spent = here.gateway.close_ticket(greedy.token)
+        for thread in threads:
+            thread.join()
+        assert spent.usage.requests <= 2
+        asked = [one for one in here.server.requests if "stall" in str(one.body)]
+        assert len(asked) <= 2
+
+
+def test_connections_without_a_request_keep_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens many of them takes no descriptors of ours for long, and fills no log with what is no request."""
+    # shows: N9
+    import socket
+
+    from daybreak.agents.gateway import connection
+
+    monkeypatch.setattr(connection, "CONNECTIONS_MAX", 8)
+    with house(tmp_path) as here, contextlib.ExitStack() as held:
+        ticket = here.ticket("openai")
+        many = [held.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(40)]
+        for one in many:
+            one.connect(ticket.socket)
+        with raw_client(ticket) as client:
+            answer = client.post("/openai/v1/chat/completions", json={"model": "m", "messages": ASK})
+        assert answer.status_code == 200
+        closed = 0
+        for one in many:
+            one.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                closed += one.recv(1) == b""
+        assert closed >= 40 - 8

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daybreak.agents.gateway import count, troubles, wire
+from daybreak.agents.gateway import count, reach, troubles, wire
 from daybreak.agents.gateway.count import Count
 from daybreak.agents.gateway.dialects import dialect
 from daybreak.agents.gateway.dialects.anthropic import Anthropic
@@ -215,8 +215,10 @@ def test_headers_of_a_connection_stay_with_it(headers: list[tuple[bytes, bytes]]
 
 
 def test_tokens_in_the_query_go_no_further() -> None:
-    """Gemini's clients may send the key there."""
-    assert wire.query(b"alt=sse&key=abc&x=1") == b"alt=sse&x=1"
+    """Gemini's clients may send the key there; and a field mask would leave the usage out of the answer."""
+    assert wire.query(b"alt=sse&key=abc&x=1&fields=candidates&$fields=a&%6bey=b&alt=proto&beta=true") == (
+        b"alt=sse&beta=true"
+    )
     assert wire.query(b"key=abc") == b""
 
 
@@ -280,3 +282,94 @@ def test_no_error_breaks_the_reading_of_errors(status: int, body: bytes) -> None
     """Whatever a provider says, it is one of the troubles or none."""
     assert troubles.of_status(status, {"retry-after": "soon"}, body, NOW).trouble in troubles.WORST
     assert troubles.of_fault({"code": status, "message": body, "type": [body.hex()]}, NOW).trouble in troubles.WORST
+
+
+# -- what is not to be asked for
+
+
+@pytest.mark.parametrize(
+    ("api", "more"),
+    [
+        ("openai", {"tools": [{"type": "web_search", "external_web_access": True}]}),
+        ("openai", {"tools": [{"type": "function", "name": "a"}, {"type": "mcp", "server_url": "https://a.example"}]}),
+        ("openai", {"tools": [{"type": "WEB_SEARCH_preview"}]}),
+        ("openai", {"tools": [{"type": "namespace", "name": "n", "tools": [{"type": "web_search"}]}]}),
+        ("openai", {"tools": [{"type": "shell", "environment": {"type": "container_auto"}}]}),
+        ("openai", {"web_search_options": {"search_context_size": "low"}}),
+        ("openai", {"plugins": [{"id": "web"}]}),
+        ("openai", {"models": ["dear"]}),
+        ("openai", {"previous_response_id": "resp_of_another"}),
+        ("openai", {"conversation": "conv_of_another"}),
+        ("openai", {"messages": [{"role": "user", "content": [
+            {"type": "image_url", "image_url": {"url": "https://a.example/?secret"}}]}]}),
+        ("openai", {"input": [{"content": [{"type": "input_file", "file_url": "HTTP://a.example/x"}]}]}),
+        ("anthropic", {"tools": [{"type": "web_fetch_20250910", "name": "web_fetch"}]}),
+        ("anthropic", {"tools": [{"type": "code_execution_20250825", "name": "code_execution"}]}),
+        ("anthropic", {"mcp_servers": [{"type": "url", "url": "https://a.example"}]}),
+        ("anthropic", {"messages": [{"content": [{"type": "image", "source": {"type": "url", "url": "http://a"}}]}]}),
+        ("anthropic", {"messages": [{"content": [{"type": "tool_result", "content": [
+            {"type": "document", "source": {"type": "url", "url": "https://a"}}]}]}]}),
+        ("gemini", {"tools": [{"googleSearch": {}}]}),
+        ("gemini", {"tools": [{"functionDeclarations": []}, {"url_context": {}}]}),
+        ("gemini", {"cachedContent": "cachedContents/of-another"}),
+        ("gemini", {"contents": [{"parts": [{"fileData": {"fileUri": "https://a.example/x"}}]}]}),
+    ],
+)  # fmt: skip
+def test_a_provider_is_no_way_out_of_a_sandbox(api: Any, more: dict[str, Any]) -> None:
+    """Neither its tools nor addresses that it would fetch; who has a network may have them."""
+    # shows: N9, F8
+    body = json.dumps(more).encode()
+    with pytest.raises(RequestWrong):
+        reach.refuse(api, body, network=False)
+    escaped = body.replace(b"image_url", b"image\\u005furl").replace(b"fileUri", b"file\\u0055ri")
+    with pytest.raises(RequestWrong):
+        reach.refuse(api, escaped, network=False)
+    reach.refuse(api, body, network=True)
+
+
+@pytest.mark.parametrize(
+    ("api", "more"),
+    [
+        ("openai", {"tools": [{"type": "function", "function": {"name": "web_search"}}, {"type": "custom"}]}),
+        ("openai", {"tools": [{"type": "local_shell"}, {"type": "shell", "environment": {"type": "local"}}]}),
+        ("openai", {"models": None, "plugins": [], "previous_response_id": None, "service_tier": "auto"}),
+        (
+            "openai",
+            {"messages": [{"content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]},
+        ),
+        ("openai", {"messages": [{"role": "user", "content": 'they say {"image_url": "https://a"} \\u0041'}]}),
+        ("anthropic", {"tools": [{"name": "web_search", "input_schema": {}}, {"type": "bash_20250124"}]}),
+        ("anthropic", {"messages": [{"content": [{"type": "tool_use", "input": {"file_url": "https://a"}}]}]}),
+        ("gemini", {"tools": [{"functionDeclarations": [{"name": "google_web_search"}]}]}),
+        ("gemini", {"contents": [{"parts": [{"functionCall": {"args": {"image_url": "https://a"}}}]}]}),
+    ],
+)
+def test_the_clients_own_tools_and_words_are_its_own(api: Any, more: dict[str, Any]) -> None:
+    """Names of functions, and what a model writes into their arguments, may be anything."""
+    reach.refuse(api, json.dumps(more).encode(), network=False)
+
+
+@pytest.mark.parametrize(("api", "more"), [("openai", {"service_tier": "priority"}), ("anthropic", {"speed": "fast"})])
+def test_another_price_than_the_one_that_is_counted_is_refused(api: Any, more: dict[str, Any]) -> None:
+    """Also with a network: money is counted by one price for a model."""
+    # shows: F8
+    with pytest.raises(RequestWrong, match="price"):
+        reach.refuse(api, json.dumps(more).encode(), network=True)
+
+
+@pytest.mark.parametrize("name", ["Model", "MAX_TOKENS", "Stream", "maxTokens", "Tools", "service_Tier"])
+def test_a_field_that_counts_stands_there_in_its_own_letters(name: str) -> None:
+    """Servers that do not care for capitals would take it for the one that was looked at."""
+    # shows: F8
+    body = json.dumps({"model": "m", "max_tokens": 1, "stream": True, name: 5}).encode()
+    with pytest.raises(RequestWrong, match="too near"):
+        OpenAI().asked("chat", body, "", "m", True)
+
+
+def test_a_limit_that_stands_there_twice_is_sent_once() -> None:
+    """The one that was read is the one that the provider reads, also inside of Gemini's settings."""
+    # shows: F8
+    body = b'{"generationConfig": {"maxOutputTokens": 9999, "maxOutputTokens": 7}, "contents": []}'
+    asked = Gemini().asked("generate", body, "m", "", False)
+    assert asked.output_max == 7
+    assert asked.body.count(b"maxOutputTokens") == 1

@@ -43,6 +43,7 @@ def test_the_pages_use_public_names(page: Path) -> None:
 @pytest.mark.parametrize("block", BLOCKS)
 def test_the_examples_of_the_page_run(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As they stand, in an empty folder."""
+    monkeypatch.setenv("DAYBREAK_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     exec(compile(block, str(PAGE), "exec"), {})  # noqa: S102 - our own page
 
@@ -63,6 +64,13 @@ ALONE = [name for name in daybreak.__all__ if name[0] != "_" and name not in DUR
 def test_importing_a_part_loads_no_heavy_library(statement: str) -> None:
     """Heavy libraries are loaded by what needs them, when it needs them."""
     assert loaded(statement) & HEAVY == set()
+
+
+def test_the_library_writes_nothing_to_anybodys_terminal() -> None:
+    """Its warnings are for whoever asks for them: a program that has not configured logging sees none."""
+    program = "import daybreak, logging; logging.getLogger('daybreak.engine').warning('a word')"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (told.stdout, told.stderr) == ("", "")
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 import typer
 
 from daybreak.cli import arguments, home, night, unlock
 from daybreak.cli.arguments import ArgumentWrong
-from daybreak.engine.night import Plan
+from daybreak.engine.night import Hooks, Plan
 from daybreak.errors import UsageError
 from daybreak.events import NIGHTS, IncidentRaised, NightNoted
 from daybreak.host import locks, owners, vigil
@@ -150,10 +151,64 @@ def test_the_report_of_a_night_names_first_what_needs_a_person() -> None:
     text = nightly.as_text(report)
     assert "\x1b" not in text
     assert text.index(asking) < text.index(failed)
-    assert f"daybreak queue answer {asking} ANSWER" in text
+    assert f"daybreak answer {asking} ANSWER" in text
     assert "5usd left" in text
     assert "inc-1" in text
     assert nightly.as_json(report)["counts"] == {"parked": 1, "failed": 1, "done": 3}
+
+
+class Died(BaseException):
+    """The process is dead."""
+
+
+def _killed(scene: Any, done: int, plan: Plan) -> str:
+    """A night that dies once so many runs are done: its name."""
+
+    async def beat(status: Any) -> None:
+        if scene.states().get("done", 0) >= done:
+            raise Died
+
+    supervisor = scene.supervisor(plan, hooks=Hooks(beat=beat))
+    with pytest.raises(BaseExceptionGroup):
+        scene.run(supervisor.work)
+    return str(supervisor.night)
+
+
+async def slow(ctx: Any, args: Any) -> None:
+    async def rest() -> None:
+        await trio.sleep(60)
+
+    await ctx.step("rest", rest)
+
+
+def test_the_report_of_a_night_that_was_killed_tells_of_all_its_starts() -> None:
+    """Twice killed, begun a third time: nothing that was done before is left out, and no run is told twice."""
+    # shows: N1
+    scene = Scene(slow=slow)
+    runs = scene.add("slow", 5)
+    one_by_one = Plan(once=True, workers=1, until=scene.after(hours=8))
+    starts = [_killed(scene, done, one_by_one) for done in (1, 3)]
+    last = scene.night(one_by_one).night
+    report = nightly.collect(scene.ledger)
+    assert sorted(run.run for run in report.runs) == sorted(runs)
+    assert report.counts == {"done": 5}
+    assert report.starts == [*starts, last]
+    assert "begun 3 times" in nightly.as_text(report)
+    assert nightly.as_json(report)["first_began"] == nightly.collect(scene.ledger, starts[0]).began
+    assert [run.run for run in nightly.collect(scene.ledger, starts[0]).runs] == runs[:1], "what it had last"
+
+
+def test_the_report_of_the_next_night_leaves_out_what_yesterdays_did() -> None:
+    """It goes on with what a night left that had died, whose time was over: another night all the same."""
+    # shows: N1
+    scene = Scene(slow=slow)
+    runs = scene.add("slow", 3)
+    dead = _killed(scene, 1, Plan(workers=1, until=scene.after(hours=1)))
+    scene.clock.advance(7200)
+    scene.night(Plan(once=True, workers=1))
+    report = nightly.collect(scene.ledger)
+    assert report.went_before == dead
+    assert [run.run for run in report.runs] == runs[1:]
 
 
 def test_a_night_is_found_by_the_beginning_of_its_name() -> None:
@@ -308,7 +363,7 @@ def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subproc
     with home.opened():
         """There is a ledger."""
     where = home.places()
-    command = [sys.executable, "-c", HOLD_LEDGER, str(where.locks / "supervisor.lock"), str(where.ledger)]
+    command = [sys.executable, "-c", HOLD_LEDGER, str(where.locks / "supervisor.lock"), str(where.ledger / "ledger.db")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"

@@ -50,7 +50,17 @@ NOTHING = [
     "reset at 2020-01-01T00:00:00Z",
     "reset at 2026-13-41T99:00:00Z",
     "try again in 99999999999999 s",
+    "try again in ２０s",
+    "resets at ٣pm (UTC)",
+    "limit reached|" + str(EPOCH + 600).translate({ord(str(n)): 0x0660 + n for n in range(10)}),
+    "reset at ２０２６-11-21T05:00:00Z",
 ]
+
+
+@pytest.mark.parametrize("value", ["３０", "６m", "２０２６-11-21T05:00:00Z", "²"])
+def test_digits_of_other_scripts_are_no_time(value: str) -> None:
+    """No server means them so; a header that cannot be read is none."""
+    assert reset_time("", {"retry-after": value}, NOW) is None
 
 
 @pytest.mark.parametrize(("name", "value", "seconds"), HEADERS)

@@ -236,9 +236,28 @@ def test_secrets_of_known_shapes_are_taken_out(kind: str, around: str) -> None:
     assert redact(redacted.text) == (redacted.text, ())
 
 
+@pytest.mark.parametrize("paint", ["\x1b[31m{}\x1b[0m", "say \x1b[1;38;5;196m{}", "\x9b31m{}", "{0:.5}\x1b[0m{1}"])
+@pytest.mark.parametrize("kind", SECRETS)
+def test_colours_hide_no_secret(kind: str, paint: str) -> None:
+    """A sequence for the terminal ends with a letter, or stands in the middle, as where a search was highlighted."""
+    # shows: N9
+    secret = SECRETS[kind]
+    redacted = redact(paint.format(secret, secret[5:]) if "{1}" in paint else paint.format(secret))
+    assert redacted.kinds == (kind,)
+    assert redacted.text == ("say " if "say" in paint else "") + f"[redacted {kind}]"
+    assert redact(redacted.text) == (redacted.text, ())
+
+
+def test_colours_stay_where_there_is_no_secret() -> None:
+    """Nothing is changed for nothing."""
+    text = "\x1b[32mok\x1b[0m 3 passed\x00, commit \x1b[33m9f86d081884c7d659a2feaa0c55ad015a3bf4f1b"
+    assert redact(text) == (text, ())
+
+
 @pytest.mark.parametrize(
     ("text", "gone"),
     [
+        ("\x1b[1mpassword\x1b[0m=\x1b[31mtr0ub4dor&3x\x1b[0m", "tr0ub4dor"),
         ("password = 'tr0ub4dor&3'", "tr0ub4dor"),
         ('{"client_secret": "Zk2+9vLqPw8sXr4t"}', "Zk2+9"),
         ("DB_PASSWORD=x9K!vv2Lp0qw", "x9K!"),
@@ -313,6 +332,8 @@ def test_our_own_source_has_few_false_alarms() -> None:
         "bearer ",
         "dbt1.",
         "token: '",
+        "\x1b[0",
+        "\x1b[0;1mkey",
         "x",
     ],
 )

@@ -1,4 +1,5 @@
-"""`daybreak queue`: the same from the command line, on a ledger of its own."""
+"""`daybreak queue`, and words to one run of it (`answer`, `cancel`, `retry`): the same from the command line, on a
+ledger of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from daybreak.cli import home, queue
+from daybreak.cli import home, main, queue
 from daybreak.cli.arguments import ArgumentWrong
 from daybreak.clock import SystemClock
 from daybreak.engine.queue import NotInQueue, Placement, Queue
@@ -59,7 +60,8 @@ def end(run: str, state: State, question: str = "") -> None:
 
 def run(*words: str) -> str:
     """Standard output. Raises what the command raised."""
-    result = CliRunner().invoke(queue.app, list(words))
+    app = main.app if words[0] in ("answer", "cancel", "retry") else queue.app
+    result = CliRunner().invoke(app, list(words))
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == 0, result.output
@@ -114,8 +116,8 @@ def test_a_run_is_moved_held_let_go_and_cancelled() -> None:
     assert json.loads(run("pause", second, "--json"))["changed"] is False
     assert "paused by a person" in run("list")
     run("resume", second)
-    assert "resumed" not in run("cancel", first, "--why", "not needed")
-    assert {row["run"]: row["why"] for row in rows()}[first] == "will be cancelled"
+    assert run("cancel", first[:-3], "--why", "not needed").startswith(f"{first}: cancelled")
+    assert [row["run"] for row in rows()] == [second]
 
 
 def test_projects_and_the_whole_queue_are_paused() -> None:
@@ -151,18 +153,34 @@ def test_a_beginning_must_mean_one_run() -> None:
     add()
     for given in ("run-", "nothing", "", "%", "run-\udcff"):
         with pytest.raises(queue.RunUnclear) as caught:
-            run("cancel", given)
+            run("move", given, "--priority", "1")
         assert caught.value.hint
+        with pytest.raises(home.RunUnknown):
+            run("cancel", given)
+
+
+def test_nothing_names_no_run() -> None:
+    """Not even where there is only one: an empty variable in a script cancels nobody."""
+    add()
+    with pytest.raises(home.RunUnknown):
+        run("cancel", "")
+    assert len(rows()) == 1
 
 
 def test_a_run_that_is_over_is_named_as_such() -> None:
     """By its whole name it is found, and refused with its state."""
     over = add()
     end(over, "done")
-    with pytest.raises(NotInQueue, match="done"):
-        run("cancel", over)
+    for words in (("move", over, "--priority", "1"), ("cancel", over)):
+        with pytest.raises(NotInQueue, match="done"):
+            run(*words)
     with pytest.raises(queue.RunUnclear):
-        run("cancel", over[:8])
+        run("move", over[:8], "--priority", "1")
+
+
+def test_there_is_one_way_to_answer_cancel_and_retry() -> None:
+    """Commands of their own; the queue's are gone."""
+    assert {command.name for command in queue.app.registered_commands} == {"list", "move", "pause", "resume"}
 
 
 @pytest.mark.parametrize(
@@ -176,6 +194,7 @@ def test_a_run_that_is_over_is_named_as_such() -> None:
         ("pause", "run-1", "--why", "x" * 1001),
         ("answer", "run-1", " "),
         ("answer", "run-1", "\udcff"),
+        ("cancel", "run-1", "--why", "\0"),
     ],
 )
 def test_what_cannot_be_meant_is_wrong_usage(words: tuple[str, ...]) -> None:

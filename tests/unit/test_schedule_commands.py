@@ -8,12 +8,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from daybreak.cli import schedule
+from daybreak.cli import home as homes
+from daybreak.cli import main, schedule
 from daybreak.errors import DaybreakError
+from daybreak.events import QUEUE, TaskAdded
+from daybreak.factory.spec import template
 
 TASK = """title = "Back up"
 
@@ -24,6 +28,17 @@ run = ["true"]
 [[check]]
 name = "there"
 run = ["true"]
+"""
+PRICES = """
+import daybreak
+
+@daybreak.task(title="fetch the prices", project="shop")
+async def fetch(ctx, town: str = "berlin"):
+    return town
+
+@daybreak.task(every="day", at="04:15", zone="UTC")
+async def nightly(ctx):
+    return 1
 """
 CLOCKED = f'every = "week"\non = "sun"\nat = "03:00"\nzone = "Asia/Tokyo"\n{TASK}'
 
@@ -39,6 +54,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "backup.toml").write_text(TASK)
     (tmp_path / "weekly.toml").write_text(CLOCKED)
+    (tmp_path / "prices.py").write_text(PRICES)
+    (tmp_path / "bad.md").write_text("# Nothing\n")
     return tmp_path
 
 
@@ -104,6 +121,39 @@ def test_a_task_file_may_say_itself_when_it_comes() -> None:
     assert (late["when"], late["schedule"]["catch_up"]) == ("every Sun at 03:00 UTC", "all")
 
 
+def test_a_python_task_comes_again_with_its_arguments(home: Path) -> None:
+    """Found as `daybreak add` finds it; its decorator may say when."""
+    # shows: N6 N16
+    run("add", "prices", "--every", "hour", "--", "prices.py:fetch", "town=paris")
+    run("add", "nightly", "--", "prices.py:nightly")
+    nightly, prices = run_json("list")
+    assert nightly["when"] == "every day at 04:15 UTC"
+    assert (prices["task"]["title"], prices["task"]["place"]) == ("fetch the prices", {"project": "shop"})
+    assert prices["task"]["args"] == {
+        "function": f"{home}/prices.py:fetch", "folder": str(home), "args": {"town": "paris"}
+    }  # fmt: skip
+    [forced] = run_json("run", "prices", "--force")
+    with homes.opened() as opened:
+        done = anyio.run(opened.engine.supervise, forced["run"])
+    assert done.value["value"] == "paris"
+
+
+def test_a_specification_is_built_again_by_each_window(home: Path) -> None:
+    """As it was when the schedule was made; the run that a window adds is that of `daybreak add`."""
+    # shows: N6
+    (home / "shelf.md").write_text(template("shelf"))
+    run("add", "shelf", "--every", "week", "--project", "books", "--", "shelf.md")
+    (home / "shelf.md").write_text("# Something else\n")
+    [forced] = run_json("run", "shelf", "--force")
+    (home / "shelf.md").write_text(template("shelf"))
+    assert CliRunner().invoke(main.app, ["add", "shelf.md", "--project", "books"]).exit_code == 0
+    with homes.opened() as opened:
+        scheduled, direct = (one.event for one in opened.ledger.read(QUEUE) if isinstance(one.event, TaskAdded))
+    assert scheduled.run == forced["run"]
+    assert (scheduled.kind, scheduled.title, scheduled.args) == (direct.kind, direct.title, direct.args)
+    assert scheduled.project == "books"
+
+
 def test_the_rules_arrive_as_they_are_said() -> None:
     """Each option in its field."""
     add(
@@ -146,7 +196,13 @@ def test_a_window_that_is_not_due_runs_only_when_forced() -> None:
         (["add", "backup", "--every", "day", "--catch-up", "some", "--", "backup.toml"], "U133"),
         (["add", "../etc", "--every", "day", "--", "backup.toml"], "U152"),
         (["add", "backup", "--every", "day", "--", "missing.toml"], "S201"),
-        (["add", "backup", "--every", "day", "--", "backup.toml", "more"], "U155"),
+        (["add", "backup", "--every", "day", "--", "backup.toml", "more"], "U178"),
+        (["add", "backup", "--every", "day", "--", "backup.txt"], "U178"),
+        (["add", "prices", "--every", "day", "--", "prices.py:nothing"], "U175"),
+        (["add", "prices", "--every", "day", "--", "prices.py:fetch", "twon=x"], "U176"),
+        (["add", "prices", "--every", "day", "--", "prices.py:fetch", "town"], "U178"),
+        (["add", "prices", "--", "prices.py:fetch"], "U133"),
+        (["add", "shelf", "--every", "day", "--", "bad.md"], "S101"),
         (["add", "backup", "--every", "day", "--priority", "5000", "--", "backup.toml"], "U161"),
         (["next", "nobody"], "U151"),
         (["history", "nobody"], "U151"),

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from daybreak import settings
+from daybreak.cli import home
+from daybreak.clock import SystemClock
+from daybreak.factory import pythontask
+from daybreak.policy.breaker import BreakerRule
+from daybreak.policy.circuits import LedgerCircuits
 from daybreak.settings import KeyUnresolved, Settings, SettingsWrong
 
 WHOLE = """
@@ -46,6 +53,12 @@ environment = ["AWS_PROFILE"]
 kind = "python"
 program = "./mine.py:worker"
 options = { list = [1, 2] }
+
+[breakers.shop]
+failures = 2
+open_s = 900
+[breakers."the mail server"]
+within_s = 3.5
 
 [memory]
 routing = "order"
@@ -83,7 +96,49 @@ def test_a_whole_file_is_read_with_paths_counted_from_its_folder(tmp_path: Path)
     assert told.templates == str(tmp_path / "templates")
     assert told.provider("local").prices["*"].output == 2.5
     assert told.provider("far").key == f"file:{tmp_path}/keys/far"
+    assert told.breakers["shop"] == settings.Breaker(failures=2, open_s=900)
+    assert told.breakers["the mail server"].within_s == 3.5
     assert told.path == str(tmp_path / settings.FILE)
+
+
+def test_what_a_breaker_does_not_say_is_as_everywhere() -> None:
+    """The defaults of the file are those of the rule, so that an empty section changes nothing."""
+    assert home.rules(Settings(breakers={"shop": settings.Breaker()})) == {"shop": BreakerRule()}
+
+
+def test_breakers_follow_the_rule_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two failures instead of five, and a quarter of an hour instead of half a minute."""
+    # shows: N8
+    monkeypatch.setenv("DAYBREAK_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "[breakers.shop]\nfailures = 2\nopen_s = 900\n")
+    (tmp_path / "work.py").write_text(FAILING)
+    with home.opened() as opened:
+        for shop in ("shop", "other"):
+            asked = pythontask.asked(f"work.py:{shop}", tmp_path)
+            for _ in range(2):
+                run = opened.engine.queue.add(asked.kind, asked.title, asked.args, asked.placement).run
+                assert anyio.run(opened.engine.supervise, run).state == "failed"
+        circuits = {row.name: row.circuit for row in LedgerCircuits(opened.ledger, SystemClock()).all()}
+    assert {name: circuit.state for name, circuit in circuits.items()} == {"shop": "open", "other": "closed"}
+    left = circuits["shop"].until - SystemClock().now()  # type: ignore[operator]
+    assert timedelta(seconds=800) < left <= timedelta(seconds=900)
+
+
+FAILING = """
+import daybreak
+
+def call(n):
+    raise ConnectionError(f"it hung up")
+
+@daybreak.task(breaker="shop", retry=daybreak.Retry(attempts=1))
+async def shop(ctx):
+    await ctx.step("call", call, 1)
+
+@daybreak.task(breaker="other", retry=daybreak.Retry(attempts=1))
+async def other(ctx):
+    await ctx.step("call", call, 1)
+"""
 
 
 def test_a_worker_goes_through_json_and_comes_back_the_same(tmp_path: Path) -> None:
@@ -130,6 +185,15 @@ def test_a_worker_goes_through_json_and_comes_back_the_same(tmp_path: Path) -> N
         ("[providers.a]\napi='openai'\naddress='http://x'\n[providers.a.prices.m]\ninput=1",
          "prices.m.output: is missing"),
         ("[providers.a]\napi='openai'\naddress='http://x'\nheaders={Authorization='b'}", "is set from `key`"),
+        ("[breakers.a]\nfailure=3", "breakers.a.failure: is not known; did you mean failures?"),
+        ("[breakers.a]\nfailures=0", "breakers.a.failures: "),
+        ("[breakers.a]\nopen_s=nan", "breakers.a.open_s: "),
+        ("[breakers.a]\nopen_s='1h'", "breakers.a.open_s: "),
+        ("[breakers.a]\nopen_s=7200", "breakers.'a': open_s (7200) is longer than most_s (3600)"),
+        ("[breakers.'']\nfailures=2", "breakers.'': a name has"),
+        ("[breakers.\"a\\u001b\"]\nfailures=2", "breakers.'a\\x1b': a name has"),
+        ("[breakers.'provider:x']\nfailures=2", "a provider's breaker"),
+        ("[breaker.a]\nfailures=2", "breaker: is not known; did you mean breakers?"),
         ("templates=\"a\\u0000b\"", "templates: "),
         ("a = [", "is not TOML"),
         ("a = " + "[" * 5000, "daybreak.toml"),
@@ -281,6 +345,14 @@ _sections = st.fixed_dictionaries(
         )
         | _plain,
         "providers": st.dictionaries(st.sampled_from(["p", "q"]), _plain, max_size=2) | _plain,
+        "breakers": st.dictionaries(
+            st.text(max_size=5),
+            st.fixed_dictionaries(
+                {}, optional={key: _plain | st.floats() | st.integers() for key in settings.Breaker.model_fields}
+            ),
+            max_size=2,
+        )
+        | _plain,
         "memory": _plain,
         "templates": _plain,
     },
@@ -290,10 +362,12 @@ _sections = st.fixed_dictionaries(
 @hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(told=_sections)
 def test_whatever_a_file_says_it_is_taken_or_refused_in_our_words(told: dict[str, Any]) -> None:
-    """No content leads to another error than ours, and what is taken names nobody who is not there."""
+    """No content leads to another error than ours, what is taken names nobody who is not there, and every breaker is a
+    rule that can be followed."""
     try:
         taken = settings.checked(told, Path("/x/daybreak.toml"))
     except SettingsWrong:
         return
     assert set(taken.order) <= {"builder", *taken.workers}
     assert all(worker.provider in ("", *taken.providers) for worker in taken.workers.values())
+    assert home.rules(taken).keys() == taken.breakers.keys()

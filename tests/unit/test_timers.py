@@ -97,7 +97,15 @@ def test_the_report_comes_after_the_end_of_the_night(begin: str, until: str, rep
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"begin": "7:00"}, {"until": "24:00"}, {"begin": "07:00"}, {"zone": "Mars/X"}, {"zone": "../x"}, {"begin": 7}],
+    [
+        {"begin": "7:00"},
+        {"begin": "0\uff17:00"},
+        {"until": "24:00"},
+        {"begin": "07:00"},
+        {"zone": "Mars/X"},
+        {"zone": "../x"},
+        {"begin": 7},
+    ],
 )
 def test_times_that_are_none_are_refused(wrong: dict[str, Any]) -> None:
     """With a hint."""

@@ -280,7 +280,7 @@ def test_a_schedule_that_nobody_can_follow_is_refused(wrong: dict[str, Any]) -> 
     assert len(refused.value.message) < 200
 
 
-@pytest.mark.parametrize("text", ["24:00", "2", "02:60", "2am", "02:30:00"])
+@pytest.mark.parametrize("text", ["24:00", "2", "02:60", "2am", "02:30:00", "０２:３０", "2:३०"])
 def test_a_time_of_day_that_is_none_is_refused(text: str) -> None:
     """The hint shows the form."""
     with pytest.raises(ScheduleWrong, match="no time of day"):

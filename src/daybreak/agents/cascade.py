@@ -32,6 +32,9 @@ WAITING: frozenset[str] = frozenset({"quota", "outage"})
 _WAIT_S = {"quota": 3_600.0, "outage": 300.0}
 """The first wait where nobody says until when; each further one is twice as long."""
 WAIT_S_MAX = 6 * 3_600.0
+UNTIL_S_MAX = 8 * 86_400.0
+"""What anybody says about a quota's return is taken for no longer than that: they come back within a week, and a
+worker can say anything."""
 WHY_CHARS_MAX = 300
 
 _SAID: dict[str, str] = {
@@ -284,6 +287,8 @@ class Cascade:
             wait_s = min(WAIT_S_MAX, _WAIT_S[last.trouble] * 2 ** min(in_a_row - 1, 20))
             assert last.ended is not None, "checked when the cascade was made"
             until = last.ended + timedelta(seconds=wait_s)
+        if last.ended is not None:
+            until = min(until, last.ended + timedelta(seconds=UNTIL_S_MAX))
         return _until(until, last.trouble, last.why) if until > self.now else None
 
     def _held(self, name: str) -> _Bar | None:

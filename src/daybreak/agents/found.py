@@ -7,6 +7,7 @@ has a finder in its own package, loaded only when it is asked for.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +65,8 @@ def find(name: str, worker: Worker, settings: Settings, environment: Mapping[str
     SettingsWrong where the configuration names a provider that it does not have.
     """
     if worker.kind not in _FINDERS:
-        return Found()
+        values, missing = resolved(name, worker, environment)
+        return Found(missing=missing, environment=values, budget=_budget(worker))
     module = _FINDERS[worker.kind]
     try:
         finder = cast(Finder, importlib.import_module(module).find)
@@ -74,6 +76,31 @@ def find(name: str, worker: Worker, settings: Settings, environment: Mapping[str
             hint="install Daybreak again; if that does not help, take the worker out of daybreak.toml",
         ) from error
     return finder(name, worker, settings, environment)
+
+
+def _budget(worker: Worker) -> Budget:
+    """Of one that needs no program: it may have a way to a model all the same."""
+    if worker.network or (worker.provider and worker.environment):
+        return "soft"
+    return "hard" if worker.provider else "none"
+
+
+def too_wide(folder: Path) -> bool:
+    """Whether a folder has much more in it than one program: nothing grants it, whatever lies in it. That is a home and
+    whatever holds one, folders of everybody's things in it (`~/.local`), and those of the system."""
+    homes = {Path.home(), Path(os.path.realpath(Path.home()))}
+    if any(home.is_relative_to(folder) for home in homes):
+        return True
+    if any(folder == home / name for home in homes for name in _OF_A_HOME):
+        return True
+    return str(folder) in _OF_THE_SYSTEM or folder.parent == Path("/home")
+
+
+_OF_A_HOME = (".local", ".local/share", ".local/state", ".config", ".cache", "Library", "Library/Application Support")
+_OF_THE_SYSTEM = frozenset(
+    ("/", "/root", "/home", "/tmp", "/var", "/etc", "/opt", "/srv", "/mnt", "/media", "/run", "/proc", "/sys", "/dev",
+     "/boot", "/Users", "/var/tmp", "/var/lib", "/dev/shm")
+)  # fmt: skip
 
 
 def resolved(name: str, worker: Worker, environment: Mapping[str, str]) -> tuple[dict[str, str], str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -19,7 +19,6 @@ from daybreak.errors import DaybreakError, HostError, SpecError, UsageError
 if TYPE_CHECKING:
     from daybreak.cli.home import Home
     from daybreak.engine.placement import Placement
-    from daybreak.engine.schedules import TaskTemplate
     from daybreak.factory.asked import Asked
     from daybreak.factory.task import BuildTask
 
@@ -181,21 +180,11 @@ def add(
     _put(found, {**place, "after": tuple(after or ())}, once=once, as_json=as_json)
 
 
-def template(words: list[str]) -> TaskTemplate:
-    """What a schedule adds for these words: one task file or Python task. Raises what is wrong with it."""
-    if len(words) != 1:
-        raise TaskUnclear(
-            f"one task is wanted, not {len(words)}",
-            hint="name a task file, package.module:function or file.py:function",
-        )
-    from daybreak.factory.asked import Asked
-
-    found = _found(_Words(words[0]))
-    if not isinstance(found, Asked):
-        raise TaskUnclear(
-            f"{words[0][:80]} is a specification, which is built once", hint="schedule a task file or a Python task"
-        )
-    return found.template()
+def read(words: Sequence[str]) -> Asked | BuildTask:
+    """What these words name: a file, or a Python task and NAME=VALUE for its arguments. Raises what is wrong."""
+    if not words:
+        raise TaskUnclear("what is to be added?", hint="name a file or a Python task")
+    return _found(_Words(words[0], arg=tuple(words[1:])))
 
 
 # -- everything that is wrong, at once

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from daybreak.cli import arguments, faces, home
+from daybreak.cli import arguments, faces
 from daybreak.cli.arguments import Json
 from daybreak.errors import DaybreakError, WorkerError
 
@@ -43,6 +43,7 @@ class WorkerAbsent(WorkerError):
 def list_(as_json: Json = False) -> None:
     """List workers in the order in which they are asked, then the others. Asks nobody anything."""
     from daybreak.agents import outside
+    from daybreak.cli import home
 
     told = home.settings()
     rows = [_row(name, told) for name in _names(told)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -50,11 +51,12 @@ def build(
     from daybreak.factory import deliver, task
     from daybreak.factory import plan as plans
 
+    told = home.settings()
     asked = task.make(
         file,
         output=output,
         workers=worker or (),
-        settings=home.settings(),
+        settings=told,
         sandbox=sandbox,
         assume=assume,
         accept_unshown=accept_unshown,
@@ -63,7 +65,7 @@ def build(
     )
     deliver.check_target(asked.output)
     looking.join()
-    made = task.planned(asked, home.places())
+    made = task.planned(asked, home.places(), told, os.environ)
     if not as_json:
         plan.show(made, stderr=True)
     plans.refuse_shortages(made)

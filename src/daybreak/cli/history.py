@@ -111,9 +111,11 @@ def retry(
 def cancel(
     run: Run, why: Annotated[str, typer.Option("--why", help="For the log.")] = "", as_json: Json = False
 ) -> None:
-    """Cancel RUN. One that is under way stops before its next step."""
+    """Cancel RUN. One that is under way stops before its next step. What it has done outside stays done."""
     from daybreak.cli import home
+    from daybreak.cli.queue import check_text
 
+    check_text("--why", why, empty=True)
     with home.opened() as opened:
         picked = home.pick_run(opened, run)
         opened.engine.queue.cancel(picked, why)
@@ -131,7 +133,10 @@ def answer(
 ) -> None:
     """Answer the question that RUN is parked with; without WORDS, show it."""
     from daybreak.cli import home
+    from daybreak.cli.queue import check_text
 
+    if words is not None:
+        check_text("WORDS", words)
     with home.opened() as opened:
         picked = home.pick_run(opened, run)
         ((state, question, why),) = opened.ledger.query(

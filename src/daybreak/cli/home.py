@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daybreak.cli import arguments
 from daybreak.clock import SystemClock
@@ -16,9 +16,10 @@ from daybreak.errors import UsageError
 from daybreak.events import FINAL
 
 if TYPE_CHECKING:
-    from daybreak.engine import Engine, Listener, TaskFunction
+    from daybreak.engine import Context, Engine, Listener, TaskFunction
     from daybreak.ledger import Ledger, Record
     from daybreak.ledger.views import View
+    from daybreak.policy.breaker import BreakerRule
     from daybreak.settings import Settings
 
 
@@ -46,12 +47,42 @@ def places() -> Places:
 
 
 def settings() -> Settings:
-    """`daybreak.toml` as it applies to this process; without one, the embedded builder behind whatever orchestrators are
-    installed. Raises SettingsWrong."""
+    """`daybreak.toml` as it applies to this process; without one, the embedded builder behind whatever orchestrators
+    are installed. Raises SettingsWrong, SettingsUntrusted."""
     from daybreak import settings
-    from daybreak.factory import roster
+    from daybreak.factory import roster, trust
 
-    return roster.with_plugins(settings.read(settings.find(os.environ, Path.cwd(), places().settings)))
+    where = places()
+    told = settings.read(settings.find(os.environ, Path.cwd(), where.settings))
+    trust.check(told, where, os.environ)
+    return roster.with_plugins(told)
+
+
+def _settings_or_why_not() -> tuple[Settings, UsageError | None]:
+    """To look at the past nobody needs a `daybreak.toml` that can be used."""
+    from daybreak.settings import Settings
+
+    try:
+        return settings(), None
+    except UsageError as problem:
+        return Settings(), problem
+
+
+def _unusable(problem: UsageError) -> TaskFunction:
+    """Instead of work that the settings decide about."""
+    from daybreak.engine import Parked
+
+    async def park(ctx: Context, args: dict[str, Any]) -> None:
+        raise Parked("daybreak.toml cannot be used: is it mended?", f"{problem.code} {problem.message}; {problem.hint}")
+
+    return park
+
+
+def rules(told: Settings) -> dict[str, BreakerRule]:
+    """Of the breakers that the settings name."""
+    from daybreak.policy.breaker import BreakerRule
+
+    return {name: BreakerRule(**rule.model_dump()) for name, rule in told.breakers.items()}
 
 
 @dataclass(frozen=True)
@@ -93,8 +124,8 @@ def opened() -> Iterator[Home]:
     """The home of this process, closed again at the end."""
     from daybreak.cli import logs
     from daybreak.engine import Engine
-    from daybreak.factory.attempting import Office
     from daybreak.factory.kinds import build, command, python, repository
+    from daybreak.factory.office import Office
     from daybreak.ledger import Ledger
 
     where, clock = arguments.usable_home(places()), SystemClock()
@@ -104,14 +135,17 @@ def opened() -> Iterator[Home]:
         Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=views()) as ledger,
     ):
         listeners: list[Listener] = []
-        office = Office(settings(), ledger, where, clock, os.environ)
+        told, problem = _settings_or_why_not()
+        office = Office(told, ledger, where, clock, os.environ)
         kinds: dict[str, TaskFunction] = {
             build.KIND: build.Build(ledger, where, clock, office),
             command.KIND: command.Command(ledger, where, clock),
             python.KIND: python.Python(),
             repository.KIND: repository.Repository(ledger, where, clock, office),
         }
-        engine = Engine(ledger, kinds, where.locks, clock, os.urandom, listeners)
+        if problem is not None:
+            kinds |= dict.fromkeys((build.KIND, repository.KIND), _unusable(problem))
+        engine = Engine(ledger, kinds, where.locks, clock, os.urandom, listeners, rules=rules(told))
         try:
             yield Home(where, ledger, engine, listeners)
         finally:
@@ -135,7 +169,7 @@ def pick_run(home: Home, run: str | None) -> str:
         raise NoRuns(f"nothing has been run in {home.places.ledger}", hint="start with `daybreak build SPEC`")
     if run is None:
         return str(known[0])
-    matches = [name for name in known if name == run] or [name for name in known if name.startswith(run)]
+    matches = [name for name in known if name == run] or [name for name in known if run and name.startswith(run)]
     if len(matches) != 1:
         raise RunUnknown(
             f"{'no run is' if not matches else f'{len(matches)} runs are'} called {run!r}",

@@ -46,7 +46,8 @@ def init(
     import tomllib
 
     from daybreak import settings
-    from daybreak.cli import surroundings
+    from daybreak.cli import home, surroundings
+    from daybreak.factory import trust
 
     path = Path.cwd() / settings.FILE
     if not only_print:
@@ -60,6 +61,7 @@ def init(
         return
     if not only_print:
         _put(path, text)
+        trust.trust(path, home.places())
     if as_json:
         faces.result_json(_plain(found, None if only_print else path, text))
     else:

@@ -36,6 +36,7 @@ from daybreak.cli import (
     spec,
     status,
     token,
+    trust,
     unlock,
 )
 from daybreak.cli.arguments import Json
@@ -61,6 +62,7 @@ app.command("build", epilog=build.EXAMPLES)(build.build)
 app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.add_typer(spec.app, name="spec")
 app.command("init", epilog=init.EXAMPLES)(init.init)
+app.command("trust", epilog=trust.EXAMPLES)(trust.trust)
 app.add_typer(agents.app, name="agents")
 app.add_typer(memory.app, name="memory")
 app.add_typer(notes.app, name="notes")

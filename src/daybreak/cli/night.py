@@ -83,6 +83,7 @@ def night(
     plan = _plan(SystemClock().now(), until, for_, budget, once, workers, if_busy)
     _check_ping(ping)
     _check_report(report_to)
+    home.settings()  # a night with a daybreak.toml that cannot be used would only park its builds
     taken = _make_way(plan)
     with home.opened() as opened:
         result = _Night(opened, plan, ping, report_to, as_json, taken).work()
@@ -396,13 +397,13 @@ def _snapshot(home: Home) -> list[Found]:
     from daybreak.cli.snapshot import STORE_FOLDER, STORE_VARIABLE
     from daybreak.clock import SystemClock
     from daybreak.engine.night import Found
-    from daybreak.factory.kinds import build, command
+    from daybreak.factory.blobs import blobs_of
     from daybreak.host.snapshots import Store
     from daybreak.ledger.record import Record
     from daybreak.ledger.safekeeping import keep_safe
 
     def refers(record: Record) -> list[str]:
-        return [*build.blobs_of(record.event), *command.blobs_of(record.event)]
+        return list(blobs_of(record.event))
 
     given = os.environ.get(STORE_VARIABLE)
     store = Store(Path(given) if given else home.places.ledger.parent / STORE_FOLDER)

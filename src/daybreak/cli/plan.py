@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,17 +27,18 @@ def plan(
     from daybreak.cli import home
     from daybreak.factory import task
 
+    told = home.settings()
     asked = task.make(
         file,
         output=None,
         workers=worker or (),
-        settings=home.settings(),
+        settings=told,
         sandbox=sandbox,
         assume=assume,
         accept_unshown=False,
         cwd=Path.cwd(),
     )
-    made = task.planned(asked, home.places())
+    made = task.planned(asked, home.places(), told, os.environ)
     if as_json:
         faces.result_json(made.model_dump(mode="json"))
     else:
@@ -59,6 +62,7 @@ def show(made: Plan, *, stderr: bool = False) -> None:
             "builds",
             f"{made.worker}: {', '.join(made.entities) or 'nothing'} with {', '.join(made.interfaces)}",
         ),
+        *_asked(made),
         ("shown by", f"{len(made.shown_by)} acceptance examples, {made.held_out} of them held out"),
         ("checks", ", ".join(s.name.removeprefix("check ") for s in made.steps if _is_project_check(s.name))),
         ("gate", f"score {made.threshold} of 100, coverage {made.coverage} %, every example passes"),
@@ -76,6 +80,22 @@ def show(made: Plan, *, stderr: bool = False) -> None:
     for name, value in rows:
         table.add_row(name, escape(value))
     screen.print(table)
+
+
+def _asked(made: Plan) -> Iterator[tuple[str, str]]:
+    """Nothing where there is nobody but the embedded builder."""
+    if all(one.kind == "builder" and not one.missing for one in made.asked):
+        return
+    for place, one in enumerate(made.asked, 1):
+        what = one.name if one.name == one.kind else f"{one.name} ({one.kind})"
+        yield "asks" if place == 1 else "", f"{place}. {what}: {one.missing or _BUDGETS[one.budget]}"
+
+
+_BUDGETS = {
+    "hard": "within the budget, which the gateway sees to",
+    "soft": "its budget is soft: it can spend past the gateway, or nobody knows its price",
+    "none": "spends nothing",
+}
 
 
 def _is_project_check(name: str) -> bool:

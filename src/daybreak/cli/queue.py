@@ -1,4 +1,5 @@
-"""`daybreak queue list|move|pause|resume|cancel|retry|answer`: what waits, why, and what a person can do about it.
+"""`daybreak queue list|move|pause|resume`: what waits, why, and in what order. Words to one run are commands of their
+own: `daybreak answer|cancel|retry`.
 
 Each is one event in the log; a supervisor that runs at the same time sees it at its next look.
 """
@@ -163,7 +164,7 @@ def move(
     if priority is None and not_before is None and deadline is None:
         raise ArgumentWrong("nothing was said to change", hint="give --priority, --not-before or --deadline")
     with opened() as (queue, clock):
-        picked, now = _pick(queue, clock, run), clock.now()
+        picked, now = _pick(queue, run), clock.now()
         begin = None if not_before is None else moment_of(not_before, now)
         end = None if deadline is None or deadline == "never" else moment_of(deadline, now)
         queue.move(picked, priority=priority, not_before=begin, deadline=end, no_deadline=deadline == "never")
@@ -173,9 +174,9 @@ def move(
 @app.command("pause", epilog="Examples:  daybreak queue pause    daybreak queue pause --project shop --why sale")
 def pause(run: RunOrAll = None, project: Project = None, why: Why = "", as_json: Json = False) -> None:
     """Hold RUN before its next step; or pick nothing more of a project, or nothing at all."""
-    _text("--why", why, empty=True)
-    with opened() as (queue, clock):
-        picked, named = _one_of(queue, clock, run, project)
+    check_text("--why", why, empty=True)
+    with opened() as (queue, _):
+        picked, named = _one_of(queue, run, project)
         changed = queue.pause(picked, project=named, why=why)
     _told("paused", picked or named, as_json, changed)
 
@@ -183,64 +184,32 @@ def pause(run: RunOrAll = None, project: Project = None, why: Why = "", as_json:
 @app.command("resume", epilog="Examples:  daybreak queue resume run-0k3    daybreak queue resume --project shop")
 def resume(run: RunOrAll = None, project: Project = None, as_json: Json = False) -> None:
     """Let go on what was paused: RUN, a project, or the queue. The next night picks it up."""
-    with opened() as (queue, clock):
-        picked, named = _one_of(queue, clock, run, project)
+    with opened() as (queue, _):
+        picked, named = _one_of(queue, run, project)
         changed = queue.resume(picked, project=named)
     _told("resumed", picked or named, as_json, changed)
 
 
-@app.command("cancel", epilog="Example:  daybreak queue cancel run-0k3 --why 'not needed any more'")
-def cancel(run: RunName, why: Why = "", as_json: Json = False) -> None:
-    """End RUN before its next step. What it has done outside stays done."""
-    _text("--why", why, empty=True)
-    with opened() as (queue, clock):
-        picked = _pick(queue, clock, run)
-        queue.cancel(picked, why)
-    _told("cancelling", picked, as_json)
-
-
-@app.command("retry", epilog="Example:  daybreak queue retry run-0k3")
-def retry(run: RunName, as_json: Json = False) -> None:
-    """Try RUN again, which failed or is parked. Steps that were kept are not done again."""
-    with opened() as (queue, clock):
-        picked = _pick(queue, clock, run, failed=True)
-        queue.retry(picked)
-    _told("retrying", picked, as_json)
-
-
-@app.command("answer", epilog="Example:  daybreak queue answer run-0k3 yes")
-def answer(
-    run: RunName,
-    text: Annotated[str, typer.Argument(metavar="ANSWER", help="What you say to its question.")],
-    as_json: Json = False,
-) -> None:
-    """Answer the question that RUN is parked with; the next look at the queue picks it up."""
-    _text("ANSWER", text)
-    with opened() as (queue, clock):
-        picked = _pick(queue, clock, run)
-        queue.answer(picked, text)
-    _told("answered", picked, as_json)
-
-
-def _one_of(queue: Queue, clock: Clock, run: str | None, project: str | None) -> tuple[str | None, str]:
+def _one_of(queue: Queue, run: str | None, project: str | None) -> tuple[str | None, str]:
     """A run or a project; neither is the whole queue. Raises ArgumentWrong, RunUnclear."""
     if run is not None and project is not None:
         raise ArgumentWrong("a run and a project were named", hint="name one of the two")
     if project == "":
         raise ArgumentWrong("an empty project was named", hint="leave --project out for the whole queue")
-    return (None if run is None else _pick(queue, clock, run)), project or ""
+    return (None if run is None else _pick(queue, run)), project or ""
 
 
-def _pick(queue: Queue, clock: Clock, given: str, *, failed: bool = False) -> str:
-    """The run of that name, or the only one that is not over (or failed) and begins like that. Raises RunUnclear."""
-    matches = queue.named(given, failed=failed) if given.strip() else []
+def _pick(queue: Queue, given: str) -> str:
+    """The run of that name, or the only one that is not over and begins like that. Raises RunUnclear."""
+    matches = queue.named(given) if given.strip() else []
     if len(matches) == 1:
         return matches[0]
     what = "no run that is not over begins" if not matches else f"{len(matches)} runs begin"
     raise RunUnclear(f"{what} with {arguments.cut(given)}", hint="`daybreak queue list` names them")
 
 
-def _text(what: str, text: str, *, empty: bool = False) -> None:
+def check_text(what: str, text: str, *, empty: bool = False) -> None:
+    """Raises ArgumentWrong for what no event could keep."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

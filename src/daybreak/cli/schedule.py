@@ -8,12 +8,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 import typer
 
 from daybreak.cli import faces
-from daybreak.cli.arguments import Json, path
+from daybreak.cli.arguments import Json
 from daybreak.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from daybreak.engine.schedules import Schedules
     from daybreak.engine.window import CatchUp, Schedule, Window
     from daybreak.factory.asked import Asked
+    from daybreak.factory.task import BuildTask
     from daybreak.host.timers import Change, Crontab, Night, Systemd
+    from daybreak.ledger import Ledger
 
 _KEPT_NAMES = ("PATH", "LANG", "LC_ALL", "DAYBREAK_HOME", "DAYBREAK_SNAPSHOTS")
 _FOLDER_NAMES = ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")
@@ -77,37 +79,10 @@ UseSystemd = Annotated[bool, typer.Option("--systemd", help="Units of your own s
 UseCron = Annotated[bool, typer.Option("--cron", help="Lines in your crontab.")]
 
 
-class TaskUnreadable(UsageError):
-    """What stands behind `--` is no task."""
-
-    code = "U155"
-
-
 class NotDue(UsageError):
     """No window of the schedule is due."""
 
     code = "U157"
-
-
-class TaskReader(Protocol):
-    """What turns the words behind `--` into a task, with a schedule where it has one."""
-
-    def __call__(self, words: list[str]) -> Asked: ...
-
-
-def task_file(words: list[str]) -> Asked:
-    """A task file; its content is kept, so that later changes of the file are another `schedule add`.
-
-    Raises TaskUnreadable, TaskFileInvalid.
-    """
-    from daybreak.factory import taskfile
-
-    if len(words) != 1:
-        raise TaskUnreadable(f"one task is wanted, not {len(words)}", hint="behind `--`, name a task file")
-    return taskfile.read(path(words[0]))
-
-
-READ_TASK: TaskReader = task_file
 
 
 # -- schedules
@@ -116,11 +91,19 @@ READ_TASK: TaskReader = task_file
 @app.command(
     "add",
     epilog="Examples:  daybreak schedule add backup --every day --at 02:30 --zone Europe/Berlin -- backup.toml    "
-    "daybreak schedule add news --cron '*/20 6-9 * * mon-fri' --catch-up skip -- news.toml",
+    "daybreak schedule add news --cron '*/20 6-9 * * mon-fri' --catch-up skip -- news.toml    "
+    "daybreak schedule add prices --every hour -- shop.tasks:prices town=berlin",
 )
 def add(
     name: Name,
-    task: Annotated[list[str], typer.Argument(metavar="-- TASK", help="What each window adds to the queue.")],
+    task: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="-- TASK",
+            help="What each window adds to the queue, as `daybreak add` takes it: a task file, a specification, or a "
+            "Python task with NAME=VALUE for its arguments.",
+        ),
+    ],
     every: Every = None,
     at: At = None,
     on: On = None,
@@ -139,16 +122,19 @@ def add(
     """Make schedule NAME, or edit it. Windows that have begun by now are never run because of an edit."""
     from dataclasses import replace
 
+    from daybreak.cli.add import read
     from daybreak.clock import SystemClock
+    from daybreak.factory.asked import Asked
 
-    asked = READ_TASK(task)
+    found = read(task)
     rules: Any = {"catch_up": catch_up, "late_s": late_s, "gap": gap, "repeated": repeated, "overlap": overlap}
     rules["waiting_max"] = waiting_max
     said = {rule: value for rule, value in rules.items() if value is not None}
-    schedule = replace(_schedule(asked, every, at, on, cron, zone, catch_up), **said)
-    template = asked.placed(project=project, priority=priority).template()
-    with opened() as schedules:
-        made = schedules.set(name, schedule, template)
+    own = found.schedule if isinstance(found, Asked) else None
+    schedule = replace(_schedule(own, every, at, on, cron, zone, catch_up), **said)
+    with _opened() as (schedules, ledger):
+        asked = found if isinstance(found, Asked) else _build(found, ledger)
+        made = schedules.set(name, schedule, asked.placed(project=project, priority=priority).template())
         coming = schedules.next(SystemClock().now(), name)
     following = coming[0][1] if coming else None
     if as_json:
@@ -226,7 +212,7 @@ def remove(name: Name, as_json: Json = False) -> None:
         return
     faces.result(f"removed {name}")
     for run in under_way:
-        faces.say(f"{run} of it is not over and stays: `daybreak queue cancel {run}` takes it away")
+        faces.say(f"{run} of it is not over and stays: `daybreak cancel {run}` takes it away")
 
 
 @app.command("run", epilog="Examples:  daybreak schedule run backup    daybreak schedule run backup --force")
@@ -334,6 +320,13 @@ def within(begin: Begin, until: Until, zone: NightZone = "") -> None:
 @contextmanager
 def opened() -> Iterator[Schedules]:
     """The schedules of this process's home."""
+    with _opened() as (schedules, _):
+        yield schedules
+
+
+@contextmanager
+def _opened() -> Iterator[tuple[Schedules, Ledger]]:
+    """With the ledger that they stand in."""
     from daybreak.cli import home
     from daybreak.clock import SystemClock
     from daybreak.engine.queue import Queue
@@ -346,11 +339,25 @@ def opened() -> Iterator[Schedules]:
     with Ledger.open(
         where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=[*views, SCHEDULES]
     ) as ledger:
-        yield Schedules(ledger, clock, Queue(ledger, clock, os.urandom))
+        yield Schedules(ledger, clock, Queue(ledger, clock, os.urandom)), ledger
+
+
+def _build(task: BuildTask, ledger: Ledger) -> Asked:
+    """A specification as it is now, which each window builds. What was delivered before is replaced, unless somebody
+    has changed it."""
+    from dataclasses import fields
+
+    from daybreak.factory.asked import Asked
+    from daybreak.factory.kinds import build
+
+    same = {one.name for one in fields(task)} & set(build.BuildArgs.model_fields)
+    told = {**{name: getattr(task, name) for name in same}, "output": str(task.output)}
+    args = build.BuildArgs(specification=ledger.put_blob(task.text), specification_name=task.path.name, **told)
+    return Asked(kind=build.KIND, title=task.spec.title, args=args.model_dump(mode="json"))
 
 
 def _schedule(
-    asked: Asked,
+    own: Schedule | None,
     every: str | None,
     at: str | None,
     on: str | None,
@@ -358,23 +365,23 @@ def _schedule(
     zone: str | None,
     catch_up: str | None,
 ) -> Schedule:
-    """What the options say, or else the task itself. Raises ScheduleWrong."""
+    """What the options say, or else the task itself (`own`). Raises ScheduleWrong."""
     from dataclasses import replace
 
     from daybreak.engine.window import ScheduleWrong
     from daybreak.factory import asked as asking
 
-    caught_up = cast("CatchUp", catch_up or (asked.schedule.catch_up if asked.schedule else "once"))
-    known = zone or (asked.schedule.zone if asked.schedule else _machine_zone() or "UTC")
+    caught_up = cast("CatchUp", catch_up or (own.catch_up if own else "once"))
+    known = zone or (own.zone if own else _machine_zone() or "UTC")
     made = asking.schedule(every=every, at=at, on=on, cron=cron, zone=known, catch_up=caught_up)
     if made is not None:
         return made
-    if asked.schedule is None:
+    if own is None:
         raise ScheduleWrong(
             "neither the options nor the task say when it comes",
             hint="--every hour, day or week with --at, or --cron 'MINUTE HOUR DAY MONTH WEEKDAY'",
         )
-    return replace(asked.schedule, zone=known, catch_up=caught_up)
+    return replace(own, zone=known, catch_up=caught_up)
 
 
 def words(schedule: Schedule) -> str:

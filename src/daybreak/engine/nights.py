@@ -7,7 +7,7 @@ died is not over goes on with its account, so that a supervisor that is killed t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,7 +18,7 @@ from daybreak.events import NightBegan, NightEnded, NightNoted
 from daybreak.ledger.record import Record
 from daybreak.ledger.views import Statement, View
 
-__all__ = ["NIGHTS", "STREAM", "NightRow", "account_of", "gone_before", "nights", "notes", "open_nights"]
+__all__ = ["NIGHTS", "STREAM", "NightRow", "account_of", "gone_before", "nights", "notes", "open_nights", "starts"]
 
 SAME_NIGHT = timedelta(hours=24)
 """A night without a planned end is gone on with for so long after it began."""
@@ -124,9 +124,15 @@ def notes(log: Log, row: NightRow) -> list[tuple[str, NightNoted]]:
 def account_of(log: Log, night: str) -> str:
     """The account of a night that has a budget: its own, or that of the one that it goes on with."""
     name = night
-    for row in _back_from(log, night):
+    for row in _back_from(log, night, _same_account):
         name = row.night
     return f"night:{name}"
+
+
+def starts(log: Log, night: str) -> list[NightRow]:
+    """The night and those that died before it and that it went on with in the same time, the newest first: what a
+    person calls one night, however often its supervisor was killed."""
+    return list(_back_from(log, night, _same_time))
 
 
 def gone_before(log: Log, now: datetime) -> str:
@@ -142,20 +148,23 @@ def gone_before(log: Log, now: datetime) -> str:
     return ""
 
 
-def _back_from(log: Log, night: str) -> Iterable[NightRow]:
-    """The night, and those before it that it goes on with."""
+def _back_from(log: Log, night: str, same: Callable[[NightRow, NightRow], bool]) -> Iterable[NightRow]:
+    """The night, and those before it that it goes on with, as long as `same(old, new)`."""
     found = [row for row in nights(log, named=night) if row.night == night]
     while found:
         row = found[0]
         yield row
         before = nights(log, named=row.went_before) if row.went_before else []
-        found = [old for old in before if old.night == row.went_before and _goes_on(old, row)]
+        found = [old for old in before if old.night == row.went_before and old.seq < row.seq and same(old, row)]
 
 
-def _goes_on(old: NightRow, new: NightRow) -> bool:
+def _same_account(old: NightRow, new: NightRow) -> bool:
     """Is the new one the same night for its budget?"""
-    if not old.budget or not new.budget:
-        return False
+    return bool(old.budget and new.budget) and _same_time(old, new)
+
+
+def _same_time(old: NightRow, new: NightRow) -> bool:
+    """Did the new one begin before the old one's time was over?"""
     if old.until:
         return new.began < old.until
     return datetime.fromisoformat(new.began) - datetime.fromisoformat(old.began) < SAME_NIGHT

@@ -11,6 +11,7 @@ import msgspec
 from daybreak.engine.history import RETURN, History, Outcome
 from daybreak.errors import EngineError, UsageError
 from daybreak.events import (
+    AttemptTurn,
     Event,
     LeaseGranted,
     RunForked,
@@ -24,8 +25,9 @@ from daybreak.events import (
 )
 from daybreak.ledger.record import Draft, Record
 
-_OF_THE_OWNER = (LeaseGranted, RunMoved, RunHeld, RunForked, RunRolledBack, StepTried)
-"""Events that are not part of what a run has kept."""
+_OF_THE_OWNER = (LeaseGranted, RunMoved, RunHeld, RunForked, RunRolledBack, StepTried, AttemptTurn)
+"""Events that are not part of what a run has kept. Turns belong to an attempt that is under way: a run that begins
+before it has a conversation of its own."""
 
 
 class StepUnknown(UsageError):

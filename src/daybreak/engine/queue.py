@@ -291,15 +291,14 @@ class Queue:
             return self._tell(run, Answered(run=run, question=question, answer=kept))
         raise NotInQueue(f"run {run} asks nothing", hint="`daybreak queue list` says what waits for an answer")
 
-    def named(self, beginning: str, *, failed: bool = False) -> list[str]:
-        """Runs of that name, or else those that begin like that and are not over; with `failed` those that failed
-        too. At most 100, by name."""
+    def named(self, beginning: str) -> list[str]:
+        """Runs of that name, or else those that begin like that and are not over. At most 100, by name."""
         if not is_run_name(beginning):
             return []
         exact = self._log.query("SELECT run FROM view_runs WHERE run = ?", (beginning,))
         sql = """SELECT run FROM view_runs WHERE run >= ?1 AND substr(run, 1, length(?1)) = ?1
-          AND (NOT over OR (?2 AND state = 'failed')) ORDER BY run LIMIT 100"""
-        return [run for (run,) in exact or self._log.query(sql, (beginning, failed))]
+          AND NOT over ORDER BY run LIMIT 100"""
+        return [run for (run,) in exact or self._log.query(sql, (beginning,))]
 
     def paused(self) -> dict[str, tuple[str, str]]:
         """What is paused: project (empty: everything) → since when, why."""

@@ -13,11 +13,10 @@ Time comes from the clock and sleep that are given, so that a whole night runs o
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 import anyio
@@ -26,36 +25,25 @@ from anyio.abc import TaskGroup
 from daybreak import ids
 from daybreak.clock import Clock, stamp
 from daybreak.engine import nights, trail
-from daybreak.engine.aside import Aside
-from daybreak.engine.engine import Engine, Locks, RunResult
-from daybreak.engine.keeper import BeatingLocks, Keeper, Stopwatch, Takeover
+from daybreak.engine.crew import Crew
+from daybreak.engine.engine import Engine, Locks
+from daybreak.engine.keeper import BeatingLocks, Keeper, Takeover
 from daybreak.engine.log import Log
 from daybreak.engine.night import Found, Hooks, NightResult, PingKind, Plan, Status, SupervisorBusy, Why
 from daybreak.engine.recovery import Recovery
 from daybreak.engine.surroundings import Sleep
 from daybreak.engine.telling import Teller, said
 from daybreak.engine.waking import Waking
-from daybreak.errors import (
-    BlobMissing,
-    DaybreakError,
-    DraftRefused,
-    LeaseLost,
-    LedgerBusy,
-    LedgerError,
-    RunBusy,
-)
+from daybreak.errors import DaybreakError, LedgerBusy
 from daybreak.events import POLICY, NightBegan, NightEnded
 from daybreak.host.locks import LockHeld
 from daybreak.ids import Entropy
 from daybreak.policy.accounts import Accounts
-from daybreak.policy.budget import BudgetSpent
 
 __all__ = ["LOCK", "Found", "Hooks", "NightResult", "Plan", "Status", "Supervisor", "SupervisorBusy"]
 
 LOCK = "supervisor"
 """Name of the lock of the one supervisor."""
-STUCK = "it made no progress for {}: try it again?"
-LONG = "it kept its worker for {}: go on with it?"
 
 _log = logging.getLogger(__name__)
 _ALARMS = "SELECT incident, kind, what FROM view_incidents WHERE level >= 3"
@@ -76,20 +64,6 @@ class Windows(Protocol):
     def look(self, now: datetime) -> Sequence[object]: ...
 
     def wake_at(self, now: datetime) -> datetime | None: ...
-
-
-@dataclass
-class _Work:
-    """A run that is under way here."""
-
-    since: datetime
-    scope: anyio.CancelScope
-    kept: Stopwatch
-    """How long it has its worker."""
-    silent: Stopwatch
-    """How long it has made no progress."""
-    beats: bool = False
-    stopped: bool = False
 
 
 class Supervisor:
@@ -128,25 +102,19 @@ class Supervisor:
         self.night = ""
         """Its name, once it has begun."""
         self._began = clock.now()
-        self._account = ""
         self._went_before = ""
         self._helper = False
         self._ending: Why | None = None
         self._ending_text = ""
         self._hasty = False
         self._failure: Exception | None = None
-        self._under_way: dict[str, _Work] = {}
         self._left: deque[str] = deque()
         """Runs that a crash left, to be gone on with."""
-        self._aside = Aside(clock)
-        self._states: dict[str, str] = {}
-        """The state that each run was brought to last."""
-        self._broke: set[str] = set()
-        """Runs that the night's budget could not pay for."""
         self._known_alarms: set[str] | None = set()
         self._look_at_s = self._recover_at_s = 0.0
         self._waking = Waking(sleep)
         self._tell = Teller(log, self._hooks, self._fail)
+        self._crew = Crew(engine, clock, plan, self._tell, wake=self._waking.wake, fail=self._fail)
         self._recovery = Recovery(log, locks, self._keeper, self._tell)
         self._closing: anyio.CancelScope | None = None
 
@@ -167,8 +135,8 @@ class Supervisor:
                     group.start_soon(self._beat_always, group)
                 await self._until_the_end(stack, group)
                 result = await self._close()
-                if self._under_way and self._hooks.abandon is not None:
-                    await self._hooks.abandon(sorted(self._under_way))
+                if self._crew and self._hooks.abandon is not None:
+                    await self._hooks.abandon(sorted(self._crew))
                 group.cancel_scope.cancel("the night is over")
         if self._failure is not None:
             raise self._failure
@@ -234,8 +202,8 @@ class Supervisor:
         )
         await self._tell.append(nights.STREAM, began)
         if plan.budget is not None:
-            self._account = nights.account_of(self._log, self.night)
-            if opened := self._accounts.open(self._account, plan.budget):
+            self._crew.account = nights.account_of(self._log, self.night)
+            if opened := self._accounts.open(self._crew.account, plan.budget):
                 await self._tell.append(POLICY, opened)
         for one in taken:
             await self._recovery.note(one)
@@ -275,20 +243,18 @@ class Supervisor:
             return self._end("incident", alarm)
         await self._look_around(stack)
         self._look_at_schedules()
-        free = self._plan.workers - len(self._under_way)
-        while free > 0 and self._left:
+        while self._crew.free > 0 and self._left:
             run = self._left.popleft()
-            if run not in self._under_way:
-                self._start(group, run)
-                free -= 1
-        if free > 0:
-            taken = [*self._under_way, *self._aside.runs()]
+            if run not in self._crew:
+                self._crew.start(group, run)
+        if (free := self._crew.free) > 0:
+            taken = [*self._crew, *self._crew.aside.runs()]
             for pick in self._engine.queue.next(self._clock.now(), taken=taken, most=free, night=self.night):
-                self._start(group, pick.run)
-        if not self._under_way:
+                self._crew.start(group, pick.run)
+        if not self._crew:
             self._find_left()
             if not self._left and not self._is_to_come():
-                if self._broke:
+                if self._crew.is_broke:
                     self._end("budget")
                 elif self._plan.once:
                     self._end("empty")
@@ -296,70 +262,22 @@ class Supervisor:
 
     def _is_to_come(self) -> bool:
         """Will time alone let something go on before the end?"""
-        if self._aside.pending() or (self._keeper is not None and self._keeper.doubts()):
+        if self._crew.aside.pending() or (self._keeper is not None and self._keeper.doubts()):
             return True
         wake = self._engine.queue.wake_at(self._clock.now())
         return wake is not None and (self._plan.until is None or wake < self._plan.until)
-
-    def _start(self, group: TaskGroup, run: str) -> None:
-        assert run not in self._under_way, f"{run} has a worker already"
-        gap_s = self._plan.look_s * 2
-        work = _Work(
-            self._clock.now(), anyio.CancelScope(), Stopwatch(self._clock, gap_s), Stopwatch(self._clock, gap_s)
-        )
-        self._under_way[run] = work
-        group.start_soon(self._worker, run, work)
-
-    async def _worker(self, run: str, work: _Work) -> None:
-        """One run, to where it ends, waits or needs a person; whatever happens to it stays with it."""
-        began_s = self._clock.monotonic()
-        try:
-            with work.scope:
-                self._take(await self._engine.supervise(run, night=self.night, account=self._account))
-                self._aside.came_back(run, after_s=self._clock.monotonic() - began_s)
-            if work.scope.cancelled_caught:
-                self._states[run] = "paused"
-        except (RunBusy, LeaseLost):
-            self._aside.put(run, most_s=60.0)  # somebody else has it
-        except (LedgerBusy, DraftRefused, BlobMissing) as problem:
-            await self._left_aside(run, problem)
-        except LedgerError as problem:
-            self._fail(problem)
-        except Exception as problem:  # noqa: BLE001 - the run's, not the night's
-            _log.exception("run %s broke its supervision", run)
-            await self._left_aside(run, problem)
-        finally:
-            del self._under_way[run]
-            self._waking.wake()
-
-    def _take(self, result: RunResult) -> None:
-        self._states[result.run] = result.state
-        if result.state == "paused" and result.code == BudgetSpent.code:
-            self._broke.add(result.run)
-        else:
-            self._broke.discard(result.run)
-
-    async def _left_aside(self, run: str, problem: Exception) -> None:
-        """It could not be supervised: later again."""
-        again_s = self._aside.put(run, most_s=600.0)
-        try:
-            text = f"run {run} could not be gone on with: {said(problem)}; again in {again_s:.0f} s"
-            await self._tell.note("alert", 1, text, run=run)
-        except LedgerError as error:
-            self._fail(error)
 
     # -- looking around
 
     async def _look_around(self, stack: ExitStack) -> None:
         """Stuck runs and stopped owners every few seconds, what a crash left every minute."""
         if self._keeper is not None:
-            for run in self._keeper.beat(run for run, work in self._under_way.items() if not work.beats):
-                self._under_way[run].beats = True
+            self._crew.beat(self._keeper.beat)
         now_s = self._clock.monotonic()
         if now_s >= self._look_at_s:
             self._look_at_s = now_s + self._plan.look_s
-            await self._look_at_runs()
-            mine = {self.night, *self._under_way}
+            await self._crew.look()
+            mine = {self.night, *self._crew}
             if await self._recovery.look_at_owners(mine, [LOCK] if self._helper else []):
                 self._recover_at_s = 0.0
         if now_s >= self._recover_at_s:
@@ -369,29 +287,9 @@ class Supervisor:
             await self._recovery.close_dead()
             self._find_left()
 
-    async def _look_at_runs(self) -> None:
-        """Stop those that make no progress, or that take too long."""
-        for run, work in list(self._under_way.items()):
-            kept_s = work.kept.look()
-            work.silent.look()
-            work.silent.at_most(self._engine.idle_s(run))
-            limit_s = self._plan.run_limit_s
-            if work.stopped:
-                continue
-            if work.silent.passed_s > self._plan.stuck_s:
-                await self._stop_run(run, work, STUCK, work.silent.passed_s)
-            elif limit_s is not None and kept_s > limit_s:
-                await self._stop_run(run, work, LONG, kept_s)
-
-    async def _stop_run(self, run: str, work: _Work, question: str, seconds: float) -> None:
-        work.stopped = True
-        span = str(timedelta(seconds=int(seconds)))
-        self._engine.stop(run, question.format(span), f"stopped by night {self.night}")
-        await self._tell.note("stuck", 2, f"run {run} was stopped: {question.format(span)}", run=run)
-
     def _find_left(self) -> None:
         """Runs that say that they are under way, while their owner, who was on this machine, is dead."""
-        self._left += self._recovery.left({*self._under_way, *self._left, *self._aside.runs()})
+        self._left += self._recovery.left({*self._crew, *self._left, *self._crew.aside.runs()})
 
     def _succeed(self, stack: ExitStack) -> None:
         """A helper becomes the supervisor once there is none."""
@@ -423,18 +321,18 @@ class Supervisor:
     def _pause_s(self) -> float:
         """How long nothing will happen by itself."""
         now, now_s = self._clock.now(), self._clock.monotonic()
-        if self._left and len(self._under_way) < self._plan.workers:
+        if self._left and self._crew.free > 0:
             return 0.001
         moments = [self._plan.until]
-        if len(self._under_way) < self._plan.workers:
+        if self._crew.free > 0:
             moments.append(self._engine.queue.wake_at(now))
         if self._schedules is not None:
             moments.append(self._schedules.wake_at(now))
         pauses = [(moment - now).total_seconds() for moment in moments if moment is not None]
         pauses += [self._plan.poll_s, self._recover_at_s - now_s]
-        if self._under_way or self._keeper is not None:
+        if self._crew or self._keeper is not None:
             pauses.append(self._look_at_s - now_s)
-        pauses += [at_s - now_s for at_s in self._aside.moments_s()]
+        pauses += [at_s - now_s for at_s in self._crew.aside.moments_s()]
         return max(0.001, min(pauses))
 
     # -- the end
@@ -454,38 +352,33 @@ class Supervisor:
     async def _wind_down(self) -> None:
         """Let what is under way reach the end of its step; cancel what does not."""
         assert self._ending is not None, "it is ending"
-        if self._ending == "deadline" and self._under_way:
-            await self._tell.note(
-                "deadline", 0, f"{len(self._under_way)} runs were under way", runs=sorted(self._under_way)
-            )
+        if self._ending == "deadline" and self._crew:
+            await self._tell.note("deadline", 0, f"{len(self._crew)} runs were under way", runs=sorted(self._crew))
         ends_s = self._clock.monotonic() + self._plan.grace_s
-        while self._under_way and not self._hasty and (left_s := ends_s - self._clock.monotonic()) > 0:
+        while self._crew and not self._hasty and (left_s := ends_s - self._clock.monotonic()) > 0:
             self._waking.reset()
             self._engine.wind_down(_WORDS[self._ending])
             await self._waking.wait(min(1.0, left_s))
-        for work in self._under_way.values():
-            work.scope.cancel("the night is over")
+        self._crew.cancel("the night is over")
         ends_s = self._clock.monotonic() + self._plan.leave_s
-        while self._under_way and (left_s := ends_s - self._clock.monotonic()) > 0:
+        while self._crew and (left_s := ends_s - self._clock.monotonic()) > 0:
             self._waking.reset()
             await self._waking.wait(left_s)
-        if self._under_way:
-            await self._tell.note(
-                "stuck", 2, "runs did not end although they were cancelled", runs=sorted(self._under_way)
-            )
+        if self._crew:
+            await self._tell.note("stuck", 2, "runs did not end although they were cancelled", runs=sorted(self._crew))
 
     async def _close(self) -> NightResult:
         """Put everything away; the closing event comes last."""
         assert self._ending is not None, "it is ending"
-        counts = dict(sorted(Counter(self._states.values()).items()))
+        counts = self._crew.counts
         used: dict[str, int] = {}
         try:
             if self._failure is None:
                 with anyio.CancelScope() as self._closing:
                     await self._tell.ask("reconciliation", self._hooks.reconcile)
                     await self._tell.ask("snapshot", self._hooks.snapshot)
-            if self._account:
-                used = self._accounts.used(self._account).by_name
+            if self._crew.account:
+                used = self._accounts.used(self._crew.account).by_name
             text = self._text(counts)
             await self._tell.end(NightEnded(night=self.night, why=self._ending, counts=counts, used=used, text=text))
         except Exception as problem:  # noqa: BLE001 - the next night writes the end
@@ -520,7 +413,7 @@ class Supervisor:
         while True:
             if self._keeper is not None:
                 try:
-                    self._keeper.beat([LOCK, self.night, *self._under_way])
+                    self._keeper.beat([LOCK, self.night, *self._crew])
                 except DaybreakError as problem:
                     await self._tell.complain("beat", problem)
             await self._tell.do("beat", self._hooks.beat, self._status())
@@ -537,7 +430,7 @@ class Supervisor:
             workers=self._plan.workers,
             helper=self._helper,
             ending=self._ending or "",
-            runs={run: work.since for run, work in self._under_way.items()},
+            runs=self._crew.since,
         )
 
     def _ping(self, group: TaskGroup, kind: PingKind) -> None:

@@ -32,7 +32,7 @@ CAUGHT_UP_MAX = 1000
 CRON_CHARS_MAX = 500
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
+_CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 
 
 class ScheduleWrong(UsageError):

@@ -6,135 +6,39 @@ What every kind of task that asks workers has in common. Nothing in here believe
 from __future__ import annotations
 
 import os
-import random
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anyio.from_thread
 import msgspec
 
 from daybreak import errors
 from daybreak.agents import found as finding
-from daybreak.agents.cascade import Held
-from daybreak.agents.protocol import Brief, Claim, Finding, Gateway, Note, Order, Terms, Turn, Usage
+from daybreak.agents.cascade import WAITING
+from daybreak.agents.gateway.keys import KeyAbsent
+from daybreak.agents.protocol import Brief, Claim, Finding, Gateway, Order, Terms, Usage
 from daybreak.checks.evidence import Evidence
 from daybreak.checks.gate import Decision
-from daybreak.clock import Clock
-from daybreak.config import Places
 from daybreak.engine import Context
 from daybreak.engine.flow import Paused
 from daybreak.events import AttemptClaimed, AttemptJudged, AttemptTurn, Event
+from daybreak.factory.hearing import NOTHING_USED, Heard, cut
+from daybreak.factory.office import Office
 from daybreak.factory.warden import Warden
 from daybreak.host import process
 from daybreak.host.sandbox import Strength
-from daybreak.ledger import Ledger
-from daybreak.memory import lessons, outcomes, routing
-from daybreak.policy.accounts import Accounts
-from daybreak.policy.circuits import LedgerCircuits
-from daybreak.settings import BUILDER, Settings, Worker
+from daybreak.memory import lessons
+from daybreak.settings import BUILDER, SettingsWrong, Worker
 
 if TYPE_CHECKING:
-    from daybreak.agents.gateway import Gateway as GatewayServer
     from daybreak.agents.gateway import Spent
 
 OUTPUT_BYTES_MAX = 50_000_000
-LINE_BYTES_MAX = 4_000_000
-SUMMARY_CHARS_MAX = 2000
-NOT_BUILT_MAX, NOT_BUILT_CHARS_MAX = 50, 500
-NOTE_CHARS_MAX = 500
-TURNS_MAX = 10_000
-NOTHING_USED = Usage()
-
-
-class Office:
-    """What all attempts of a process share: settings, the machine's environment, and the gateway, which begins with the
-    first attempt that has a provider. Closed at the end of the process's work."""
-
-    def __init__(
-        self, settings: Settings, ledger: Ledger, places: Places, clock: Clock, environment: Mapping[str, str]
-    ) -> None:
-        self.settings = settings
-        self.environment = environment
-        self.places = places
-        self.clock = clock
-        self._ledger = ledger
-        self._lock = threading.Lock()
-        self._gateway: GatewayServer | None = None
-        self._draw = random.SystemRandom()
-
-    def gateway(self) -> GatewayServer:
-        with self._lock:
-            if self._gateway is None:
-                from daybreak.agents.gateway import Gateway
-
-                gateway = Gateway(
-                    self.settings,
-                    self._ledger,
-                    self.clock,
-                    folder=self.places.cache / "gateway",
-                    environment=self.environment,
-                )
-                gateway.__enter__()
-                self._gateway = gateway
-            return self._gateway
-
-    def find(self, name: str) -> tuple[Worker, finding.Found]:
-        """Raises SettingsWrong where there is no worker of that name."""
-        worker = self.settings.worker(name)
-        found = finding.find(name, worker, self.settings, self.environment)
-        if found.budget == "hard" and not self._priced(worker):
-            found = replace(found, budget="soft")  # tokens are counted, but nobody knows what they cost
-        return worker, found
-
-    def _priced(self, worker: Worker) -> bool:
-        if not worker.provider:
-            return True
-        prices = self.settings.provider(worker.provider).prices
-        return worker.model in prices or "*" in prices
-
-    def held(self, names: Sequence[str], now: datetime) -> dict[str, Held]:
-        """Workers behind an open breaker of their provider, by name."""
-        circuits = {row.name: row.circuit for row in LedgerCircuits(self._ledger, self.clock).all()}
-        found = {}
-        for name in names:
-            worker = self.settings.worker(name)
-            circuit = circuits.get(f"provider:{worker.provider}") if worker.provider else None
-            if circuit is not None and circuit.state == "open" and circuit.until is not None and circuit.until > now:
-                found[name] = Held(until=circuit.until, why=f"breaker of {worker.provider}: {circuit.why}")
-        return found
-
-    def ordered(self, run: str, names: Sequence[str], task: str) -> tuple[tuple[str, ...], dict[str, str], list[Event]]:
-        """Workers in the order in which outcomes suggest to ask them, why, and what the ledger is told about it."""
-        memory = self.settings.memory
-        if memory.routing != "learned" or len(names) < 2 or not outcomes.read(self._ledger).workers(task):
-            return tuple(names), {}, []  # as somebody wrote it, until something is known
-        hour = round(memory.hour_usd * 1_000_000)
-        choices = routing.order(self._ledger, names, task, self._draw, hour_microusd=hour)
-        reasons = {one.worker: one.why for one in choices}
-        return tuple(one.worker for one in choices), reasons, [routing.said(run, task, choices)]
-
-    def lessons(self, text: str, task: str) -> list[lessons.Lesson]:
-        """What was learned elsewhere and may help with this."""
-        return lessons.recall(self._ledger, text, task, self.settings.memory.lessons_tokens)
-
-    def left(self, account: str) -> tuple[int | None, int | None]:
-        """Money (in millionths of a US dollar) and tokens that an account may still spend; None: no limit."""
-        if not account:
-            return None, None
-        left = Accounts(self._ledger).left(account)
-        return left.money_microusd, left.tokens
-
-    def close(self) -> None:
-        with self._lock:
-            gateway, self._gateway = self._gateway, None
-        if gateway is not None:
-            gateway.__exit__(None, None, None)
 
 
 @dataclass
@@ -170,14 +74,21 @@ class Attempts:
 
         Raises Paused where it was interrupted, NotAllowed and Parked as the warden does, SandboxMissing and the like.
         """
-        worker, found = self.office.find(name)
+        try:
+            worker, found = self.office.find(name)
+        except SettingsWrong as gone:  # he was there when he was chosen
+            return Result(Claim(outcome="crashed", summary=cut(gone.message), trouble="unavailable"))
         if found.missing:
             return Result(Claim(outcome="crashed", summary=cut(found.missing), trouble="unavailable"))
         untrusted = "\n".join((*(one.message for one in brief.findings), *brief.lessons, brief.recall)).strip()
         if untrusted:  # what programs of workers printed
             self.warden.untrusted(number, untrusted, "findings of the attempt before, lessons")
         time_s = min(time_s, worker.time_s or time_s)
-        gateway = self._ticket(number, worker)
+        before = self._used_before(number, worker)
+        try:
+            gateway = self._ticket(number, worker, before)
+        except KeyAbsent as absent:  # the next one in the order may have his
+            return Result(Claim(outcome="crashed", summary=cut(absent.message), trouble="authentication"))
         try:
             terms = Terms(
                 settings=worker.model_dump(mode="json", exclude_defaults=True),
@@ -187,13 +98,16 @@ class Attempts:
                 requests=worker.requests,
                 gateway=gateway,
                 turns=self._turns(number),
-                templates=self.office.settings.templates,
+                templates=os.path.realpath(templates) if (templates := self.office.settings.templates) else "",
             )
             order = Order(worker=_loaded_as(worker), workspace=str(folder), brief=brief, terms=terms)
             result = self._run(number, order, worker, found, folder, scratch, require)
         finally:
             spent = self.office.gateway().close_ticket(gateway.token) if gateway is not None else None
-        return result if spent is None else _with_truth(result, spent)
+        if spent is None:
+            return result
+        walled = not worker.network and not worker.environment
+        return _with_truth(result, replace(spent, usage=_sum(before, spent.usage)), walled=walled)
 
     def _run(
         self,
@@ -206,15 +120,17 @@ class Attempts:
         require: Strength,
     ) -> Result:
         began = time.monotonic()
-        heard = _Heard(self.ctx, number, len(order.terms.turns))
+        heard = Heard(self.ctx, number, len(order.terms.turns), self.office.clock)
         socket = [Path(order.terms.gateway.socket)] if order.terms.gateway is not None else []
         templates = [Path(order.terms.templates)] if order.terms.templates else []
         finished = process.run(
             [sys.executable, "-P", "-m", "daybreak.agents.attempt"],
             cwd=folder,
-            env=process.clean_environment(
-                scratch, PYTHONPATH=str(Path(errors.__file__).resolve().parents[1]), **found.environment
-            ),
+            env={
+                **process.clean_environment(scratch),
+                **found.environment,
+                "PYTHONPATH": str(Path(errors.__file__).resolve().parents[1]),
+            },
             stdin=msgspec.json.encode(order),
             timeout_s=order.terms.time_s,
             output_bytes_max=OUTPUT_BYTES_MAX,
@@ -244,20 +160,28 @@ class Attempts:
             claim = Claim(outcome="crashed", summary=summary, trouble="stalled" if finished.timed_out else "crashed")
         return Result(claim, heard.usage, duration_ms)
 
-    def _ticket(self, number: int, worker: Worker) -> Gateway | None:
-        """The attempt's way to its model, where it has a provider."""
+    def _ticket(self, number: int, worker: Worker, before: Usage) -> Gateway | None:
+        """The attempt's way to its model, where it has a provider; `before` is what it has used of its limits before a
+        crash. Raises KeyAbsent."""
         if not worker.provider:
             return None
+        money = None if worker.money_usd is None else round(worker.money_usd * 1_000_000) - before.money_microusd
+        tokens = None if worker.tokens is None else worker.tokens - before.input_tokens - before.output_tokens
         return self.office.gateway().ticket(
             self.ctx.run,
             number,
             provider=worker.provider,
             model=worker.model,
             account=self.ctx.account,
-            money_microusd=None if worker.money_usd is None else round(worker.money_usd * 1_000_000),
-            tokens=worker.tokens,
-            requests=worker.requests,
+            money_microusd=None if money is None else max(0, money),
+            tokens=None if tokens is None else max(0, tokens),
+            requests=max(0, worker.requests - before.requests),
+            network=worker.network,
         )
+
+    def _used_before(self, number: int, worker: Worker) -> Usage:
+        """What this attempt has used through the gateway, where it began before; what it may cost holds for all."""
+        return self.office.gateway().used(self.ctx.run, number) if worker.provider else NOTHING_USED
 
     def _turns(self, number: int) -> tuple[Any, ...]:
         """What this attempt had told to be given back, where it began before."""
@@ -278,93 +202,43 @@ class Attempts:
         return [path for path in paths if path.exists()]
 
 
-def _with_truth(result: Result, spent: Spent) -> Result:
-    """The gateway has counted itself, and has seen why the provider refused; a worker may not know."""
-    claim = result.claim
-    if claim.outcome != "finished" and spent.last and claim.trouble in ("", "crashed", "stalled", "budget"):
-        claim = msgspec.structs.replace(claim, trouble=spent.last, until=claim.until or spent.until)
-    return Result(claim, spent.usage, result.duration_ms)
+def _with_truth(result: Result, spent: Spent, *, walled: bool) -> Result:
+    """The gateway has counted itself, and has seen why the provider refused; a worker may not know, or may not say.
+
+    Its word goes before the worker's, but for a refusal. `walled`: the worker has no other way to a model, so that a
+    quota or a wrong key that the gateway never saw is none."""
+    claim, usage = result.claim, spent.usage
+    if not walled:
+        usage = _most(usage, result.usage)
+    if claim.outcome in ("partial", "crashed") and claim.trouble != "refused":
+        if spent.last:
+            until = spent.until if spent.last in WAITING else ""
+            claim = msgspec.structs.replace(claim, trouble=spent.last, until=until)
+        elif walled and claim.trouble in ("quota", "authentication") and not spent.trouble:
+            claim = msgspec.structs.replace(claim, trouble="crashed", until="")
+    return Result(claim, usage, result.duration_ms)
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    fields = msgspec.structs.asdict(other)
+    return Usage(**{name: getattr(one, name) + value for name, value in fields.items()})
+
+
+def _most(one: Usage, other: Usage) -> Usage:
+    fields = msgspec.structs.asdict(other)
+    return Usage(**{name: max(getattr(one, name), value) for name, value in fields.items()})
 
 
 def _loaded_as(worker: Worker) -> str:
-    """The name by which the attempt's process loads it."""
-    return worker.program if worker.kind == "python" else BUILDER if worker.kind == "builder" else worker.kind
+    """The name by which the attempt's process loads it: a file by its real path, the only one that a sandbox knows."""
+    if worker.kind != "python":
+        return BUILDER if worker.kind == "builder" else worker.kind
+    module, colon, name = worker.program.rpartition(":")
+    return f"{_real(module)}{colon}{name}" if module.endswith(".py") else worker.program
 
 
 def _real(path: str) -> Path:
     return Path(os.path.realpath(os.path.expanduser(path)))
-
-
-# -- what comes back
-
-
-@dataclass
-class _Heard:
-    """Reads the lines of an attempt as they come. What is no line of ours counts for nothing."""
-
-    ctx: Context
-    number: int
-    turns: int
-    """Told so far."""
-    claim: Claim | None = None
-    usage: Usage = NOTHING_USED
-    _rest: bytes = b""
-    _skipping: bool = False
-
-    def take(self, part: bytes) -> None:
-        *lines, rest = (self._rest + part).split(b"\n")
-        for line in lines:
-            if not self._skipping:
-                self._line(line)
-            self._skipping = False
-        if len(rest) > LINE_BYTES_MAX:
-            self._skipping, rest = True, b""
-        self._rest = rest
-
-    def _line(self, line: bytes) -> None:
-        try:
-            told = msgspec.json.decode(line, type=dict[str, Any])
-            [(kind, item)] = told.items()
-        except (msgspec.DecodeError, ValueError, RecursionError):
-            return
-        match kind:
-            case "note":
-                self._note(item)
-            case "usage":
-                self._use(item)
-            case "turn":
-                self._turn(item)
-            case "claim":
-                self.claim = checked(item)
-
-    def _note(self, item: object) -> None:
-        try:
-            note = msgspec.convert(item, Note)
-        except (msgspec.ValidationError, RecursionError):
-            return
-        fraction = note.fraction if note.fraction is not None and 0 <= note.fraction <= 1 else None
-        self.ctx.report(cut(note.text, NOTE_CHARS_MAX), fraction)
-
-    def _use(self, item: object) -> None:
-        try:
-            used = msgspec.convert(item, Usage)
-        except (msgspec.ValidationError, RecursionError):
-            return
-        fields = msgspec.structs.asdict(used)
-        if all(0 <= value < 1 << 50 for value in fields.values()):
-            total = {name: min(getattr(self.usage, name) + value, 1 << 50) for name, value in fields.items()}
-            self.usage = Usage(**total)
-
-    def _turn(self, item: object) -> None:
-        """Kept before the worker can have gone on far; a run that was lost to another owner ends here (LeaseLost)."""
-        try:
-            turn = msgspec.convert(item, Turn)
-        except (msgspec.ValidationError, RecursionError):
-            return
-        if self.turns < TURNS_MAX:
-            event = AttemptTurn(run=self.ctx.run, attempt=self.number, nth=self.turns, data=turn.data)
-            anyio.from_thread.run(self.ctx.tell, event)
-            self.turns += 1
 
 
 # -- what the ledger hears of it
@@ -429,23 +303,3 @@ def learned(
     shown = lessons.judged(attempt.get("lessons", ()), run, number, solved=verdict.solved)
     repair = attempt["claim"]["summary"]
     return [verdict, *shown, *lessons.distil(before, evidence, attempt["worker"], task, run, repair=repair)]
-
-
-def checked(told: object) -> Claim:
-    """What a worker claims, no longer than it may be; something that is no claim is a crash that says so."""
-    try:
-        claim = msgspec.convert(told, Claim)
-    except (msgspec.ValidationError, RecursionError) as problem:
-        return Claim(outcome="crashed", summary=cut(f"ended with something that is no claim: {problem}"))
-    return msgspec.structs.replace(
-        claim,
-        summary=cut(claim.summary),
-        not_built=tuple(cut(what, NOT_BUILT_CHARS_MAX) for what in claim.not_built[:NOT_BUILT_MAX]),
-        until=cut(claim.until, 40),
-    )
-
-
-def cut(text: str, most: int = SUMMARY_CHARS_MAX) -> str:
-    """A worker's words as the ledger can hold them: not longer than that, and no halves of characters."""
-    whole = text[: most + 1].encode("utf-8", "backslashreplace").decode()
-    return whole if len(whole) <= most else f"{whole[:most]}…"

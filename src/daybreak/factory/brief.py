@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from daybreak.agents.protocol import Brief, Finding
+from daybreak.checks import lint
 from daybreak.checks.evidence import Evidence
+from daybreak.factory import deliver
 from daybreak.factory.spec.model import Specification
 
 MARKS_MAX = 20
@@ -29,6 +31,8 @@ def make(
         interfaces=spec.interfaces,
         title=spec.title,
         summary=spec.summary,
+        why="; ".join(one.rstrip(".") for one in spec.objectives),
+        constraints=constraints(spec),
         requirements=spec.requirements,
         entities=spec.entities,
         http=spec.http,
@@ -38,6 +42,28 @@ def make(
         findings=tuple(findings),
         lessons=tuple(lessons),
         recall=recall,
+    )
+
+
+def constraints(spec: Specification) -> tuple[str, ...]:
+    """What every result is held to beside its specification, a sentence each: nobody should learn from a failed
+    attempt what could have been said before it."""
+    if spec.language.casefold() != "python":
+        return ()
+    package = spec.name.replace("-", "_")
+    return (
+        f"The result is a Python project: `pyproject.toml`, `README.md`, code below `src/{package}/` with an "
+        f"`__init__.py`, tests with pytest in `tests/test_*.py`.",
+        f"It builds as a wheel without a network (hatchling is here as a build backend) and installs the command "
+        f"`{spec.name}` by `[project.scripts]`; acceptance examples run that command as installed. It may depend only "
+        "on what can be imported here.",
+        f"Its own tests pass, cover at least {spec.quality.coverage} % of the lines of `src`, and fail where the "
+        "program is broken.",
+        f"`ruff check --select {lint.RULES} --ignore {lint.IGNORED}` and `ruff format --check` find nothing, at the "
+        f"line length of pyproject.toml ({lint.LINE_LENGTH_MIN} to {lint.LINE_LENGTH_MAX}).",
+        "`mypy --strict` finds nothing.",
+        "Comments that silence these tools are counted, and hardly any may stand.",
+        f"The name {deliver.MANIFEST} is taken.",
     )
 
 

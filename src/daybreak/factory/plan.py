@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
 
 from daybreak.errors import HostError
@@ -46,6 +49,17 @@ class PlannedLimits(_Model):
     depth: int
 
 
+class PlannedWorker(_Model):
+    """Somebody in the order of those that are asked."""
+
+    name: str
+    kind: str
+    missing: str = ""
+    """Why it cannot be asked; empty where it can."""
+    budget: Literal["hard", "soft", "none"] = "none"
+    """hard: all that it spends goes through the gateway; soft: it can spend past it; none: it spends nothing."""
+
+
 class PlannedRequirement(_Model):
     id: str
     text: str
@@ -69,6 +83,8 @@ class Plan(_Model):
     complexity_estimated: bool
     paradigm: str
     worker: str
+    asked: tuple[PlannedWorker, ...] = ()
+    """The order, as it is written; what is known of outcomes may change it. Empty where nobody has looked."""
     entities: tuple[str, ...]
     interfaces: tuple[str, ...]
     limits: PlannedLimits
@@ -90,7 +106,16 @@ class Plan(_Model):
     shortages: tuple[str, ...]
 
 
-def make(spec: Specification, machine: Machine, *, worker: str, held_out: int, assume: bool, sandbox: Strength) -> Plan:
+def make(
+    spec: Specification,
+    machine: Machine,
+    *,
+    worker: str,
+    held_out: int,
+    assume: bool,
+    sandbox: Strength,
+    asked: Sequence[PlannedWorker] = (),
+) -> Plan:
     """The plan for one build of `spec` on `machine`. Pure."""
     questions = tuple(clarification.question for clarification in spec.clarifications)
     return Plan(
@@ -100,6 +125,7 @@ def make(spec: Specification, machine: Machine, *, worker: str, held_out: int, a
         complexity_estimated=spec.complexity_estimated,
         paradigm="sequential",
         worker=worker,
+        asked=tuple(asked),
         entities=tuple(entity.name for entity in spec.entities),
         interfaces=spec.interfaces,
         limits=PlannedLimits(

@@ -42,9 +42,16 @@ class _Attempt:
     worker: str = ""
     why: str = ""
     turns: int = 0
+    interrupted: bool = False
+    """Another owner took the run up while it was under way."""
     claim: events.AttemptClaimed | None = None
     seen: list[events.CheckLooked] = field(default_factory=list)
     gate: events.GateDecided | None = None
+
+    @property
+    def tried(self) -> bool:
+        """Anything to tell; the attempt that a brief is made for has only begun."""
+        return self.claim is not None or bool(self.seen or self.gate or self.turns or self.interrupted)
 
     @property
     def passed(self) -> list[str]:
@@ -74,9 +81,9 @@ def pack(records: Iterable[_Record], *, chars_max: int = CHARS_MAX, lessons: Seq
     be told. What was rolled back is left out. The same records give the same text.
     """
     story = _read(records)
-    if not story.attempts:
+    attempts = [one for _, one in sorted(story.attempts.items()) if one.tried]
+    if not attempts:
         return ""
-    attempts = [story.attempts[number] for number in sorted(story.attempts)]
     told = {
         "State": _state(story, attempts),
         "Decided": _decided(story, attempts),
@@ -113,6 +120,8 @@ def _take(story: _Story, event: events.Event) -> None:
             story.title = event.title
         case events.LeaseGranted():
             story.owners += 1
+            for attempt in story.attempts.values():
+                attempt.interrupted = attempt.interrupted or attempt.claim is None
         case events.Answered():
             story.answers.append((event.question, str(event.answer)))
         case events.AttemptBegan():

@@ -56,6 +56,8 @@ class RepositoryArgs(BaseModel):
     """Patterns of files that a worker may touch although they are protected."""
     workers: tuple[str, ...]
     """The order in which they are asked."""
+    as_written: bool = False
+    """Somebody named them for this task: what is known of outcomes does not change their order."""
     attempts: int = Field(default=3, ge=1, le=ATTEMPTS_MAX)
     time_s: float = 3600
     """Of one attempt."""
@@ -124,6 +126,7 @@ def asked(
         protect=tuple(protect),
         allow=tuple(allow),
         workers=_ordered(workers, settings or Settings(), cwd),
+        as_written=bool(workers),
         attempts=attempts,
         time_s=time_s,
         check_s=check_s,

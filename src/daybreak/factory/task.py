@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from daybreak.config import Places
 from daybreak.engine import Engine, Placement
 from daybreak.errors import UsageError
-from daybreak.factory import holdout, machine, plan
+from daybreak.factory import asking, brief, holdout, machine, plan
 from daybreak.factory.kinds.build import KIND, BuildArgs
 from daybreak.factory.spec import format_of, read
 from daybreak.factory.spec.model import Specification
 from daybreak.host.sandbox import STRENGTHS, Strength
 from daybreak.ledger import Ledger
+from daybreak.policy.budget import Limit
 from daybreak.settings import Settings
 
 
 @dataclass(frozen=True)
 class BuildTask:
-    """A valid specification and where its result goes. `workers` are asked in that order."""
+    """A valid specification and where its result goes. `workers` are asked in that order; `as_written`: somebody named
+    them for this task, so that what is known of outcomes does not change it."""
 
     path: Path
     text: bytes
@@ -33,6 +35,9 @@ class BuildTask:
     assume: bool
     accept_unshown: bool
     skeleton: bool = False
+    as_written: bool = False
+    spends: bool = False
+    """Somebody in the order costs money or tokens, so that what the specification allows becomes the run's budget."""
 
 
 class SandboxUnknown(UsageError):
@@ -59,17 +64,20 @@ def make(
     if sandbox not in STRENGTHS:
         raise SandboxUnknown(f"there is no sandbox {sandbox!r}", hint=f"one of {', '.join(STRENGTHS)}")
     spec = read(path)
+    order = ordered(workers, settings, cwd)
     return BuildTask(
         path=path,
         text=path.read_bytes(),
         format=format_of(path),
         spec=spec,
         output=(cwd / (output or spec.name)).absolute(),
-        workers=ordered(workers, settings, cwd),
+        workers=order,
         sandbox=sandbox,
         assume=assume,
         accept_unshown=accept_unshown,
         skeleton=skeleton,
+        as_written=bool(workers),
+        spends=any(settings.worker(name).kind not in ("builder", "python") for name in order),
     )
 
 
@@ -81,9 +89,12 @@ def ordered(workers: Sequence[str], settings: Settings, cwd: Path) -> tuple[str,
     return names
 
 
-def planned(task: BuildTask, places: Places) -> plan.Plan:
-    """The plan of the task on this machine."""
+def planned(
+    task: BuildTask, places: Places, settings: Settings | None = None, environment: Mapping[str, str] | None = None
+) -> plan.Plan:
+    """The plan of the task on this machine. With `settings` it is looked who can be asked here."""
     key = holdout.read_or_make_key(places.keys)
+    asked = () if settings is None else asking.look(task.workers, settings, environment or {}, beyond=_beyond(task))
     return plan.make(
         task.spec,
         machine.measure(task.output),
@@ -91,11 +102,15 @@ def planned(task: BuildTask, places: Places) -> plan.Plan:
         held_out=len(holdout.choose(task.spec.examples, task.spec.holdout, key)),
         assume=task.assume,
         sandbox=task.sandbox,
+        asked=asked,
     )
 
 
 def submit(task: BuildTask, engine: Engine, ledger: Ledger, placement: Placement | None = None) -> str:
-    """Record the task; from here on it can be resumed. The id of its run."""
+    """Record the task; from here on it can be resumed. The id of its run.
+
+    Where somebody in the order spends, the run's budget is what `placement` says, and for money and tokens what the
+    specification says where that says nothing."""
     args = BuildArgs(
         specification=ledger.put_blob(task.text),
         specification_name=task.path.name,
@@ -106,8 +121,34 @@ def submit(task: BuildTask, engine: Engine, ledger: Ledger, placement: Placement
         assume=task.assume,
         accept_unshown=task.accept_unshown,
         skeleton=task.skeleton,
+        as_written=task.as_written,
     )
-    return engine.submit(KIND, title=task.spec.title, args=args.model_dump(mode="json"), placement=placement)
+    return engine.submit(
+        KIND, title=task.spec.title, args=args.model_dump(mode="json"), placement=_placed(task, placement)
+    )
+
+
+def _placed(task: BuildTask, placement: Placement | None) -> Placement | None:
+    if not task.spends:
+        return placement
+    placed, allowed = placement or Placement(), task.spec.budget
+    told = placed.budget or Limit()
+    money, tokens = told.money_microusd, told.tokens
+    limit = replace(
+        told,
+        money_microusd=int(allowed.money_usd * 1_000_000) if money is None else money,
+        tokens=allowed.tokens if tokens is None else tokens,
+    )
+    return replace(placed, budget=limit)
+
+
+def _beyond(task: BuildTask) -> str:
+    """Why the embedded builder cannot build it; where it is asked alone, it says so itself."""
+    if len(task.workers) == 1:
+        return ""
+    from daybreak.agents.builder.worker import refusal
+
+    return refusal(brief.make(task.spec, "")) or ""
 
 
 def _absolute(worker: str, cwd: Path) -> str:

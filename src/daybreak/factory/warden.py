@@ -6,6 +6,7 @@ worker can reach stands in the ledger, ends with its time, and can be revoked wh
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
@@ -75,7 +76,8 @@ class Warden:
     ) -> Sandbox:
         """The sandbox of an attempt's worker: folders to change, others to read, this Python and `programs` to run.
 
-        Each of these is asked for at the door, and so are secrets that it gets by name. `network` decides the tier, as
+        Each of these is asked for at the door, and so are secrets that it gets by name. Protected places inside of a
+        granted folder look empty. `network` decides the tier, as
         for commands. Raises NotAllowed, and Parked where a refusal is an incident that a person must look at first.
         """
         grant = Grant.of(read=[*writable, *readable], write=writable, run=[sys.executable, *programs], secret=secrets)
@@ -85,9 +87,12 @@ class Warden:
             self._ask(token, attempt, "run", program)
         for name in secrets:
             self._ask(token, attempt, "secret", name)
+        changes = tuple(self._ask(token, attempt, "write", path) for path in writable)
+        reads = tuple(self._ask(token, attempt, "read", path) for path in readable)
         return Sandbox(
-            writable=tuple(self._ask(token, attempt, "write", path) for path in writable),
-            readable=tuple(self._ask(token, attempt, "read", path) for path in readable),
+            writable=changes,
+            readable=reads,
+            hidden=self._inside(changes, reads),
             network="host" if network else "none",
             require=require,
         )
@@ -145,6 +150,14 @@ class Warden:
     def remains(self, attempt: int, removal: Removal) -> None:
         """Write down what a program left that could not be removed."""
         self._journal.raise_incident("remains_left", str(removal), run=self._run, attempt=attempt)
+
+    def _inside(self, changes: Sequence[Path], reads: Sequence[Path]) -> tuple[Path, ...]:
+        """Protected places, by their real paths, that lie in one of these folders: the door looks at names, and the
+        name of a folder says nothing about what is in it. A workspace may have a `.docker` of its own."""
+        granted, tops = (*changes, *reads), (*reads, Path.home())
+        wanted = [*map(Path, self._protected.under), *(top / name for top in tops for name in self._protected.folders)]
+        found = {Path(os.path.realpath(one)) for one in wanted if os.path.lexists(one)}
+        return tuple(sorted(one for one in found if one.exists() and any(one.is_relative_to(top) for top in granted)))
 
     def _mint(self, attempt: int, tier: str, grant: Grant, life: timedelta) -> str:
         return self._journal.mint(

@@ -38,7 +38,7 @@ _ENDED = "0 2 3 130"
 """Exit statuses of a night that ended by its own rules, is used wrongly, waits for a person, or was interrupted."""
 _PROGRAM_S = 60.0
 _MARK = "# Made by `daybreak schedule install`, taken away by `daybreak schedule uninstall`; sha256 of the rest:"
-_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _LABEL = re.compile(r"[a-z0-9]{0,16}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 

@@ -25,7 +25,7 @@ from daybreak import events
 from daybreak.errors import UsageError
 from daybreak.ids import ALPHABET
 from daybreak.ledger import Draft, Record, Statement, View
-from daybreak.memory.log import Asked, Log
+from daybreak.memory.log import Asked, Log, is_copy
 from daybreak.memory.outcomes import is_evidence, root_of
 from daybreak.policy import injection, redaction
 
@@ -48,6 +48,8 @@ RECALLED = 20
 TERMS_MAX = 64
 HELD_OUT = "held-out example"
 """The check of findings that only name a requirement; nothing is learned from them."""
+EXAMPLE = "example:"
+"""With this begin the names of checks that are acceptance examples."""
 
 _BELIEVED: dict[Source, tuple[float, float]] = {"repair": (2.0, 1.0), "person": (4.0, 1.0)}
 """Beta counts before anybody has seen a lesson in a brief."""
@@ -79,6 +81,8 @@ class LessonUnfit(UsageError):
 
 def _apply(record: Record) -> Iterable[Statement]:
     match record.event:
+        case events.LessonLearned(run=run) | events.LessonJudged(run=run) if run and is_copy(record, run):
+            pass  # it was counted where it happened
         case events.LessonLearned() as learned:
             where = (learned.task, learned.worker, learned.check, learned.run)
             yield Statement(
@@ -218,14 +222,16 @@ def distil(
 ) -> list[events.Event]:
     """What is to be learned from an attempt that repaired what the one before it had failed.
 
-    A finding counts where its check ran again and every evidence of it passed. Of held-out examples nothing is
-    learned. `repair`: the worker's own word of what it did, if any. Gives `LessonLearned`, and `LessonRefused` for what
-    looks like an instruction, together at most `PER_RUN`. All belong into stream `memory`.
+    A finding counts where its check ran again and every evidence of it passed. Of acceptance examples nothing is
+    learned: they are about one specification, and one that is seen today may be held out tomorrow. `repair`: the
+    worker's own word of what it did, if any. Gives `LessonLearned`, and `LessonRefused` for what looks like an
+    instruction, together at most `PER_RUN`.
     """
     outcomes: dict[str, set[str]] = {}
     for seen in evidence_after:
         outcomes.setdefault(seen.check, set()).add(seen.outcome)
-    repaired = [one for one in findings_before if one.check != HELD_OUT and outcomes.get(one.check) == {"passed"}]
+    general = [one for one in findings_before if one.check != HELD_OUT and not one.check.startswith(EXAMPLE)]
+    repaired = [one for one in general if outcomes.get(one.check) == {"passed"}]
     found: dict[str, events.Event] = {}
     for one in repaired:
         if len(found) == PER_RUN:

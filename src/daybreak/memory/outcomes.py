@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from daybreak import events
 from daybreak.ledger import Record, Statement, View
-from daybreak.memory.log import Asked
+from daybreak.memory.log import Asked, is_copy
 
 NO_EVIDENCE = frozenset({"quota", "outage", "authentication", "unavailable"})
 """Troubles (`agents.protocol.Trouble`) that are not the worker's."""
@@ -43,7 +43,7 @@ def _apply(record: Record) -> Iterable[Statement]:
                 (record.index, began.run, began.attempt, began.worker, began.why, over),
             )
         case events.AttemptJudged() as judged:
-            counts = is_evidence(judged.solved, judged.trouble)
+            counts = is_evidence(judged.solved, judged.trouble) and not is_copy(record, judged.run)
             amounts = (_amount(judged.money_microusd), _amount(judged.duration_ms))
             yield Statement(
                 "INSERT INTO view_routing VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -109,7 +109,8 @@ CREATE INDEX view_routing_ordered_of_run ON view_routing_ordered (run, leaf);
 """,
     apply=_apply,
 )
-"""Every attempt that was judged (`counts`: it is evidence about the worker), why each began, and every order made."""
+"""Every attempt that was judged (`counts`: it is evidence about the worker; what a fork copied was counted where it
+happened), why each began, and every order made."""
 
 
 class Tally(NamedTuple):
@@ -253,5 +254,6 @@ class Unskilled(NamedTuple):
 
 def troubles(log: Asked) -> list[Unskilled]:
     """Attempts that are no evidence, by worker and trouble."""
-    sql = "SELECT worker, trouble, count(*) FROM view_routing WHERE counts = 0 GROUP BY 1, 2 ORDER BY 1, 2"
+    where = "WHERE counts = 0 AND trouble <> ''"
+    sql = f"SELECT worker, trouble, count(*) FROM view_routing {where} GROUP BY 1, 2 ORDER BY 1, 2"
     return [Unskilled(*row) for row in log.query(sql)]

@@ -32,18 +32,20 @@ _HEADERS = (
 _UNIT_S = {"ms": 0.001, "s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60}
 _UNIT_S |= {"h": 3600, "hr": 3600, "hour": 3600, "d": 86400, "day": 86400}
 _UNIT = r"(?:ms|s(?:ec(?:ond)?s?)?|m(?:in(?:ute)?s?)?|h(?:r|our)?s?|d(?:ays?)?)"
-_PART = re.compile(rf"(\d{{1,9}}(?:\.\d{{1,9}})?)\s?({_UNIT})(?![a-z])", re.IGNORECASE)
-_LENGTH = rf"\d{{1,9}}(?:\.\d{{1,9}})?\s?{_UNIT}(?![a-z])"
+_PART = re.compile(rf"([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?)\s?({_UNIT})(?![a-z])", re.IGNORECASE)
+_LENGTH = rf"[0-9]{{1,9}}(?:\.[0-9]{{1,9}})?\s?{_UNIT}(?![a-z])"
 _SPAN = rf"{_LENGTH}(?:[\s,]{{0,2}}(?:and\s)?{_LENGTH})*"
 _IN = re.compile(
     rf"(?:again|retry|reset(?:s|ting)?|available|wait|renew(?:s|ed)?)\s(?:\w{{1,12}}\s){{0,3}}?"
     rf"(?:in|after|for|of|within)?:?\s{{0,2}}(?:about\s|approximately\s|at\sleast\s)?({_SPAN})",
     re.IGNORECASE,
 )
-_ISO = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2}| UTC)?")
-_EPOCH = re.compile(r"(?:reset\w*|\|)\W{0,4}(1[6-9]\d{8}|2\d{9})(?!\d)", re.IGNORECASE)
+_ISO = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?(?:Z|[+-][0-9]{2}:?[0-9]{2}| UTC)?"
+)
+_EPOCH = re.compile(r"(?:reset\w*|\|)\W{0,4}(1[6-9][0-9]{8}|2[0-9]{9})(?![0-9])", re.IGNORECASE)
 _CLOCK = re.compile(
-    r"(?:reset(?:s)?|again|available)\s(?:\w{1,12}\s){0,2}?(?:at|after)\s(\d{1,2})(?::(\d{2}))?\s?([ap]\.?m\.?)?"
+    r"(?:reset(?:s)?|again|available)\s(?:\w{1,12}\s){0,2}?(?:at|after)\s([0-9]{1,2})(?::([0-9]{2}))?\s?([ap]\.?m\.?)?"
     r"(?:\s?\(?([A-Z][A-Za-z_]{1,20}/[A-Za-z_/+-]{1,30}|UTC|GMT)\)?)?",
     re.IGNORECASE,
 )
@@ -65,7 +67,7 @@ def reset_time(text: str, headers: Mapping[str, Any], now: datetime) -> datetime
 
 def _header(name: str, value: str, now: datetime) -> datetime | None:
     value = value.strip()[:100]
-    if re.fullmatch(r"\d{1,15}(\.\d{1,9})?", value):
+    if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,9})?", value):
         number = float(value) / (1000 if name.endswith("-ms") else 1)
         if number > 10**11:
             number /= 1000  # a Unix time in milliseconds

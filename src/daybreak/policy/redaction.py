@@ -2,6 +2,7 @@
 
 For logs, events and messages. Few false alarms matter as much as few misses, or nobody reads the log: hashes, UUIDs,
 placeholders and words stay. A secret of a shape that nobody knows, beside no telling name, is not found.
+A secret that a colour sequence touches or cuts into pieces is found as well; such a text comes back without colours.
 Linear in the length of the text: a pattern runs only where its mark is in the text, and every quantifier is bounded.
 """
 
@@ -87,9 +88,22 @@ _PLACEHOLDER = re.compile(
 )
 
 
+_COLOURS = re.compile("(?:\x1b\\[|\x9b)[0-?]{0,64}[ -/]{0,8}[@-~]")
+"""What a terminal obeys and does not show. It ends with a letter, which looks like the beginning of a word."""
+_BORDER = "\0"
+
+
 def redact(text: str) -> Redacted:
     """`text` without the secrets in it. A second time changes nothing."""
     kinds: list[str] = []
+    if _COLOURS.search(text) is None:
+        return Redacted(_without_secrets(text, kinds), tuple(kinds))
+    bordered = _without_secrets(_COLOURS.sub(_BORDER, text), kinds)  # those that begin or end at a colour
+    bare = _without_secrets(bordered.replace(_BORDER, ""), kinds)  # those that are coloured in pieces
+    return Redacted(bare if kinds else text, tuple(kinds))
+
+
+def _without_secrets(text: str, kinds: list[str]) -> str:
     text = _without_pem(text, kinds)
     for shape in _SHAPES:
         if any(mark in text for mark in shape.marks):
@@ -99,7 +113,7 @@ def redact(text: str) -> Redacted:
     if _NAMES.search(text) or "earer" in text or "uthorization" in text:
         text = _HEADER.sub(_Put("authorization", kinds, bits=3.0), text)
         text = _NAMED.sub(_Put("secret", kinds, bits=2.8), text)
-    return Redacted(text, tuple(kinds))
+    return text
 
 
 def holds_secret(text: str) -> bool:

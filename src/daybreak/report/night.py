@@ -1,10 +1,12 @@
 """A night as it stands in the ledger, for the morning: what was done, what needs a person, what it cost.
 
+A night whose supervisor was killed and begun again is one night: the report of the last start tells what all did.
 Reads views and nothing else, so it serves a night that died as well as one that ended, in any process.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -24,7 +26,7 @@ NAMED_MAX = 50
 """Runs of one state that the text names one by one."""
 
 _RUNS = """SELECT run, kind, title, project, state, updated, why, question, code, hint FROM view_runs
-  WHERE night = ? ORDER BY place"""
+  WHERE night IN (SELECT value FROM json_each(?)) ORDER BY place"""
 _INCIDENTS = "SELECT incident, kind, level, run, raised, what FROM view_incidents WHERE closed = '' ORDER BY raised"
 _BREAKERS = "SELECT name, state, until, why FROM view_circuits WHERE state <> 'closed' ORDER BY name"
 
@@ -37,7 +39,7 @@ class NightUnknown(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """A run that the night had last."""
+    """A run that the night, or a start of it that died, had last."""
 
     run: str
     kind: str
@@ -99,6 +101,10 @@ class NightReport:
     workers: int
     once: bool
     went_before: str
+    starts: Sequence[str]
+    """The nights that are told of, the oldest first: those that had died and were gone on with, and this one."""
+    first_began: str
+    """When the oldest of them began."""
     runs: Sequence[RunLine]
     notes: Sequence[NoteLine]
     incidents: Sequence[IncidentLine]
@@ -118,8 +124,8 @@ class NightReport:
     @property
     def next_steps(self) -> list[str]:
         """What a person can do now."""
-        steps = [f"daybreak queue answer {run.run} ANSWER" for run in self.runs if run.state == "parked"]
-        steps += [f"daybreak queue retry {run.run}" for run in self.runs if run.state == "failed"]
+        steps = [f"daybreak answer {run.run} ANSWER" for run in self.runs if run.state == "parked"]
+        steps += [f"daybreak retry {run.run}" for run in self.runs if run.state == "failed"]
         if self.state == "died" or any(run.state in ("paused", "leased", "running") for run in self.runs):
             steps.append("daybreak night goes on with what is left")
         if self.incidents:
@@ -133,6 +139,8 @@ def collect(log: Log, night: str | None = None, *, alive: bool = False) -> Night
     `alive`: is its supervisor's lock held? Only whoever sees the machine knows. Raises NightUnknown.
     """
     row = pick(log, night)
+    starts = nights.starts(log, row.night)[::-1]
+    named = [one.night for one in starts]
     used, left = _money(log, row)
     return NightReport(
         night=row.night,
@@ -146,8 +154,14 @@ def collect(log: Log, night: str | None = None, *, alive: bool = False) -> Night
         workers=row.workers,
         once=row.once,
         went_before=row.went_before,
-        runs=sorted((RunLine(*found) for found in log.query(_RUNS, (row.night,))), key=_urgency),
-        notes=[NoteLine(at, one.what, one.level, one.text, one.run) for at, one in nights.notes(log, row)],
+        starts=named,
+        first_began=starts[0].began,
+        runs=sorted((RunLine(*found) for found in log.query(_RUNS, (json.dumps(named),))), key=_urgency),
+        notes=[
+            NoteLine(at, one.what, one.level, one.text, one.run)
+            for start in starts
+            for at, one in nights.notes(log, start)
+        ],
         incidents=[IncidentLine(*found) for found in _rows(log, "view_incidents", _INCIDENTS)],
         breakers=[BreakerLine(*found) for found in _rows(log, "view_circuits", _BREAKERS)],
         budget=Limit.of(row.budget).words if row.budget else "",
@@ -179,6 +193,8 @@ def as_text(report: NightReport) -> str:
     lines = [f"Night {report.night}: {_headline(report)}", _span(report)]
     if report.went_before:
         lines.append(f"It went on where night {report.went_before} had died.")
+    if len(report.starts) > 1:
+        lines.append(f"It was begun {len(report.starts)} times since {_at(report.first_began)}; all that is told here.")
     if report.budget:
         lines.append(f"Budget: {report.used} used of {report.budget}; {report.left} left.")
     lines += _runs(report)

@@ -39,6 +39,9 @@ class Progress:
             case events.StepDone() | events.StepFailed():
                 self.done.add(event.name)
                 self.under_way.pop(event.name, None)
+                match event:
+                    case events.StepDone(name="skeleton", result={"files": int() as files, "output": str() as output}):
+                        return f"NOT BUILT: {files} files that say so are put at {output}"
             case events.ExampleProved(proves=False):
                 return f"proves nothing: {self.titles.get(event.example, event.example)}: {event.why}"
             case events.AttemptClaimed():
@@ -56,6 +59,9 @@ class Progress:
             case events.AttemptBegan() if event.worker != "builder" or event.passed_over:
                 passed = "".join(f"\n          not {name}: {why}" for name, why in event.passed_over.items())
                 return f"attempt {event.attempt}: {event.worker} is asked: {event.why}{passed}"
+            case events.AttemptAwaited():
+                passed = "".join(f"\n          {name}: {why}" for name, why in event.passed_over.items())
+                return f"attempt {event.attempt}: {event.why}{passed}"
             case events.Delivered():
                 self.phase = "done"
                 return f"delivered to {event.output}"

@@ -69,6 +69,8 @@ def _parts(report: RunReport) -> Iterator[RenderableType]:
         yield _lines("What the checks saw", report.checks)
     if report.gates:
         yield _lines("What the gate decided", report.gates)
+    if report.skeleton:
+        yield _lines("What was left, because it was asked for", [report.skeleton])
 
 
 def _requirements(lines: list[RequirementLine]) -> Table:
@@ -136,6 +138,7 @@ def to_markdown(report: RunReport) -> str:
         ("What the workers claimed", report.attempts),
         ("What the checks saw", report.checks),
         ("What the gate decided", report.gates),
+        ("What was left, because it was asked for", [report.skeleton] if report.skeleton else []),
     ):
         if lines:
             out += [f"## {title}", "", "| what | outcome | summary | event |", "|---|---|---|---|"]

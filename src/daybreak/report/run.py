@@ -105,6 +105,8 @@ class RunReport(BaseModel):
     gates: list[Line] = []
     incidents: list[Line] = []
     delivered: Line | None = None
+    skeleton: Line | None = None
+    """What was left where nothing could be built, and was asked for."""
 
     @property
     def asked_beyond_builder(self) -> bool:
@@ -183,6 +185,22 @@ def _take(report: RunReport, event: events.Event, place: str, ts: str) -> None:
                     event=place,
                 )
             )
+        case events.AttemptAwaited():
+            report.asked.append(
+                Line(
+                    what=f"attempt {event.attempt}",
+                    outcome="waits",
+                    summary=event.why,
+                    attempt=event.attempt,
+                    marks=[f"not {name}: {why}" for name, why in event.passed_over.items()],
+                    event=place,
+                )
+            )
+        case events.StepDone(name="skeleton", result={"files": int() as files, "output": str() as output}):
+            outcome = "not built" if files else "not put there"
+            why = event.result.get("why", "")
+            summary = f"{files} files that say NOT BUILT in {output}" if files else f"{output}: {why}"
+            report.skeleton = Line(what="skeleton", outcome=outcome, summary=summary, event=place)
         case events.ModelCalled():
             name = f"{event.provider}/{event.model}"
             report.models[name] = report.models.get(name, Use()).plus(event)

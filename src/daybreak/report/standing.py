@@ -131,7 +131,7 @@ def as_text(standing: Standing) -> str:
             lines.append(
                 f"  {question.run}  {question.title}: {question.question}  (since {_ago(question.since, now)})"
             )
-        lines.append("  answer with `daybreak queue answer RUN ANSWER`")
+        lines.append("  answer with `daybreak answer RUN ANSWER`")
     for night in standing.nights:
         lines += _night_lines(night, now)
     if not standing.nights:

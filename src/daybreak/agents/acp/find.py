@@ -10,7 +10,7 @@ from pathlib import Path
 
 from daybreak.agents.acp import pointing
 from daybreak.agents.acp.agent import MISSING
-from daybreak.agents.found import Budget, Found, resolved
+from daybreak.agents.found import Budget, Found, resolved, too_wide
 from daybreak.host.process import DEFAULT_PATH
 from daybreak.settings import Settings, Worker
 
@@ -51,7 +51,7 @@ def reach(program: Path, search: str) -> tuple[tuple[Path, ...], tuple[Path, ...
     if interpreter is not None:
         readable += _installation(interpreter)
         folders.append(interpreter.parent)
-    outside = [one for one in readable if not any(one.is_relative_to(known) for known in _SYSTEM)]
+    outside = [one for one in readable if not any(one.is_relative_to(known) for known in _SYSTEM) and not too_wide(one)]
     return tuple(dict.fromkeys(outside)), tuple(dict.fromkeys(folders))
 
 
@@ -67,8 +67,10 @@ def _installation(program: Path) -> list[Path]:
         return list(roots(program))
     if real.parent.name == "bin":
         prefix = real.parent.parent  # an interpreter has its libraries beside `bin`
-        return [prefix] if prefix not in (Path("/"), Path.home()) else [real]
-    return [real.parent if program.parent == real.parent else real]
+        if not too_wide(prefix):
+            return [prefix]
+        return [real, prefix / "lib"] if (prefix / "lib").is_dir() and prefix != Path("/") else [real]
+    return [real.parent] if program.parent == real.parent and not too_wide(real.parent) else [real]
 
 
 def _interpreter(program: Path, search: str) -> Path | None:

@@ -26,7 +26,7 @@ class Builder:
     def work(self, brief: Brief, workspace: Path, terms: Terms) -> Iterator[Told]:
         """Writes the project into the workspace. The claim is `refused`, with nothing written, where this
         worker cannot build what the brief asks for."""
-        if reason := _refusal(brief):
+        if reason := refusal(brief):
             yield Claim(outcome="refused", summary=reason, not_built=(reason,))
             return
         yield Note(text=f"generating {brief.name} from {len(brief.entities)} entities", fraction=0.1)
@@ -41,7 +41,8 @@ class Builder:
         yield Claim(outcome="partial" if missing else "finished", summary=summary, not_built=missing)
 
 
-def _refusal(brief: Brief) -> str | None:
+def refusal(brief: Brief) -> str | None:
+    """Why this worker cannot build what the brief asks for; None where it can, at least in parts. Pure."""
     if brief.language.casefold() != LANGUAGE:
         return f"language {brief.language} cannot be built by the embedded builder, which builds {LANGUAGE}"
     if not brief.entities:

@@ -53,9 +53,10 @@ class CommandAgent:
             said = f"{found.name} speaks {' or '.join(found.apis)}, its provider {gateway.api}"
             yield _unavailable(said)
             return
+        templates = Path(terms.templates) if terms.templates else None
         try:
             with _room(workspace) as room:
-                job = Job(_program(found, worker), render(brief), room, worker, terms)
+                job = Job(_program(found, worker), render(brief, folder=templates), room, worker, terms)
                 yield from self._run(found, job)
         except (DaybreakError, OSError) as problem:
             yield _unavailable(str(getattr(problem, "message", problem)))

@@ -12,15 +12,13 @@ from pathlib import Path
 from daybreak.agents.command.adapter import Adapter
 from daybreak.agents.command.adapters import adapter
 from daybreak.agents.command.agent import PATH, PROGRAM
-from daybreak.agents.found import Found, resolved
+from daybreak.agents.found import Found, resolved, too_wide
 from daybreak.errors import DaybreakError
 from daybreak.host.program import DEFAULT_PATH
 from daybreak.settings import Settings, Worker
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
 """Every sandbox can read them."""
-_TOO_MUCH = {Path("/"), Path("/root"), Path("/home"), Path("/tmp"), Path("/etc"), Path("/var"), Path.home()}
-"""Never granted, whatever lies in it."""
 _HEAD_BYTES = 512
 
 
@@ -94,7 +92,8 @@ class _Needs:
 
     def _allow(self, program: Path, search: str, depth: int) -> None:
         real = program.resolve()
-        self._read(_package(real))
+        for path in _package(real):
+            self._read(path)
         if depth:
             self._named(program.parent.resolve())
         words = _interpreter(real)
@@ -116,7 +115,7 @@ class _Needs:
 
     def _read(self, path: Path) -> None:
         inside = any(path.is_relative_to(one) for one in (*map(Path, _SYSTEM), *self.readable))
-        if not inside and path not in _TOO_MUCH:
+        if not inside and not too_wide(path):
             self.readable.append(path)
 
 
@@ -131,19 +130,20 @@ def _interpreter(program: Path) -> list[str]:
     return head[2:].split(b"\n", 1)[0].decode("utf-8", "replace").split()
 
 
-def _package(real: Path) -> Path:
+def _package(real: Path) -> list[Path]:
     """The folder that a program needs as a whole: the outermost `node_modules` it lies in (packages of packages lie
-    beside it), its Python environment, an installation with `bin` and `lib`, or the program alone."""
+    beside it), its Python environment, an installation with `bin` and `lib` (of `~/.local` these two alone: beside them
+    lie everybody's things), or the program alone."""
     for folder in reversed(real.parents):
         if folder.name == "node_modules":
-            return folder
+            return [folder]
     for folder in real.parents:
-        if (folder / "pyvenv.cfg").is_file():
-            return folder
+        if (folder / "pyvenv.cfg").is_file() and not too_wide(folder):
+            return [folder]
     top = real.parent.parent
     if real.parent.name == "bin" and (top / "lib").is_dir() and str(top) not in ("/", "/usr", "/usr/local"):
-        return top
-    return real
+        return [real.parent, top / "lib"] if too_wide(top) else [top]
+    return [real]
 
 
 # -- the version

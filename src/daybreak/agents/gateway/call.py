@@ -51,6 +51,8 @@ class Call:
         self._until: datetime | None = None
         self._why = ""
         """Of an outage, for the breaker."""
+        self._ours = False
+        """That was no fault of the provider's, and its breaker hears nothing of it."""
         self._cut = False
         self._free = True
         """Nothing was used: the provider was not reached, or refused."""
@@ -110,9 +112,16 @@ class Call:
             self._free = False
             return await self._desk.client.send(sent, stream=True)
         except (httpx.HTTPError, httpx.InvalidURL) as problem:
-            self._free = isinstance(problem, (*_NOT_SENT, httpx.InvalidURL))
+            if isinstance(problem, httpx.LocalProtocolError | httpx.InvalidURL):
+                # The client's fault, which says nothing about the provider.
+                self._free = True
+                await self._settle()
+                await refuse(send, request.dialect, Refused("request", "the request has a header that none can have"))
+                return None
+            self._free = isinstance(problem, _NOT_SENT)
             slow = isinstance(problem, httpx.ReadTimeout | httpx.WriteTimeout)
             self._outage(f"{type(problem).__name__} from provider {request.ticket.provider_name}")
+            self._ours = isinstance(problem, httpx.PoolTimeout)
             await self._settle()
             what = "said nothing for too long" if slow else "was not reached"
             message = f"provider {request.ticket.provider_name} {what} ({type(problem).__name__})"
@@ -156,11 +165,14 @@ class Call:
         """An answer in one piece, passed on as it comes; its last piece after the settlement."""
         await send(_start(response.status_code, self._to_client(response)))
         kept: list[bytes] = []
-        size, held_back = 0, b""
+        size, held_back, tail = 0, b"", max(0, len(self.request.ticket.key) - 1)
         try:
             async for chunk in response.aiter_bytes():
-                await send(_piece(held_back))
-                held_back, size = chunk, size + len(chunk)
+                held_back = self._redacted(held_back + chunk)  # the key may lie across two pieces
+                size += len(chunk)
+                if (ready := len(held_back) - max(tail, 1)) > 0:
+                    await send(_piece(held_back[:ready]))
+                    held_back = held_back[ready:]
                 if size <= PLAIN_BYTES_MAX:
                     kept.append(chunk)
         except httpx.HTTPError as problem:
@@ -277,7 +289,10 @@ class Call:
             count.output_told = False
         call = self._called(count)
         aside = self.request.action in ("count", "models")
-        if not (aside and self._trouble == "unavailable"):  # many servers have neither, and nobody minds
+        # Of lists and counts many servers have neither, and nobody minds; and a request that was broken off before
+        # there was an answer says nothing about how the last one went.
+        silent = self._trouble in ("", "unavailable") if aside else not (self._trouble or self._status)
+        if not silent:
             ticket.note(self._trouble, self._until)
         ticket.estimated += call.counted == "estimated"
         ticket.unpriced += count is not None and self.held.price is None
@@ -311,7 +326,7 @@ class Call:
     def _told(self) -> BaseException | None:
         """To the breaker: only an outage is a failure. Whoever refuses a key or a quota is there; and of a call that
         was ended before there was an answer nothing is known."""
-        if self._trouble != "outage":
+        if self._trouble != "outage" or self._ours:
             return None if self._status else asyncio.CancelledError()
         known = self._until is not None or self._status in OUTAGE_STATUS
         kind: FailureKind = "outage" if known else "retryable"

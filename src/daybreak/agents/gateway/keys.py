@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from daybreak.errors import WorkerError
-from daybreak.settings import Provider
-
-_KEY_BYTES_MAX = 10_000
+from daybreak.settings import KeyUnresolved, Provider, resolve_key
 
 
 class KeyAbsent(WorkerError):
@@ -24,22 +22,8 @@ def resolve(name: str, provider: Provider, environment: Mapping[str, str], folde
     if not provider.key:
         return ""
     how, _, where = provider.key.partition(":")
-    key = environment.get(where, "") if how == "env" else _file(name, folder / Path(where).expanduser())
-    key = key.strip()
-    if not key:
-        what = f"the variable {where}" if how == "env" else f"the file {where:.80}"
-        raise KeyAbsent(f"the key of provider {name} is missing: {what} is not there or empty", hint=f"set {what}")
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise KeyAbsent(f"the key of provider {name} cannot be a key", hint="one word of plain characters, in one line")
-    return key
-
-
-def _file(name: str, path: Path) -> str:
+    named = provider.key if how == "env" else f"file:{folder / Path(where).expanduser()}"
     try:
-        with path.open("rb") as file:
-            return file.read(_KEY_BYTES_MAX).decode()
-    except (OSError, UnicodeDecodeError) as problem:
-        raise KeyAbsent(
-            f"the key of provider {name} cannot be read: {type(problem).__name__} at {str(path)[-80:]}",
-            hint="write the key alone into that file, and let your user read it",
-        ) from None
+        return resolve_key(named, environment)
+    except KeyUnresolved as absent:
+        raise KeyAbsent(f"the key of provider {name}: {absent.message}", hint=absent.hint) from None

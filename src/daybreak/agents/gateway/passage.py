@@ -14,7 +14,7 @@ import anyio
 import httpx
 
 from daybreak import events
-from daybreak.agents.gateway import wire
+from daybreak.agents.gateway import reach, wire
 from daybreak.agents.gateway.dialects.anthropic import Anthropic
 from daybreak.agents.gateway.dialects.dialect import FINAL, STATUS, Action, Asked, Dialect, Refusal, RequestWrong
 from daybreak.agents.gateway.dialects.gemini import Gemini
@@ -120,7 +120,8 @@ class Passage:
         with anyio.CancelScope() as cancel:
             ticket.scopes.add(cancel)
             try:
-                await self._admitted(ticket, dialect, route, scope, receive, send)
+                async with ticket.places:
+                    await self._admitted(ticket, dialect, route, scope, receive, send)
             finally:
                 ticket.scopes.discard(cancel)
                 if ticket.idle is not None and not ticket.scopes:
@@ -163,9 +164,10 @@ class Passage:
         ticket = request.ticket
         usage = ticket.provider_name not in self._desk.no_usage
         try:
-            return request.dialect.asked(
-                request.action, wire.plain(request.body, request.headers), request.model, ticket.model, usage
-            )
+            plain = wire.plain(request.body, request.headers)
+            if request.action != "models":
+                reach.refuse(ticket.provider.api, plain, network=ticket.network)
+            return request.dialect.asked(request.action, plain, request.model, ticket.model, usage)
         except RequestWrong as wrong:
             raise Refused("request", str(wrong)) from None
 

@@ -14,9 +14,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import anyio
+import msgspec
 
 from daybreak import events
 from daybreak.agents.gateway import count as counting
@@ -25,6 +26,7 @@ from daybreak.agents.gateway.dialects.dialect import Asked
 from daybreak.agents.gateway.ticket import Ticket
 from daybreak.agents.protocol import Usage
 from daybreak.errors import DraftRefused
+from daybreak.events import run_stream
 from daybreak.ledger.record import Draft, Record
 from daybreak.policy.accounts import Accounts
 from daybreak.policy.amounts import MOST
@@ -32,6 +34,7 @@ from daybreak.policy.budget import Amounts, BudgetMisused, BudgetSpent
 from daybreak.settings import Price
 
 _log = logging.getLogger("daybreak.gateway")
+E = TypeVar("E", bound=events.Event)
 
 OUTPUT_MIN = 64
 """Tokens of an answer that must be payable (or as many as were asked for) for a request to be worth passing on."""
@@ -39,6 +42,12 @@ SLICE = 4_096
 """Tokens of an answer that a stream gets more at a time."""
 _TRIES_MAX = 5
 _KEY = "/model/"
+_FIRST = "SELECT leaf FROM event WHERE stream = ? AND seq = 0"
+_OF_RUN = (
+    "SELECT payload FROM event WHERE leaf >= ? AND +stream = ? AND payload IS NOT NULL"
+    " AND instr(header, ?) AND instr(payload, ?)"
+)
+"""By the order of the ledger, from where the run begins: the stream itself may be years long."""
 
 
 class Log(Protocol):
@@ -97,6 +106,24 @@ class Reserving:
                     raise
                 _log.info("a reservation of run %s was settled by somebody else", run)
         return settled
+
+    def used_by(self, run: str, attempt: int) -> Usage:
+        """What the ledger says that an attempt has used so far, by this process and by those before it; where one died
+        and an account was reserved in, at the worst case."""
+        first = self._log.query(_FIRST, (run_stream(run),))
+        start = first[0][0] if first else 0
+        used = Usage()
+        for call in self._of_run(events.ModelCalled, run, start):
+            used = _plus(used, call, run, attempt)
+        for settled in self._of_run(events.BudgetSettled, run, start):
+            used = _plus(used, settled, run, attempt)
+        return used
+
+    def _of_run(self, kind: type[E], run: str, start: int) -> list[E]:
+        """Events of that kind with the run's name in them, from a leaf of the ledger on."""
+        mark = f'"type":"{kind.type}"'.encode()
+        rows = self._log.query(_OF_RUN, (start, events.POLICY, mark, msgspec.json.encode(run)))
+        return [msgspec.json.decode(payload, type=kind) for (payload,) in rows]
 
     async def reserve(self, ticket: Ticket, asked: Asked) -> Held:
         """Raises TooDear, and what the ledger raises."""
@@ -215,6 +242,29 @@ class Reserving:
             if limit is not None:
                 fits = min(fits, counting.affordable(held.price, limit - base_money))
         return max(fits, -1)
+
+
+def _plus(used: Usage, event: events.ModelCalled | events.BudgetSettled, run: str, attempt: int) -> Usage:
+    """With this event, where it is about that attempt."""
+    if isinstance(event, events.ModelCalled):
+        if (event.run, event.attempt) != (run, attempt) or event.status == 0:
+            return used
+        return Usage(
+            requests=used.requests + 1,
+            input_tokens=used.input_tokens + event.input_tokens,
+            cached_tokens=used.cached_tokens + event.cached_tokens,
+            output_tokens=used.output_tokens + event.output_tokens,
+            money_microusd=used.money_microusd + event.money_microusd,
+        )
+    begin, _, rest = event.key.rpartition(_KEY)
+    if not event.presumed or begin != run or rest.split("/")[1:2] != [str(attempt)]:
+        return used
+    return msgspec.structs.replace(
+        used,
+        requests=used.requests + 1,
+        input_tokens=used.input_tokens + event.used.get("tokens", 0),
+        money_microusd=used.money_microusd + event.used.get("money_microusd", 0),
+    )
 
 
 def _put(held: Held, money: int, tokens: int) -> None:

@@ -126,9 +126,9 @@ class Gateway:
             self._own.close()
 
     def _listen(self) -> socket.socket:
-        folder = self._folder
+        folder = Path(os.path.realpath(self._folder))  # a sandbox knows real paths only
         if len(os.fsencode(folder / SOCKET)) + 9 > PATH_BYTES_MAX:
-            folder = Path(self._own.enter_context(tempfile.TemporaryDirectory(prefix="daybreak-")))
+            folder = Path(os.path.realpath(self._own.enter_context(tempfile.TemporaryDirectory(prefix="daybreak-"))))
         self.socket = folder / f"{secrets.token_hex(4)}-{SOCKET}"
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._own.callback(listener.close)
@@ -197,10 +197,12 @@ class Gateway:
         money_microusd: int | None = None,
         tokens: int | None = None,
         requests: int = 200,
+        network: bool = False,
     ) -> protocol.Gateway:
         """Let an attempt ask a provider. `model`: the one that it gets, whatever it asks for; empty: any. What it uses
         is reserved in `account` (where there is one) and limited by its own money, tokens (in and out together) and
-        requests; without a price in the configuration no money can be counted (`price`).
+        requests; without a price in the configuration no money can be counted (`price`). Without `network` no tools
+        of the provider that reach others, or cost by the use, can be asked for.
 
         What an earlier process has left reserved for the run is settled. Raises SettingsWrong for an unknown provider,
         KeyAbsent, BudgetMisused for an unknown account, TicketRefused, GatewayBroken."""
@@ -215,7 +217,7 @@ class Gateway:
         if self._loop is None or self._over.is_set():
             raise _not_running()
         self.recover(run)
-        ticket = Ticket(run, attempt, provider, found, model, account, money_microusd, tokens, requests, key)
+        ticket = Ticket(run, attempt, provider, found, model, account, money_microusd, tokens, requests, key, network)
         token = new_token()
         self._run(_later(lambda: self._tickets.add(ticket, token)))
         return protocol.Gateway(url="", token=token, api=found.api, model=model, socket=str(self.socket))
@@ -231,6 +233,11 @@ class Gateway:
         """Settle at the worst case what a process that died has left reserved for a run's requests; how many there
         were. Only for whoever owns the run; what the engine settles when it takes a run over is settled already."""
         return self._reserving.recover(run)
+
+    def used(self, run: str, attempt: int) -> protocol.Usage:
+        """What the ledger says that an attempt has used so far, with what processes that died have left open."""
+        self.recover(run)
+        return self._reserving.used_by(run, attempt)
 
     def price(self, provider: str, model: str) -> Price | None:
         """What a model costs; None where the configuration does not say, so that no limit of money holds for it.
@@ -293,6 +300,8 @@ async def _later(do: Any) -> None:
 def _server(app: Any, ready: threading.Event) -> uvicorn.Server:
     import uvicorn
 
+    from daybreak.agents.gateway.connection import Connection
+
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
@@ -300,6 +309,7 @@ def _server(app: Any, ready: threading.Event) -> uvicorn.Server:
 
     config = uvicorn.Config(
         app,
+        http=Connection,
         lifespan="off",
         ws="none",
         log_config=None,
@@ -327,10 +337,13 @@ def _sweep(folder: Path) -> None:
 
 
 class _Quiet(logging.Filter):
-    """Of uvicorn in our thread, warnings and errors only. And an answer without an end is how a cut is passed on;
-    uvicorn takes it for a mistake of the application."""
+    """Of uvicorn in our thread, warnings and errors only. An answer without an end is how a cut is passed on, which
+    uvicorn takes for a mistake of the application; and with requests that are none a worker could fill our log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.threadName != THREAD:
             return True
-        return record.levelno >= logging.WARNING and "without completing response" not in str(record.msg)
+        return record.levelno >= logging.WARNING and not any(one in str(record.msg) for one in _EXPECTED)
+
+
+_EXPECTED = ("without completing response", "Invalid HTTP request")

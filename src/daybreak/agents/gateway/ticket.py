@@ -19,6 +19,8 @@ from daybreak.settings import Price, Provider
 
 TOKEN_PREFIX = "dbg-"
 _TOKEN_CHARS_MAX = 200
+AT_ONCE_MAX = 16
+"""Requests of one attempt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +56,12 @@ class Ticket:
     tokens: int | None
     requests: int
     key: str = field(repr=False)
+    network: bool = False
+    """It may use tools of the provider's that reach others."""
     digest: bytes = field(repr=False, default=b"")
     closed: bool = False
+    places: anyio.CapacityLimiter = field(repr=False, default_factory=lambda: anyio.CapacityLimiter(AT_ONCE_MAX))
+    """For requests at once; further ones wait, so that no attempt can take all connections, or fill our memory."""
     scopes: set[anyio.CancelScope] = field(default_factory=set)
     """Of the requests under way."""
     idle: anyio.Event | None = None

@@ -12,6 +12,7 @@ from daybreak.agents.gateway.dialects.dialect import RequestWrong
 
 BODY_BYTES_MAX = 32 * 1024 * 1024
 Headers = list[tuple[bytes, bytes]]
+_QUERY = re.compile(rb"alt=sse|beta=true|(?:api-version|limit|after|after_id|before_id|pageSize)=[A-Za-z0-9._-]{1,100}")
 
 _HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
@@ -22,6 +23,8 @@ _TO_PROVIDER_NEVER = _HOP | {
     b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key", b"cookie",
     b"openai-organization", b"openai-project", b"x-goog-user-project",  # who pays is not the worker's to say
     b"forwarded", b"via", b"referer", b"origin",
+    b"x-http-method-override", b"x-http-method", b"x-method-override",  # what was looked at is what is asked
+    b"x-goog-fieldmask",  # would leave the usage out of answers
 }  # fmt: skip
 _TO_CLIENT_NEVER = _HOP | {
     b"content-length", b"content-encoding", b"set-cookie", b"www-authenticate", b"location", b"alt-svc",
@@ -63,8 +66,9 @@ def _named(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
 
 
 def query(text: bytes) -> bytes:
-    """Without the token."""
-    return b"&".join(part for part in text.split(b"&") if part and not part.startswith((b"key=", b"access_token=")))
+    """Without the token, and with nothing else that could change what is asked or what is told of it: a field mask
+    would leave the usage out."""
+    return b"&".join(part for part in text.split(b"&") if _QUERY.fullmatch(part))
 
 
 def plain(body: bytes, headers: Headers) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from daybreak.agents.found import Budget, Found, resolved
+from daybreak.agents.found import Budget, Found, resolved, too_wide
 from daybreak.agents.outside.plugin import Plugin, roots
 from daybreak.agents.outside.worker import Options
 from daybreak.errors import DaybreakError
@@ -39,8 +39,16 @@ def _readable(plugin: Plugin, options: Options) -> tuple[Path, ...]:
         own = plugin.file.parents[inside - 1] if inside else plugin.file
     folders = [own, *(Path(one) for one in options.path)]
     if options.python:
-        folders += roots(Path(options.python))
+        folders += _interpreter(Path(options.python))
     return tuple(dict.fromkeys(folder for folder in folders if folder.exists()))
+
+
+def _interpreter(python: Path) -> list[Path]:
+    """What it needs to run; of a place that holds much more, its program and libraries alone."""
+    found: list[Path] = []
+    for root in roots(python):
+        found += [root] if not too_wide(root) else [root / "lib"] if root != Path("/") else []
+    return [*found, python.resolve()]
 
 
 def _budget(worker: Worker) -> Budget:

@@ -30,10 +30,11 @@ from daybreak.config import Places
 from daybreak.engine import Context, Kept, Parked
 from daybreak.engine.flow import Paused
 from daybreak.errors import CheckError, DaybreakError, DeliveryError, WorkerError
-from daybreak.factory import attempting, deliver, holdout, looking, machine, plan, recall, skeleton
+from daybreak.factory import attempting, cascading, deliver, hearing, holdout, looking, machine, plan, recall, skeleton
 from daybreak.factory import brief as briefs
-from daybreak.factory.attempting import Attempts, Office
+from daybreak.factory.attempting import Attempts
 from daybreak.factory.cascading import Course, NobodyLeft
+from daybreak.factory.office import Office
 from daybreak.factory.spec import not_shown, read_text, without_examples
 from daybreak.factory.spec.model import Specification
 from daybreak.factory.warden import Warden
@@ -46,6 +47,8 @@ Branch = Callable[[Context], Awaitable[Any]]
 KIND = "build"
 EMBEDDED = "builder"
 """The worker that is a part of Daybreak."""
+_NOT_KEPT: dict[str, Any] = {"money_microusd": 0, "duration_ms": 0, "lessons": []}
+"""What attempts did not keep when there was one worker only."""
 UNSHOWN_QUESTION = "deliver although nothing shows {}?"
 
 
@@ -62,6 +65,10 @@ class BuildArgs(BaseModel):
     """Absolute folder to deliver to."""
     workers: tuple[str, ...] = (EMBEDDED,)
     """The order in which workers are asked."""
+    as_written: bool = False
+    """Somebody named them for this build: what is known of outcomes does not change their order."""
+    alone: bool = False
+    """Asked for when there was one worker only: the history of such a build has no choices in it."""
     sandbox: Strength = "degraded"
     """The least that the sandbox of every program must enforce."""
     assume: bool = False
@@ -75,7 +82,7 @@ class BuildArgs(BaseModel):
         """Builds that were asked for when there was one worker only."""
         if isinstance(told, dict) and "worker" in told:
             told = dict(told)
-            told["workers"] = [told.pop("worker")]
+            told["workers"], told["alone"] = [told.pop("worker")], True
         return told
 
 
@@ -95,6 +102,12 @@ class BudgetSpent(CheckError):
     """The build's time is over."""
 
     code = "C133"
+
+
+class ManifestTaken(WorkerError):
+    """A worker has left a file of the name that is ours."""
+
+    code = "W191"
 
 
 class NotBuilt(WorkerError):
@@ -134,7 +147,12 @@ class _OneBuild:
         self.at_a_time = anyio.Semaphore(machine.cores())
         self.cancelled = threading.Event()
         self.attempts = Attempts(ctx, kind.office, self.warden, self.cancelled)
-        self.course = Course(ctx, kind.office, args.workers, KIND, self.spec.budget.attempts)
+        self.course = Course(
+            *(ctx, kind.office, args.workers, KIND, self.spec.budget.attempts),
+            refuses=self._beyond_embedded,
+            as_written=args.as_written,
+        )
+        self.left_s = float(self.spec.budget.time_s)
 
     async def go(self) -> dict[str, Any]:
         """Build, with programs ended at once when the run is cancelled: their threads cannot be."""
@@ -231,15 +249,17 @@ class _OneBuild:
         attempt: dict[str, Any] | None = None
         decision: gate.Decision | None = None
         seen: dict[str, list[Evidence]] = {}
+        over = False
         while True:
             self.number += 1
             await self._within_time()
             try:
-                worker = await self.course.next(self.number)
+                worker = await self._next(over=over)
             except NobodyLeft as nobody:
                 await self._leave_skeleton()
                 raise self._not_done(attempt, decision, nobody) from nobody
-            attempt = await self.ctx.step("attempt", partial(self._attempt, self.number, worker, found))
+            attempt = {**_NOT_KEPT, "worker": worker, **await self._attempted(worker, found)}
+            over = not attempt["tree"] or attempt["workspace"] in seen
             if not attempt["tree"]:
                 continue
             await self.ctx.enter("verifying")
@@ -252,6 +272,23 @@ class _OneBuild:
                 return attempt, evidence, decision
             found = briefs.findings(evidence, self.held_out)
             await self.ctx.enter("running")
+
+    async def _next(self, *, over: bool) -> str:
+        """The worker of this attempt. `over`: a worker that is alone is not asked again. Raises NobodyLeft."""
+        if not self.args.alone:
+            return await self.course.next(self.number)
+        if over or self.number > self.spec.budget.attempts:
+            raise NobodyLeft(f"{self.args.workers[0]} was asked {self.number - 1} times", hint="build it again")
+        return self.args.workers[0]
+
+    async def _attempted(self, worker: str, found: Sequence[Finding]) -> dict[str, Any]:
+        kept: dict[str, Any] = await self.ctx.step("attempt", partial(self._attempt, self.number, worker, found))
+        return kept
+
+    def _beyond_embedded(self) -> str:
+        from daybreak.agents.builder.worker import refusal
+
+        return refusal(briefs.make(self.spec, "")) or ""
 
     def _not_done(
         self, attempt: dict[str, Any] | None, decision: gate.Decision | None, nobody: NobodyLeft
@@ -276,15 +313,21 @@ class _OneBuild:
         if not self.args.skeleton:
             return
 
-        def put() -> int:
-            self.warden.may_deliver(self.number, Path(self.args.output))
-            with self._scratch() as scratch:
-                return skeleton.put(Path(self.args.output), self.spec, self.text, self.ctx.run, scratch)
+        def put() -> dict[str, Any]:
+            output = Path(self.args.output)
+            self.warden.may_deliver(self.number, output)
+            try:
+                with self._scratch() as scratch:
+                    files = skeleton.put(output, self.spec, self.text, self.ctx.run, scratch)
+            except DeliveryError as error:  # why nothing was built matters more
+                return {"files": 0, "output": str(output), "why": error.message}
+            return {"files": files, "output": str(output), "why": "" if files else "something is there already"}
 
         await self.ctx.step("skeleton", put)
 
     async def _within_time(self) -> None:
-        used_s = (await self.ctx.now() - self.started).total_seconds()
+        used_s = (await self.ctx.now() - self.started).total_seconds() - self.course.waited_s
+        self.left_s = max(self.spec.budget.time_s - used_s, 1.0)
         if used_s >= self.spec.budget.time_s:
             raise BudgetSpent(
                 f"the build has used {used_s:.0f} s of its {self.spec.budget.time_s} s",
@@ -312,18 +355,17 @@ class _OneBuild:
                 brief,
                 folder,
                 scratch,
-                time_s=self.spec.budget.time_s,
+                time_s=self.left_s,
                 require=self.args.sandbox,
             )
-            claim, made, packed = result.claim, "", ""
-            if claim.outcome not in ("refused", "crashed"):
-                taken = tree.take(folder)
-                if any(path.split("/")[0] == deliver.MANIFEST for path in taken.tree.files):
-                    raise NotBuilt(
-                        f"worker {worker} wrote {deliver.MANIFEST}, which belongs to the delivery",
-                        hint="leave that name free; it is made from what was verified",
-                    )
-                made, packed = taken.tree.hash, self.ledger.put_blob(taken.packed)
+            made, packed = "", ""
+            if result.claim.outcome not in ("refused", "crashed"):
+                try:
+                    made, packed = self._taken(folder)
+                except (tree.NotATree, ManifestTaken) as problem:  # the next one may do better
+                    summary = hearing.cut(f"what it left cannot be taken: {problem.message}")
+                    result.claim = Claim(outcome="crashed", summary=summary, trouble="crashed")
+        claim = result.claim
         kept = {
             "worker": worker,
             "workspace": made,
@@ -333,7 +375,18 @@ class _OneBuild:
             "duration_ms": result.duration_ms,
             "lessons": [one.lesson for one in learned],
         }
-        return Kept(kept, tell=attempting.told(self.ctx.run, number, KIND, worker, result, made))
+        told = attempting.told(self.ctx.run, number, KIND, worker, result, made)
+        return Kept(kept, tell=[*told, *cascading.unjudged(self.ctx.run, number, kept)])
+
+    def _taken(self, folder: Path) -> tuple[str, str]:
+        """Hash and blob of what a worker left. Raises NotATree, ManifestTaken."""
+        taken = tree.take(folder)
+        if any(path.split("/")[0] == deliver.MANIFEST for path in taken.tree.files):
+            raise ManifestTaken(
+                f"{deliver.MANIFEST} is in it, which belongs to the delivery",
+                hint="leave that name free; it is made from what was verified",
+            )
+        return taken.tree.hash, self.ledger.put_blob(taken.packed)
 
     # -- looking
 
@@ -398,7 +451,7 @@ class _OneBuild:
                 score=decision.score,
                 reasons=list(decision.reasons),
             )
-            learned = attempting.learned(self.ctx.run, number, KIND, attempt, decision, before, evidence)
+            learned = cascading.learned(self.ctx.run, number, KIND, attempt, decision, before, evidence)
             return Kept(decision.model_dump(mode="json"), tell=[told, *learned])
 
         return gate.Decision.model_validate(await self.ctx.step("gate", decide))

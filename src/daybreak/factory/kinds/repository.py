@@ -31,10 +31,20 @@ from daybreak.config import Places
 from daybreak.engine import Context, Kept, Parked
 from daybreak.engine.flow import Paused
 from daybreak.errors import CheckError, DeliveryError, HostError
-from daybreak.factory import attempting, machine, recall, regression, repositorychecks, repositorygit, repositoryguard
+from daybreak.factory import (
+    attempting,
+    cascading,
+    machine,
+    recall,
+    regression,
+    repositorychecks,
+    repositorygit,
+    repositoryguard,
+)
 from daybreak.factory import brief as briefs
-from daybreak.factory.attempting import Attempts, Office, Result
+from daybreak.factory.attempting import Attempts, Result
 from daybreak.factory.cascading import Course, NobodyLeft
+from daybreak.factory.office import Office
 from daybreak.factory.regression import Base
 from daybreak.factory.repositorychecks import Bench, Check
 from daybreak.factory.repositorygit import ResultUnclear
@@ -131,7 +141,7 @@ class _OneTask:
         self.warden = Warden(ctx.run, kind.ledger, kind.places, kind.clock)
         self.cancelled = threading.Event()
         self.attempts = kind.attempts(ctx, kind.office, self.warden, self.cancelled)
-        self.course = Course(ctx, kind.office, args.workers, KIND, args.attempts)
+        self.course = Course(ctx, kind.office, args.workers, KIND, args.attempts, as_written=args.as_written)
 
     async def go(self) -> dict[str, Any]:
         """Do it, with programs ended at once when the run is stopped: their threads cannot be."""
@@ -264,7 +274,8 @@ class _OneTask:
             "duration_ms": result.duration_ms,
             "lessons": [one.lesson for one in learned],
         }
-        return Kept(kept, tell=attempting.told(self.ctx.run, number, KIND, worker, result, made))
+        told = attempting.told(self.ctx.run, number, KIND, worker, result, made)
+        return Kept(kept, tell=[*told, *cascading.unjudged(self.ctx.run, number, kept)])
 
     def _brief(
         self, number: int, found: Sequence[Finding], guard: repositoryguard.Guard, learned: Sequence[Lesson]
@@ -393,7 +404,6 @@ class _OneTask:
         self, number: int, evidence: Sequence[Evidence], kept: Mapping[str, Any], before: Sequence[Finding]
     ) -> gate.Decision:
         required = [CHANGE, PROTECTED, *(check.name for check in self.checks)]
-        claim = msgspec.convert(kept["claim"], Claim)
         nothing = evidence[0].outcome != "passed"  # then that is the reason, and not that nobody looked further
 
         def decide() -> Kept:
@@ -408,10 +418,8 @@ class _OneTask:
                 score=decision.score,
                 reasons=list(decision.reasons),
             )
-            judged = attempting.judged(self.ctx.run, number, KIND, kept, decision)
-            if not judged.solved:  # whoever crashed after half of the work is not asked to go on
-                judged = msgspec.structs.replace(judged, trouble=_trouble(claim))
-            return Kept(decision.model_dump(mode="json"), tell=[decided, judged])
+            learned = cascading.learned(self.ctx.run, number, KIND, kept, decision, before, evidence)
+            return Kept(decision.model_dump(mode="json"), tell=[decided, *learned])
 
         return gate.Decision.model_validate(await self.ctx.step("gate", decide))
 

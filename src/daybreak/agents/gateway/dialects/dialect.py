@@ -120,15 +120,28 @@ class Dialect(Protocol):
 
 
 Fields = dict[str, msgspec.Raw]
+_COUNTS = frozenset(
+    ("model", "models", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens", "max_output_tokens",
+     "background", "tools", "service_tier", "speed", "plugins", "mcp_servers", "previous_response_id", "conversation",
+     "maxOutputTokens", "candidateCount", "candidate_count", "generationConfig", "generation_config", "contents",
+     "cachedContent", "cached_content", "messages", "input", "system", "container", "prompt", "web_search_options",
+     "systemInstruction", "system_instruction")
+)  # fmt: skip
+_FOLDED = frozenset(name.replace("_", "").casefold() for name in _COUNTS)
 
 
 def fields(body: bytes) -> Fields:
     """The fields of a JSON object, each value's bytes as they were; of a name that stands there twice the last, so
-    that no other reader finds another one. Raises RequestWrong."""
+    that no other reader finds another one. A name that counts, in other letters, is refused: some servers take it for
+    the same. Raises RequestWrong."""
     try:
-        return msgspec.json.decode(body, type=Fields)
+        found = msgspec.json.decode(body, type=Fields)
     except (msgspec.MsgspecError, RecursionError) as problem:
         raise RequestWrong(f"the body is no JSON object: {problem}") from None
+    for name in found:
+        if name not in _COUNTS and name.replace("_", "").casefold() in _FOLDED:
+            raise RequestWrong(f"there is no field {name!r:.40}: it is too near to one that counts")
+    return found
 
 
 def value(fields: Fields, name: str, kind: type[Any], other: Any = None) -> Any:

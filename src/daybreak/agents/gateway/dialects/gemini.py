@@ -41,13 +41,14 @@ class Gemini:
 
     def asked(self, action: Action, body: bytes, model: str, enforced: str, usage: bool) -> Asked:
         fields = dialect.fields(body)
-        sent = dialect.encoded(fields)
         if action == "count":
-            return Asked(model=enforced or model, body=sent)
+            return Asked(model=enforced or model, body=dialect.encoded(fields))
         limits: list[int | None] = []
         times = 1
         for name in ("generationConfig", "generation_config"):
-            settings = dialect.value(fields, name, dialect.Fields, {})
+            settings = dialect.fields(fields[name]) if dialect.value(fields, name, dict[str, Any]) else {}
+            if settings:  # without a name that stands there twice
+                dialect.put(fields, name, settings)
             limits += [dialect.value(settings, name, int) for name in ("maxOutputTokens", "max_output_tokens")]
             times = max(
                 times, *(dialect.value(settings, name, int, 1) for name in ("candidateCount", "candidate_count"))
@@ -55,7 +56,7 @@ class Gemini:
         output, said = dialect.most(*limits, times=times)
         return Asked(
             model=enforced or model,
-            body=sent,
+            body=dialect.encoded(fields),
             stream=action == "stream",
             input_tokens=dialect.input_tokens(body),
             output_max=output,
