@@ -178,11 +178,6 @@ def test_a_run_that_is_over_is_named_as_such() -> None:
         run("move", over[:8], "--priority", "1")
 
 
-def test_there_is_one_way_to_answer_cancel_and_retry() -> None:
-    """Commands of their own; the queue's are gone."""
-    assert {command.name for command in queue.app.registered_commands} == {"list", "move", "pause", "resume"}
-
-
 @pytest.mark.parametrize(
     "words",
     [

@@ -334,15 +334,14 @@ class Real:
     async def night(self, nursery: trio.Nursery) -> None:
         under_way: set[str] = set()
         while True:
-            woken = trio.Event()
+            woken = self.wake = trio.Event()
             picks = self.engine.queue.next(
                 self.clock.now(), taken=under_way, most=self.workers - len(under_way), night="real"
             )
             for pick in picks:
                 under_way.add(pick.run)
                 nursery.start_soon(self.worker, pick.run, under_way, lambda: woken.set())  # noqa: B023
-            self.wake = woken
-            await wait_all_tasks_blocked()  # they have their leases
+                await wait_all_tasks_blocked()  # it has its lease and its first money: trio starts tasks in any order
             if woken.is_set():
                 continue
             wake = self.engine.queue.wake_at(self.clock.now())
