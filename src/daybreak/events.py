@@ -487,6 +487,20 @@ class AttemptBegan(Event, frozen=True, kw_only=True, omit_defaults=True):
     """Workers that go before it in the order, and why each was not asked."""
     budget: Literal["hard", "soft", "none"] = "none"
     """hard: all that it spends goes through the gateway; soft: it can spend past it; none: it spends nothing."""
+    phase: str = ""
+    role: str = ""
+    """What it is asked to be; empty where a task has no roles."""
+
+
+class ArtefactMade(Event, frozen=True, kw_only=True):
+    """A phase of a build has left an artefact."""
+
+    type: ClassVar[str] = "artefact.made"
+    run: str
+    phase: str
+    name: str
+    blob: str
+    """SHA-256 of its bytes, which are kept."""
 
 
 class AttemptAwaited(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -595,6 +609,15 @@ class GateDecided(Event, frozen=True, kw_only=True):
     score: float
     """0 to 100, from the weights and the evidence named."""
     reasons: list[str] = []
+    phase: str = ""
+    iteration: int = 0
+    """Of the phase, from 1; 0 where a task has no phases."""
+    threshold: float = 0.0
+    """The score that was asked for."""
+    best: float = 0.0
+    """The best score of the phase before."""
+    table: list[dict[str, Any]] = []
+    """What the score is made of: rows of `checks.gate.Row`."""
 
 
 class Delivered(Event, frozen=True, kw_only=True):

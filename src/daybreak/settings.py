@@ -15,7 +15,7 @@ import stat
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -157,6 +157,72 @@ class Memory(_Settings):
     """What an hour of waiting for a worker is worth; with 0, time does not count."""
 
 
+class Role(_Settings):
+    """What a worker is asked to be in a phase of a build. What is not named stays as it is shipped."""
+
+    template: str = Field(default="", pattern=r"^([a-z][a-z0-9_-]{0,40})?$")
+    """Of its brief; the role's own name where it is empty."""
+    workers: tuple[_Name, ...] = ()
+    """Who is asked to fill it, in that order; empty: the build's order."""
+    checks: tuple[_Name, ...] = ()
+    """Kinds of checks whose findings it mends."""
+    writes: tuple[str, ...] = ()
+    """Paths that it may change, as patterns where `*` also passes `/`; empty: any."""
+
+
+class Phase(_Settings):
+    """What is different in one phase of a build."""
+
+    roles: tuple[_Name, ...] | None = None
+    checks: tuple[_Name, ...] | None = None
+    """Kinds of checks that its gate asks for."""
+
+
+class Gate(_Settings):
+    weights: dict[_Name, Annotated[float, Field(ge=0, le=1_000_000)]] = {}
+    """By kind of check; those that are not named keep theirs."""
+    gain: float = Field(default=5, ge=0, le=100)
+    """Points above the best so far that a rework which does not pass must bring."""
+
+
+ProjectLanguage = Literal["python", "javascript", "go", "rust", "java", "generic"]
+CheckKind = Literal[
+    "tests", "coverage", "types", "lint", "format", "security", "syntax", "complexity", "documentation", "build"
+]
+
+
+class Validate(_Settings):
+    """What `daybreak validate` asks of a project. Its commands run in the sandbox, on a copy, without a network, so a
+    file that nobody trusts may name them."""
+
+    languages: tuple[ProjectLanguage, ...] = ()
+    """Only these; empty: those that are found."""
+    commands: dict[CheckKind, Annotated[str, Field(min_length=1, max_length=10_000)]] = {}
+    """Shell text in place of the usual check of that kind; in a `generic` project all that there is."""
+    fixers: tuple[Annotated[str, Field(min_length=1, max_length=10_000)], ...] = ()
+    """Shell text that mends what it can, beside the usual fixers."""
+    threshold: float = Field(default=85, ge=0, le=100)
+    """What the whole score must reach; `--fix` rises to it over 60 and 75."""
+    thresholds: dict[CheckKind, Annotated[float, Field(ge=0, le=100)]] = {}
+    """What the score of one kind of check must reach."""
+    weights: dict[CheckKind, Annotated[float, Field(ge=0, le=1_000)]] = {}
+    """What a kind counts in the whole score; 0 leaves it out."""
+    not_required: tuple[str, ...] = ()
+    """Checks, or kinds of them, that the gate does without where they cannot look: `security`, `types:python`."""
+    skip: tuple[str, ...] = ()
+    """Checks, or kinds of them, that are not run at all."""
+    exclude: tuple[str, ...] = ()
+    """Paths that are no code of the project's, as patterns: `tests/data/**`."""
+    protect: tuple[str, ...] = ()
+    """Files that a worker must leave as they are, beside tests and configuration."""
+    allow: tuple[str, ...] = ()
+    """Files that it may change although they are protected."""
+    check_s: float = Field(default=600, gt=0, le=86_400)
+    """Time limit of one run of a check."""
+    complexity_max: int = Field(default=10, ge=1, le=1_000)
+    """Ways through a function; above that it counts as too complex."""
+
+
 class Settings(_Settings):
     """All of it. Without a file: the embedded builder alone."""
 
@@ -167,6 +233,10 @@ class Settings(_Settings):
     breakers: dict[str, Breaker] = {}
     """By the name that steps call theirs; those without an entry follow the defaults."""
     memory: Memory = Memory()
+    roles: dict[_Name, Role] = {}
+    phases: dict[_Name, Phase] = {}
+    gate: Gate = Gate()
+    validation: Validate = Field(default=Validate(), alias="validate")
     templates: str = ""
     """Folder with templates of briefs that go before ours."""
     path: str = ""
@@ -392,7 +462,7 @@ def _fields(loc: list[str]) -> Iterable[str]:
     """Names of the keys that may stand at that place."""
     match loc:
         case []:
-            return [name for name in Settings.model_fields if name != "path"]
+            return [field.alias or name for name, field in Settings.model_fields.items() if name != "path"]
         case ["workers", _]:
             return Worker.model_fields
         case ["providers", _]:
@@ -403,6 +473,14 @@ def _fields(loc: list[str]) -> Iterable[str]:
             return Breaker.model_fields
         case ["memory"]:
             return Memory.model_fields
+        case ["validate"]:
+            return Validate.model_fields
+        case ["roles", _]:
+            return Role.model_fields
+        case ["phases", _]:
+            return Phase.model_fields
+        case ["gate"]:
+            return Gate.model_fields
     return ()
 
 
@@ -418,6 +496,11 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     for name in settings.order:
         if name not in known:
             yield f"order: there is no worker {name}{nearest(name, known)}"
+    for name, role in settings.roles.items():
+        for filler in role.workers:
+            if filler not in known:
+                yield f"roles.{name}.workers: there is no worker {filler}{nearest(filler, known)}"
+    yield from (f"validate.{one}" for one in _wrong_validation(settings.validation))
     for name, worker in settings.workers.items():
         yield from (f"workers.{name}.{one}" for one in _wrong_worker(name, worker, settings))
     for name, provider in settings.providers.items():
@@ -447,6 +530,19 @@ def _wrong_worker(name: str, worker: Worker, settings: Settings) -> Iterator[str
             yield f"{field}: holds characters that cannot be seen"
     if any("\0" in word for word in (*worker.command, *worker.readable)):
         yield "command or readable: holds a zero character"
+
+
+def _wrong_validation(told: Validate) -> Iterator[str]:
+    for field in ("not_required", "skip"):
+        for name in getattr(told, field):
+            kind, _, part = name.partition(":")
+            if kind not in get_args(CheckKind) or (part and part not in get_args(ProjectLanguage)):
+                yield f"{field}: there is no check {name!r:.60}{nearest(kind, get_args(CheckKind))}"
+    for field in ("exclude", "protect", "allow"):
+        if any(not one or one.startswith("/") or "\0" in one for one in getattr(told, field)):
+            yield f"{field}: a pattern is empty or begins with /; they are relative to the project"
+    if any("\0" in text for text in (*told.commands.values(), *told.fixers)):
+        yield "commands or fixers: hold a zero character"
 
 
 def _wrong_provider(provider: Provider) -> Iterator[str]:

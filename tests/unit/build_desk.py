@@ -127,8 +127,8 @@ class Desk:
             clock=self.clock, views=[*VIEWS, *journal.VIEWS, *MEMORY], entropy=Random(0).randbytes
         )
         self.places = Places.below(folder / "home", "a test")
-        office = Office(self.settings, self.ledger, self.places, self.clock, {})  # type: ignore[arg-type]
-        kind = build.Build(self.ledger, self.places, self.clock, office)  # type: ignore[arg-type]
+        self.office = Office(self.settings, self.ledger, self.places, self.clock, {})  # type: ignore[arg-type]
+        kind = build.Build(self.ledger, self.places, self.clock, self.office)  # type: ignore[arg-type]
         self.engine = Engine(
             self.ledger, {build.KIND: kind}, MemoryLocks(), self.clock, os.urandom, (), sleep=self.clock.sleep
         )

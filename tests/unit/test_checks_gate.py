@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daybreak.checks.evidence import Evidence
-from daybreak.checks.gate import REQUIRED, MixedEvidence, Weights, decide
+from daybreak.checks.gate import REQUIRED, WEIGHTS, MixedEvidence, WeightsWrong, decide
 
 HASH, OTHER = "ab" * 32, "cd" * 32
 
@@ -93,8 +93,8 @@ def test_examples_share_their_weight() -> None:
 
 def test_negative_weights_are_refused() -> None:
     """A weight below nothing would turn a failure into gain."""
-    with pytest.raises(ValueError, match="lint"):
-        decide(all_passed(), weights=Weights(lint=-1))
+    with pytest.raises(WeightsWrong, match="lint"):
+        decide(all_passed(), weights={**WEIGHTS, "lint": -1})
 
 
 outcomes = st.lists(st.sampled_from(["passed", "failed", "unusable"]), min_size=8, max_size=8)

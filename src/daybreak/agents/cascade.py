@@ -16,7 +16,7 @@ the cascade ends whatever workers do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, get_args
@@ -62,6 +62,8 @@ class Rule:
     """Attempts of one worker in one run, 1 to 100."""
     fruitless_max: int = 2
     """Attempts in a row without a better score, after which the next worker is asked; 1 to 100."""
+    gain: float = 0.0
+    """Points above its best score so far that an attempt after the first must bring, or it is fruitless; 0 to 100."""
     waits_max: int = 6
     """Times that one worker's quotas and outages are waited for, 0 to 100."""
 
@@ -69,6 +71,8 @@ class Rule:
         for name, least in (("attempts_max", 1), ("fruitless_max", 1), ("waits_max", 0)):
             if not least <= getattr(self, name) <= 100:
                 raise CascadeMisused(f"Rule({name}={getattr(self, name)!r:.80})", hint=f"from {least} to 100")
+        if not 0 <= self.gain <= 100:
+            raise CascadeMisused(f"Rule(gain={self.gain!r:.80})", hint="from 0 to 100")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,10 +270,13 @@ class Cascade:
             if one.workspace and one.workspace in seen:
                 return "not verified, and it made the same thing again"
             seen.add(one.workspace)
-            fruitless = 0 if one.score > best else fruitless + 1
+            wanted = best + (self.rule.gain if one is not tries[0] else 0.0)
+            fruitless = 0 if one.score > best and one.score >= wanted else fruitless + 1
             best = max(best, one.score)
         if fruitless < self.rule.fruitless_max:
             return ""
+        if fruitless == 1:
+            return f"not verified: its last attempt brought less than {self.rule.gain:g} points over {best:.0f}"
         return f"not verified: {fruitless} attempts in a row without a better score than {best:.0f}"
 
     def _waiting(self, mine: list[Outcome]) -> _Bar | None:
@@ -305,8 +312,8 @@ class _Record(Protocol):
     def event(self) -> events.Event: ...
 
 
-def outcomes(records: Iterable[_Record]) -> tuple[Outcome, ...]:
-    """Of a run's attempts, from its events in order. An attempt that was claimed and neither judged nor in trouble is
+def outcomes(records: Iterable[_Record], of: Collection[int] | None = None) -> tuple[Outcome, ...]:
+    """Of a run's attempts, or of those with the numbers in `of`, from its events in order. An attempt that was claimed and neither judged nor in trouble is
     still under way and has none."""
     claimed: dict[int, Outcome] = {}
     ended: dict[int, Outcome] = {}
@@ -332,7 +339,7 @@ def outcomes(records: Iterable[_Record]) -> tuple[Outcome, ...]:
                     solved=judged.solved,
                     score=judged.score,
                 )
-    return tuple(ended[number] for number in sorted(ended))
+    return tuple(ended[number] for number in sorted(ended) if of is None or number in of)
 
 
 def _trouble(said: events.AttemptClaimed) -> str:

@@ -3,17 +3,17 @@
 from daybreak.checks.evidence import Evidence, Mark
 from daybreak.checks.example import Example, Fault
 from daybreak.checks.examples import faults, proves, run_example
-from daybreak.checks.gate import Decision, Weights, decide
+from daybreak.checks.gate import WEIGHTS, Decision, decide
 from daybreak.checks.product import Product
 
 __all__ = [
+    "WEIGHTS",
     "Decision",
     "Evidence",
     "Example",
     "Fault",
     "Mark",
     "Product",
-    "Weights",
     "decide",
     "faults",
     "proves",

@@ -6,8 +6,7 @@ of the weights of all kinds that were required or seen. Some failures no score c
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,28 +27,49 @@ class MixedEvidence(CheckError):
     code = "C121"
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """What each kind of check is worth, in any unit; only the ratios count. 0 leaves a kind out of the score.
+WEIGHTS: Mapping[str, float] = {
+    "example": 50,
+    "tests": 20,
+    "types": 10,
+    "lint": 8,
+    "security": 5,
+    "install": 5,
+    "structure": 4,
+    "deployment": 4,
+    "syntax": 3,
+    "strength": 3,
+    "complexity": 2,
+    "documentation": 2,
+    "traceability": 2,
+    "requirements": 1,
+    "design": 1,
+}
+"""What each kind of check is worth, in any unit; only the ratios count, and only of the kinds that a gate asks for.
 
-    The defaults: what a user asked to see counts half, the project's own tests a fifth, the rest is about how
-    well others can work with the result.
-    """
+What a user asked to see counts half, the project's own tests a fifth, the rest is about how well others can work with
+the result. A kind that is not named here counts nothing: it can only veto."""
 
-    example: float = 50
-    tests: float = 20
-    types: float = 10
-    lint: float = 8
-    install: float = 5
-    structure: float = 4
-    syntax: float = 3
 
-    def of(self, kind: str) -> float:
-        """The weight of a kind; of one that is not named here 0."""
-        weight: float = asdict(self).get(kind, 0)
-        if weight < 0:
-            raise ValueError(f"the weight of {kind} is {weight}; weights are 0 or more")
-        return weight
+class WeightsWrong(CheckError):
+    """Weights that no score can be made of."""
+
+    code = "C122"
+
+
+class Row(BaseModel):
+    """What one kind of check adds to the score."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    kind: str
+    weight: float
+    """In percent of all weights of the table."""
+    points: float
+    """Of `weight`, by the share of its checks that passed."""
+    checks: tuple[str, ...]
+    """Those that were asked for or seen; evidence of each is in the ledger under that name."""
+    failed: tuple[str, ...] = ()
+    """Those of them that did not pass, or that nobody looked at."""
 
 
 class Decision(BaseModel):
@@ -60,12 +80,14 @@ class Decision(BaseModel):
     """Rounded down to a tenth, so that 100 means all."""
     reasons: tuple[str, ...] = ()
     """Why not; empty where it passed."""
+    table: tuple[Row, ...] = ()
+    """What the score is made of, the weightiest first."""
 
 
 def decide(
     evidence: Sequence[Evidence],
     *,
-    weights: Weights | None = None,
+    weights: Mapping[str, float] = WEIGHTS,
     threshold: float = 85,
     vetoes: Collection[str] = VETOES,
     required: Collection[str] = REQUIRED,
@@ -73,7 +95,7 @@ def decide(
     """Passed where all required evidence is there, no veto fell and the score reaches `threshold`.
 
     `required` names checks as evidence does (`tests`, `example:<id>`); `vetoes` names kinds (`example` for
-    all examples). `unusable` counts like `failed`. Raises MixedEvidence.
+    all examples). `unusable` counts like `failed`. Raises MixedEvidence, WeightsWrong.
     """
     _refuse_mixed(evidence)
     seen = {one.check: one for one in evidence}
@@ -83,12 +105,13 @@ def decide(
             reasons.append(f"{one.check} {_words(one)}")
         if _kind(one.check) == "tests" and one.outcome == "passed" and one.counts.get("tests", 0) < 1:
             reasons.append("tests: no test was executed")
-    score = _score(seen, required, weights or Weights())
+    table = _table(seen, required, weights)
+    score = int(sum(row.points for row in table) * 10 + 1e-6) / 10
     if score < threshold:
         unmet = [f"{one.check} {_words(one)}" for one in evidence if one.outcome != "passed"]
         reasons.append(f"score {score:g} is below {threshold:g}")
         reasons += [reason for reason in unmet if reason not in reasons]
-    return Decision(verdict="failed" if reasons else "passed", score=score, reasons=tuple(reasons))
+    return Decision(verdict="failed" if reasons else "passed", score=score, reasons=tuple(reasons), table=table)
 
 
 def _words(one: Evidence) -> str:
@@ -113,13 +136,18 @@ def _kind(check: str) -> str:
     return check.partition(":")[0]
 
 
-def _score(seen: dict[str, Evidence], required: Iterable[str], weights: Weights) -> float:
-    by_kind: dict[str, list[float]] = {}
-    for check in {*seen, *required}:
-        held = seen.get(check)
-        by_kind.setdefault(_kind(check), []).append(1.0 if held is not None and held.outcome == "passed" else 0.0)
-    whole = sum(weights.of(kind) for kind in by_kind)
-    if whole == 0:
-        return 0.0
-    reached = sum(weights.of(kind) * sum(shares) / len(shares) for kind, shares in by_kind.items())
-    return int(reached / whole * 1000 + 1e-9) / 10
+def _table(seen: Mapping[str, Evidence], required: Iterable[str], weights: Mapping[str, float]) -> tuple[Row, ...]:
+    by_kind: dict[str, list[str]] = {}
+    for check in sorted({*seen, *required}):
+        by_kind.setdefault(_kind(check), []).append(check)
+    for kind in by_kind:
+        if not 0 <= weights.get(kind, 0) < float("inf"):
+            raise WeightsWrong(f"the weight of {kind} is {weights[kind]}", hint="weights are 0 or more")
+    whole = sum(weights.get(kind, 0) for kind in by_kind) or 1.0
+    rows = []
+    for kind, checks in by_kind.items():
+        failed = tuple(check for check in checks if check not in seen or seen[check].outcome != "passed")
+        weight = weights.get(kind, 0) / whole * 100
+        points = weight * (len(checks) - len(failed)) / len(checks)
+        rows.append(Row(kind=kind, weight=weight, points=points, checks=tuple(checks), failed=failed))
+    return tuple(sorted(rows, key=lambda row: (-row.weight, row.kind)))

@@ -43,6 +43,20 @@ def build(
         bool,
         typer.Option("--skeleton", help="Where nobody could build it, deliver a skeleton that says NOT BUILT."),
     ] = False,
+    phases: Annotated[
+        str | None,
+        typer.Option("--phases", help="Go through these only: testing,deployment.", show_default="all", metavar="LIST"),
+    ] = None,
+    iterations: Annotated[
+        int | None,
+        typer.Option(
+            "--max-phase-iterations",
+            min=1,
+            max=100,
+            help="Attempts of one role in one phase.",
+            show_default="as the specification's budget says",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Build FILE into a working, verified project: plan, work, check, deliver, report."""
@@ -61,6 +75,8 @@ def build(
         assume=assume,
         accept_unshown=accept_unshown,
         skeleton=skeleton,
+        only=[name.strip() for name in phases.split(",")] if phases is not None else (),
+        iterations=iterations or 0,
         cwd=Path.cwd(),
     )
     deliver.check_target(asked.output)

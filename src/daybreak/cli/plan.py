@@ -65,7 +65,8 @@ def show(made: Plan, *, stderr: bool = False) -> None:
         *_asked(made),
         ("shown by", f"{len(made.shown_by)} acceptance examples, {made.held_out} of them held out"),
         ("checks", ", ".join(s.name.removeprefix("check ") for s in made.steps if _is_project_check(s.name))),
-        ("gate", f"score {made.threshold} of 100, coverage {made.coverage} %, every example passes"),
+        *([("phases", " → ".join(made.phases))] if made.phases else []),
+        ("gate", f"score {_thresholds(made)} of 100, coverage {made.coverage} %, every example passes"),
         (
             "limits",
             f"{limits.time_s} s, {limits.attempts} attempts, {limits.money_usd} USD, {limits.tokens} tokens",
@@ -80,6 +81,11 @@ def show(made: Plan, *, stderr: bool = False) -> None:
     for name, value in rows:
         table.add_row(name, escape(value))
     screen.print(table)
+
+
+def _thresholds(made: Plan) -> str:
+    """60, then 75, then 85: by iteration."""
+    return ", then ".join(map(str, made.thresholds or (made.threshold,)))
 
 
 def _asked(made: Plan) -> Iterator[tuple[str, str]]:

@@ -345,15 +345,10 @@ def _opened() -> Iterator[tuple[Schedules, Ledger]]:
 def _build(task: BuildTask, ledger: Ledger) -> Asked:
     """A specification as it is now, which each window builds. What was delivered before is replaced, unless somebody
     has changed it."""
-    from dataclasses import fields
-
     from daybreak.factory.asked import Asked
     from daybreak.factory.kinds import build
 
-    same = {one.name for one in fields(task)} & set(build.BuildArgs.model_fields)
-    told = {**{name: getattr(task, name) for name in same}, "output": str(task.output)}
-    args = build.BuildArgs(specification=ledger.put_blob(task.text), specification_name=task.path.name, **told)
-    return Asked(kind=build.KIND, title=task.spec.title, args=args.model_dump(mode="json"))
+    return Asked(kind=build.KIND, title=task.spec.title, args=task.args(ledger).model_dump(mode="json"))
 
 
 def _schedule(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from daybreak.agents.protocol import Brief, Finding
-from daybreak.checks import lint
+from daybreak.checks import documentation, lint
 from daybreak.checks.evidence import Evidence
 from daybreak.factory import deliver
 from daybreak.factory.spec.model import Specification
@@ -22,6 +22,7 @@ def make(
     *,
     lessons: Sequence[str] = (),
     recall: str = "",
+    role: str = "implementer",
 ) -> Brief:
     """`workers_copy` is the text of the specification without the held-out examples."""
     return Brief(
@@ -42,6 +43,7 @@ def make(
         findings=tuple(findings),
         lessons=tuple(lessons),
         recall=recall,
+        role=role,
     )
 
 
@@ -62,6 +64,7 @@ def constraints(spec: Specification) -> tuple[str, ...]:
         f"`ruff check --select {lint.RULES} --ignore {lint.IGNORED}` and `ruff format --check` find nothing, at the "
         f"line length of pyproject.toml ({lint.LINE_LENGTH_MIN} to {lint.LINE_LENGTH_MAX}).",
         "`mypy --strict` finds nothing.",
+        f"There is a README, and {documentation.SHARE:g} % of what is public has a docstring.",
         "Comments that silence these tools are counted, and hardly any may stand.",
         f"The name {deliver.MANIFEST} is taken.",
     )

@@ -58,14 +58,20 @@ class Course:
     """Why the embedded builder cannot do this; empty where it can. Asked for where somebody else can be asked."""
     as_written: bool = False
     """`order` stays as it is, whatever is known of outcomes."""
+    phase: str = ""
+    role: str = ""
+    """Of a phase: attempts in other roles are not this course's."""
     waited_s: float = 0.0
     """How long nobody could be asked; the same after a crash."""
+    _numbers: set[int] = field(default_factory=set)
+    """Of the attempts that were asked for here."""
     _routed: tuple[str, ...] = ()
     """The order that the first choice was made from; it stays for the run."""
 
     async def next(self, number: int) -> str:
         """The worker of attempt `number`, after waiting where nobody can be asked yet. Raises NobodyLeft."""
         since: datetime | None = None
+        self._numbers.add(number)
         while True:
             chosen: dict[str, Any] = await self.ctx.step("choose", self._choose, number)
             self._routed = tuple(chosen["order"])
@@ -82,7 +88,7 @@ class Course:
     def _choose(self, number: int) -> Kept:
         now = self.office.clock.now()
         records = self.ctx.records()
-        told = cascade.outcomes(records)
+        told = cascade.outcomes(records, self._numbers if self.role else None)
         found = {name: self._find(name) for name in self.order}
         order, reasons, tell = self._ordered()
         answer = Cascade(
@@ -92,7 +98,7 @@ class Course:
             outcomes=told,
             held=self.office.held([name for name in self.order if not found[name].missing], now),
             refuses=self._refused(),
-            left=self._left(told, [one.event for one in records]),
+            left=self._left(told, [one.event for one in records]),  # money and tokens: of all attempts
             reasons=reasons,
             rule=self.rule,
         ).next()
@@ -150,6 +156,8 @@ class Course:
             why=choice.why,
             passed_over=dict(choice.passed_over),
             budget=choice.budget,
+            phase=self.phase,
+            role=self.role,
         )
 
     def _awaited(self, number: int, ended: Ended) -> events.AttemptAwaited:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from daybreak.checks import install, lint, structure, syntax, tests, types
+from daybreak.checks import deployment, documentation, install, lint, structure, syntax, tests, types
 from daybreak.checks.evidence import Evidence
 from daybreak.checks.example import Example
 from daybreak.checks.examples import run_example
@@ -80,6 +80,12 @@ class Result:
                     require=self.require,
                     cancelled=self.cancelled,
                     trusted=self.trusted,
+                )
+            case "deployment":
+                return deployment.look(copy, self.workspace)
+            case "documentation":
+                return documentation.look(
+                    copy, self.workspace, scratch=scratch, require=self.require, cancelled=self.cancelled
                 )
         raise AssertionError(f"there is no check {name}")
 

@@ -13,7 +13,7 @@ from daybreak.factory.spec import not_shown
 from daybreak.factory.spec.model import Specification
 from daybreak.host.sandbox import STRENGTHS, Strength
 
-CHECKS = ("structure", "syntax", "install", "lint", "types", "tests")
+CHECKS = ("structure", "syntax", "install", "lint", "types", "tests", "deployment", "documentation")
 """The checks of the project itself, beside its acceptance examples."""
 
 _SECONDS = {
@@ -100,6 +100,10 @@ class Plan(_Model):
     coverage: int
     threshold: int
     """The score of 100 that a candidate needs."""
+    thresholds: tuple[int, ...] = ()
+    """What each iteration of a phase needs, the last one for all after it."""
+    phases: tuple[str, ...] = ()
+    """In their order."""
     machine: Machine
     sandbox: Strength = "none"
     """The least that the sandbox of every program must enforce."""
@@ -115,6 +119,7 @@ def make(
     assume: bool,
     sandbox: Strength,
     asked: Sequence[PlannedWorker] = (),
+    phases: Sequence[str] = (),
 ) -> Plan:
     """The plan for one build of `spec` on `machine`. Pure."""
     questions = tuple(clarification.question for clarification in spec.clarifications)
@@ -159,6 +164,8 @@ def make(
         else (),
         coverage=spec.quality.coverage,
         threshold=spec.quality.thresholds[0],
+        thresholds=spec.quality.thresholds,
+        phases=tuple(phases),
         machine=machine,
         sandbox=sandbox,
         shortages=(*machine.shortages(), *_too_weak(machine, sandbox)),

@@ -42,6 +42,7 @@ class _Attempt:
     worker: str = ""
     why: str = ""
     turns: int = 0
+    role: str = ""
     interrupted: bool = False
     """Another owner took the run up while it was under way."""
     claim: events.AttemptClaimed | None = None
@@ -74,22 +75,24 @@ class _Story:
         return self.attempts.setdefault(number, _Attempt(number))
 
 
-def pack(records: Iterable[_Record], *, chars_max: int = CHARS_MAX, lessons: Sequence[str] = ()) -> str:
+def pack(records: Iterable[_Record], *, chars_max: int = CHARS_MAX, lessons: Sequence[str] = (), role: str = "") -> str:
     """At most `chars_max` characters for `Brief.recall`; `` where nothing has been tried yet.
 
     `records` are the run's own, in order: its task, its stream, and its control stream where answers of people are to
-    be told. What was rolled back is left out. The same records give the same text.
+    be told. What was rolled back is left out. The same records give the same text. With `role` the words of workers in
+    other roles are left out: a tester is not to believe what the implementer says.
     """
     story = _read(records)
     attempts = [one for _, one in sorted(story.attempts.items()) if one.tried]
     if not attempts:
         return ""
+    own = [one for one in attempts if not role or one.role in ("", role)]
     told = {
         "State": _state(story, attempts),
         "Decided": _decided(story, attempts),
         "Verified": _verified(attempts),
         "Found in the last attempt that was looked at": _found(attempts),
-        "Claimed, and contradicted by checks": _contradicted(attempts),
+        "Claimed, and contradicted by checks": _contradicted(own),
         "Lessons": list(lessons),
     }
     return _fitted(told, chars_max)
@@ -126,15 +129,15 @@ def _take(story: _Story, event: events.Event) -> None:
             story.answers.append((event.question, str(event.answer)))
         case events.AttemptBegan():
             attempt = story.attempt(event.attempt)
-            attempt.worker, attempt.why = event.worker, event.why
+            attempt.worker, attempt.why, attempt.role = event.worker, event.why, event.role
         case events.AttemptTurn():
             story.attempt(event.attempt).turns += 1
         case events.AttemptClaimed():
             attempt = story.attempt(event.attempt)
             attempt.worker, attempt.claim = event.worker, event
-        case events.CheckLooked():
+        case events.CheckLooked() if event.attempt:  # the others are about artefacts of ours
             story.attempt(event.attempt).seen.append(event)
-        case events.GateDecided():
+        case events.GateDecided() if event.attempt:
             story.attempt(event.attempt).gate = event
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +12,8 @@ from daybreak.engine import Engine, Placement
 from daybreak.errors import UsageError
 from daybreak.factory import asking, brief, holdout, machine, plan
 from daybreak.factory.kinds.build import KIND, BuildArgs
+from daybreak.factory.phases import phase
+from daybreak.factory.phases.phase import Phases
 from daybreak.factory.spec import format_of, read
 from daybreak.factory.spec.model import Specification
 from daybreak.host.sandbox import STRENGTHS, Strength
@@ -38,6 +40,23 @@ class BuildTask:
     as_written: bool = False
     spends: bool = False
     """Somebody in the order costs money or tokens, so that what the specification allows becomes the run's budget."""
+    phases: Phases = field(default_factory=lambda: phase.configured(Settings()))
+
+    def args(self, ledger: Ledger) -> BuildArgs:
+        """As the ledger keeps it; the specification's text is put there."""
+        return BuildArgs(
+            specification=ledger.put_blob(self.text),
+            specification_name=self.path.name,
+            format=self.format,
+            output=str(self.output),
+            workers=self.workers,
+            sandbox=self.sandbox,
+            assume=self.assume,
+            accept_unshown=self.accept_unshown,
+            skeleton=self.skeleton,
+            as_written=self.as_written,
+            phases=self.phases,
+        )
 
 
 class SandboxUnknown(UsageError):
@@ -56,6 +75,8 @@ def make(
     assume: bool,
     accept_unshown: bool,
     skeleton: bool = False,
+    only: Sequence[str] = (),
+    iterations: int = 0,
     cwd: Path,
 ) -> BuildTask:
     """Read `path`. The result goes to `output`, or to NAME in `cwd`. Without `workers`, the order of the settings.
@@ -77,6 +98,7 @@ def make(
         accept_unshown=accept_unshown,
         skeleton=skeleton,
         as_written=bool(workers),
+        phases=phase.configured(settings, only, iterations=iterations),
         spends=any(settings.worker(name).kind not in ("builder", "python") for name in order),
     )
 
@@ -103,6 +125,7 @@ def planned(
         assume=task.assume,
         sandbox=task.sandbox,
         asked=asked,
+        phases=[one.name for one in task.phases.phases],
     )
 
 
@@ -111,20 +134,8 @@ def submit(task: BuildTask, engine: Engine, ledger: Ledger, placement: Placement
 
     Where somebody in the order spends, the run's budget is what `placement` says, and for money and tokens what the
     specification says where that says nothing."""
-    args = BuildArgs(
-        specification=ledger.put_blob(task.text),
-        specification_name=task.path.name,
-        format=task.format,
-        output=str(task.output),
-        workers=task.workers,
-        sandbox=task.sandbox,
-        assume=task.assume,
-        accept_unshown=task.accept_unshown,
-        skeleton=task.skeleton,
-        as_written=task.as_written,
-    )
     return engine.submit(
-        KIND, title=task.spec.title, args=args.model_dump(mode="json"), placement=_placed(task, placement)
+        KIND, title=task.spec.title, args=task.args(ledger).model_dump(mode="json"), placement=_placed(task, placement)
     )
 
 

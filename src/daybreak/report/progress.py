@@ -52,13 +52,18 @@ class Progress:
             case events.GateDecided():
                 self.phase = "deliver"
                 reasons = "".join(f"\n          {reason}" for reason in event.reasons)
-                return f"gate: {event.verdict}, score {event.score:.0f}{reasons}"
+                if not event.phase:
+                    return f"gate: {event.verdict}, score {event.score:.0f}{reasons}"
+                again = f", iteration {event.iteration}" if event.iteration > 1 else ""
+                asked = f"score {event.score:.0f}, {event.threshold:.0f} asked for"
+                return f"phase {event.phase}{again}: {event.verdict}, {asked}{reasons}"
             case events.CheckProved():
                 told = "passes, so it is a guard" if event.passed else f"to be mended: {event.summary}"
                 return f"before any work: {event.check}: {told}"
             case events.AttemptBegan() if event.worker != "builder" or event.passed_over:
                 passed = "".join(f"\n          not {name}: {why}" for name, why in event.passed_over.items())
-                return f"attempt {event.attempt}: {event.worker} is asked: {event.why}{passed}"
+                role = f" as {event.role}" if event.role else ""
+                return f"attempt {event.attempt}: {event.worker} is asked{role}: {event.why}{passed}"
             case events.AttemptAwaited():
                 passed = "".join(f"\n          {name}: {why}" for name, why in event.passed_over.items())
                 return f"attempt {event.attempt}: {event.why}{passed}"

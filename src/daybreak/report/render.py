@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from daybreak.report.run import Line, RequirementLine, RunReport, Use
+from daybreak.report.run import Line, RequirementLine, RunReport, ScoreRow, Use
 from daybreak.report.shown import shown
 
 GOOD = {"passed", "shown", "done"}
@@ -69,6 +69,8 @@ def _parts(report: RunReport) -> Iterator[RenderableType]:
         yield _lines("What the checks saw", report.checks)
     if report.gates:
         yield _lines("What the gate decided", report.gates)
+    if report.score:
+        yield _score(report.score)
     if report.skeleton:
         yield _lines("What was left, because it was asked for", [report.skeleton])
 
@@ -78,6 +80,18 @@ def _requirements(lines: list[RequirementLine]) -> Table:
     for line in lines:
         table.add_row(line.id, _coloured(line.verdict), escape(line.text), ", ".join(map(_position, line.evidence)))
     return table
+
+
+def _score(rows: list[ScoreRow]) -> Table:
+    table = _table("What the score is made of", "check", "points", "failed", "evidence")
+    for row in rows:
+        failed = escape("; ".join(row.failed)) or "[green]nothing[/]"
+        table.add_row(escape(row.kind), _points(row), failed, ", ".join(map(_position, row.evidence)))
+    return table
+
+
+def _points(row: ScoreRow) -> str:
+    return f"{row.points:.1f} of {row.of:.1f}"
 
 
 def _models(used: dict[str, Use]) -> Table:
@@ -146,6 +160,13 @@ def to_markdown(report: RunReport) -> str:
                 _row(_held(line), line.outcome, "; ".join([line.summary, *line.marks]), line.event) for line in lines
             ]
             out.append("")
+    if report.score:
+        out += ["## What the score is made of", "", "| check | points | failed | evidence |", "|---|---|---|---|"]
+        out += [
+            _row(row.kind, _points(row), "; ".join(row.failed), ", ".join(map(_position, row.evidence)))
+            for row in report.score
+        ]
+        out.append("")
     if report.next_steps:
         out += ["## Next", "", *(f"- {step}" for step in report.next_steps), ""]
     return "\n".join(out)

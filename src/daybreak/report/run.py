@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel
+from pydantic import BaseModel, PrivateAttr
 
 from daybreak import events
 
@@ -45,6 +45,17 @@ class RequirementLine(BaseModel):
     text: str
     must: bool
     verdict: Verdict
+    evidence: list[str] = []
+    """Events of the evidence."""
+
+
+class ScoreRow(BaseModel):
+    """What one kind of check has added to a score."""
+
+    kind: str
+    points: float
+    of: float
+    failed: list[str] = []
     evidence: list[str] = []
     """Events of the evidence."""
 
@@ -103,6 +114,10 @@ class RunReport(BaseModel):
     attempts: list[Line] = []
     checks: list[Line] = []
     gates: list[Line] = []
+    score: list[ScoreRow] = []
+    """What the last score is made of."""
+    _looked: dict[tuple[str, str], str] = PrivateAttr(default_factory=dict)
+    """Event of what was seen, by workspace and check."""
     incidents: list[Line] = []
     delivered: Line | None = None
     skeleton: Line | None = None
@@ -218,12 +233,14 @@ def _take(report: RunReport, event: events.Event, place: str, ts: str) -> None:
             )
         case events.CheckLooked():
             report.checks.append(_check_line(report, event, place))
+            report._looked[event.evidence["workspace"], event.evidence["check"]] = place
         case events.GateDecided():
+            report.score = [_score_row(report, event.workspace, row) for row in event.table] or report.score
             report.gates.append(
                 Line(
-                    what=f"gate of attempt {event.attempt}",
+                    what=_gate_name(event),
                     outcome=event.verdict,
-                    summary=f"score {event.score:.0f} of 100",
+                    summary=_gate_summary(event),
                     attempt=event.attempt,
                     marks=list(event.reasons),
                     event=place,
@@ -245,6 +262,31 @@ def _take(report: RunReport, event: events.Event, place: str, ts: str) -> None:
 
 def _trouble(claim: events.AttemptClaimed) -> str:
     return f" ({claim.trouble})" if claim.trouble not in ("", claim.outcome) else ""
+
+
+def _gate_name(event: events.GateDecided) -> str:
+    if not event.phase:
+        return f"gate of attempt {event.attempt}"
+    return f"gate of {event.phase}" + (f", iteration {event.iteration}" if event.iteration > 1 else "")
+
+
+def _gate_summary(event: events.GateDecided) -> str:
+    score = f"score {event.score:.0f} of 100"
+    if not event.phase:
+        return score
+    best = f"; best before {event.best:.0f}" if event.best and event.iteration > 1 else ""
+    return f"{score}, {event.threshold:.0f} asked for{best}"
+
+
+def _score_row(report: RunReport, workspace: str, row: dict[str, Any]) -> ScoreRow:
+    seen = [report._looked.get((workspace, check), "") for check in row["checks"]]
+    return ScoreRow(
+        kind=row["kind"],
+        points=row["points"],
+        of=row["weight"],
+        failed=[_example_title(report, one[8:]) if one.startswith("example:") else one for one in row["failed"]],
+        evidence=[place for place in seen if place],
+    )
 
 
 def _check_line(report: RunReport, event: events.CheckLooked, place: str) -> Line:

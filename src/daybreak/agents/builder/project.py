@@ -7,8 +7,6 @@ plain Python with a few conditions; what a specification asks for is declared in
 
 from __future__ import annotations
 
-import json
-import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -17,7 +15,8 @@ from typing import Any
 import jinja2
 
 from daybreak.agents import naming
-from daybreak.agents.builder import samples
+from daybreak.agents.builder import platform, samples
+from daybreak.agents.builder.literals import python_literal, toml_literal
 from daybreak.agents.entities import Action, Change, Entity, Field, Measure, Type
 from daybreak.agents.protocol import Brief
 from daybreak.errors import WorkerError
@@ -62,8 +61,19 @@ def generate(brief: Brief) -> dict[str, bytes]:
     emit("pyproject.toml", "pyproject.toml.j2")
     emit("README.md", "README.md.j2")
     emit(".gitignore", "gitignore.j2")
+    files.update({path: text for path, text in deployment(brief).items() if path not in files})
     formatted = _formatted(files, context["package"])
     return {path: formatted[path].encode() for path in sorted(formatted)}
+
+
+def deployment(brief: Brief) -> dict[str, str]:
+    """The container file and the CI workflow of a Python project that installs a command of its name, by path."""
+    environment = _environment()
+    told = {"name": brief.name, "http": "http" in brief.interfaces}
+    return {
+        "Containerfile": environment.get_template("Containerfile.j2").render(told),
+        ".github/workflows/tests.yml": environment.get_template("workflow.yml.j2").render(told),
+    }
 
 
 def _environment() -> jinja2.Environment:
@@ -124,6 +134,13 @@ def _parts(context: dict[str, Any]) -> list[str]:
         "totals": context["totals"],
         "api": context["http"],
         "openapi": context["http"],
+        "sql": context["platform"],
+        "keys": context["platform"],
+        "words": context["platform"],
+        "shown": context["platform"],
+        "users": context["users"],
+        "shapes": context["platform"] and context["http"],
+        "account": context["users"] and context["http"],
     }
     return [name for name, needed in wanted.items() if needed]
 
@@ -135,6 +152,10 @@ def _tests(context: dict[str, Any]) -> list[str]:
         "test_api": context["http"],
         "test_secret": context["secrets"],
         "test_totals": context["totals"],
+        "forum": context["platform"],
+        "test_forum": context["platform"],
+        "test_users": context["users"],
+        "test_shapes": context["platform"] and context["http"],
     }
     return [*TESTS, *(name for name, needed in optional.items() if needed)]
 
@@ -148,6 +169,7 @@ def _context(brief: Brief) -> dict[str, Any]:
     imports = ["Entity", "Field", "Schema"]
     imports += ["Action", "Change"] if actions else []
     imports += ["Measure", "Total"] if totals else []
+    more = platform.context(brief)
     return {
         "name": brief.name,
         "package": naming.package(brief.name),
@@ -163,8 +185,13 @@ def _context(brief: Brief) -> dict[str, Any]:
         "actions": actions,
         "totals": totals,
         "secrets": any(field.secret for entity in entities for field in entity.fields),
-        "model_imports": sorted(imports),
-        "entities": [_entity(entity) for entity in entities],
+        "model_imports": sorted([*imports, *more["model_imports"]]),
+        "entities": [_entity(entity) | platform.entity(entity, entities) for entity in entities],
+        "http_more": more["http_more"],
+        "platform": more["platform"],
+        "users": more["users"],
+        "lists": more["lists"],
+        "put_some": more["put_some"],
         "samples": _samples(entities),
         "py": python_literal,
         "toml": toml_literal,
@@ -181,19 +208,6 @@ def _prefix(prefix: str) -> str:
     return f"/{trimmed}" if trimmed else ""
 
 
-def python_literal(value: object) -> str:
-    """The value as Python source, in ASCII where it is text that is hard to read otherwise."""
-    if isinstance(value, str) and "\\" in value and value.isprintable() and not re.search(r"\"|\\$", value):
-        return f'r"{value}"'
-    if isinstance(value, str):
-        return repr(value) if value.isprintable() else ascii(value)
-    return repr(value)
-
-
-def toml_literal(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
 def _entity(entity: Entity) -> dict[str, Any]:
     words, plural = naming.words(entity.name), naming.plural_words(entity)
     return {
@@ -205,7 +219,6 @@ def _entity(entity: Entity) -> dict[str, Any]:
         "command": words.replace(" ", "-"),
         "path": plural.replace(" ", "-"),
         "table": naming.table(entity),
-        "fields": [field_source(field) for field in entity.fields],
         "about": entity.about.strip(),
         "rows": [_row(field) for field in entity.fields],
         "actions": [
@@ -241,7 +254,16 @@ def field_source(field: Field) -> list[str]:
         "on_delete": field.on_delete if element.name == "ref" and field.on_delete != "restrict" else None,
         "automatic": field.automatic or None,
         "secret": field.secret or None,
-        "immutable": field.immutable or None,
+        "immutable": (field.immutable and not field.parent) or None,
+        "key": field.key or None,
+        "slug_of": field.slug_of,
+        "by": field.by,
+        "new_allowed": field.new_allowed or None,
+        "embedded": field.embedded or None,
+        "parent": field.parent or None,
+        "owner": field.owner or None,
+        "private": field.private or None,
+        "by_me": field.by_me,
     }
     return source + [f"{name}={python_literal(value)}" for name, value in named.items() if value is not None]
 
@@ -278,8 +300,8 @@ def _cell(text: str) -> str:
 def _row(field: Field) -> list[str]:
     """The field in the README's table, in the words of the specification."""
     rules = [
-        "required" if field.required else "",
-        "unique" if field.unique and not field.unique_ignoring_case else "",
+        "required" if field.required and not field.parent and not field.key else "",
+        "unique" if field.unique and not field.unique_ignoring_case and not field.key and not field.slug_of else "",
         "unique ignoring case" if field.unique_ignoring_case else "",
         *(f"unique with {name}" for name in field.unique_with),
         f"default {field.default}" if field.default is not None else "",
@@ -288,10 +310,11 @@ def _row(field: Field) -> list[str]:
         f"pattern `{field.pattern}`" if field.pattern is not None else "",
         f"after {field.after}" if field.after is not None else "",
         "automatic" if field.automatic else "",
-        "computed" if field.computed else "",
+        "computed" if field.type.name == "link" else "",
         f"on delete {field.on_delete}" if (field.type.of or field.type).name == "ref" else "",
         "secret" if field.secret else "",
-        "immutable" if field.immutable else "",
+        "immutable" if field.immutable and not field.parent else "",
+        *platform.rules(field),
     ]
     return [field.name, _cell(_type(field.type)), _cell(", ".join(filter(None, rules)))]
 

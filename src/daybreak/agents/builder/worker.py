@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from daybreak.agents import naming
@@ -13,6 +13,8 @@ from daybreak.agents.protocol import Brief, Claim, Note, Terms, Told
 
 LANGUAGE = "python"
 INTERFACES = ("cli", "http")
+IMPLEMENTER, OPERATIONS = "implementer", "operations"
+"""The roles that it can fill: it builds whole projects, and it can add to one of anybody's how that is deployed."""
 _TAKEN = frozenset(sys.stdlib_module_names) | {
     "anyio", "fastapi", "httpx", "mypy", "pydantic", "pytest", "starlette", "uvicorn"
 }  # fmt: skip
@@ -29,6 +31,10 @@ class Builder:
         if reason := refusal(brief):
             yield Claim(outcome="refused", summary=reason, not_built=(reason,))
             return
+        if brief.role == OPERATIONS:
+            added = _add(workspace, project.deployment(brief))
+            yield Claim(outcome="finished", summary=f"added {', '.join(added) or 'nothing: all of it is there'}")
+            return
         yield Note(text=f"generating {brief.name} from {len(brief.entities)} entities", fraction=0.1)
         files = project.generate(brief)
         yield Note(text=f"writing {len(files)} files", fraction=0.8)
@@ -41,10 +47,23 @@ class Builder:
         yield Claim(outcome="partial" if missing else "finished", summary=summary, not_built=missing)
 
 
+def _add(workspace: Path, files: Mapping[str, str]) -> list[str]:
+    """The paths that were not there and now are."""
+    missing = {path: text for path, text in files.items() if not (workspace / path).exists()}
+    for path, text in missing.items():
+        (workspace / path).parent.mkdir(parents=True, exist_ok=True)
+        (workspace / path).write_text(text, encoding="utf-8")
+    return list(missing)
+
+
 def refusal(brief: Brief) -> str | None:
     """Why this worker cannot build what the brief asks for; None where it can, at least in parts. Pure."""
     if brief.language.casefold() != LANGUAGE:
         return f"language {brief.language} cannot be built by the embedded builder, which builds {LANGUAGE}"
+    if brief.role == OPERATIONS:
+        return None
+    if brief.role != IMPLEMENTER:
+        return f"the embedded builder has nothing to add to a project as its {brief.role}"
     if not brief.entities:
         return "there are no key entities, and the embedded builder builds nothing but programs around them"
     package = naming.package(brief.name)

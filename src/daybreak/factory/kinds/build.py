@@ -7,48 +7,43 @@ delivery see the same bytes, also after a crash. Nothing here believes a worker.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import anyio
 import msgspec
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from daybreak import events
-from daybreak.agents.protocol import Claim, Finding
-from daybreak.checks import gate
-from daybreak.checks.evidence import Evidence
+from daybreak.agents.protocol import Claim
 from daybreak.checks.example import Example
 from daybreak.checks.examples import proves
 from daybreak.clock import Clock, stamp
 from daybreak.config import Places
 from daybreak.engine import Context, Kept, Parked
-from daybreak.engine.flow import Paused
 from daybreak.errors import CheckError, DaybreakError, DeliveryError, WorkerError
-from daybreak.factory import attempting, cascading, deliver, hearing, holdout, looking, machine, plan, recall, skeleton
-from daybreak.factory import brief as briefs
+from daybreak.factory import deliver, holdout, machine, plan, skeleton
 from daybreak.factory.attempting import Attempts
-from daybreak.factory.cascading import Course, NobodyLeft
+from daybreak.factory.cascading import NobodyLeft
 from daybreak.factory.office import Office
-from daybreak.factory.spec import not_shown, read_text, without_examples
+from daybreak.factory.phases import tracing
+from daybreak.factory.phases.conductor import Conductor, Judged
+from daybreak.factory.phases.filling import Filling
+from daybreak.factory.phases.inspection import Inspection
+from daybreak.factory.phases.order import BuildOrder
+from daybreak.factory.phases.phase import BEFORE_PHASES, Phases
+from daybreak.factory.site import Branch, Site
+from daybreak.factory.spec import not_shown, read_text
 from daybreak.factory.spec.model import Specification
 from daybreak.factory.warden import Warden
-from daybreak.host import removal, tree
+from daybreak.host import tree
 from daybreak.host.sandbox import Strength
 from daybreak.ledger import Ledger
-
-Branch = Callable[[Context], Awaitable[Any]]
 
 KIND = "build"
 EMBEDDED = "builder"
 """The worker that is a part of Daybreak."""
-_NOT_KEPT: dict[str, Any] = {"money_microusd": 0, "duration_ms": 0, "lessons": []}
-"""What attempts did not keep when there was one worker only."""
 UNSHOWN_QUESTION = "deliver although nothing shows {}?"
 
 
@@ -75,6 +70,8 @@ class BuildArgs(BaseModel):
     accept_unshown: bool = False
     skeleton: bool = False
     """Where nothing could be built, put a skeleton that says so in its place."""
+    phases: Phases | None = None
+    """None: asked for when there were no phases."""
 
     @model_validator(mode="before")
     @classmethod
@@ -102,12 +99,6 @@ class BudgetSpent(CheckError):
     """The build's time is over."""
 
     code = "C133"
-
-
-class ManifestTaken(WorkerError):
-    """A worker has left a file of the name that is ours."""
-
-    code = "W191"
 
 
 class NotBuilt(WorkerError):
@@ -140,53 +131,48 @@ class _OneBuild:
         key = holdout.read_or_make_key(kind.places.keys)
         self.held_out = holdout.choose(self.spec.examples, self.spec.holdout, key)
         self.serve = self.spec.serve or f"{self.spec.name} serve --port {{port}}"
-        self.folder = (kind.places.workspaces / ctx.run).resolve()
-        self.number = 0
-        """Of the attempt that is under way."""
         self.warden = Warden(ctx.run, self.ledger, kind.places, kind.clock)
-        self.at_a_time = anyio.Semaphore(machine.cores())
-        self.cancelled = threading.Event()
-        self.attempts = Attempts(ctx, kind.office, self.warden, self.cancelled)
-        self.course = Course(
-            *(ctx, kind.office, args.workers, KIND, self.spec.budget.attempts),
-            refuses=self._beyond_embedded,
+        self.site = Site(ctx, (kind.places.workspaces / ctx.run).resolve(), self.warden)
+        order = BuildOrder(
+            spec=self.spec,
+            text=self.text,
+            format=args.format,
+            held_out=frozenset(self.held_out),
+            serve=self.serve,
+            workers=args.workers,
             as_written=args.as_written,
+            alone=args.alone,
+            sandbox=args.sandbox,
+            phases=args.phases or BEFORE_PHASES,
+            office=kind.office,
+            kind=KIND,
+            embedded=EMBEDDED,
         )
-        self.left_s = float(self.spec.budget.time_s)
+        attempts = Attempts(ctx, kind.office, self.warden, self.site.cancelled)
+        self.filling = Filling(self.site, order, self.ledger, attempts, self._left_s)
+        inspection = Inspection(self.site, order, self.ledger, kind.places.cache / "types")
+        self.conductor = Conductor(self.site, order, self.ledger, self.filling, inspection)
 
     async def go(self) -> dict[str, Any]:
-        """Build, with programs ended at once when the run is cancelled: their threads cannot be."""
-        failure: Exception | None = None
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._watch_for_cancelling)
-            try:
-                result = await self._build()
-            except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
-                failure = error
-            group.cancel_scope.cancel("the build is over")
-        removal.remove(self.folder)  # also what an owner that was killed left behind
-        if failure is not None:
-            raise failure
+        result: dict[str, Any] = await self.site.occupied(self._build)
         return result
-
-    async def _watch_for_cancelling(self) -> None:
-        try:
-            await anyio.sleep_forever()
-        finally:
-            self.cancelled.set()
 
     async def _build(self) -> dict[str, Any]:
         self.started = await self.ctx.now()
         await self._plan()
         await self._prove_examples()
-        attempt, evidence, decision = await self._attempts()
+        try:
+            judged = await self.conductor.go()
+        except NobodyLeft as nobody:
+            await self._leave_skeleton()
+            raise self._not_done(nobody) from nobody
         await self._ask_for_the_unshown()
-        delivered = await self._deliver(attempt, evidence)
+        delivered = await self._deliver(judged)
         return {
-            "verdict": decision.verdict,
-            "score": decision.score,
+            "verdict": judged.decision.verdict,
+            "score": judged.decision.score,
             "output": self.args.output,
-            "workspace": attempt["workspace"],
+            "workspace": judged.made.workspace,
             "files": delivered["files"],
         }
 
@@ -201,6 +187,7 @@ class _OneBuild:
                 held_out=len(self.held_out),
                 assume=self.args.assume,
                 sandbox=self.args.sandbox,
+                phases=[one.name for one in self.args.phases.phases] if self.args.phases else (),
             ).model_dump(mode="json")
             return Kept(made, tell=[events.PlanMade(run=self.ctx.run, plan=made)])
 
@@ -209,7 +196,7 @@ class _OneBuild:
             await self.ctx.ask(question)
 
     async def _prove_examples(self) -> None:
-        reasons = await self._side_by_side([self._prover(example) for example in self.spec.examples])
+        reasons = await self.site.side_by_side([self._prover(example) for example in self.spec.examples])
         proving_nothing = [
             f"{example.title!r} (line {example.line}): {why}"
             for example, why in zip(self.spec.examples, reasons, strict=True)
@@ -223,8 +210,8 @@ class _OneBuild:
 
     def _prover(self, example: Example) -> Branch:
         def prove() -> Kept:
-            self._refuse_full_disk()
-            with self._scratch() as scratch:
+            self.site.refuse_full_disk()
+            with self.site.scratch() as scratch:
                 why = proves(
                     example,
                     self.spec.name,
@@ -242,69 +229,22 @@ class _OneBuild:
 
         return branch
 
-    # -- attempts, until one passes
+    # -- where nothing can be delivered
 
-    async def _attempts(self) -> tuple[dict[str, Any], list[Evidence], gate.Decision]:
-        found: list[Finding] = []
-        attempt: dict[str, Any] | None = None
-        decision: gate.Decision | None = None
-        seen: dict[str, list[Evidence]] = {}
-        over = False
-        while True:
-            self.number += 1
-            await self._within_time()
-            try:
-                worker = await self._next(over=over)
-            except NobodyLeft as nobody:
-                await self._leave_skeleton()
-                raise self._not_done(attempt, decision, nobody) from nobody
-            attempt = {**_NOT_KEPT, "worker": worker, **await self._attempted(worker, found)}
-            over = not attempt["tree"] or attempt["workspace"] in seen
-            if not attempt["tree"]:
-                continue
-            await self.ctx.enter("verifying")
-            workspace = attempt["workspace"]
-            if workspace not in seen:  # of the same result the same would be seen
-                seen[workspace] = await self._look(self.number, attempt)
-            evidence = seen[workspace]
-            decision = await self._decide(self.number, attempt, evidence, found)
-            if decision.verdict == "passed":
-                return attempt, evidence, decision
-            found = briefs.findings(evidence, self.held_out)
-            await self.ctx.enter("running")
-
-    async def _next(self, *, over: bool) -> str:
-        """The worker of this attempt. `over`: a worker that is alone is not asked again. Raises NobodyLeft."""
-        if not self.args.alone:
-            return await self.course.next(self.number)
-        if over or self.number > self.spec.budget.attempts:
-            raise NobodyLeft(f"{self.args.workers[0]} was asked {self.number - 1} times", hint="build it again")
-        return self.args.workers[0]
-
-    async def _attempted(self, worker: str, found: Sequence[Finding]) -> dict[str, Any]:
-        kept: dict[str, Any] = await self.ctx.step("attempt", partial(self._attempt, self.number, worker, found))
-        return kept
-
-    def _beyond_embedded(self) -> str:
-        from daybreak.agents.builder.worker import refusal
-
-        return refusal(briefs.make(self.spec, "")) or ""
-
-    def _not_done(
-        self, attempt: dict[str, Any] | None, decision: gate.Decision | None, nobody: NobodyLeft
-    ) -> DaybreakError:
+    def _not_done(self, nobody: NobodyLeft) -> DaybreakError:
         """Why there is nothing to deliver, in the words of whoever was asked last."""
-        if attempt is not None and not attempt["tree"]:
-            claim = msgspec.convert(attempt["claim"], Claim)
+        last, judged = self.filling.last, self.conductor.last
+        if last is not None and not last["tree"]:
+            claim = msgspec.convert(last["claim"], Claim)
             hint = "; ".join(claim.not_built) or "mend the worker, or build with the embedded one: `--worker builder`"
             return NotBuilt(
-                f"worker {attempt['worker']} {claim.outcome}: {claim.summary}",
+                f"worker {last['worker']} {claim.outcome}: {claim.summary}",
                 hint=hint if len(self.args.workers) == 1 else f"{hint}; {nobody.hint}",
             )
-        if decision is None:
+        if judged is None:
             return nobody
         return NotVerified(
-            f"{self.spec.name} is not verified: " + "; ".join(decision.reasons),
+            f"{self.spec.name} is not verified: " + "; ".join(judged.decision.reasons),
             hint=f"`daybreak report {self.ctx.run}` shows what each check saw; nothing was delivered",
         )
 
@@ -315,9 +255,9 @@ class _OneBuild:
 
         def put() -> dict[str, Any]:
             output = Path(self.args.output)
-            self.warden.may_deliver(self.number, output)
+            self.warden.may_deliver(self.site.number, output)
             try:
-                with self._scratch() as scratch:
+                with self.site.scratch() as scratch:
                     files = skeleton.put(output, self.spec, self.text, self.ctx.run, scratch)
             except DeliveryError as error:  # why nothing was built matters more
                 return {"files": 0, "output": str(output), "why": error.message}
@@ -325,142 +265,17 @@ class _OneBuild:
 
         await self.ctx.step("skeleton", put)
 
-    async def _within_time(self) -> None:
-        used_s = (await self.ctx.now() - self.started).total_seconds() - self.course.waited_s
-        self.left_s = max(self.spec.budget.time_s - used_s, 1.0)
+    async def _left_s(self) -> float:
+        """Seconds of the build's time. Raises BudgetSpent."""
+        used_s = (await self.ctx.now() - self.started).total_seconds() - self.filling.waited_s
         if used_s >= self.spec.budget.time_s:
             raise BudgetSpent(
                 f"the build has used {used_s:.0f} s of its {self.spec.budget.time_s} s",
                 hint="raise `budget: {time: ...}` in the specification and build again",
             )
-
-    def _attempt(self, number: int, worker: str, found: Sequence[Finding]) -> Kept:
-        copy = without_examples(self.text, set(self.held_out), format=self.args.format)
-        learned = self.kind.office.lessons(f"{self.spec.title}\n{self.spec.summary}", KIND)
-        brief = briefs.make(
-            self.spec,
-            copy,
-            number,
-            found,
-            lessons=[one.text for one in learned],
-            recall=recall.pack(self.ctx.records()),
-        )
-        self._refuse_full_disk()
-        with self._scratch() as scratch:
-            folder = scratch / "workspace"
-            folder.mkdir()
-            result = self.attempts.work(
-                number,
-                worker,
-                brief,
-                folder,
-                scratch,
-                time_s=self.left_s,
-                require=self.args.sandbox,
-            )
-            made, packed = "", ""
-            if result.claim.outcome not in ("refused", "crashed"):
-                try:
-                    made, packed = self._taken(folder)
-                except (tree.NotATree, ManifestTaken) as problem:  # the next one may do better
-                    summary = hearing.cut(f"what it left cannot be taken: {problem.message}")
-                    result.claim = Claim(outcome="crashed", summary=summary, trouble="crashed")
-        claim = result.claim
-        kept = {
-            "worker": worker,
-            "workspace": made,
-            "tree": packed,
-            "claim": msgspec.to_builtins(claim),
-            "money_microusd": result.usage.money_microusd,
-            "duration_ms": result.duration_ms,
-            "lessons": [one.lesson for one in learned],
-        }
-        told = attempting.told(self.ctx.run, number, KIND, worker, result, made)
-        return Kept(kept, tell=[*told, *cascading.unjudged(self.ctx.run, number, kept)])
-
-    def _taken(self, folder: Path) -> tuple[str, str]:
-        """Hash and blob of what a worker left. Raises NotATree, ManifestTaken."""
-        taken = tree.take(folder)
-        if any(path.split("/")[0] == deliver.MANIFEST for path in taken.tree.files):
-            raise ManifestTaken(
-                f"{deliver.MANIFEST} is in it, which belongs to the delivery",
-                hint="leave that name free; it is made from what was verified",
-            )
-        return taken.tree.hash, self.ledger.put_blob(taken.packed)
-
-    # -- looking
-
-    async def _look(self, number: int, attempt: dict[str, Any]) -> list[Evidence]:
-        """Evidence of every check about the attempt's tree. Examples need the result installed; where it cannot
-        be installed they are not run, and the gate misses their evidence."""
-        with self._scratch() as scratch:
-            result = looking.Result(
-                spec=self.spec,
-                workspace=attempt["workspace"],
-                packed=self.ledger.get_blob(attempt["tree"]),
-                scratch=scratch,
-                cache=self.kind.places.cache / "types",
-                serve=self.serve,
-                require=self.args.sandbox,
-                cancelled=self.cancelled,
-                trusted=attempt["worker"] == EMBEDDED,
-            )
-            project = [self._looker(number, name, partial(result.check, name)) for name in plan.CHECKS]
-            evidence: list[Evidence] = await self._side_by_side(project)
-            if not any(seen.check == "install" and seen.outcome == "passed" for seen in evidence):
-                return evidence
-            examples = [
-                self._looker(number, f"example:{example.id}", partial(result.example, example))
-                for example in self.spec.examples
-            ]
-            return evidence + await self._side_by_side(examples)
-
-    def _looker(self, number: int, name: str, look: Callable[[], Evidence]) -> Branch:
-        held_out = name.removeprefix("example:") in self.held_out
-
-        def keep() -> Kept:
-            self._refuse_full_disk()
-            seen = look().model_dump(mode="json")
-            if self.cancelled.is_set():
-                raise Paused("interrupted while looking")  # what was seen may be the interruption
-            told = events.CheckLooked(run=self.ctx.run, attempt=number, held_out=held_out, evidence=seen)
-            return Kept(seen, tell=[told])
-
-        async def branch(ctx: Context) -> Evidence:
-            return Evidence.model_validate(await ctx.step(f"check {name}", keep))
-
-        return branch
+        return max(self.spec.budget.time_s - used_s, 1.0)
 
     # -- deciding and delivering
-
-    async def _decide(
-        self, number: int, attempt: dict[str, Any], evidence: list[Evidence], before: Sequence[Finding]
-    ) -> gate.Decision:
-        steps = self.spec.quality.thresholds
-        threshold = steps[min(number, len(steps)) - 1]
-        required = [*plan.CHECKS, *(f"example:{example.id}" for example in self.spec.examples)]
-
-        def decide() -> Kept:
-            found = gate.decide(evidence, threshold=threshold, required=required)
-            decision = found.model_copy(update={"reasons": tuple(map(self._titled, found.reasons))})
-            told = events.GateDecided(
-                run=self.ctx.run,
-                attempt=number,
-                workspace=attempt["workspace"],
-                verdict=decision.verdict,
-                score=decision.score,
-                reasons=list(decision.reasons),
-            )
-            learned = cascading.learned(self.ctx.run, number, KIND, attempt, decision, before, evidence)
-            return Kept(decision.model_dump(mode="json"), tell=[told, *learned])
-
-        return gate.Decision.model_validate(await self.ctx.step("gate", decide))
-
-    def _titled(self, reason: str) -> str:
-        """People know examples by their headings."""
-        for example in self.spec.examples:
-            reason = reason.replace(f"example:{example.id}", f"{example.title!r}")
-        return reason
 
     async def _ask_for_the_unshown(self) -> None:
         """A MUST that nothing shows is a person's decision, asked when everything else is done."""
@@ -473,8 +288,9 @@ class _OneBuild:
                     hint="add an acceptance example whose heading names each of them, and build again",
                 )
 
-    async def _deliver(self, attempt: dict[str, Any], evidence: Sequence[Evidence]) -> dict[str, Any]:
+    async def _deliver(self, judged: Judged) -> dict[str, Any]:
         verified_at = await self.ctx.now()
+        made = judged.made
 
         def put() -> Kept:
             try:
@@ -484,54 +300,31 @@ class _OneBuild:
 
         def send() -> Kept:
             output = Path(self.args.output)
-            self.warden.may_deliver(self.number, output)
-            with self._scratch() as scratch:
-                tree.unpack(self.ledger.get_blob(attempt["tree"]), scratch / "project", attempt["workspace"])
+            self.warden.may_deliver(self.site.number, output)
+            with self.site.scratch() as scratch:
+                project = scratch / "project"
+                tree.unpack(self.ledger.get_blob(made.tree), project, made.workspace)
+                if self.args.phases is not None:
+                    tracing.put(project, self.conductor, judged, self.ctx.records())
                 provenance = deliver.Provenance(
                     name=self.spec.name,
                     version=self.spec.version,
                     run=self.ctx.run,
                     verified_at=stamp(verified_at),
-                    worker=attempt["worker"],
+                    worker=made.worker,
                     specification=self.args.specification,
-                    workspace=attempt["workspace"],
-                    passed=sorted(seen.check for seen in evidence if seen.outcome == "passed"),
+                    workspace=made.workspace,
+                    passed=sorted(seen.check for seen in judged.evidence if seen.outcome == "passed"),
                     held_out=len(self.held_out),
                 )
-                manifest = deliver.deliver(scratch / "project", output, provenance)
+                manifest = deliver.deliver(project, output, provenance)
             told = events.Delivered(
-                run=self.ctx.run, output=str(output), workspace=attempt["workspace"], manifest=manifest.hash
+                run=self.ctx.run, output=str(output), workspace=made.workspace, manifest=manifest.hash
             )
             return Kept({"files": len(manifest.files)}, tell=[told])
 
         kept: dict[str, Any] = await self.ctx.step("deliver", put)
         return kept
-
-    # -- small things
-
-    @contextmanager
-    def _scratch(self) -> Iterator[Path]:
-        """A fresh folder of this run, gone afterwards."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with removal.scratch(self.folder, tell=partial(self.warden.remains, self.number)) as folder:
-            yield folder
-
-    async def _side_by_side(self, branches: Sequence[Branch]) -> list[Any]:
-        """Their results in order; as many at a time as the machine has cores."""
-
-        def limited(branch: Branch) -> Branch:
-            async def when_there_is_room(ctx: Context) -> Any:
-                async with self.at_a_time:
-                    return await branch(ctx)
-
-            return when_there_is_room
-
-        return await self.ctx.gather(*map(limited, branches))
-
-    def _refuse_full_disk(self) -> None:
-        """What a check sees on a full disk says nothing about the result: wait for a person instead."""
-        if not machine.has_room(self.folder):
-            raise Parked("the disk is full: make room, then resume", why=f"no room for {self.folder}")
 
 
 def blobs_of(event: events.Event) -> Iterator[str]:
@@ -539,5 +332,7 @@ def blobs_of(event: events.Event) -> Iterator[str]:
     match event:
         case events.TaskAdded(kind="build"):
             yield event.args["specification"]
+        case events.ArtefactMade():
+            yield event.blob
         case events.StepDone(name="attempt", result={"tree": str(packed)}) if packed:
             yield packed

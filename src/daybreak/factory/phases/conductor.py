@@ -1,0 +1,238 @@
+"""The phases of a build, one after the other, each until its gate holds.
+
+A phase begins when the artefacts that it needs are there, whole. It ends when its gate holds: at once where what is
+there suffices already; otherwise its roles work, and after that only those roles whose checks failed, with what was
+found. Each rework begins from the best result so far; one that brings too little ends its worker's turn, and when
+nobody is left the build ends with the gate's verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from daybreak import events
+from daybreak.agents.protocol import Finding
+from daybreak.checks import gate
+from daybreak.checks.evidence import Evidence
+from daybreak.engine import Kept
+from daybreak.factory import brief as briefs
+from daybreak.factory import cascading
+from daybreak.factory.phases import artefacts
+from daybreak.factory.phases.filling import Filling, Tried
+from daybreak.factory.phases.inspection import Inspection, named
+from daybreak.factory.phases.order import BuildOrder
+from daybreak.factory.phases.phase import DESIGN, REQUIREMENTS, Phase, Role, assigned
+from daybreak.factory.site import Site
+from daybreak.ledger import Ledger
+
+
+@dataclass
+class Judged:
+    """A result, what was seen of it, and what the gate says."""
+
+    made: Tried
+    evidence: list[Evidence]
+    decision: gate.Decision
+
+
+@dataclass
+class Conductor:
+    """Of one run; what it knows comes back from the ledger after a crash."""
+
+    site: Site
+    order: BuildOrder
+    ledger: Ledger
+    filling: Filling
+    inspection: Inspection
+    last: Judged | None = None
+    """Whatever was judged last."""
+    _artefacts: dict[str, str] = field(default_factory=dict)
+    """Blob by name."""
+    _kinds: list[str] = field(default_factory=list)
+    """Of checks that the gates ask for, up to the phase that is under way."""
+    _vetoes: set[str] = field(default_factory=set)
+    _roles: list[Role] = field(default_factory=list)
+
+    async def go(self) -> Judged:
+        """The result that passed every gate. Raises NobodyLeft where one cannot be passed, ArtefactWrong."""
+        judged: Judged | None = None
+        for phase in self.order.phases.phases:
+            self._enter(phase)
+            if phase.makes:
+                await self._derive(phase)
+            else:
+                judged = await self._pass(phase, judged)
+        assert judged is not None, "the plan has a phase that works on the workspace"
+        return judged
+
+    def _enter(self, phase: Phase) -> None:
+        """The entry gate. Raises ArtefactWrong."""
+        for name in phase.needs:
+            if name not in self._artefacts:
+                raise artefacts.ArtefactWrong(
+                    f"phase {phase.name} needs the artefact {name}, which nobody made",
+                    hint=f"leave the phase that makes it in the build: --phases {name},{phase.name}",
+                )
+            self.artefact(name)
+        if not phase.makes:
+            self._kinds += [kind for kind in phase.checks if kind not in self._kinds]
+            self._vetoes |= set(phase.vetoes)
+            self._roles += [role for role in phase.roles if role.name not in {one.name for one in self._roles}]
+
+    # -- artefacts that follow from the specification
+
+    def artefact(self, name: str) -> artefacts.Requirements | artefacts.Design | None:
+        """As it was kept; None where no phase of this build makes it. Raises ArtefactWrong."""
+        if name not in self._artefacts:
+            return None
+        data = self.ledger.get_blob(self._artefacts[name])
+        if name == REQUIREMENTS:
+            return artefacts.read(data, artefacts.Requirements, name)
+        return artefacts.read(data, artefacts.Design, name)
+
+    async def _derive(self, phase: Phase) -> None:
+        order = self.order
+
+        def make() -> Kept:
+            made = (
+                artefacts.requirements(order.spec, order.held_out)
+                if phase.makes == REQUIREMENTS
+                else artefacts.design(order.spec)
+            )
+            blob = self.ledger.put_blob(artefacts.written(made))
+            seen = self._looked_at(made, blob)
+            decision = self._decided([seen], phase, ["requirements" if phase.makes == REQUIREMENTS else DESIGN], 1)
+            told: list[events.Event] = [
+                events.ArtefactMade(run=self.site.ctx.run, phase=phase.name, name=phase.makes, blob=blob),
+                events.CheckLooked(
+                    run=self.site.ctx.run, attempt=0, held_out=False, evidence=seen.model_dump(mode="json")
+                ),
+                self._told(phase, 1, 0, blob, decision, 0.0),
+            ]
+            return Kept({"blob": blob, "verdict": decision.verdict, "reasons": list(decision.reasons)}, tell=told)
+
+        kept = await self.site.ctx.step(f"artefact {phase.makes}", make)
+        self._artefacts[phase.makes] = kept["blob"]
+        if kept["verdict"] != "passed":
+            raise artefacts.ArtefactWrong(
+                f"phase {phase.name}: " + "; ".join(kept["reasons"]), hint="mend the specification, and build again"
+            )
+
+    def _looked_at(self, made: artefacts.Requirements | artefacts.Design, blob: str) -> Evidence:
+        if isinstance(made, artefacts.Requirements):
+            return artefacts.look_at_requirements(made, blob)
+        asked = self.artefact(REQUIREMENTS) or artefacts.requirements(self.order.spec, self.order.held_out)
+        assert isinstance(asked, artefacts.Requirements)
+        return artefacts.look_at_design(made, asked, blob)
+
+    # -- phases that work on the workspace
+
+    async def _pass(self, phase: Phase, judged: Judged | None) -> Judged:
+        """A result that passes the gate of `phase`. Raises NobodyLeft."""
+        iteration, over = 0, False
+        best: Judged | None = None
+        if judged is not None:
+            iteration = 1
+            judged = best = await self._judge(phase, iteration, judged.made, (), None)
+        while judged is None or judged.decision.verdict != "passed":
+            tried: list[Tried] = []
+            for role in self._asked(phase, best):
+                base = tried[-1] if tried else best.made if best else None
+                found = self._found(role, best)
+                tried.append(await self.filling.fill(phase, role, base, found, over=over))
+            iteration += 1
+            over = self.inspection.has_seen(tried[-1].workspace)
+            judged = self.last = await self._judge(phase, iteration, tried[-1], tried, best)
+            if best is None or judged.decision.score > best.decision.score:
+                best = judged
+        return judged
+
+    def _asked(self, phase: Phase, best: Judged | None) -> list[Role]:
+        """Who works now: everybody of the phase on nothing, and afterwards whoever can mend what failed."""
+        if best is None:
+            return list(phase.roles)
+        failed = [check for row in best.decision.table for check in row.failed]
+        return assigned(self._roles, failed) or list(phase.roles)
+
+    def _found(self, role: Role, best: Judged | None) -> list[Finding]:
+        """What checks found that is for that role to mend."""
+        if best is None:
+            return []
+        mine = [seen for seen in best.evidence if role in assigned(self._roles, [seen.check])]
+        return briefs.findings(mine, self.order.held_out)
+
+    async def _judge(
+        self, phase: Phase, iteration: int, made: Tried, worked: Sequence[Tried], best: Judged | None
+    ) -> Judged:
+        await self.site.ctx.enter("verifying")
+        evidence = await self.inspection.of(made)
+        before = best.decision.score if best is not None else 0.0
+
+        def decide() -> Kept:
+            required = named(self._kinds, self.order)
+            asked = [seen for seen in evidence if seen.check in required]
+            decision = self._decided(asked, phase, required, iteration)
+            if decision.verdict != "passed" and worked and best is not None:
+                decision = _with_progress(decision, before, self.order.phases.gain)
+            told: list[events.Event] = [self._told(phase, iteration, made.number, made.workspace, decision, before)]
+            for one in worked:
+                own = decision if len(worked) == 1 else self._own(one.role, decision)
+                told += cascading.learned(self.site.ctx.run, one.number, one.task, one.kept, own, one.found, evidence)
+            return Kept(decision.model_dump(mode="json"), tell=told)
+
+        decision = gate.Decision.model_validate(await self.site.ctx.step("gate", decide))
+        if decision.verdict != "passed":
+            await self.site.ctx.enter("running")
+        return Judged(made, evidence, decision)
+
+    def _decided(
+        self, evidence: Sequence[Evidence], phase: Phase, required: Sequence[str], iteration: int
+    ) -> gate.Decision:
+        steps = self.order.spec.quality.thresholds
+        found = gate.decide(
+            evidence,
+            weights={**gate.WEIGHTS, **self.order.phases.weights},
+            threshold=steps[min(iteration, len(steps)) - 1],
+            vetoes=self._vetoes | set(phase.vetoes),
+            required=required,
+        )
+        return found.model_copy(update={"reasons": tuple(map(self._titled, found.reasons))})
+
+    def _own(self, role: Role, decision: gate.Decision) -> gate.Decision:
+        """What the verdict says of one role among several: whether anything failed that is its to mend."""
+        failed = [check for row in decision.table for check in row.failed]
+        mine = role in assigned(self._roles, failed)
+        return decision.model_copy(update={"verdict": "failed" if mine else "passed"})
+
+    def _told(
+        self, phase: Phase, iteration: int, number: int, workspace: str, decision: gate.Decision, best: float
+    ) -> events.GateDecided:
+        steps = self.order.spec.quality.thresholds
+        return events.GateDecided(
+            run=self.site.ctx.run,
+            attempt=number,
+            workspace=workspace,
+            verdict=decision.verdict,
+            score=decision.score,
+            reasons=list(decision.reasons),
+            phase=phase.name,
+            iteration=iteration,
+            threshold=float(steps[min(iteration, len(steps)) - 1]),
+            best=best,
+            table=[row.model_dump(mode="json") for row in decision.table],
+        )
+
+    def _titled(self, reason: str) -> str:
+        """People know examples by their headings."""
+        for example in self.order.spec.examples:
+            reason = reason.replace(f"example:{example.id}", f"{example.title!r}")
+        return reason
+
+
+def _with_progress(decision: gate.Decision, best: float, gain: float) -> gate.Decision:
+    """With a word about a rework that brought too little."""
+    if not gain or decision.score >= best + gain:
+        return decision
+    told = f"{decision.score:g} is less than {gain:g} points above the best so far, {best:g}"
+    return decision.model_copy(update={"reasons": (*decision.reasons, told)})

@@ -1,0 +1,92 @@
+"""What checks see of a result: all that the phases ask for at once, and of the same bytes never twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from daybreak import events
+from daybreak.checks.evidence import Evidence
+from daybreak.engine import Context, Kept
+from daybreak.engine.flow import Paused
+from daybreak.factory import looking, plan
+from daybreak.factory.phases.filling import Tried
+from daybreak.factory.phases.order import BuildOrder
+from daybreak.factory.phases.phase import EXAMPLE
+from daybreak.factory.site import Branch, Site
+from daybreak.ledger import Ledger
+
+
+@dataclass
+class Inspection:
+    """Of one run."""
+
+    site: Site
+    order: BuildOrder
+    ledger: Ledger
+    cache: Path
+    """For what checks may keep between runs."""
+    _seen: dict[str, list[Evidence]] = field(default_factory=dict)
+    """By workspace."""
+
+    def has_seen(self, workspace: str) -> bool:
+        return workspace in self._seen
+
+    async def of(self, made: Tried) -> list[Evidence]:
+        """Evidence of every check that some phase asks for."""
+        if made.workspace not in self._seen:
+            self._seen[made.workspace] = await self._look(made)
+        return self._seen[made.workspace]
+
+    async def _look(self, made: Tried) -> list[Evidence]:
+        """Examples need the result installed; where it cannot be installed they are not run, and the gate misses
+        their evidence."""
+        order = self.order
+        with self.site.scratch() as scratch:
+            result = looking.Result(
+                spec=order.spec,
+                workspace=made.workspace,
+                packed=self.ledger.get_blob(made.tree),
+                scratch=scratch,
+                cache=self.cache,
+                serve=order.serve,
+                require=order.sandbox,
+                cancelled=self.site.cancelled,
+                trusted=made.worker == order.embedded,
+            )
+            wanted = [name for name in plan.CHECKS if any(name in phase.checks for phase in order.phases.phases)]
+            project = [self._looker(made.number, name, partial(result.check, name)) for name in wanted]
+            evidence: list[Evidence] = await self.site.side_by_side(project)
+            if not any(seen.check == "install" and seen.outcome == "passed" for seen in evidence):
+                return evidence
+            examples = [
+                self._looker(made.number, f"{EXAMPLE}:{example.id}", partial(result.example, example))
+                for example in order.spec.examples
+            ]
+            return evidence + await self.site.side_by_side(examples)
+
+    def _looker(self, number: int, name: str, look: Callable[[], Evidence]) -> Branch:
+        held_out = name.removeprefix(f"{EXAMPLE}:") in self.order.held_out
+
+        def keep() -> Kept:
+            self.site.refuse_full_disk()
+            seen = look().model_dump(mode="json")
+            if self.site.cancelled.is_set():
+                raise Paused("interrupted while looking")  # what was seen may be the interruption
+            told = events.CheckLooked(run=self.site.ctx.run, attempt=number, held_out=held_out, evidence=seen)
+            return Kept(seen, tell=[told])
+
+        async def branch(ctx: Context) -> Evidence:
+            return Evidence.model_validate(await ctx.step(f"check {name}", keep))
+
+        return branch
+
+
+def named(kinds: Sequence[str], order: BuildOrder) -> list[str]:
+    """The checks of those kinds, as evidence names them: of examples one for each."""
+    found = [name for name in plan.CHECKS if name in kinds]
+    if EXAMPLE in kinds:
+        found += [f"{EXAMPLE}:{example.id}" for example in order.spec.examples]
+    return found

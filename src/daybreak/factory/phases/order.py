@@ -1,0 +1,38 @@
+"""What one build is: its specification, what of it is held out, and who works on it under which rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from daybreak.factory.office import Office
+from daybreak.factory.phases.phase import Phases
+from daybreak.factory.spec.model import Specification
+from daybreak.factory.spec.source import Format
+from daybreak.host.sandbox import Strength
+
+
+@dataclass(frozen=True)
+class BuildOrder:
+    spec: Specification
+    text: str
+    """The specification as written, in `format`."""
+    format: Format
+    held_out: frozenset[str]
+    """Ids of the acceptance examples that no worker sees."""
+    serve: str
+    """The command that starts the result as a server."""
+    workers: tuple[str, ...]
+    as_written: bool
+    alone: bool
+    sandbox: Strength
+    phases: Phases
+    office: Office
+    kind: str
+    """What memory calls this kind of task."""
+    embedded: str
+    """Name of the worker that is a part of Daybreak."""
+
+    @property
+    def attempts_max(self) -> int:
+        """Of one role in one phase."""
+        return self.phases.iterations or self.spec.budget.attempts

@@ -1,0 +1,79 @@
+"""Where a run works on this machine: its folder below the workspaces, and how much goes on there at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from daybreak.engine import Context, Parked
+from daybreak.factory import machine
+from daybreak.factory.warden import Warden
+from daybreak.host import removal
+
+Branch = Callable[[Context], Awaitable[Any]]
+
+
+@dataclass
+class Site:
+    ctx: Context
+    folder: Path
+    warden: Warden
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    """Set as soon as the run is to end: what programs see afterwards may be the interruption."""
+    number: int = 0
+    """Of the attempt that is under way."""
+    at_a_time: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(machine.cores()))
+
+    async def occupied(self, work: Callable[[], Awaitable[Any]]) -> Any:
+        """What `work` returns, with programs ended at once when the run is cancelled: their threads cannot be. The
+        folder is gone afterwards, also what an owner that was killed left in it."""
+        failure: Exception | None = None
+        result = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch_for_cancelling)
+            try:
+                result = await work()
+            except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
+                failure = error
+            group.cancel_scope.cancel("the work is over")
+        removal.remove(self.folder)
+        if failure is not None:
+            raise failure
+        return result
+
+    async def _watch_for_cancelling(self) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self.cancelled.set()
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A fresh folder of this run, gone afterwards."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with removal.scratch(self.folder, tell=partial(self.warden.remains, self.number)) as folder:
+            yield folder
+
+    async def side_by_side(self, branches: Sequence[Branch]) -> list[Any]:
+        """Their results in order; as many at a time as the machine has cores."""
+
+        def limited(branch: Branch) -> Branch:
+            async def when_there_is_room(ctx: Context) -> Any:
+                async with self.at_a_time:
+                    return await branch(ctx)
+
+            return when_there_is_room
+
+        return await self.ctx.gather(*map(limited, branches))
+
+    def refuse_full_disk(self) -> None:
+        """What a check sees on a full disk says nothing about the result: wait for a person instead."""
+        if not machine.has_room(self.folder):
+            raise Parked("the disk is full: make room, then resume", why=f"no room for {self.folder}")
