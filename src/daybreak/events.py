@@ -503,6 +503,25 @@ class ArtefactMade(Event, frozen=True, kw_only=True):
     """SHA-256 of its bytes, which are kept."""
 
 
+class CandidatesCompared(Event, frozen=True, kw_only=True):
+    """Candidates for the same thing were compared by what they do."""
+
+    type: ClassVar[str] = "candidates.compared"
+    run: str
+    verdict: Literal["agreed", "ambiguous", "none"]
+    winner: int
+    """Its attempt; 0 where nobody has won."""
+    candidates: int
+    tolerated: int
+    """How many faulty ones would have changed nothing."""
+    probes: int
+    reasons: list[str]
+    splits: list[dict[str, Any]] = []
+    """Inputs on which they differ, the smallest first, with the answers."""
+    disqualified: dict[str, str] = {}
+    """By attempt, and why its word did not count."""
+
+
 class AttemptAwaited(Event, frozen=True, kw_only=True, omit_defaults=True):
     """Nobody can be asked for an attempt before some moment: the run waits, without a worker."""
 

@@ -143,7 +143,12 @@ class Desk:
         claim = self.works[min(len(self.asked), len(self.works)) - 1](folder)
         return Result(claim or Claim(outcome="finished", summary="counted the cents again"))
 
-    def asked_for(self, *workers: str, skeleton: bool = False, text: str = SPECIFICATION) -> task.BuildTask:
+    def beside(self, _: Any) -> Desk:
+        return self
+
+    def asked_for(
+        self, *workers: str, skeleton: bool = False, text: str = SPECIFICATION, **rules: Any
+    ) -> task.BuildTask:
         path = self.folder / "notes.md"
         path.write_text(text)
         return task.make(
@@ -156,10 +161,11 @@ class Desk:
             accept_unshown=True,
             skeleton=skeleton,
             cwd=self.folder,
+            **rules,
         )
 
-    def submit(self, *workers: str, skeleton: bool = False, text: str = SPECIFICATION) -> str:
-        asked = self.asked_for(*workers, skeleton=skeleton, text=text)
+    def submit(self, *workers: str, skeleton: bool = False, text: str = SPECIFICATION, **rules: Any) -> str:
+        asked = self.asked_for(*workers, skeleton=skeleton, text=text, **rules)
         return task.submit(asked, self.engine, self.ledger)  # type: ignore[arg-type]
 
     def supervise(self, run: str) -> RunResult:

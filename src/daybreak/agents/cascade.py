@@ -275,7 +275,7 @@ class Cascade:
             best = max(best, one.score)
         if fruitless < self.rule.fruitless_max:
             return ""
-        if fruitless == 1:
+        if self.rule.gain:
             return f"not verified: its last attempt brought less than {self.rule.gain:g} points over {best:.0f}"
         return f"not verified: {fruitless} attempts in a row without a better score than {best:.0f}"
 

@@ -57,6 +57,16 @@ def build(
             show_default="as the specification's budget says",
         ),
     ] = None,
+    paradigm: Annotated[
+        str,
+        typer.Option(
+            "--paradigm",
+            help="sequential; tournament: candidates side by side, the best goes on; consensus: what most do goes on.",
+        ),
+    ] = "sequential",
+    candidates: Annotated[
+        int, typer.Option("--candidates", min=2, max=16, help="How many, in a tournament or for a consensus.")
+    ] = 3,
     as_json: Json = False,
 ) -> None:
     """Build FILE into a working, verified project: plan, work, check, deliver, report."""
@@ -77,6 +87,8 @@ def build(
         skeleton=skeleton,
         only=[name.strip() for name in phases.split(",")] if phases is not None else (),
         iterations=iterations or 0,
+        paradigm=paradigm,
+        candidates=candidates,
         cwd=Path.cwd(),
     )
     deliver.check_target(asked.output)

@@ -59,6 +59,10 @@ class Attempts:
     warden: Warden
     cancelled: threading.Event
 
+    def beside(self, ctx: Context) -> Attempts:
+        """The same for a branch of the run."""
+        return replace(self, ctx=ctx)
+
     def work(
         self,
         number: int,

@@ -108,6 +108,10 @@ class Result:
             cancelled=self.cancelled,
         )
 
+    def product(self) -> Product | None:
+        """The installed product; None where it cannot be installed."""
+        return self._installed()[1]
+
     def _installed(self) -> tuple[Evidence, Product | None]:
         with self._installing:
             return self._installation

@@ -77,6 +77,8 @@ def make(
     skeleton: bool = False,
     only: Sequence[str] = (),
     iterations: int = 0,
+    paradigm: str = "sequential",
+    candidates: int = 3,
     cwd: Path,
 ) -> BuildTask:
     """Read `path`. The result goes to `output`, or to NAME in `cwd`. Without `workers`, the order of the settings.
@@ -98,7 +100,7 @@ def make(
         accept_unshown=accept_unshown,
         skeleton=skeleton,
         as_written=bool(workers),
-        phases=phase.configured(settings, only, iterations=iterations),
+        phases=phase.configured(settings, only, iterations=iterations, paradigm=paradigm, candidates=candidates),
         spends=any(settings.worker(name).kind not in ("builder", "python") for name in order),
     )
 

@@ -57,6 +57,9 @@ class Progress:
                 again = f", iteration {event.iteration}" if event.iteration > 1 else ""
                 asked = f"score {event.score:.0f}, {event.threshold:.0f} asked for"
                 return f"phase {event.phase}{again}: {event.verdict}, {asked}{reasons}"
+            case events.CandidatesCompared():
+                winner = f"attempt {event.winner}" if event.winner else event.verdict
+                return f"{event.candidates} candidates compared in {event.probes} probes: {winner}: {event.reasons[0]}"
             case events.CheckProved():
                 told = "passes, so it is a guard" if event.passed else f"to be mended: {event.summary}"
                 return f"before any work: {event.check}: {told}"

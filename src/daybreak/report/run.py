@@ -233,7 +233,7 @@ def _take(report: RunReport, event: events.Event, place: str, ts: str) -> None:
             )
         case events.CheckLooked():
             report.checks.append(_check_line(report, event, place))
-            report._looked[event.evidence["workspace"], event.evidence["check"]] = place
+            report._looked[event.evidence.get("workspace", ""), event.evidence["check"]] = place
         case events.GateDecided():
             report.score = [_score_row(report, event.workspace, row) for row in event.table] or report.score
             report.gates.append(
@@ -243,6 +243,17 @@ def _take(report: RunReport, event: events.Event, place: str, ts: str) -> None:
                     summary=_gate_summary(event),
                     attempt=event.attempt,
                     marks=list(event.reasons),
+                    event=place,
+                )
+            )
+        case events.CandidatesCompared():
+            told = [f"attempt {name} does not count: {why}" for name, why in event.disqualified.items()]
+            report.gates.append(
+                Line(
+                    what=f"{event.candidates} candidates, compared in {event.probes} probes",
+                    outcome=event.verdict,
+                    summary=f"attempt {event.winner} wins" if event.winner else "nobody wins",
+                    marks=[*event.reasons, *told, *map(_split, event.splits)],
                     event=place,
                 )
             )
@@ -262,6 +273,14 @@ def _take(report: RunReport, event: events.Event, place: str, ts: str) -> None:
 
 def _trouble(claim: events.AttemptClaimed) -> str:
     return f" ({claim.trouble})" if claim.trouble not in ("", claim.outcome) else ""
+
+
+def _split(split: dict[str, Any]) -> str:
+    """An ambiguous clause in one line."""
+    asked = "; ".join(" ".join(filter(None, (ask["line"], ask["body"]))) for ask in split["input"])
+    answers = "; ".join(f"{', '.join(one['candidates'])}: {one['text']!r:.120}" for one in split["answers"])
+    named = f" ({', '.join(split['requirements'])})" if split["requirements"] else ""
+    return f"ambiguous clause{named}: `{asked:.300}`: {answers}"
 
 
 def _gate_name(event: events.GateDecided) -> str:

@@ -28,9 +28,11 @@ from daybreak.factory.attempting import Attempts
 from daybreak.factory.cascading import NobodyLeft
 from daybreak.factory.office import Office
 from daybreak.factory.phases import tracing
-from daybreak.factory.phases.conductor import Conductor, Judged
+from daybreak.factory.phases.conductor import Conductor
+from daybreak.factory.phases.contest import Contest
 from daybreak.factory.phases.filling import Filling
 from daybreak.factory.phases.inspection import Inspection
+from daybreak.factory.phases.judged import Judged
 from daybreak.factory.phases.order import BuildOrder
 from daybreak.factory.phases.phase import BEFORE_PHASES, Phases
 from daybreak.factory.site import Branch, Site
@@ -151,7 +153,8 @@ class _OneBuild:
         attempts = Attempts(ctx, kind.office, self.warden, self.site.cancelled)
         self.filling = Filling(self.site, order, self.ledger, attempts, self._left_s)
         inspection = Inspection(self.site, order, self.ledger, kind.places.cache / "types")
-        self.conductor = Conductor(self.site, order, self.ledger, self.filling, inspection)
+        contest = Contest(self.site, order, self.ledger, self.filling)
+        self.conductor = Conductor(self.site, order, self.ledger, self.filling, inspection, contest)
 
     async def go(self) -> dict[str, Any]:
         result: dict[str, Any] = await self.site.occupied(self._build)

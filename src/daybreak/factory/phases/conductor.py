@@ -18,22 +18,16 @@ from daybreak.checks.evidence import Evidence
 from daybreak.engine import Kept
 from daybreak.factory import brief as briefs
 from daybreak.factory import cascading
+from daybreak.factory.cascading import NobodyLeft
 from daybreak.factory.phases import artefacts
+from daybreak.factory.phases.contest import Contest
 from daybreak.factory.phases.filling import Filling, Tried
 from daybreak.factory.phases.inspection import Inspection, named
+from daybreak.factory.phases.judged import Judged
 from daybreak.factory.phases.order import BuildOrder
 from daybreak.factory.phases.phase import DESIGN, REQUIREMENTS, Phase, Role, assigned
 from daybreak.factory.site import Site
 from daybreak.ledger import Ledger
-
-
-@dataclass
-class Judged:
-    """A result, what was seen of it, and what the gate says."""
-
-    made: Tried
-    evidence: list[Evidence]
-    decision: gate.Decision
 
 
 @dataclass
@@ -45,6 +39,7 @@ class Conductor:
     ledger: Ledger
     filling: Filling
     inspection: Inspection
+    contest: Contest
     last: Judged | None = None
     """Whatever was judged last."""
     _artefacts: dict[str, str] = field(default_factory=dict)
@@ -135,6 +130,9 @@ class Conductor:
         if judged is not None:
             iteration = 1
             judged = best = await self._judge(phase, iteration, judged.made, (), None)
+        elif self.order.phases.paradigm != "sequential" and phase.roles:
+            iteration = 1
+            judged = best = self.last = await self._best_of(phase, phase.roles[0])
         while judged is None or judged.decision.verdict != "passed":
             tried: list[Tried] = []
             for role in self._asked(phase, best):
@@ -147,6 +145,21 @@ class Conductor:
             if best is None or judged.decision.score > best.decision.score:
                 best = judged
         return judged
+
+    async def _best_of(self, phase: Phase, role: Role) -> Judged:
+        """Of several candidates. Raises NobodyLeft."""
+        first = self.site.number + 1
+        entered = await self.contest.entries(phase, role)
+        judged = [await self._judge(phase, 1, made, [made], None) for made in entered if made is not None]
+        if self.order.phases.paradigm == "consensus":
+            chosen = await self.contest.chosen(entered, first, judged)
+            if chosen is None and any(one.decision.verdict == "passed" for one in judged):
+                raise NobodyLeft(
+                    "the candidates do not agree, and none of them was chosen", hint="make the clause clear"
+                )
+            if chosen is not None:
+                return chosen
+        return max(judged, key=lambda one: (one.decision.verdict == "passed", one.decision.score, -one.made.number))
 
     def _asked(self, phase: Phase, best: Judged | None) -> list[Role]:
         """Who works now: everybody of the phase on nothing, and afterwards whoever can mend what failed."""

@@ -7,7 +7,7 @@ the tree itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,21 @@ class Filling:
             if kept["tree"]:
                 return Tried(number, role, self._task(role), self.last, tuple(found))
             over = True
+
+    def beside(self, site: Site, place: int) -> Filling:
+        """One of several at a time: with its own branch of the run, and with its own worker first where there are
+        enough of them."""
+        order = self.order
+        turned = order.workers[place % len(order.workers) :] + order.workers[: place % len(order.workers)]
+        own = replace(order, workers=turned, as_written=True, phases=order.phases.model_copy(update={"iterations": 1}))
+        return Filling(site, own, self.ledger, self.attempts.beside(site.ctx), self.left_s)
+
+    async def once(self, phase: Phase, role: Role, number: int, left_s: float) -> Tried | None:
+        """Attempt `number`, by the first worker who can be asked; None where it left nothing. Raises NobodyLeft."""
+        worker = await self._course(phase, role).next(number)
+        work = partial(self._attempt, number, role, worker, None, (), left_s)
+        kept = {**NOT_KEPT, **await self.site.ctx.step("attempt", work), "worker": worker}
+        return Tried(number, role, self._task(role), kept, ()) if kept["tree"] else None
 
     async def _next(self, phase: Phase, role: Role, number: int, *, over: bool) -> str:
         order = self.order

@@ -10,12 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from daybreak.errors import UsageError
 from daybreak.settings import Settings, nearest
 
+Paradigm = Literal["sequential", "tournament", "consensus"]
+"""sequential: one after the other; tournament: candidates side by side, the best verified one goes on; consensus: the
+one goes on that most do the same as."""
 EXAMPLE = "example"
 IMPLEMENTER, OPERATIONS = "implementer", "operations"
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
@@ -70,6 +74,9 @@ class Phases(_Model):
     """Those of the score that differ from the gate's own."""
     gain: float = Field(default=5, ge=0, le=100)
     """Points above the best so far that a rework which does not pass must bring, or its worker is not asked again."""
+    paradigm: Paradigm = "sequential"
+    candidates: int = Field(default=3, ge=2, le=16)
+    """How many side by side, in a tournament and for a consensus."""
     iterations: int = Field(default=0, ge=0, le=100)
     """Attempts of one role in one phase; 0: what the specification's budget says."""
 
@@ -122,8 +129,20 @@ BEFORE_PHASES = Phases(
 """What builds went through that were asked for when there were no phases."""
 
 
-def configured(settings: Settings, only: Sequence[str] = (), *, iterations: int = 0) -> Phases:
+def configured(
+    settings: Settings,
+    only: Sequence[str] = (),
+    *,
+    iterations: int = 0,
+    paradigm: str = "sequential",
+    candidates: int = 3,
+) -> Phases:
     """The phases of a build that begins now, those named in `only` or all. Raises PhaseUnknown."""
+    if paradigm not in get_args(Paradigm):
+        raise PhaseUnknown(
+            f"there is no paradigm {paradigm!r:.80}",
+            hint=f"there are {', '.join(get_args(Paradigm))}{nearest(paradigm, get_args(Paradigm))}",
+        )
     known = {phase.name: phase for phase in SHIPPED_PHASES}
     for name in (*only, *settings.phases):
         if name not in known:
@@ -134,7 +153,12 @@ def configured(settings: Settings, only: Sequence[str] = (), *, iterations: int 
     wanted = [phase for name, phase in known.items() if not only or name in only]
     phases = tuple(_changed(phase, settings, roles) for phase in wanted)
     return Phases(
-        phases=_reachable(phases), weights=dict(settings.gate.weights), gain=settings.gate.gain, iterations=iterations
+        phases=_reachable(phases),
+        weights=dict(settings.gate.weights),
+        gain=settings.gate.gain,
+        iterations=iterations,
+        paradigm=paradigm,  # type: ignore[arg-type] # looked at above
+        candidates=candidates,
     )
 
 

@@ -9,7 +9,8 @@ from typing import Protocol
 from daybreak import events
 from daybreak.factory.phases import artefacts
 from daybreak.factory.phases.artefacts import Design, Requirements, Shown, Traceability
-from daybreak.factory.phases.conductor import Conductor, Judged
+from daybreak.factory.phases.conductor import Conductor
+from daybreak.factory.phases.judged import Judged
 from daybreak.factory.phases.phase import DESIGN, REQUIREMENTS
 
 TEXT_BYTES_MAX = 1_000_000
