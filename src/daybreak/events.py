@@ -503,6 +503,30 @@ class ArtefactMade(Event, frozen=True, kw_only=True):
     """SHA-256 of its bytes, which are kept."""
 
 
+class TaskDivided(Event, frozen=True, kw_only=True):
+    """A task, or a part of one, was divided; or it was not, and why."""
+
+    type: ClassVar[str] = "task.divided"
+    run: str
+    path: str
+    """Names of parts with `/` between them; empty: the whole task."""
+    depth: int
+    parts: list[dict[str, Any]]
+    why: str = ""
+    """Why it was not."""
+
+
+class PartEnded(Event, frozen=True, kw_only=True):
+    """A part of a task is over."""
+
+    type: ClassVar[str] = "part.ended"
+    run: str
+    path: str
+    verdict: Literal["done", "failed", "not begun"]
+    why: str = ""
+    attempt: int = 0
+
+
 class CandidatesCompared(Event, frozen=True, kw_only=True):
     """Candidates for the same thing were compared by what they do."""
 

@@ -61,7 +61,7 @@ def build(
         str,
         typer.Option(
             "--paradigm",
-            help="sequential; tournament: candidates side by side, the best goes on; consensus: what most do goes on.",
+            help="sequential; parallel or chain: in parts; tournament: the best of several; consensus: what most do.",
         ),
     ] = "sequential",
     candidates: Annotated[

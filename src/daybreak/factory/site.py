@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 
+from daybreak import events
 from daybreak.engine import Context, Parked
 from daybreak.factory import machine
 from daybreak.factory.warden import Warden
 from daybreak.host import removal
 
 Branch = Callable[[Context], Awaitable[Any]]
+
+
+class Numbers:
+    """Numbers of attempts for branches that run at the same time: each is given once, also after a crash, since all
+    that were given before are in the run's records."""
+
+    def __init__(self, ctx: Context, last: int) -> None:
+        self._ctx, self._last = ctx, last
+        self._lock = threading.Lock()
+
+    def take(self) -> int:
+        """The next one. Inside a step, which keeps it."""
+        with self._lock:
+            given = [
+                one.event.result
+                for one in self._ctx.records()
+                if isinstance(one.event, events.StepDone) and one.event.name == "number"
+            ]
+            self._last = max(self._last, *map(int, given), 0) + 1
+            return self._last
 
 
 @dataclass
@@ -29,6 +50,8 @@ class Site:
     """Set as soon as the run is to end: what programs see afterwards may be the interruption."""
     number: int = 0
     """Of the attempt that is under way."""
+    numbers: Numbers | None = None
+    """Where several branches ask for attempts at a time."""
     at_a_time: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(machine.cores()))
 
     async def occupied(self, work: Callable[[], Awaitable[Any]]) -> Any:
@@ -53,6 +76,27 @@ class Site:
             await anyio.sleep_forever()
         finally:
             self.cancelled.set()
+
+    async def next_number(self) -> int:
+        """Of an attempt that begins now; the same after a crash."""
+        if self.numbers is None:
+            self.number += 1
+        else:
+            self.number = int(await self.ctx.step("number", self.numbers.take))
+        return self.number
+
+    def branch(self, ctx: Context, numbers: Numbers) -> Site:
+        """The same place for a branch of the run, which shares what may go on at a time."""
+        return replace(self, ctx=ctx, numbers=numbers)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """One of those that may work at a time. Only around work itself: whoever waits for others holds none."""
+        if self.numbers is None:
+            yield
+        else:
+            async with self.at_a_time:
+                yield
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -57,6 +57,12 @@ class Progress:
                 again = f", iteration {event.iteration}" if event.iteration > 1 else ""
                 asked = f"score {event.score:.0f}, {event.threshold:.0f} asked for"
                 return f"phase {event.phase}{again}: {event.verdict}, {asked}{reasons}"
+            case events.TaskDivided():
+                what = event.path or "the task"
+                names = ", ".join(part["name"] for part in event.parts)
+                return f"{what} is divided into {names}" if names else f"{what} is not divided: {event.why}"
+            case events.PartEnded():
+                return f"part {event.path}: {event.verdict}{f': {event.why}' if event.why else ''}"
             case events.CandidatesCompared():
                 winner = f"attempt {event.winner}" if event.winner else event.verdict
                 return f"{event.candidates} candidates compared in {event.probes} probes: {winner}: {event.reasons[0]}"

@@ -268,9 +268,9 @@ class _OneBuild:
 
         await self.ctx.step("skeleton", put)
 
-    async def _left_s(self) -> float:
-        """Seconds of the build's time. Raises BudgetSpent."""
-        used_s = (await self.ctx.now() - self.started).total_seconds() - self.filling.waited_s
+    async def _left_s(self, ctx: Context) -> float:
+        """Seconds of the build's time, asked for in a branch of it. Raises BudgetSpent."""
+        used_s = (await ctx.now() - self.started).total_seconds() - self.filling.waited_s
         if used_s >= self.spec.budget.time_s:
             raise BudgetSpent(
                 f"the build has used {used_s:.0f} s of its {self.spec.budget.time_s} s",

@@ -11,22 +11,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import anyio
+
 from daybreak import events
 from daybreak.agents.protocol import Finding
 from daybreak.checks import gate
 from daybreak.checks.evidence import Evidence
 from daybreak.engine import Kept
 from daybreak.factory import brief as briefs
-from daybreak.factory import cascading
+from daybreak.factory import cascading, machine
 from daybreak.factory.cascading import NobodyLeft
 from daybreak.factory.phases import artefacts
+from daybreak.factory.phases.chain import Breaker, Chain
 from daybreak.factory.phases.contest import Contest
 from daybreak.factory.phases.filling import Filling, Tried
 from daybreak.factory.phases.inspection import Inspection, named
 from daybreak.factory.phases.judged import Judged
 from daybreak.factory.phases.order import BuildOrder
 from daybreak.factory.phases.phase import DESIGN, REQUIREMENTS, Phase, Role, assigned
-from daybreak.factory.site import Site
+from daybreak.factory.site import Numbers, Site
 from daybreak.ledger import Ledger
 
 
@@ -132,7 +135,9 @@ class Conductor:
             judged = best = await self._judge(phase, iteration, judged.made, (), None)
         elif self.order.phases.paradigm != "sequential" and phase.roles:
             iteration = 1
-            judged = best = self.last = await self._best_of(phase, phase.roles[0])
+            divided = self.order.phases.paradigm in ("parallel", "chain")
+            first = self._divided(phase) if divided else self._best_of(phase, phase.roles[0])
+            judged = best = self.last = await first
         while judged is None or judged.decision.verdict != "passed":
             tried: list[Tried] = []
             for role in self._asked(phase, best):
@@ -145,6 +150,18 @@ class Conductor:
             if best is None or judged.decision.score > best.decision.score:
                 best = judged
         return judged
+
+    async def _divided(self, phase: Phase) -> Judged:
+        """What parts have made together. Raises NobodyLeft."""
+        numbers = Numbers(self.site.ctx, self.site.number)
+        whole = self.site.branch(self.site.ctx, numbers)
+        whole.at_a_time = anyio.Semaphore(min(machine.cores(), self.order.spec.limits.workers))
+        filling = self.filling.apart(whole)
+        chain = Chain(whole, self.order, self.ledger, filling, phase, phase.roles[0], numbers, Breaker())
+        made = await chain.build(None)
+        self.site.number = await whole.next_number()  # beyond all that were given, also in a replay
+        self.filling.last = made.kept
+        return await self._judge(phase, 1, made, [made], None)
 
     async def _best_of(self, phase: Phase, role: Role) -> Judged:
         """Of several candidates. Raises NobodyLeft."""

@@ -43,7 +43,7 @@ class Contest:
         """What each candidate's worker left, in their order; None for one that left nothing. Raises NobodyLeft where
         none of them left anything."""
         first = self.site.number + 1
-        left_s = await self.filling.left_s()
+        left_s = await self.filling.left_s(self.site.ctx)
         places = range(self.order.phases.candidates)
         self.site.number += len(places)
         made: list[Tried | None] = await self.site.side_by_side(

@@ -6,7 +6,7 @@ the tree itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ import msgspec
 
 from daybreak.agents.cascade import Rule
 from daybreak.agents.protocol import Brief, Claim, Finding
-from daybreak.engine import Kept
+from daybreak.engine import Context, Kept
 from daybreak.errors import WorkerError
 from daybreak.factory import attempting, cascading, deliver, hearing, recall
 from daybreak.factory import brief as briefs
@@ -82,15 +82,19 @@ class Filling:
     order: BuildOrder
     ledger: Ledger
     attempts: Attempts
-    left_s: Callable[[], Any]
+    left_s: Callable[[Context], Awaitable[float]]
+    ask: Callable[[Brief], Brief] = field(default=lambda brief: brief)
+    """What is asked for differently here."""
     last: dict[str, Any] | None = None
     """Whatever the last attempt kept, also one that left nothing."""
+    courses: list[Course] = field(default_factory=list)
+    """Of the whole run, shared by all that fill roles in it."""
     _courses: dict[tuple[str, str], Course] = field(default_factory=dict)
 
     @property
     def waited_s(self) -> float:
         """How long nobody could be asked; the same after a crash."""
-        return sum(course.waited_s for course in self._courses.values())
+        return sum(course.waited_s for course in self.courses)
 
     async def fill(
         self, phase: Phase, role: Role, base: Tried | None, found: Sequence[Finding], *, over: bool = False
@@ -98,12 +102,12 @@ class Filling:
         """An attempt in that role that left a tree. `over`: a worker that is alone is not asked again. Raises
         NobodyLeft."""
         while True:
-            self.site.number += 1
-            number = self.site.number
-            left_s = await self.left_s()
+            number = await self.site.next_number()
+            left_s = await self.left_s(self.site.ctx)
             worker = await self._next(phase, role, number, over=over)
             work = partial(self._attempt, number, role, worker, base, found, left_s)
-            kept = {**NOT_KEPT, **await self.site.ctx.step("attempt", work)}
+            async with self.site.turn():
+                kept = {**NOT_KEPT, **await self.site.ctx.step("attempt", work)}
             self.last = {**kept, "worker": worker}
             if kept["tree"]:
                 return Tried(number, role, self._task(role), self.last, tuple(found))
@@ -115,7 +119,22 @@ class Filling:
         order = self.order
         turned = order.workers[place % len(order.workers) :] + order.workers[: place % len(order.workers)]
         own = replace(order, workers=turned, as_written=True, phases=order.phases.model_copy(update={"iterations": 1}))
-        return Filling(site, own, self.ledger, self.attempts.beside(site.ctx), self.left_s)
+        return self.apart(site, order=own)
+
+    def apart(
+        self, site: Site, *, order: BuildOrder | None = None, ask: Callable[[Brief], Brief] | None = None
+    ) -> Filling:
+        """For a branch of the run; nobody who was asked elsewhere counts as asked."""
+        attempts = self.attempts.beside(site.ctx)
+        return replace(
+            self,
+            site=site,
+            attempts=attempts,
+            order=order or self.order,
+            ask=ask or self.ask,
+            last=None,
+            _courses={},
+        )
 
     async def once(self, phase: Phase, role: Role, number: int, left_s: float) -> Tried | None:
         """Attempt `number`, by the first worker who can be asked; None where it left nothing. Raises NobodyLeft."""
@@ -149,6 +168,7 @@ class Filling:
                 phase=phase.name,
                 role=role.name if phase.name else "",
             )
+            self.courses.append(self._courses[key])
         return self._courses[key]
 
     def _asked(self, role: Role) -> tuple[str, ...]:
@@ -206,7 +226,7 @@ class Filling:
 
     def _brief(self, number: int, role: Role, found: Sequence[Finding], lessons: Sequence[str]) -> Brief:
         order = self.order
-        return briefs.make(
+        brief = briefs.make(
             order.spec,
             without_examples(order.text, set(order.held_out), format=order.format),
             number,
@@ -215,9 +235,13 @@ class Filling:
             recall=recall.pack(self.site.ctx.records(), role=role.name),
             role=role.template or role.name,
         )
+        return self.ask(brief)
 
     def _begin_from(self, base: Tried | None, role: Role, worker: str, folder: Path) -> tree.Tree | None:
-        """The embedded builder makes its project whole, from nothing; everybody else goes on with the best so far."""
+        """The embedded builder makes its project whole, from nothing; everybody else goes on with the best so far.
+        None: whatever is left may be."""
+        if base is None and role.writes:
+            return tree.Tree(())
         if base is None or (role.name == IMPLEMENTER and (self.order.alone or self._is_embedded(worker))):
             return None
         return tree.unpack(self.ledger.get_blob(base.tree), folder, base.workspace)

@@ -17,9 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from daybreak.errors import UsageError
 from daybreak.settings import Settings, nearest
 
-Paradigm = Literal["sequential", "tournament", "consensus"]
-"""sequential: one after the other; tournament: candidates side by side, the best verified one goes on; consensus: the
-one goes on that most do the same as."""
+Paradigm = Literal["sequential", "parallel", "chain", "tournament", "consensus"]
+"""sequential: one after the other; parallel: a planner divides the work into parts that need nothing of each other;
+chain: also into parts that need others, and parts may be divided again; tournament: candidates side by side, the best
+verified one goes on; consensus: the one goes on that most do the same as."""
 EXAMPLE = "example"
 IMPLEMENTER, OPERATIONS = "implementer", "operations"
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
