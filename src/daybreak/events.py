@@ -492,6 +492,22 @@ class AttemptBegan(Event, frozen=True, kw_only=True, omit_defaults=True):
     """What it is asked to be; empty where a task has no roles."""
 
 
+class SpecificationDrafted(Event, frozen=True, kw_only=True):
+    """A worker has drafted a specification from what was asked for."""
+
+    type: ClassVar[str] = "specification.drafted"
+    run: str
+    attempt: int
+    worker: str
+    blob: str
+    """SHA-256 of its text."""
+    name: str
+    """Of what is to be built; empty where nobody can read it."""
+    text: str
+    """Its begin, all of it where it is not very long."""
+    problems: list[str] = []
+
+
 class ArtefactMade(Event, frozen=True, kw_only=True):
     """A phase of a build has left an artefact."""
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "briefs"
 """Our own templates."""
 SUFFIX = ".md.j2"
-ROLES = ("analyst", "architect", "implementer", "operations", "planner", "reviewer", "tester", "writer")
+ROLES = ("analyst", "architect", "drafter", "implementer", "operations", "planner", "reviewer", "tester", "writer")
 """Those that we have a template for; a user's folder may hold others."""
 TEMPLATE_BYTES_MAX = 256 * 1024
 LEAST_CHARS = 4_000

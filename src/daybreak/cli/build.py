@@ -5,22 +5,38 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from daybreak.cli import arguments
-from daybreak.cli.arguments import Assume, Json, SandboxWanted, SpecFile, Workers
+from daybreak.cli.arguments import Assume, Json, SandboxWanted, Workers
+from daybreak.errors import UsageError
 
 EXAMPLES = (
     "Examples:  daybreak build spec.md    daybreak build spec.md --output out/shop --json\n\n"
+    'daybreak build --requirement "keep the books that I lent, and to whom"\n\n'
     "Safe to stop: `daybreak resume` goes on where it stopped. Exit status: 0 verified and delivered, 1 failed, "
     "2 wrong usage or specification, 3 parked."
 )
 
 
 def build(
-    file: SpecFile,
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="The specification: .md, .yaml, .toml or .json.",
+            show_default=False,
+            parser=arguments.path,
+            metavar="[FILE]",
+        ),
+    ] = None,
+    requirement: Annotated[
+        str | None,
+        typer.Option(
+            "--requirement", help="Instead of FILE: have the specification drafted from this.", metavar="TEXT"
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -70,27 +86,36 @@ def build(
     as_json: Json = False,
 ) -> None:
     """Build FILE into a working, verified project: plan, work, check, deliver, report."""
+    if (file is None) == (requirement is None):
+        raise NothingToBuild("name a FILE, or say what is wanted with --requirement", hint="daybreak build spec.md")
     looking = _look_at_the_machine()
     from daybreak.cli import home, plan, supervise
     from daybreak.factory import deliver, task
     from daybreak.factory import plan as plans
 
     told = home.settings()
-    asked = task.make(
-        file,
-        output=output,
-        workers=worker or (),
-        settings=told,
-        sandbox=sandbox,
-        assume=assume,
-        accept_unshown=accept_unshown,
-        skeleton=skeleton,
-        only=[name.strip() for name in phases.split(",")] if phases is not None else (),
-        iterations=iterations or 0,
-        paradigm=paradigm,
-        candidates=candidates,
-        cwd=Path.cwd(),
-    )
+    rules: dict[str, Any] = {
+        "output": output,
+        "workers": worker or (),
+        "settings": told,
+        "sandbox": sandbox,
+        "assume": assume,
+        "accept_unshown": accept_unshown,
+        "skeleton": skeleton,
+        "only": [name.strip() for name in phases.split(",")] if phases is not None else (),
+        "iterations": iterations or 0,
+        "paradigm": paradigm,
+        "candidates": candidates,
+        "cwd": Path.cwd(),
+    }
+    if requirement is not None:
+        wanted = task.drafted(requirement, **rules)
+        looking.join()
+        with home.opened() as opened:
+            run = task.submit_draft(wanted, opened.engine, opened.ledger)
+            raise typer.Exit(supervise.until_over(opened, run, as_json=as_json))
+    assert file is not None
+    asked = task.make(file, **rules)
     deliver.check_target(asked.output)
     looking.join()
     made = task.planned(asked, home.places(), told, os.environ)
@@ -100,6 +125,12 @@ def build(
     with home.opened() as opened:
         run = task.submit(asked, opened.engine, opened.ledger)
         raise typer.Exit(supervise.until_over(opened, run, as_json=as_json))
+
+
+class NothingToBuild(UsageError):
+    """Neither a specification nor a requirement, or both."""
+
+    code = "U134"
 
 
 def _look_at_the_machine() -> threading.Thread:

@@ -15,7 +15,7 @@ from daybreak.factory.kinds.build import KIND, BuildArgs
 from daybreak.factory.phases import phase
 from daybreak.factory.phases.phase import Phases
 from daybreak.factory.spec import format_of, read
-from daybreak.factory.spec.model import Specification
+from daybreak.factory.spec.model import Budget, Specification
 from daybreak.host.sandbox import STRENGTHS, Strength
 from daybreak.ledger import Ledger
 from daybreak.policy.budget import Limit
@@ -57,6 +57,22 @@ class BuildTask:
             as_written=self.as_written,
             phases=self.phases,
         )
+
+
+REQUIREMENT_CHARS_MIN, REQUIREMENT_CHARS_MAX = 10, 20_000
+TITLE_CHARS_MAX = 80
+
+
+class RequirementUnclear(UsageError):
+    """Nothing can be drafted from this."""
+
+    code = "U132"
+
+
+class NobodyDrafts(UsageError):
+    """There is nobody who could draft a specification."""
+
+    code = "U133"
 
 
 class SandboxUnknown(UsageError):
@@ -101,8 +117,80 @@ def make(
         skeleton=skeleton,
         as_written=bool(workers),
         phases=phase.configured(settings, only, iterations=iterations, paradigm=paradigm, candidates=candidates),
-        spends=any(settings.worker(name).kind not in ("builder", "python") for name in order),
+        spends=_spends(order, settings),
     )
+
+
+@dataclass(frozen=True)
+class DraftTask:
+    """What is asked for in a person's words; its specification is drafted first."""
+
+    requirement: str
+    args: BuildArgs
+    spends: bool
+
+
+def drafted(
+    requirement: str,
+    *,
+    output: Path | None,
+    workers: Sequence[str],
+    settings: Settings,
+    sandbox: str,
+    assume: bool,
+    accept_unshown: bool = False,
+    skeleton: bool = False,
+    only: Sequence[str] = (),
+    iterations: int = 0,
+    paradigm: str = "sequential",
+    candidates: int = 3,
+    cwd: Path,
+) -> DraftTask:
+    """A build from a requirement. Raises RequirementUnclear, NobodyDrafts, SandboxUnknown, SettingsWrong."""
+    if sandbox not in STRENGTHS:
+        raise SandboxUnknown(f"there is no sandbox {sandbox!r}", hint=f"one of {', '.join(STRENGTHS)}")
+    words = requirement.strip()
+    if not REQUIREMENT_CHARS_MIN <= len(words) <= REQUIREMENT_CHARS_MAX or "\0" in words:
+        raise RequirementUnclear(
+            f"a requirement has {REQUIREMENT_CHARS_MIN} to {REQUIREMENT_CHARS_MAX} characters, this one {len(words)}",
+            hint='say what it is to do and for whom: daybreak build --requirement "a list of the books that I lent"',
+        )
+    order = ordered(workers, settings, cwd)
+    if all(settings.worker(name).kind == "builder" for name in order):
+        raise NobodyDrafts(
+            "the embedded builder builds from a specification, and nobody else is in the order",
+            hint="name a worker that understands sentences in daybreak.toml (`daybreak init`), or write the "
+            "specification yourself: `daybreak spec new NAME`",
+        )
+    args = BuildArgs(
+        specification="",
+        specification_name="spec.md",
+        format="md",
+        output=str((cwd / output).absolute()) if output is not None else "",
+        folder=str(cwd),
+        workers=order,
+        sandbox=sandbox,
+        assume=assume,
+        accept_unshown=accept_unshown,
+        skeleton=skeleton,
+        as_written=bool(workers),
+        phases=phase.configured(settings, only, iterations=iterations, paradigm=paradigm, candidates=candidates),
+        requirement=words,
+    )
+    return DraftTask(words, args, spends=_spends(order, settings))
+
+
+def submit_draft(task: DraftTask, engine: Engine, ledger: Ledger) -> str:
+    """Record it; the id of its run. What drafting and building may cost together is what a specification allows that
+    says nothing of it."""
+    title = " ".join(task.requirement.split())
+    title = title if len(title) <= TITLE_CHARS_MAX else title[: TITLE_CHARS_MAX - 1] + "…"
+    placement = _placed(task.spends, Budget(), None)
+    return engine.submit(KIND, title=title, args=task.args.model_dump(mode="json"), placement=placement)
+
+
+def _spends(order: Sequence[str], settings: Settings) -> bool:
+    return any(settings.worker(name).kind not in ("builder", "python") for name in order)
 
 
 def ordered(workers: Sequence[str], settings: Settings, cwd: Path) -> tuple[str, ...]:
@@ -136,15 +224,15 @@ def submit(task: BuildTask, engine: Engine, ledger: Ledger, placement: Placement
 
     Where somebody in the order spends, the run's budget is what `placement` says, and for money and tokens what the
     specification says where that says nothing."""
-    return engine.submit(
-        KIND, title=task.spec.title, args=task.args(ledger).model_dump(mode="json"), placement=_placed(task, placement)
-    )
+    placed = _placed(task.spends, task.spec.budget, placement)
+    args = task.args(ledger).model_dump(mode="json")
+    return engine.submit(KIND, title=task.spec.title, args=args, placement=placed)
 
 
-def _placed(task: BuildTask, placement: Placement | None) -> Placement | None:
-    if not task.spends:
+def _placed(spends: bool, allowed: Budget, placement: Placement | None) -> Placement | None:
+    if not spends:
         return placement
-    placed, allowed = placement or Placement(), task.spec.budget
+    placed = placement or Placement()
     told = placed.budget or Limit()
     money, tokens = told.money_microusd, told.tokens
     limit = replace(

@@ -57,6 +57,10 @@ class Progress:
                 again = f", iteration {event.iteration}" if event.iteration > 1 else ""
                 asked = f"score {event.score:.0f}, {event.threshold:.0f} asked for"
                 return f"phase {event.phase}{again}: {event.verdict}, {asked}{reasons}"
+            case events.SpecificationDrafted():
+                wrong = "".join(f"\n          {problem}" for problem in event.problems)
+                head = f"{event.worker} drafts a specification: {'not usable yet' if wrong else 'it can be built'}{wrong}"
+                return head if wrong else f"{head}\n\n{event.text}\n"
             case events.TaskDivided():
                 what = event.path or "the task"
                 names = ", ".join(part["name"] for part in event.parts)

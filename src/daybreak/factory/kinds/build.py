@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,7 @@ from daybreak.factory.office import Office
 from daybreak.factory.phases import tracing
 from daybreak.factory.phases.conductor import Conductor
 from daybreak.factory.phases.contest import Contest
+from daybreak.factory.phases.drafting import Drafting
 from daybreak.factory.phases.filling import Filling
 from daybreak.factory.phases.inspection import Inspection
 from daybreak.factory.phases.judged import Judged
@@ -74,6 +76,13 @@ class BuildArgs(BaseModel):
     """Where nothing could be built, put a skeleton that says so in its place."""
     phases: Phases | None = None
     """None: asked for when there were no phases."""
+    requirement: str = ""
+    """What is asked for in a person's words, where the specification is to be drafted first; then there is none yet, and
+    `output` may be empty."""
+    first_attempt: int = 1
+    """Number of the first attempt at building: those before it drafted."""
+    folder: str = ""
+    """Where a result that is named by its draft goes."""
 
     @model_validator(mode="before")
     @classmethod
@@ -119,7 +128,29 @@ class Build:
     office: Office
 
     async def __call__(self, ctx: Context, args: dict[str, Any]) -> dict[str, Any]:
-        return await _OneBuild(self, ctx, BuildArgs.model_validate(args)).go()
+        told = BuildArgs.model_validate(args)
+        if told.requirement:
+            told = await _drafted(self, ctx, told)
+        return await _OneBuild(self, ctx, told).go()
+
+
+async def _drafted(kind: Build, ctx: Context, args: BuildArgs) -> BuildArgs:
+    """The same with a specification that was drafted and, unless it was told to assume, said yes to."""
+    warden = Warden(ctx.run, kind.ledger, kind.places, kind.clock)
+    site = Site(ctx, (kind.places.workspaces / ctx.run).resolve(), warden)
+    drafting = Drafting(
+        site=site,
+        ledger=kind.ledger,
+        office=kind.office,
+        attempts=Attempts(ctx, kind.office, warden, site.cancelled),
+        workers=args.workers,
+        as_written=args.as_written,
+        sandbox=args.sandbox,
+        requirement=args.requirement,
+    )
+    blob, spec = await site.occupied(partial(drafting.go, assume=args.assume))
+    output = args.output or str(Path(args.folder, spec.name))
+    return args.model_copy(update={"specification": blob, "output": output, "first_attempt": site.number + 1})
 
 
 class _OneBuild:
@@ -134,7 +165,7 @@ class _OneBuild:
         self.held_out = holdout.choose(self.spec.examples, self.spec.holdout, key)
         self.serve = self.spec.serve or f"{self.spec.name} serve --port {{port}}"
         self.warden = Warden(ctx.run, self.ledger, kind.places, kind.clock)
-        self.site = Site(ctx, (kind.places.workspaces / ctx.run).resolve(), self.warden)
+        self.site = Site(ctx, (kind.places.workspaces / ctx.run).resolve(), self.warden, number=args.first_attempt - 1)
         order = BuildOrder(
             spec=self.spec,
             text=self.text,
@@ -334,8 +365,9 @@ def blobs_of(event: events.Event) -> Iterator[str]:
     """The blobs that an event of a build refers to: the specification's text, the packed tree of an attempt."""
     match event:
         case events.TaskAdded(kind="build"):
-            yield event.args["specification"]
-        case events.ArtefactMade():
+            if event.args["specification"]:
+                yield event.args["specification"]
+        case events.ArtefactMade() | events.SpecificationDrafted():
             yield event.blob
         case events.StepDone(name="attempt", result={"tree": str(packed)}) if packed:
             yield packed
