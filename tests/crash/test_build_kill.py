@@ -11,32 +11,43 @@ from benchmarks import kill_build
 SMALL = Path(__file__).parent / "small_spec.md"
 
 
+def known(folder: Path, types_cache: Path) -> Path:
+    """A folder whose home knows the types of libraries already."""
+    (folder / "home" / "cache").mkdir(parents=True)
+    (folder / "home" / "cache" / "types").symlink_to(types_cache)
+    return folder
+
+
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> kill_build.Undisturbed:
-    return kill_build.undisturbed(tmp_path_factory.mktemp("undisturbed"), SMALL)
+def reference(tmp_path_factory: pytest.TempPathFactory, types_cache: Path) -> kill_build.Undisturbed:
+    folder = known(tmp_path_factory.mktemp("undisturbed"), types_cache)
+    return kill_build.undisturbed(folder, SMALL)
 
 
-def kill_often(folder: Path, reference: kill_build.Undisturbed, kills: int, seed: int) -> None:
+def kill_often(folder: Path, types_cache: Path, reference: kill_build.Undisturbed, kills: int, seed: int) -> None:
     chance = random.Random(seed)
     outcomes = []
     for number in range(kills):
         after_s = chance.uniform(0.1, reference.seconds)
-        outcomes.append(kill_build.kill_and_resume(folder / str(number), after_s, reference, SMALL))
+        place = known(folder / str(number), types_cache)
+        outcomes.append(kill_build.kill_and_resume(place, after_s, reference, SMALL))
     assert not [outcome for outcome in outcomes if outcome.problems], f"seed {seed}"
     assert any(outcome.kept_before for outcome in outcomes), f"seed {seed}: nothing was kept before any kill"
 
 
 def test_a_killed_build_resumes_without_doing_a_kept_step_again(
-    tmp_path: Path, reference: kill_build.Undisturbed
+    tmp_path: Path, types_cache: Path, reference: kill_build.Undisturbed
 ) -> None:
     """Two kills at random moments: nothing lost, nothing twice, the same bytes."""
     # shows: N14 F13 P6
-    kill_often(tmp_path, reference, kills=2, seed=7)
+    kill_often(tmp_path, types_cache, reference, kills=2, seed=7)
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(3000)
-def test_fifty_of_fifty_killed_builds_resume(tmp_path: Path, reference: kill_build.Undisturbed) -> None:
+def test_fifty_of_fifty_killed_builds_resume(
+    tmp_path: Path, types_cache: Path, reference: kill_build.Undisturbed
+) -> None:
     """The long form."""
     # shows: N14 F13 P6
-    kill_often(tmp_path, reference, kills=50, seed=11)
+    kill_often(tmp_path, types_cache, reference, kills=50, seed=11)

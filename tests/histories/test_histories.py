@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import starter
 
 HISTORIES = sorted(folder for folder in Path(__file__).parent.iterdir() if (folder / "ledger").is_dir())
 DELIVERIES = Path("/tmp/daybreak-history")
@@ -20,23 +19,20 @@ Cli = Callable[..., Any]
 
 
 @pytest.fixture(params=HISTORIES, ids=lambda folder: folder.name)
-def cli(request: pytest.FixtureRequest, tmp_path: Path) -> Cli:
+def cli(request: pytest.FixtureRequest, tmp_path: Path, types_cache: Path) -> Cli:
     """The command line on a copy of a history; gives what it printed as JSON."""
     home = shutil.copytree(request.param, tmp_path / "home")
     for path in home.rglob("*"):  # version control keeps no such modes
         path.chmod(0o700 if path.is_dir() else 0o600)
+    (home / "cache").mkdir()
+    (home / "cache" / "types").symlink_to(types_cache)
 
     def run(*arguments: str, status: int = 0) -> Any:
-        ran = subprocess.run(
-            [sys.executable, "-m", "daybreak", *arguments, "--json"],
-            env={**os.environ, "DAYBREAK_HOME": str(home)},
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        assert ran.returncode == status, ran.stdout + ran.stderr
-        return json.loads(ran.stdout)
+        words = ["-m", "daybreak", *arguments, "--json"]
+        environment = {**os.environ, "DAYBREAK_HOME": str(home)}
+        ended, out, err = starter.run(words, folder=tmp_path, environment=environment, timeout_s=240)
+        assert ended == status, out + err
+        return json.loads(out)
 
     return run
 

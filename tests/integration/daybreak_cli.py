@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests import starter
 
 SMALL_SPEC = """\
 ---
@@ -68,6 +69,13 @@ no notes
 ```
 """
 
+ONE_EXAMPLE = "".join(
+    line
+    for line in SMALL_SPEC.partition("### FR-002 listing")[0].splitlines(keepends=True)
+    if not line.startswith(("- **FR-002", "- **FR-003"))
+)
+"""The same with the first requirement only: each example costs the runs that show that it proves something."""
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -81,13 +89,19 @@ class Ran:
 
 @dataclass(frozen=True)
 class Cli:
-    """`folder` is the working directory; state lies beside it in `folder-home`, caches in one place for all tests."""
+    """`folder` is the working directory; state lies beside it in `folder-home`."""
 
     folder: Path
 
     @property
     def home(self) -> Path:
         return self.folder.with_name(f"{self.folder.name}-home")
+
+    def knowing(self, types: Path) -> Cli:
+        """This one, whose builds share what mypy knows of libraries (the fixture `types_cache`)."""
+        (self.home / "cache").mkdir(parents=True)
+        (self.home / "cache" / "types").symlink_to(types)
+        return self
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, "DAYBREAK_HOME": str(self.home), "COLUMNS": "200"}
@@ -96,17 +110,8 @@ class Cli:
         return [sys.executable, "-m", "daybreak", *map(str, arguments)]
 
     def __call__(self, *arguments: str | Path) -> Ran:
-        ran = subprocess.run(
-            self.command(*arguments),
-            cwd=self.folder,
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        return Ran(ran.returncode, ran.stdout, ran.stderr)
+        words = self.command(*arguments)[1:]
+        return Ran(*starter.run(words, folder=self.folder, environment=self.environment(), timeout_s=240))
 
     def spec(self, text: str | None = None, *, holdout: float = 0, name: str = "notes.md") -> Path:
         path = self.folder / name

@@ -6,13 +6,16 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -33,7 +36,8 @@ def _module(name: str) -> ModuleType:
 
 
 daybreak_cli = _module("daybreak_cli")
-Cli = daybreak_cli.Cli
+Cli, Ran, ONE_EXAMPLE = daybreak_cli.Cli, daybreak_cli.Ran, daybreak_cli.ONE_EXAMPLE.replace("{holdout}", "0")
+LIARS, SCRIPTED = HERE / "workers" / "liars.py", HERE / "workers" / "scripted.py"
 
 
 @pytest.fixture
@@ -41,10 +45,16 @@ def cli(tmp_path: Path) -> Cli:
     return Cli(tmp_path)
 
 
+@pytest.fixture
+def builder(cli: Cli, types_cache: Path) -> Cli:
+    """For builds that come as far as the types."""
+    return cli.knowing(types_cache)
+
+
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+def built(tmp_path_factory: pytest.TempPathFactory, types_cache: Path) -> Cli:
     """A small specification, built once; tests that change it work on a copy."""
-    cli = Cli(tmp_path_factory.mktemp("built"))
+    cli = Cli(tmp_path_factory.mktemp("built")).knowing(types_cache)
     ran = cli("build", cli.spec(), "--output", "result", "--json")
     assert ran.status == 0, ran.out + ran.err
     return cli
@@ -54,8 +64,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Cli:
 def copy(built: Cli, tmp_path: Path) -> Cli:
     copied = Cli(tmp_path / "copy")
     shutil.copytree(built.folder, copied.folder)
-    shutil.copytree(built.home, copied.home)
+    shutil.copytree(built.home, copied.home, symlinks=True)
     return copied
+
+
+def story(cli: Cli, run: str) -> list[dict[str, Any]]:
+    """The events of a run's own stream."""
+    return [event for event in cli("ledger", "show", run, "--json").json() if event["stream"] == f"run:{run}"]
 
 
 # -- the way that goes well
@@ -129,15 +144,15 @@ def test_plan_builds_nothing(cli: Cli) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["library", pytest.param("todo", marks=pytest.mark.chaos), pytest.param("expenses", marks=pytest.mark.chaos)],
+    ["expenses", *(pytest.param(name, marks=pytest.mark.chaos) for name in ("todo", "library"))],
 )
-def test_the_example_specifications_are_built_and_verified(name: str, cli: Cli) -> None:
+def test_the_example_specifications_are_built_and_verified(name: str, builder: Cli) -> None:
     """Each specification that we ship becomes a verified project."""
-    ran = cli("build", ROOT / "examples" / name / "spec.md", "--output", "out", "--json")
+    ran = builder("build", ROOT / "examples" / name / "spec.md", "--output", "out", "--json")
     assert ran.status == 0, ran.out[-3000:] + ran.err
     report = ran.json()
     assert all(line["verdict"] == "shown" for line in report["requirements"] if line["must"])
-    assert (cli.folder / "out" / "README.md").exists()
+    assert (builder.folder / "out" / "README.md").exists()
 
 
 def test_the_attempt_and_the_delivery_each_had_a_token(built: Cli) -> None:
@@ -153,82 +168,112 @@ def test_the_attempt_and_the_delivery_each_had_a_token(built: Cli) -> None:
 
 # -- workers that are not to be believed
 
+SAYS = {
+    "Crashes": "fell over",
+    "Vanishes": "without a claim",
+    "ForgesOurLines": "only the forged line",
+    "SpeaksToTheTerminal": r"\x1b[32mverified and delivered",
+    "SpeaksGibberish": "no claim",
+    "LinksOutside": "README.md is a symbolic link",
+    "BringsItsOwnManifest": "belongs to the delivery",
+    "ClaimsOnly": "structure",
+    "SwapsItsWorkspace": "structure",
+    "InjectsIntoItsFindings": "1 failed: tests/test_order.py",
+    "WritesAnEmptyShell": "failed FR-001 adding",
+    "DropsItsTests": "no test was executed",
+}
+"""What is told of each liar."""
 
-@pytest.mark.parametrize(
-    ("liar", "says"),
-    [
-        ("ClaimsOnly", "structure"),
-        ("WritesAnEmptyShell", "FR-001"),
-        ("DropsItsTests", "tests"),
-        ("Crashes", "fell over"),
-        ("Vanishes", "without a claim"),
-        ("ForgesOurLines", "only the forged line"),
-        ("LinksOutside", "README.md"),
-    ],
-)
-def test_a_lying_worker_fails_the_build(liar: str, says: str, cli: Cli) -> None:
-    """Whatever a worker claims, the build fails, says why, and delivers nothing."""
+
+@dataclass(frozen=True)
+class Gauntlet:
+    """A build that asked all liars, one after another."""
+
+    cli: Cli
+    ran: Ran
+    told: dict[str, str]
+    """What was said about each of them, from their claims on."""
+
+
+@pytest.fixture(scope="module")
+def gauntlet(tmp_path_factory: pytest.TempPathFactory, types_cache: Path) -> Gauntlet:
+    """One build for all of them: what it costs to begin one is paid once."""
+    cli = Cli(tmp_path_factory.mktemp("gauntlet")).knowing(types_cache)
+    shutil.copy(LIARS, cli.folder)
+    spec = cli.spec(ONE_EXAMPLE.replace("holdout: 0", "holdout: 0\nbudget: {time: 10m, attempts: 20}"))
+    workers = [word for liar in SAYS for word in ("--worker", f"liars.py:{liar}")]
+    ran = cli("build", spec, "--output", "result", *workers)
+    told: dict[str, str] = {}
+    for part in re.split(r"^attempt \d+: (?=\S+ claims )", ran.err, flags=re.MULTILINE)[1:]:
+        part = re.split(r"^attempt \d+: \S+ is asked|^failed: ", part, flags=re.MULTILINE)[0]
+        liar = part.partition(" claims ")[0].rpartition(":")[2]
+        told[liar] = f"{told.get(liar, '')} {' '.join(part.split())}"
+    return Gauntlet(cli, ran, told)
+
+
+@pytest.mark.parametrize("liar", SAYS)
+def test_a_lying_worker_is_not_believed(liar: str, gauntlet: Gauntlet) -> None:
+    """Whatever a worker claims, its attempt fails, and why is told."""
     # shows: F1 X6
-    worker = f"{HERE / 'workers' / 'liars.py'}:{liar}"
-    ran = cli("build", cli.spec(), "--output", "result", "--worker", worker)
-    assert ran.status == 1, ran.out + ran.err
-    assert says in ran.out + ran.err
-    assert not (cli.folder / "result").exists()
+    assert SAYS[liar] in gauntlet.told[liar]
+    assert "gate: passed" not in gauntlet.told[liar]
 
 
-@pytest.mark.parametrize(
-    ("liar", "says"),
-    [
-        ("SwapsItsWorkspace", ""),
-        ("SpeaksToTheTerminal", r"\x1b[32mverified and delivered"),
-        ("SpeaksGibberish", "no claim"),
-        ("BringsItsOwnManifest", "belongs to the delivery"),
-    ],
-)
-def test_a_hostile_worker_reaches_neither_the_factory_nor_the_terminal(liar: str, says: str, cli: Cli) -> None:
+def test_a_build_that_only_liars_worked_on_fails_and_delivers_nothing(gauntlet: Gauntlet) -> None:
+    """Twelve claims later."""
+    # shows: F1 X6
+    assert gauntlet.ran.status == 1, gauntlet.ran.out + gauntlet.ran.err
+    assert not (gauntlet.cli.folder / "result").exists()
+
+
+def test_a_hostile_worker_reaches_neither_the_factory_nor_the_terminal(gauntlet: Gauntlet) -> None:
     """Nothing of ours is taken for its result, nothing it says steers a terminal or floods one, and no run breaks."""
     # shows: N9 F1
-    shutil.copy(HERE / "workers" / "liars.py", cli.folder / "liars.py")
-    ran = cli("build", cli.spec(), "--output", "result", "--worker", f"liars.py:{liar}")
-    assert ran.status == (0 if liar == "SwapsItsWorkspace" else 1), ran.out + ran.err
-    assert says in "".join((ran.out + ran.err).split("\n"))
-    assert "\x1b" not in ran.out + ran.err
-    assert len(ran.out + ran.err) < 20_000
-    assert "X000" not in ran.err
-    kept = [path for path in (cli.home / "ledger").rglob("*") if path.is_file()]
-    secrets = [path.read_bytes() for path in (cli.home / "keys").iterdir() if path.suffix == ".key"]
+    said = gauntlet.ran.out + gauntlet.ran.err
+    assert "\x1b" not in said
+    assert len(gauntlet.told["SpeaksToTheTerminal"]) < 5_000
+    assert len(said) < 100_000
+    assert "X000" not in said
+    home = gauntlet.cli.home
+    kept = [path for path in (home / "ledger").rglob("*") if path.is_file()]
+    secrets = [path.read_bytes() for path in (home / "keys").iterdir() if path.suffix == ".key"]
     assert secrets
     assert not [path for path in kept for secret in secrets if secret in path.read_bytes()]
 
 
-def test_orders_in_what_a_worker_left_behind_are_an_incident(cli: Cli) -> None:
+def test_orders_in_what_a_worker_left_behind_are_an_incident(gauntlet: Gauntlet) -> None:
     """What its tests print enters the next brief, so it is looked at first; the report tells it."""
     # shows: N9
-    worker = f"{HERE / 'workers' / 'liars.py'}:InjectsIntoItsFindings"
-    ran = cli("build", cli.spec(), "--output", "result", "--worker", worker)
-    assert ran.status == 1, ran.out + ran.err
-    incidents = cli("incidents", "list", "--json").json()
+    incidents = gauntlet.cli("incidents", "list", "--json").json()
     assert {one["kind"] for one in incidents} == {"injection_marked"}
-    assert "injection marked" in cli("report").out
+    assert "injection marked" in gauntlet.cli("report").out
 
 
-def test_held_out_examples_are_nowhere_that_a_worker_can_look(cli: Cli) -> None:
-    """Neither the brief nor the delivered project holds a held-out example."""
-    shutil.copy(HERE / "workers" / "liars.py", cli.folder / "liars.py")
-    spec = cli.spec(holdout=0.67)
-    ran = cli("build", spec, "--output", "result", "--worker", "liars.py:KeepsItsBrief", "--json")
+def test_a_worker_that_learns_is_delivered_only_when_it_is_right(builder: Cli) -> None:
+    """It lies, then breaks what it builds, then does it right: three attempts, one delivery, and the reasons kept.
+    Neither what it was given, with what was found before, nor what is delivered holds a held-out example."""
+    # shows: X6
+    spec = builder.spec(holdout=0.67)
+    worker = f"{SCRIPTED}:LearnsAndKeepsItsBriefs"
+    ran = builder("build", spec, "--output", "result", "--worker", worker, "--json")
     assert ran.status == 0, ran.out + ran.err
-    brief = json.loads((cli.folder / "result" / "brief.json").read_text())["specification"]
+    result = builder.folder / "result"
+    assert (result / "daybreak.manifest.json").exists()
+    steps = builder("steps", "--json").json()
+    assert [step["nth"] for step in steps if step["name"] == "attempt"] == [0, 1, 2]
+
+    brief = json.loads((result / "brief.json").read_text())
+    assert brief["attempt"] == 3
+    assert brief["findings"], "of the attempt before"
     titles = ["### FR-001 adding", "### FR-002 listing", "### FR-003 deleting"]
-    held_out = [line for line in ran.json()["checks"] if line["held_out"]]
+    held_out = {line["what"].partition(" (")[0] for line in ran.json()["checks"] if line["held_out"]}
     assert len(held_out) == 2
-    assert sum(title in brief for title in titles) == 1
-    for line in held_out:
-        title = line["what"].partition(" (")[0]
-        assert title not in brief
-    for path in (cli.folder / "result").rglob("*"):
+    assert sum(title in brief["specification"] for title in titles) == 1
+    for title in held_out:
+        assert title not in json.dumps(brief)
+    for path in result.rglob("*"):
         if path.is_file():
-            assert "goodbye" not in path.read_text() or "goodbye" in brief
+            assert "goodbye" not in path.read_text() or "goodbye" in brief["specification"]
 
 
 def test_a_worker_reaches_nothing_but_its_brief_and_its_workspace(cli: Cli) -> None:
@@ -237,9 +282,18 @@ def test_a_worker_reaches_nothing_but_its_brief_and_its_workspace(cli: Cli) -> N
     if detect().mode().strength != "full":
         pytest.skip(f"no full sandbox here: {detect().mode().words}")
     with socket.create_server(("127.0.0.1", 0)) as server:
-        worker = (HERE / "workers" / "liars.py").read_text().replace("PORT = 9", f"PORT = {server.getsockname()[1]}")
+        worker = LIARS.read_text().replace("PORT = 9", f"PORT = {server.getsockname()[1]}")
         (cli.folder / "liars.py").write_text(worker)
-        ran = cli("build", cli.spec(), "--output", "result", "--worker", "liars.py:LooksAround", "--sandbox", "full")
+        ran = cli(
+            "build",
+            cli.spec(ONE_EXAMPLE),
+            "--output",
+            "result",
+            "--worker",
+            "liars.py:LooksAround",
+            "--sandbox",
+            "full",
+        )
     assert ran.status == 1
     assert "reached: []" in ran.out + ran.err
     assert not list(cli.folder.rglob("footprint"))
@@ -269,55 +323,54 @@ def test_a_sandbox_that_is_not_there_is_not_replaced_by_a_weaker_one(cli: Cli) -
     assert cli("build", spec, "--sandbox", "strong").status == 2
 
 
-def test_without_bubblewrap_a_project_is_built_in_a_weaker_sandbox_that_is_named(cli: Cli) -> None:
+def test_without_bubblewrap_a_project_is_built_in_a_weaker_sandbox_that_is_named(builder: Cli) -> None:
     """The kernel's own means are used, and the plan says what they do not cover."""
     # shows: N9
-    ran = without_bubblewrap(cli, "build", cli.spec(), "--output", "result")
+    ran = without_bubblewrap(builder, "build", builder.spec(ONE_EXAMPLE), "--output", "result")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "sandbox degraded" in " ".join(ran.stderr.split())
     assert "not covered" in ran.stderr
-    assert (cli.folder / "result" / "daybreak.manifest.json").is_file()
+    assert (builder.folder / "result" / "daybreak.manifest.json").is_file()
 
 
 # -- questions
 
 
-def test_an_unshown_must_parks_the_build_until_it_is_accepted(cli: Cli) -> None:
-    """A MUST without an example ends in a question; the answer costs only the delivery."""
-    unshown = "- **FR-004**: System MUST be pleasant\n- **FR-001**"
-    spec = cli.spec(daybreak_cli.SMALL_SPEC.replace("{holdout}", "0").replace("- **FR-001**", unshown))
-    ran = cli("build", spec, "--output", "result")
-    assert ran.status == 3, ran.out + ran.err
-    assert "FR-004" in ran.out
-    assert not (cli.folder / "result").exists()
-    kept = [event for event in cli("ledger", "show", "--json").json() if event["type"] == "step.done"]
-    ran = cli("resume", "--accept-unshown")
-    assert ran.status == 0, ran.out + ran.err
-    assert (cli.folder / "result" / "daybreak.manifest.json").exists()
-    after = [event for event in cli("ledger", "show", "--json").json() if event["type"] == "step.done"]
-    assert after[: len(kept)] == kept
-    assert not [event for event in after[len(kept) :] if event["payload"]["name"].startswith(("check", "attempt"))]
-
-
-def test_an_open_question_parks_the_build_before_any_work(cli: Cli) -> None:
-    """[NEEDS CLARIFICATION] is asked; with --assume the build goes on and the assumption is reported."""
-    text = daybreak_cli.SMALL_SPEC.replace("{holdout}", "0").replace(
-        "Short texts", "[NEEDS CLARIFICATION: how short?] Short texts"
-    )
-    ran = cli("build", cli.spec(text), "--output", "result")
+def test_a_build_that_has_questions_parks_until_they_are_answered(builder: Cli) -> None:
+    """[NEEDS CLARIFICATION] is asked before any work; with --assume the build goes on and the assumption is reported.
+    A MUST without an example is asked about at the end; the answer costs only the delivery."""
+    text = ONE_EXAMPLE.replace("- **FR-001**", "- **FR-004**: System MUST be pleasant\n- **FR-001**")
+    text = text.replace("Short texts", "[NEEDS CLARIFICATION: how short?] Short texts")
+    ran = builder("build", builder.spec(text), "--output", "result")
     assert ran.status == 3, ran.out + ran.err
     assert "how short?" in ran.out
-    ran = cli("build", cli.spec(text), "--output", "result", "--assume", "--json")
-    assert ran.status == 0, ran.out + ran.err
+    asked = [event for event in builder("ledger", "show", "--json").json() if event["type"] == "step.done"]
+    assert not [event for event in asked if event["payload"]["name"].startswith(("prove", "check", "attempt"))]
+
+    ran = builder("build", builder.spec(text), "--output", "result", "--assume", "--json")
+    assert ran.status == 3, ran.out + ran.err
     assert "how short?" in ran.json()["plan"]["assumptions"][0]
+    assert "FR-004" in ran.out
+    assert not (builder.folder / "result").exists()
+    run = ran.json()["run"]
+    kept = story(builder, run)
+    ran = builder("resume", run, "--accept-unshown")
+    assert ran.status == 0, ran.out + ran.err
+    assert (builder.folder / "result" / "daybreak.manifest.json").exists()
+    after = story(builder, run)
+    assert after[: len(kept)] == kept
+    more = [event["payload"]["name"] for event in after[len(kept) :] if event["type"] == "step.done"]
+    assert "deliver" in more
+    assert not [name for name in more if name.startswith(("check", "attempt"))]
 
 
 def test_an_example_that_proves_nothing_is_named_and_fails_the_build(cli: Cli) -> None:
     """An example that a program which does nothing passes is no proof."""
-    vacuous = "```console\n$ notes note list > /dev/null\n```\n\n### FR-002"
-    ran = cli("build", cli.spec(daybreak_cli.SMALL_SPEC.replace("{holdout}", "0").replace("### FR-002", vacuous)))
+    vacuous = "\n### FR-001 listing\n```console\n$ notes note list > /dev/null\n```\n"
+    ran = cli("build", cli.spec(ONE_EXAMPLE + vacuous))
     assert ran.status == 1, ran.out + ran.err
-    assert "FR-001 adding" in ran.out + ran.err
+    assert "FR-001 listing" in ran.out + ran.err
+    assert "FR-001 adding" not in ran.out
     assert "prove nothing" in ran.out
 
 
@@ -346,12 +399,6 @@ def test_a_delivery_that_was_changed_is_not_overwritten(copy: Cli) -> None:
     assert "my own words" in readme.read_text()
 
 
-def test_an_unchanged_delivery_is_replaced(copy: Cli) -> None:
-    """What we delivered and nobody touched may be swapped for the new result."""
-    ran = copy("build", copy.folder / "notes.md", "--output", "result", "--json")
-    assert ran.status == 0, ran.out + ran.err
-
-
 # -- the log cannot be changed quietly
 
 
@@ -361,7 +408,7 @@ def test_yesterdays_copy_of_the_database_is_refused_at_start(copy: Cli) -> None:
     database = copy.home / "ledger"
     old = copy.folder / "yesterday"
     shutil.copytree(database, old)
-    assert copy("build", copy.folder / "notes.md", "--output", "again").status == 0
+    assert copy("snapshot", "create").status == 0, "an event more"
     shutil.rmtree(database)
     shutil.copytree(old, database)
     ran = copy("runs")
@@ -386,12 +433,14 @@ def test_a_changed_byte_of_an_event_is_named(copy: Cli) -> None:
 # -- bad luck
 
 
-def test_ctrl_c_loses_nothing(cli: Cli) -> None:
-    """Interrupted in the middle, resumed, done; kept steps stay."""
+def test_ctrl_c_loses_nothing_and_what_nobody_touched_is_replaced(copy: Cli) -> None:
+    """Interrupted in the middle, resumed, done: kept steps stay, and what was delivered before is swapped for it."""
+    manifest = copy.folder / "result" / "daybreak.manifest.json"
+    before = json.loads(manifest.read_text())["run"]
     process = subprocess.Popen(
-        cli.command("build", cli.spec(), "--output", "result"),
-        cwd=cli.folder,
-        env=cli.environment(),
+        copy.command("build", copy.folder / "notes.md", "--output", "result"),
+        cwd=copy.folder,
+        env=copy.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -403,10 +452,13 @@ def test_ctrl_c_loses_nothing(cli: Cli) -> None:
             break
     process.communicate(timeout=60)
     assert process.returncode == 130
-    [row] = cli("runs", "--json").json()
-    assert row["state"] == "paused"
-    assert cli("resume").status == 0
-    assert (cli.folder / "result" / "daybreak.manifest.json").exists()
+    run = copy("runs", "--json").json()[0]
+    assert run["state"] == "paused"
+    assert json.loads(manifest.read_text())["run"] == before
+    kept = story(copy, run["run"])
+    assert copy("resume").status == 0
+    assert story(copy, run["run"])[: len(kept)] == kept
+    assert json.loads(manifest.read_text())["run"] == run["run"]
 
 
 def test_wrong_usage_is_exit_2_and_an_unknown_run_is_named(built: Cli) -> None:
@@ -417,14 +469,3 @@ def test_wrong_usage_is_exit_2_and_an_unknown_run_is_named(built: Cli) -> None:
     assert "Traceback" not in ran.err
     assert built("build").status == 2
     assert built("build", "missing.md").status == 2
-
-
-def test_a_worker_that_learns_is_delivered_only_when_it_is_right(cli: Cli) -> None:
-    """It lies, then breaks what it builds, then does it right: three attempts, one delivery, and the reasons kept."""
-    # shows: X6
-    worker = f"{HERE / 'workers' / 'scripted.py'}:Learns"
-    ran = cli("build", cli.spec(), "--output", "result", "--worker", worker, "--json")
-    assert ran.status == 0, ran.err
-    assert (cli.folder / "result" / "daybreak.manifest.json").exists()
-    steps = cli("steps", "--json").json()
-    assert [step["nth"] for step in steps if step["name"] == "attempt"] == [0, 1, 2]

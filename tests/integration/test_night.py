@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from tests import starter
 
 from daybreak.clock import SystemClock
 from daybreak.config import Places
@@ -52,7 +52,7 @@ class Place:
     """A folder with tasks and the state of their nights."""
 
     folder: Path
-    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+    processes: list[starter.Process] = field(default_factory=list)
 
     @property
     def home(self) -> Path:
@@ -64,23 +64,17 @@ class Place:
         path = self.folder / "effects"
         return [line.split()[0] for line in path.read_text().splitlines()] if path.exists() else []
 
-    def begin(self, *arguments: str, program: str = "night_cli", **environment: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, str(HERE / f"{program}.py"), *arguments],
-            cwd=self.folder,
-            env={**os.environ, "DAYBREAK_HOME": str(self.home), "NIGHT_FAST": "1", "COLUMNS": "200", **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def begin(self, *arguments: str, program: str = "night_cli", **around: str) -> starter.Process:
+        told = {"DAYBREAK_HOME": str(self.home), "NIGHT_FAST": "1", "COLUMNS": "200", **around}
+        words = [str(HERE / f"{program}.py"), *arguments]
+        process = starter.begin(words, folder=self.folder, environment={**os.environ, **told})
         self.processes.append(process)
         return process
 
     def __call__(self, *arguments: str, **around: str) -> Any:
         return self.end(self.begin(*arguments, **around))
 
-    def end(self, process: subprocess.Popen[str]) -> Any:
+    def end(self, process: starter.Process) -> Any:
         """Wait for its end."""
         out, err = process.communicate(timeout=WAIT_S)
         return Ran(process.returncode, out, err)
@@ -151,7 +145,7 @@ def _more_than(place: Place, effects: int) -> bool:
     return len(place.effects) > effects
 
 
-def _dead_end(process: subprocess.Popen[str]) -> None:
+def _dead_end(process: starter.Process) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
 

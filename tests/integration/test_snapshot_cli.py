@@ -13,6 +13,7 @@ from typing import Any
 
 import pexpect
 import pytest
+from tests import starter
 
 from daybreak.clock import SystemClock
 from daybreak.config import Places
@@ -52,18 +53,10 @@ class Cli:
         return {**kept, "DAYBREAK_HOME": str(self.home), "COLUMNS": "200"}
 
     def __call__(self, *arguments: str | Path) -> Ran:
-        ran = subprocess.run(
-            [sys.executable, str(PROGRAM), *map(str, arguments)],
-            cwd=self.folder,
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert "Traceback" not in ran.stderr
-        return Ran(ran.returncode, ran.stdout, ran.stderr)
+        words = [str(PROGRAM), *map(str, arguments)]
+        ran = Ran(*starter.run(words, folder=self.folder, environment=self.environment(), timeout_s=120))
+        assert "Traceback" not in ran.err
+        return ran
 
     def open(self) -> Ledger:
         where = self.places

@@ -32,55 +32,11 @@ def _load(name: str) -> Any:
 
 shelf = _load("ledger_home")
 Home, step, grant = shelf.Home, shelf.step, shelf.grant
-
-
-class Disk(apsw.VFS):
-    """The system's disk, with faults on order. Connections opened while it is `with`-ed use it."""
-
-    def __init__(self) -> None:
-        super().__init__("faulty", "unix", makedefault=True)
-        self.syncs = 0
-        self.fault: dict[str, Exception] = {}
-        self.hold = threading.Event()
-        self.hold.set()
-        self.held = threading.Semaphore(0)
-
-    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:
-        return _File(self, name, flags)
-
-
-class _File(apsw.VFSFile):
-    def __init__(self, disk: Disk, name: Any, flags: list[int]) -> None:
-        super().__init__("unix", name, flags)
-        self._disk = disk
-        self._wal = bool(flags[0] & apsw.SQLITE_OPEN_WAL)
-
-    def _fail(self, what: str) -> None:
-        if self._wal and what in self._disk.fault:
-            raise self._disk.fault[what]
-
-    def xLock(self, level: int) -> None:
-        """A reading connection tries for the last lock when it closes, which the system refuses it: no error."""
-        try:
-            super().xLock(level)
-        except apsw.IOError as error:
-            raise apsw.BusyError from error
-
-    def xWrite(self, data: Any, offset: int) -> None:
-        self._fail("write")
-        super().xWrite(data, offset)
-
-    def xSync(self, flags: int) -> None:
-        self._fail("sync")
-        if self._wal:
-            self._disk.syncs += 1
-            self._disk.held.release()
-            self._disk.hold.wait()
-        super().xSync(flags)
+Disk = _load("ledger_disk").Disk
 
 
 @pytest.fixture
-def disk() -> Iterator[Disk]:
+def disk() -> Iterator[Any]:
     disk = Disk()
     yield disk
     disk.hold.set()
@@ -92,7 +48,7 @@ def home(tmp_path: Path) -> Any:
     return Home(tmp_path, [shelf.STEPS])
 
 
-def test_one_sync_per_append_and_one_for_all_who_wait(home: Any, disk: Disk) -> None:
+def test_one_sync_per_append_and_one_for_all_who_wait(home: Any, disk: Any) -> None:
     """Alone, each append is one sync. While one syncs, everything else gathers and shares the next."""
     # shows: N1
     with home.open() as ledger:
@@ -156,7 +112,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("where", "error"), FAULTS.values(), ids=FAULTS.keys())
-def test_a_failing_disk_stops_the_ledger(home: Any, disk: Disk, where: str, error: Exception) -> None:
+def test_a_failing_disk_stops_the_ledger(home: Any, disk: Any, where: str, error: Exception) -> None:
     """Whoever waits is told; nothing is half written; nothing more is taken; after reopening it goes on."""
     # shows: N4, N14, F16
     with home.open() as ledger:
@@ -181,7 +137,7 @@ def test_a_failing_disk_stops_the_ledger(home: Any, disk: Disk, where: str, erro
     assert home.verify().problems == []
 
 
-def test_what_was_submitted_before_close_is_written(home: Any, disk: Disk) -> None:
+def test_what_was_submitted_before_close_is_written(home: Any, disk: Any) -> None:
     """Close waits for it, then for the witness."""
     ledger = home.open()
     disk.hold.clear()
@@ -338,7 +294,7 @@ def test_a_stale_owner_in_another_process_is_refused(home: Any) -> None:
         assert one.append([Draft("run:r", step(2), epoch=2, idem="k")]) == [record]
 
 
-def test_one_event_loop_is_woken_once_per_commit(home: Any, disk: Disk) -> None:
+def test_one_event_loop_is_woken_once_per_commit(home: Any, disk: Any) -> None:
     """Sixty-four tasks that append together share a commit and a wake-up."""
     # shows: N1
     woken = 0
@@ -365,7 +321,7 @@ def test_one_event_loop_is_woken_once_per_commit(home: Any, disk: Disk) -> None:
     assert woken <= 2, "one for the commit, one of asyncio's own at the end"
 
 
-def test_a_cancelled_task_does_not_disturb_the_others(home: Any, disk: Disk) -> None:
+def test_a_cancelled_task_does_not_disturb_the_others(home: Any, disk: Any) -> None:
     """Its event may be there; the writer and everybody else go on."""
 
     async def main(ledger: Ledger) -> list[Record]:

@@ -17,6 +17,8 @@ TypeName = Literal[
 OnDelete = Literal["restrict", "cascade", "clear"]
 Verb = Literal["move", "set", "clear", "add", "ask"]
 MeasureKind = Literal["count", "sum", "mean"]
+Readers = Literal["everyone", "users", "owner"]
+Writers = Literal["everyone", "users"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,26 @@ class Field:
     """For ref: what happens to this record when its target is deleted."""
     secret: bool = False
     immutable: bool = False
+    key: bool = False
+    """Stands for the record in addresses and on the command line, in place of its id."""
+    slug_of: str | None = None
+    """The field that this key is made from when a record is added."""
+    owner: bool = False
+    """The user who added the record; kept by the program."""
+    parent: bool = False
+    """The record that this one lies within: `/articles/ARTICLE/comments`."""
+    embedded: bool = False
+    """Shown in JSON as the record that it points to."""
+    by: str | None = None
+    """Shown and given by this field of the target, its key, in place of the id."""
+    new_allowed: bool = False
+    """With `by`: what is not there yet is added."""
+    private: bool = False
+    """Shown only to the record's owner."""
+    count_of: str | None = None
+    """A relation of this entity, or `ENTITY.FIELD`: how many there are."""
+    by_me: str | None = None
+    """A relation of this entity: whether whoever asks has it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +116,36 @@ class Total:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Login:
+    """The entity's records are the users: they log in with two of its fields."""
+
+    name: str
+    """A unique text."""
+    secret: str
+    hours: int = 720
+    """How long a session lasts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """Of a named list: `my` (records with my `relation`), `in my` (whose `field` has my `relation`), `me` (whose
+    `field` is the user who asks), `is` (whose `field` is `value`)."""
+
+    kind: Literal["my", "in my", "me", "is"]
+    field: str | None = None
+    relation: str | None = None
+    value: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedList:
+    """Some of the records, under a name of their own: all conditions hold."""
+
+    name: str
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Entity:
     name: str
     """As in its heading: `BookLoan`."""
@@ -104,6 +156,20 @@ class Entity:
     fields: tuple[Field, ...]
     actions: tuple[Action, ...] = ()
     totals: tuple[Total, ...] = ()
+    login: Login | None = None
+    seen_as: str | None = None
+    """Of users: what others see, in small words with `-` between them: `profile`."""
+    readers: Readers = "everyone"
+    writers: Writers = "everyone"
+    users_may: tuple[str, ...] = ()
+    """Relations between users and records, such as `favorite`."""
+    lists: tuple[NamedList, ...] = ()
+    order: tuple[str, ...] = ()
+    """Fields that lists are sorted by unless asked otherwise; `-` in front: descending."""
+    search: tuple[str, ...] = ()
+    """Fields that are searched by words; empty: all texts, by what they contain."""
+    listed_by: str | None = None
+    """The key that stands for each record in JSON lists."""
 
     def field(self, name: str) -> Field:
         """The field of that name. Raises KeyError."""

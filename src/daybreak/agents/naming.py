@@ -23,6 +23,12 @@ def plural_words(entity: Entity) -> str:
     return words(entity.plural) if entity.plural else pluralised(words(entity.name))
 
 
+def camel(name: str) -> str:
+    """`created_at` → `createdAt`."""
+    first, *others = re.split(r"[_\s-]+", name)
+    return first + "".join(part[:1].upper() + part[1:] for part in others)
+
+
 def pluralised(noun: str) -> str:
     """The plural of one noun; of several words that of the last."""
     if re.search(r"[^aeiou]y$", noun):

@@ -7,7 +7,7 @@ brief and its workspace, and nothing else of ours. A claim is never a verdict: c
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -35,6 +35,17 @@ class HttpOptions:
     prefix: str = ""
     cors: Literal["*"] | tuple[str, ...] | None = None
     delete_all: bool = False
+    envelope: Literal["", "name", "data"] = ""
+    """What records are wrapped in: nothing, their entity's name, or `data`."""
+    errors: Literal["problem", "fields", "message"] = "problem"
+    names: Literal["declared", "camel"] = "declared"
+    page: int | None = None
+    """How many records a list holds unless asked otherwise."""
+    page_max: int | None = None
+    put: Literal["all", "some"] = "all"
+    """Whether PUT changes all fields, or only those that are given, as PATCH does."""
+    statuses: dict[str, int] = field(default_factory=dict)
+    """By what happened (`added`, `deleted`, `invalid`, `missing`, `conflict`, `anonymous`, `forbidden`)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,8 @@ SEEN_BYTES_MAX = 100_000_000
 NAME_CHARS_MAX = 300
 FORGED_LINES_MAX = 100
 """After so many lines that are not the watcher's nobody listens any more."""
-_WATCHING = str(Path(__file__).with_name("watching.py"))
+WATCHING = str(Path(__file__).with_name("watching.py"))
+"""The program that watches; it imports pytest, so nobody imports it here."""
 _CHANNEL = 9
 
 
@@ -62,7 +63,7 @@ def run(
     try:
         try:
             guarded = process.Guarded(
-                [sys.executable, "-I", _WATCHING, copy, *([data / "coverage"] if measured else [])],
+                [sys.executable, "-I", WATCHING, copy, *([data / "coverage"] if measured else [])],
                 cwd=copy,
                 env=process.clean_environment(folder, PYTHONPATH=str(copy / "src"), PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"),
                 timeout_s=timeout_s,

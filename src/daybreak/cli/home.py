@@ -124,7 +124,7 @@ def opened() -> Iterator[Home]:
     """The home of this process, closed again at the end."""
     from daybreak.cli import logs
     from daybreak.engine import Engine
-    from daybreak.factory.kinds import build, command, python, repository
+    from daybreak.factory.kinds import Kinds
     from daybreak.factory.office import Office
     from daybreak.ledger import Ledger
 
@@ -137,14 +137,8 @@ def opened() -> Iterator[Home]:
         listeners: list[Listener] = []
         told, problem = _settings_or_why_not()
         office = Office(told, ledger, where, clock, os.environ)
-        kinds: dict[str, TaskFunction] = {
-            build.KIND: build.Build(ledger, where, clock, office),
-            command.KIND: command.Command(ledger, where, clock),
-            python.KIND: python.Python(),
-            repository.KIND: repository.Repository(ledger, where, clock, office),
-        }
-        if problem is not None:
-            kinds |= dict.fromkeys((build.KIND, repository.KIND), _unusable(problem))
+        instead = {} if problem is None else dict.fromkeys(("build", "repository"), _unusable(problem))
+        kinds = Kinds(ledger, where, clock, office, instead)
         engine = Engine(ledger, kinds, where.locks, clock, os.urandom, listeners, rules=rules(told))
         try:
             yield Home(where, ledger, engine, listeners)

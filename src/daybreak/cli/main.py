@@ -38,6 +38,7 @@ from daybreak.cli import (
     token,
     trust,
     unlock,
+    validate,
 )
 from daybreak.cli.arguments import Json
 from daybreak.errors import DaybreakError
@@ -59,6 +60,7 @@ app = typer.Typer(
 )
 ledger_app = typer.Typer(help="Look at the log and prove that nobody changed it.", no_args_is_help=True)
 app.command("build", epilog=build.EXAMPLES)(build.build)
+app.command("validate", epilog=validate.EXAMPLES)(validate.validate)
 app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.add_typer(spec.app, name="spec")
 app.command("init", epilog=init.EXAMPLES)(init.init)

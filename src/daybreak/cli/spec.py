@@ -1,4 +1,4 @@
-"""`daybreak spec`: check a specification, or begin one."""
+"""`daybreak spec`: check a specification, begin one, or import what another tool wrote."""
 
 from __future__ import annotations
 
@@ -12,11 +12,18 @@ from daybreak.cli import arguments, faces
 from daybreak.errors import UsageError
 
 if TYPE_CHECKING:
+    from daybreak.factory.imports import Imported
     from daybreak.factory.spec import Problem, Specification
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-app = typer.Typer(help="Check a specification, or begin one.", no_args_is_help=True)
+app = typer.Typer(help="Check a specification, begin one, or import one.", no_args_is_help=True)
+
+
+class FormatUnknown(UsageError):
+    """A format that nothing here imports."""
+
+    code = "U128"
 
 
 class TargetExists(UsageError):
@@ -126,3 +133,72 @@ def _write_new(path: Path, text: str) -> None:
             f"{path} cannot be written: {error.strerror}",
             hint="choose another place with --output FILE",
         ) from error
+
+
+@app.command(
+    "import",
+    epilog="Examples:  daybreak spec import requirements.md    daybreak spec import api.yaml --from openapi -o api.md",
+)
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What another tool wrote.", parser=arguments.path)],
+    from_: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="FORMAT", help="spec-kit, kiro, gherkin, openapi or prd. [default: found out by itself]"
+        ),
+    ] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="OUT", help="Where to write it. [default: NAME.md]", parser=arguments.path
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a specification from FILE: spec-kit, Kiro (EARS), Gherkin, OpenAPI 3 or a PRD in Markdown.
+
+    Everything that was not understood is listed. Exit status 0 when the specification is valid, 1 when something
+    in it is still to be written or decided, 2 when FILE cannot be imported.
+    """
+    from daybreak.factory import imports
+
+    chosen = next((known for known in imports.FORMATS if known == from_), None)
+    if from_ and chosen is None:
+        raise FormatUnknown(f"the format {from_!r} is unknown", hint=f"the formats are {', '.join(imports.FORMATS)}")
+    found = imports.read(file, chosen)
+    path = output if output is not None else Path(f"{found.name or 'imported'}.md")
+    _write_new(path, found.text)
+    if as_json:
+        faces.result_json(_import_as_json(file, path, found))
+    else:
+        _tell_import(file, path, found)
+    if found.left:
+        raise typer.Exit(faces.EXIT_FAILED)
+
+
+def _tell_import(file: Path, path: Path, found: Imported) -> None:
+    for one in found.not_understood:
+        faces.result(f"{file}:{one.line}: not understood: {one.text}\n  {one.why}; {one.remedy}")
+    for problem in found.left:
+        faces.result(f"{path}:{problem.line}: {problem.code} {problem.message}\n  {problem.remedy}")
+    faces.say(f"read {file} as {found.format}: {found.reason}")
+    faces.say(f"wrote {path}: {_count(len(found.traces), 'trace')}, {len(found.not_understood)} not understood")
+    if found.left:
+        faces.say(f"  still to do: {_count(len(found.left), 'place')}; then daybreak spec check {path}")
+    else:
+        faces.say(f"  next: daybreak build {path}")
+
+
+def _import_as_json(file: Path, path: Path, found: Imported) -> dict[str, object]:
+    return {
+        "file": str(file),
+        "format": found.format,
+        "reason": found.reason,
+        "written": str(path),
+        "valid": found.specification is not None,
+        "not_understood": [{"file": str(file), **dataclasses.asdict(one)} for one in found.not_understood],
+        "to_do": [{**dataclasses.asdict(one), "file": str(path)} for one in found.left],
+        "warnings": [{**dataclasses.asdict(one), "file": str(path)} for one in found.problems if one not in found.left],
+        "traces": [dataclasses.asdict(one) for one in found.traces],
+        "specification": found.specification.model_dump(mode="json") if found.specification else None,
+    }

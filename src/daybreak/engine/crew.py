@@ -20,6 +20,7 @@ from daybreak.engine.aside import Aside
 from daybreak.engine.engine import Engine, RunResult
 from daybreak.engine.keeper import Stopwatch
 from daybreak.engine.night import Plan
+from daybreak.engine.scopes import scope
 from daybreak.engine.telling import Teller, said
 from daybreak.errors import BlobMissing, DraftRefused, LeaseLost, LedgerBusy, LedgerError, RunBusy
 from daybreak.policy.budget import BudgetSpent
@@ -109,7 +110,7 @@ class Crew:
         assert run not in self._under_way, f"{run} has a worker already"
         gap_s = self._plan.look_s * 2
         work = _Work(
-            self._clock.now(), anyio.CancelScope(), Stopwatch(self._clock, gap_s), Stopwatch(self._clock, gap_s)
+            self._clock.now(), scope(), Stopwatch(self._clock, gap_s), Stopwatch(self._clock, gap_s)
         )
         self._under_way[run] = work
         group.start_soon(self._worker, run, work)

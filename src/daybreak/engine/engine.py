@@ -31,6 +31,7 @@ from daybreak.engine.log import Log
 from daybreak.engine.placement import Placement
 from daybreak.engine.purse import Purse
 from daybreak.engine.queue import Queue
+from daybreak.engine.scopes import scope, shielded
 from daybreak.engine.surroundings import Circuits, Listener, Listeners, Sleep, Surroundings
 from daybreak.errors import DaybreakError, HistoryDiverged, RunBusy, StepError, UnknownKind, UnknownRun
 from daybreak.events import (
@@ -127,6 +128,7 @@ class _Task:
     """Were there runs that it had to wait for?"""
     again: bool
     """It failed, and somebody asked for it to be tried again."""
+    budget: dict[str, int]
 
 
 @dataclass
@@ -134,7 +136,7 @@ class _UnderWay:
     """A run that is supervised here."""
 
     journal: Journal
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    scope: anyio.CancelScope = field(default_factory=scope)
     stopped: RunResult | None = None
     """How it is to stand, where somebody here stopped it."""
 
@@ -247,7 +249,7 @@ class Engine:
             purse = Purse(self._accounts, self._clock, journal, account)
             one = self._under_way[run] = _UnderWay(journal)
             try:
-                await purse.open(self._budget(run))
+                await purse.open(task.budget)
                 return await self._conduct(task, one, history, purse)
             finally:
                 del self._under_way[run]
@@ -373,7 +375,7 @@ class Engine:
             _lines.info("the run is %s", result.state, extra=_said(result))
         except BaseException as problem:
             if journal.broken is None and journal.state not in FINAL and not isinstance(problem, Exception):
-                with anyio.CancelScope(shield=True):
+                with shielded():
                     await journal.move("paused", before=purse.closing(), why=f"interrupted by {_name(problem)}")
             raise
         return result
@@ -457,17 +459,14 @@ class Engine:
 
     def _task(self, run: str) -> _Task:
         rows = self._log.query(
-            "SELECT kind, title, args, deadline, state = 'failed' AND answered,"
+            "SELECT kind, title, args, budget, deadline, state = 'failed' AND answered,"
             " EXISTS (SELECT 1 FROM view_runs_after a WHERE a.run = view_runs.run) FROM view_runs WHERE run = ?",
             (run,),
         )
-        for kind, title, args, deadline, again, waits_for in rows:
-            return _Task(kind, title, plain.decode(args.encode()), deadline, bool(waits_for), bool(again))
+        for kind, title, args, budget, deadline, again, waits_for in rows:
+            limits = dict(plain.decode(budget.encode())) if budget else {}
+            return _Task(kind, title, plain.decode(args.encode()), deadline, bool(waits_for), bool(again), limits)
         raise UnknownRun(f"there is no run {run!r}", hint="`daybreak runs` lists them")
-
-    def _budget(self, run: str) -> dict[str, int]:
-        ((budget,),) = self._log.query("SELECT budget FROM view_runs WHERE run = ?", (run,))
-        return dict(plain.decode(budget.encode())) if budget else {}
 
     def _project(self, run: str) -> str:
         ((project,),) = self._log.query("SELECT project FROM view_runs WHERE run = ?", (run,))

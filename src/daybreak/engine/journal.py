@@ -11,6 +11,7 @@ from daybreak.clock import Clock
 from daybreak.engine import states
 from daybreak.engine.flow import CancelHonoured, Paused, Stop
 from daybreak.engine.log import Log
+from daybreak.engine.scopes import shielded
 from daybreak.errors import DraftRefused, LedgerBusy
 from daybreak.events import (
     Answered,
@@ -87,7 +88,7 @@ class Journal:
             for place, event in enumerate(events)
         ]
         self.moved_s = self._clock.monotonic()
-        with anyio.CancelScope(shield=True):
+        with shielded():
             try:
                 try:
                     return await self.log.append_async(drafts)
@@ -103,7 +104,7 @@ class Journal:
 
     async def pass_on(self, word: Answered) -> None:
         """Put a person's word, which was given in other words, into the control stream for the ledger to read."""
-        with anyio.CancelScope(shield=True):
+        with shielded():
             await self.log.append_async([Draft(control_stream(self.run), word, self.owner, trace=self.run)])
 
     async def move(self, new: State, *, before: Sequence[Event] = (), **details: str) -> None:

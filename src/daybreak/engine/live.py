@@ -24,13 +24,14 @@ from daybreak.clock import stamp
 from daybreak.engine import plain, step, trail
 from daybreak.engine.flow import Parked, Paused, Stop
 from daybreak.engine.history import Identity, Intent
+from daybreak.engine.scopes import shielded
 from daybreak.engine.step import Absent, Effect, Found, Lookup, Spending
 from daybreak.engine.surroundings import Surroundings, Told
 from daybreak.errors import DaybreakError, DraftRefused, EngineError, LedgerError, StepError
 from daybreak.events import Answered, BudgetReserved, Event, StepDone, StepIntended, StepTried
 from daybreak.ledger.holds import REPEAT, OnceIsHeld
 from daybreak.policy.breaker import BreakerRule, Circuit
-from daybreak.policy.budget import NOTHING, Amounts, BudgetSpent
+from daybreak.policy.budget import Amounts, BudgetSpent
 from daybreak.policy.failure import Failure, classify
 from daybreak.policy.retry import Again, GaveUp, Retry, Tries
 
@@ -38,6 +39,7 @@ RESERVED = "ctx."
 """Names of steps that begin so are the engine's own."""
 
 _AT = "_daybreak_index"
+_A_TRY = Amounts(attempts=1)
 
 _lines = logging.getLogger(__name__)
 
@@ -157,7 +159,7 @@ class Live:
                 return rule.abandoned(circuit, mark), None
             return rule.failed(circuit, self._classify(problem), mark, now), None
 
-        with anyio.CancelScope(shield=True):
+        with shielded():
             await self._around.circuits.change_async(name, after)
 
     def _rule(self, name: str) -> BreakerRule:
@@ -192,7 +194,7 @@ class Live:
         around, call = self._around, self._call
         if not around.account or (call.cost is None and call.retry is None):
             return None
-        worst = self._worst() + Amounts(attempts=1)
+        worst = self._worst()
         key = f"{self._run}/{call.identity.key}/{tries.attempts + tries.outages}/{around.journal.epoch}"
         try:
             return around.accounts.reserve(key, around.account, worst, run=self._run)
@@ -200,8 +202,9 @@ class Live:
             self._stop_spending(spent)
 
     def _worst(self) -> Amounts:
-        """Without time, which is reserved for the run as a whole (`purse`)."""
-        return replace(self._call.cost or NOTHING, time_ms=0)
+        """Of one try. Without time, which is reserved for the run as a whole (`purse`)."""
+        cost = self._call.cost
+        return _A_TRY if cost is None else replace(cost, time_ms=0) + _A_TRY
 
     def _stop_spending(self, spent: BudgetSpent) -> NoReturn:
         """A budget is a wall: a run's own is for a person to raise, a night's comes back with the next night."""
@@ -304,7 +307,7 @@ class Live:
         if not key:
             return ()
         told = None if spending is None else spending.amounts
-        used = (self._worst() if told is None else replace(told, time_ms=0)) + Amounts(attempts=1)
+        used = self._worst() if told is None else replace(told, time_ms=0) + _A_TRY
         settled, _ = self._around.accounts.settle(key, used, run=self._run)
         return (settled,)
 

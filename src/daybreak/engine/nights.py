@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import msgspec
+
 from daybreak.clock import stamp
 from daybreak.engine.log import Log
 from daybreak.events import NIGHTS as STREAM
@@ -69,7 +71,7 @@ def _apply(record: Record) -> Iterable[Statement]:
             pass
 
 
-NIGHTS = View(name="nights", version=1, schema=_SCHEMA, apply=_apply)
+NIGHTS = View(name="nights", version=1, schema=_SCHEMA, apply=_apply, of=(NightBegan, NightEnded, NightNoted))
 """Register it where the ledger is opened."""
 
 
@@ -174,6 +176,9 @@ def _json(amounts: Mapping[str, int]) -> str:
     return json.dumps(amounts, sort_keys=True)
 
 
+_amounts = msgspec.json.Decoder(dict[str, int]).decode
+
+
 def _row(
     night: str,
     host: str,
@@ -199,14 +204,14 @@ def _row(
         pid=pid,
         workers=workers,
         until=until,
-        budget=json.loads(budget),
+        budget=_amounts(budget),
         once=bool(once),
         began=began,
         went_before=went_before,
         ended=ended,
         why=why,
-        counts=json.loads(counts),
-        used=json.loads(used),
+        counts=_amounts(counts),
+        used=_amounts(used),
         text=text,
         noted=noted,
         level=level,

@@ -46,7 +46,7 @@ _FIRST = f"""WITH RECURSIVE ready (project) AS (
   SELECT {_COLUMNS} FROM ready CROSS JOIN view_runs AS best ON best.rowid = (
     SELECT rowid FROM view_runs INDEXED BY view_runs_ready
     WHERE due = '' AND project = ready.project AND {_ASIDE} ORDER BY rank LIMIT 1)"""
-_SERVED = """SELECT project, served_ms FROM view_runs_projects
+_SERVED = """SELECT project, served_ms, (SELECT max(turn_ms) FROM view_runs_turn) FROM view_runs_projects
   WHERE project NOT IN (SELECT project FROM view_runs_paused)"""
 _HEADS = f"""SELECT {_COLUMNS} FROM view_runs AS best INDEXED BY view_runs_ready
   WHERE due = '' AND project = ? AND rank > ?
@@ -205,11 +205,9 @@ class Look:
             return
         ripened = self._ripened()
         first = {one.project: one for one in self._rows(_FIRST, (self._night or NEVER,))}
-        served = dict(self._log.query(_SERVED))
-        turn = max((ms for (ms,) in self._log.query("SELECT turn_ms FROM view_runs_turn")), default=0)
         start = {
-            project: max(turn, ms) + self._added_ms[project]
-            for project, ms in served.items()
+            project: max(turn or 0, ms) + self._added_ms[project]
+            for project, ms, turn in self._log.query(_SERVED)
             if project in first or project in ripened
         }
         heads = {project: _Head(self._of(first.get(project), ripened.get(project, ()))) for project in start}
@@ -300,8 +298,8 @@ class _Head:
         self._value = None
 
 
-_DUE_AT = "SELECT min(timed) FROM view_runs WHERE timed > ?"
-_EXPIRES_AT = "SELECT min(expires) FROM view_runs WHERE expires > '' AND expires > ?"
+_TIMES = """SELECT (SELECT min(timed) FROM view_runs WHERE timed > ?1),
+  (SELECT min(expires) FROM view_runs WHERE expires > '' AND expires > ?1)"""
 _RATED = """WITH RECURSIVE rated (text) AS (
     SELECT min(rated) FROM view_runs WHERE due = '' AND epoch = 0 AND rated <> '{}'
     UNION ALL
@@ -317,7 +315,7 @@ def wake_at(log: Log, now: datetime) -> datetime | None:
     Never later than that; it may be earlier than needed where a key or a paused project holds the run back too.
     """
     text = stamp(now)
-    found = [datetime.fromisoformat(at) for sql in (_DUE_AT, _EXPIRES_AT) for (at,) in log.query(sql, (text,)) if at]
+    found = [datetime.fromisoformat(at) for times in log.query(_TIMES, (text,)) for at in times if at]
     capacity = Capacity(log, now)
     for (rated,) in log.query(_RATED, (text,)):
         opening = [capacity.opens(name, Rate.of(rate)) for name, rate in _decode_rates(rated).items()]

@@ -83,7 +83,8 @@ def _apply(record: Record) -> Iterable[Statement]:
             pass
 
 
-SCHEDULES = View(name="schedules", version=1, schema=_SCHEMA, apply=_apply)
+_OF = (ScheduleSet, ScheduleRemoved, WindowOpened, WindowSkipped, RunMoved)
+SCHEDULES = View(name="schedules", version=1, schema=_SCHEMA, apply=_apply, of=_OF)
 """Register it where the ledger is opened."""
 
 

@@ -11,6 +11,7 @@ import anyio
 from daybreak.engine import nights
 from daybreak.engine.log import Log
 from daybreak.engine.night import Found, Hooks
+from daybreak.engine.scopes import shielded
 from daybreak.errors import DaybreakError, IdemConflict, LedgerBusy, LedgerError
 from daybreak.events import Event, NightEnded, NightNoted
 from daybreak.ledger.record import Draft
@@ -57,7 +58,7 @@ class Teller:
     async def end(self, ended: NightEnded) -> bool:
         """The last word on a night; False where somebody had it before. Raises what the ledger raises."""
         try:
-            with anyio.CancelScope(shield=True):
+            with shielded():
                 await self._ledger.append_async([Draft(nights.STREAM, ended, ACTOR, idem=f"ended:{ended.night}")])
         except IdemConflict:
             return False

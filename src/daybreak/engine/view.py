@@ -276,5 +276,19 @@ def _millis(ts: str) -> int:
     return int(datetime.fromisoformat(ts).timestamp() * 1000)
 
 
-RUNS = View(name="runs", version=2, schema=_SCHEMA, apply=_apply)
+_OF = (
+    TaskAdded,
+    TaskPlaced,
+    RunMoved,
+    LeaseGranted,
+    PauseAsked,
+    ResumeAsked,
+    Answered,
+    Signalled,
+    CancelAsked,
+    RunHeld,
+    QueuePaused,
+    QueueResumed,
+)
+RUNS = View(name="runs", version=2, schema=_SCHEMA, apply=_apply, of=_OF)
 """Register it where the ledger is opened."""

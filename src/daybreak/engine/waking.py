@@ -61,6 +61,10 @@ class Waking:
         if self._event.is_set():
             await anyio.lowlevel.checkpoint()
             return
+        if self._sleep is anyio.sleep:  # a timer of the event loop is cheaper than a task that sleeps
+            with anyio.move_on_after(most_s):
+                await self._event.wait()
+            return
         async with anyio.create_task_group() as group:
             if most_s != float("inf"):
                 group.start_soon(self._slept, most_s, group.cancel_scope)

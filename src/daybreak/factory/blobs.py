@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from daybreak.events import Event
-from daybreak.factory.kinds import build, command, repository
+from daybreak.factory.kinds import build, command, repository, validate
 
 
 def blobs_of(event: Event) -> Iterator[str]:
@@ -13,3 +13,4 @@ def blobs_of(event: Event) -> Iterator[str]:
     yield from build.blobs_of(event)
     yield from command.blobs_of(event)
     yield from repository.blobs_of(event)
+    yield from validate.blobs_of(event)

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from daybreak.checks import altering, sandboxed, transcripts, watched, watching
+from daybreak.checks import altering, sandboxed, transcripts, watched
 from daybreak.checks.watched import Tally
 from daybreak.errors import CheckError
 from daybreak.host import process
@@ -231,7 +231,7 @@ def _watched(pytest: Pytest, bench: Bench, place: Path) -> tuple[process.Finishe
     try:
         try:
             guarded = process.Guarded(
-                [python_of(pytest.program, bench.venvs), _PYTEST_SCRIPT, watching.__file__, *words],
+                [python_of(pytest.program, bench.venvs), _PYTEST_SCRIPT, watched.WATCHING, *words],
                 cwd=copy,
                 env={**_environment(bench, place), **pytest.environment},
                 timeout_s=bench.limit_s,

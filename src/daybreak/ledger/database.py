@@ -91,19 +91,25 @@ def connect_reader(path: Path) -> apsw.Connection:
 
 
 def _common(connection: apsw.Connection) -> None:
-    connection.set_busy_handler(_Patience())
+    connection.set_busy_handler(Patience())
     connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
     connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
     connection.pragma("cell_size_check", True)
 
 
-class _Patience:
+class Patience:
     """Asks again every millisecond or so: transactions are short, and SQLite's own waits grow to 100 ms."""
+
+    __slots__ = ("_since", "ends")
 
     def __init__(self) -> None:
         self._since = 0.0
+        self.ends = False
+        """Do not wait at all."""
 
     def __call__(self, tries: int) -> bool:
+        if self.ends:
+            return False
         now = time.monotonic()
         if tries == 0:
             self._since = now

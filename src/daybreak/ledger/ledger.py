@@ -28,7 +28,7 @@ from daybreak.ledger.blobs import BlobStore
 from daybreak.ledger.files import locked
 from daybreak.ledger.log import Log
 from daybreak.ledger.note import Checkpoint, Signer, Verifier
-from daybreak.ledger.record import Draft, Record, Submission
+from daybreak.ledger.record import BLOB_BYTES, Draft, Record, Submission
 from daybreak.ledger.tree import consistency_proof, inclusion_proof
 from daybreak.ledger.views import Difference, View, Views
 from daybreak.ledger.witness import Keeper, Witness
@@ -124,7 +124,8 @@ class Ledger:
         return future
 
     async def append_async(self, drafts: Sequence[Draft]) -> list[Record]:
-        """As `append`, from asyncio or trio, without blocking the loop.
+        """As `append`, from asyncio or trio, without blocking the loop for longer than a quick disk takes for a commit
+        (`writer.QUICK_S`).
 
         A task cancelled while it waits may have appended all the same.
         """
@@ -133,15 +134,16 @@ class Ledger:
         except RuntimeError:  # another event loop: anyio knows how to wait there
             return await anyio.to_thread.run_sync(self.append, drafts)
         submission = Submission(drafts)
-        if submission.large():
+        if submission.longest > BLOB_BYTES:
             await anyio.to_thread.run_sync(self._store_large, submission)
         sink = self._sink
         if sink is None or sink.loop is not loop:
             sink = self._sink = LoopSink(loop, self._writer)
-        return await sink.add(submission)
+        return await sink.append(submission)
 
     def subscribe(self, callback: Callable[[list[Record]], None]) -> Callable[[], None]:
-        """Call back after each commit of this process with its new records, on the writer's thread, in order.
+        """Call back after each commit of this process with its new records, in order, on the thread that wrote them:
+        the writer's or that of a loop.
 
         It must be quick and must not wait for the ledger. Returns what ends the subscription.
         """
@@ -164,6 +166,8 @@ class Ledger:
         Raises LedgerTampered, BlobMissing, BlobDamaged at the event concerned.
         """
         with self._locked_rows() as read:
+            if not read.goes_on(stream, after):
+                return
             tip = read.tip(stream, after)
         while True:
             with self._locked_rows() as read:

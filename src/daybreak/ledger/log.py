@@ -80,6 +80,12 @@ class Log:
         self._edge = Edge()
         self._seen: int | None = None
         self._orphans: list[str] = []
+        self._patience = database.Patience()
+        connection.set_busy_handler(self._patience)
+        self._long_at = database.CHECKPOINT_PAGES
+        self.is_long = False
+        """The write-ahead log has become long: `fold_in` when nobody waits."""
+        connection.set_wal_hook(self._committed)
         self._check_hold: Callable[[Draft], None] | None = None
         """Only a log that was restored from a copy can hold runs; others need not ask."""
         self.head = Checkpoint(signer.verifier.origin, 0, self._edge.root(), "")
@@ -93,7 +99,7 @@ class Log:
             if database.is_blank(self.connection):
                 database.create_tables(self.connection)
                 verifier = self._signer.verifier
-                admission = self._admission()
+                admission = self._admission(_no_record)
                 first = LedgerCreated(origin=verifier.origin, public_key=verifier.text)
                 admission.admit(Submission([Draft(KEYS, first)]))
                 self._insert(admission.records)
@@ -147,22 +153,25 @@ class Log:
 
     # -- transactions
 
-    def commit(self, submissions: Sequence[Submission]) -> tuple[list[Outcome], list[Record]]:
-        """The outcome of each, durable, and all new records. Raises LedgerBusy: nothing was written, go on.
+    def commit(
+        self, submissions: Sequence[Submission], *, patient: bool = True
+    ) -> tuple[Sequence[Outcome], list[Record]]:
+        """The outcome of each, durable, and all new records. Raises LedgerBusy: nothing was written, go on; at once,
+        where not `patient` and another process holds the file or has written to it.
 
         Any other exception means that this object must not be used again.
         """
-        self._begin()
-        edge, admission = self._edge.copy(), self._admission()
+        self._begin(patient=patient)
+        admission = self._admission(_no_record)
         try:
-            outcomes = [_admit(admission, submission) for submission in submissions]
             try:
+                outcomes: Sequence[Outcome] = [admission.admit(submission) for submission in submissions]
                 self._insert(admission.records)
-            except _ViewRefusesError:  # find out whose event it was: the others go on
+            except (DaybreakError, _ViewRefusesError, apsw.ConstraintError):  # look closer: whose, and is it a repeat?
                 self._roll_back()
                 admission.undo()
-                self._begin()
-                edge, admission = self._edge.copy(), self._admission()
+                self._begin(patient=patient)
+                admission = self._admission(self.rows.idem)
                 outcomes = [self._insert_alone(admission, submission) for submission in submissions]
             if not admission.records:
                 self._roll_back()
@@ -171,13 +180,27 @@ class Log:
             self.connection.execute("COMMIT")
         except BaseException:
             admission.undo()
-            self._edge = edge
             self._roll_back()
             raise
         self.head = head
         self._orphans = []
         self._seen = self.connection.data_version()
         return outcomes, admission.records
+
+    def fold_in(self) -> None:
+        """Write what stands in the write-ahead log to its place in the file, as far as those who read allow it."""
+        self.is_long, self._long_at = False, self._long_at + database.CHECKPOINT_PAGES // 16
+        try:
+            self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.BusyError:
+            return  # another process does it
+
+    def _committed(self, _: apsw.Connection, __: str, pages: int) -> int:
+        """Called by SQLite after each commit with the length of the write-ahead log."""
+        if pages < database.CHECKPOINT_PAGES:
+            self._long_at = database.CHECKPOINT_PAGES
+        self.is_long = pages >= self._long_at
+        return apsw.SQLITE_OK
 
     def rebuild_views(self) -> None:
         """Throw all views away and make them again, in one transaction."""
@@ -192,16 +215,16 @@ class Log:
             raise
         self._seen = self.connection.data_version()
 
-    def _begin(self) -> None:
+    def _begin(self, *, patient: bool = True) -> None:
+        self._patience.ends = not patient
         try:
             self.connection.execute("BEGIN IMMEDIATE")
         except apsw.BusyError as error:
-            raise LedgerBusy(
-                f"another process has held {self._path} for {database.BUSY_S:.0f} s",
-                hint="nothing was written; find the process that holds it (fuser), then try again.",
-            ) from error
+            raise _busy(self._path) from error
         if self.connection.data_version() != self._seen:
             try:
+                if not patient:
+                    raise _busy(self._path)
                 self._catch_up()
             except BaseException:
                 self._roll_back()
@@ -220,7 +243,7 @@ class Log:
         self._settle_views(head.size)
         self.head = head
 
-    def _admission(self) -> Admission:
+    def _admission(self, find_idem: Callable[[str, int, str], Record | None]) -> Admission:
         if len(self._tips) > TIPS_MAX:
             self._tips.clear()
         return Admission(
@@ -230,27 +253,25 @@ class Log:
             entropy=self._entropy,
             tips=self._tips,
             load_tip=self.rows.tip,
-            find_idem=self.rows.idem,
+            find_idem=find_idem,
             check_hold=self._check_hold,
         )
 
     def _insert(self, records: Sequence[Record]) -> None:
         """Rows and views."""
-        self.connection.executemany(
-            INSERT_EVENT,
-            [
-                (
-                    record.index,
-                    record.stream,
-                    record.seq,
-                    record.gen,
-                    record.idem,
-                    record.header,
-                    record.payload if len(record.payload) <= BLOB_BYTES else None,
-                )
-                for record in records
-            ],
-        )
+        rows = [
+            (
+                record.index,
+                record.stream,
+                record.seq,
+                record.gen,
+                record.idem,
+                record.header,
+                record.payload if len(record.payload) <= BLOB_BYTES else None,
+            )
+            for record in records
+        ]
+        self.connection.executemany(INSERT_EVENT, rows)
         try:
             self.views.apply(self.connection, records)
         except apsw.Error as error:
@@ -348,6 +369,19 @@ class Log:
         self._orphans = [
             kept.name for kept in kept_views(self.connection).values() if kept.name not in mine and kept.behind is None
         ]
+
+
+def _no_record(_: str, __: int, ___: str) -> Record | None:
+    """Instead of looking for the record that already has a key: it is nearly never there, and if it is, the index
+    refuses the new one."""
+    return None
+
+
+def _busy(path: Path) -> LedgerBusy:
+    return LedgerBusy(
+        f"another process has held {path} for {database.BUSY_S:.0f} s",
+        hint="nothing was written; find the process that holds it (fuser), then try again.",
+    )
 
 
 def _admit(admission: Admission, submission: Submission) -> Outcome:

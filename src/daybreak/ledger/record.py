@@ -149,13 +149,15 @@ def record_of(index: int, header: Header, raw: bytes, payload: bytes, leaf: byte
 class Submission:
     """Drafts that go in together or not at all, with their payloads already encoded and hashed."""
 
-    __slots__ = ("digests", "drafts", "payloads")
+    __slots__ = ("digests", "drafts", "longest", "payloads")
 
     def __init__(self, drafts: Sequence[Draft]) -> None:
         """Raises DraftRefused where a draft cannot be written; needs no ledger, so the caller pays for it."""
         self.drafts = tuple(drafts)
         if not self.drafts:
             raise DraftRefused("there is nothing to append", hint="pass at least one draft.")
+        self.longest = 0
+        """Bytes in the longest payload."""
         self.payloads: list[bytes] = []
         self.digests: list[str] = []
         for draft in self.drafts:
@@ -164,6 +166,7 @@ class Submission:
                 payload = _encode_payload(draft.event)
             except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
                 raise _refused(draft, f"its event is not JSON: {error}") from error
+            self.longest = max(self.longest, len(payload))
             self.payloads.append(payload)
             self.digests.append(sha256(payload).hexdigest())
 
@@ -183,18 +186,25 @@ def _check(draft: Draft) -> None:
         raise _refused(draft, "the event must be an instance of an Event class that has a type")
     if type(draft.stream) is not str or not _STREAM.fullmatch(draft.stream):
         raise _refused(draft, "a stream is named by 1 to 200 printable ASCII characters without spaces")
-    for name, number in (("gen", draft.gen), ("epoch", draft.epoch)):
-        if number is None and name == "epoch":
-            continue
-        if type(number) is not int or not 0 <= number <= INTEGER_MAX:
-            raise _refused(draft, f"{name} must be a whole number from 0 to 2**53 - 1, not {number!r}")
-    for name, text in (("actor", draft.actor), ("trace", draft.trace), ("idem", draft.idem)):
-        if text is None and name == "idem":
-            continue
-        if type(text) is not str or len(text) > TEXT_MAX or "\0" in text:
-            raise _refused(draft, f"{name} must be text of at most {TEXT_MAX} characters without NUL")
-        if not text.isascii() and not _encodable(text):
-            raise _refused(draft, f"{name} holds half of a surrogate pair")
+    _check_number(draft, "gen", draft.gen)
+    if draft.epoch is not None:
+        _check_number(draft, "epoch", draft.epoch)
+    _check_text(draft, "actor", draft.actor)
+    _check_text(draft, "trace", draft.trace)
+    if draft.idem is not None:
+        _check_text(draft, "idem", draft.idem)
+
+
+def _check_number(draft: Draft, name: str, number: object) -> None:
+    if type(number) is not int or not 0 <= number <= INTEGER_MAX:
+        raise _refused(draft, f"{name} must be a whole number from 0 to 2**53 - 1, not {number!r}")
+
+
+def _check_text(draft: Draft, name: str, text: object) -> None:
+    if type(text) is not str or len(text) > TEXT_MAX or "\0" in text:
+        raise _refused(draft, f"{name} must be text of at most {TEXT_MAX} characters without NUL")
+    if not text.isascii() and not _encodable(text):
+        raise _refused(draft, f"{name} holds half of a surrogate pair")
 
 
 def _encodable(text: str) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import apsw
@@ -24,21 +25,35 @@ PAGE = 256
 _VERIFY = "stop using it and run `daybreak ledger verify`, which names every place; then restore a copy."
 
 
-@contextlib.contextmanager
-def readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> _Damage:
     """SQLite's complaints about a damaged file as LedgerTampered, about a busy one as LedgerBusy, about a disk that
     refuses as LedgerStopped."""
-    try:
-        yield
-    except apsw.BusyError as error:
-        raise LedgerBusy(f"another process holds {path}", hint="try again.") from error
-    except apsw.IOError as error:
-        if getattr(error, "extendedresult", 0) != apsw.SQLITE_IOERR_SHORT_READ:  # that one: the file ends too early
+    return _Damage(path)
+
+
+_DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, UnicodeDecodeError)
+
+
+class _Damage:
+    """See `readable`. (A class, because every look at a control stream passes here.)"""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if isinstance(error, apsw.BusyError):
+            raise LedgerBusy(f"another process holds {self._path}", hint="try again.") from error
+        if isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) != apsw.SQLITE_IOERR_SHORT_READ:
+            # a short read is another thing: the file ends too early
             hint = "look at the disk; nothing was changed."
-            raise LedgerStopped(f"{path} cannot be read: {error}", hint=hint) from error
-        raise LedgerTampered(f"{path} is damaged: {error}", hint=_VERIFY) from error
-    except (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, UnicodeDecodeError) as error:
-        raise LedgerTampered(f"{path} is damaged: {error}", hint=_VERIFY) from error
+            raise LedgerStopped(f"{self._path} cannot be read: {error}", hint=hint) from error
+        if isinstance(error, (apsw.IOError, *_DAMAGE)):
+            raise LedgerTampered(f"{self._path} is damaged: {error}", hint=_VERIFY) from error
 
 
 class Rows:
@@ -106,6 +121,10 @@ class Rows:
             epoch = record.epoch or 0
             records.append(record)
         return records, (seq, prev, epoch)
+
+    def goes_on(self, stream: str, seq: int) -> bool:
+        """Has the stream events behind `seq`? The quick question of those who look often."""
+        return self._one("SELECT 1 FROM event WHERE stream = ? AND seq > ? LIMIT 1", stream, seq) is not None
 
     def tip(self, stream: str, seq: int | None = None) -> Tip:
         """The end of a stream, or how it stood when `seq` was its last event."""

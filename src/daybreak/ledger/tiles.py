@@ -7,8 +7,9 @@ partial tile is the tail of event rows, so nothing is outside the tree. Higher l
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 
-from daybreak.ledger.tree import EMPTY_ROOT, Frontier, fold, node_hash
+from daybreak.ledger.tree import EMPTY_ROOT, Frontier, fold
 
 WIDTH = 256
 HASH = 32
@@ -52,18 +53,12 @@ class Edge:
     def size(self) -> int:
         return self._high.size * WIDTH + self._low.size
 
-    def copy(self) -> Edge:
-        other = Edge()
-        other._low, other._high = self._low.copy(), self._high.copy()
-        other._tail, other._upper = self._tail[:], self._upper[:]
-        return other
-
     def root(self) -> bytes:
         if not self._low.size:
             return self._high.root()
         root = self._low.root()
         for left in reversed(self._high.stack):
-            root = node_hash(left, root)
+            root = sha256(b"\x01" + left + root).digest()
         return root
 
     def extend(self, leaves: list[bytes]) -> list[TileRow]:

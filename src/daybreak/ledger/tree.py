@@ -65,9 +65,6 @@ class Frontier:
             root = sha256(b"\x01" + left + root).digest()
         return root
 
-    def copy(self) -> Frontier:
-        return Frontier(self.size, self.stack)
-
 
 def range_root(start: int, end: int, subtree: Subtree) -> bytes:
     """MTH(D[start:end]) for a range that occurs in the tree: start is a multiple of the range's rounded-up width."""

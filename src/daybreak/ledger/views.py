@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -18,7 +19,9 @@ from typing import Any, NamedTuple
 import apsw
 
 from daybreak.errors import LedgerForeign, UsageError
+from daybreak.events import Event
 from daybreak.ledger.record import Record
+from daybreak.ledger.scratch import scratch
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -43,6 +46,8 @@ class View:
     schema: str
     """DDL of its tables and indexes."""
     apply: Callable[[Record], Iterable[Statement]]
+    of: tuple[type[Event], ...] = ()
+    """The events that change it; none named: any may. It is not asked about others, which are then not decoded."""
 
 
 class Difference(NamedTuple):
@@ -53,6 +58,7 @@ class Difference(NamedTuple):
     what: str
 
 
+@cache
 def objects_of(view: View) -> dict[str, str]:
     """What the view's schema creates: name -> SQL. Raises UsageError where a name is not the view's own."""
     if not _NAME.fullmatch(view.name):
@@ -103,6 +109,8 @@ class Views:
     def __init__(self, views: Sequence[View]) -> None:
         self.all = tuple(views)
         self.objects = {view.name: objects_of(view) for view in self.all}
+        self.schemas = tuple(view.schema for view in self.all)
+        self._hearing: dict[str, tuple[View, ...]] = {}
         names = [name for objects in self.objects.values() for name in objects]
         if len(self.objects) != len(self.all) or len(set(names)) != len(names):
             raise UsageError("two views have the same name or table", hint="name each one for itself.")
@@ -113,10 +121,23 @@ class Views:
             for view in self.all:
                 apply_view(connection, view, records)
             return
-        for view in self.all:
-            for record in records:
+        for record in records:
+            for view in self._hearers(record.type):
                 for sql, params in view.apply(record):
                     connection.execute(sql, params)
+
+    def change_by(self, records: Sequence[Record]) -> bool:
+        """May one of them change a view?"""
+        return any(self._hearers(record.type) for record in records)
+
+    def _hearers(self, kind: str) -> tuple[View, ...]:
+        """The views that an event of this type may change."""
+        found = self._hearing.get(kind)
+        if found is None:
+            found = self._hearing[kind] = tuple(
+                view for view in self.all if not view.of or any(one.type == kind for one in view.of)
+            )
+        return found
 
     def settle(self, connection: apsw.Connection, size: int, records: Callable[[int], Iterable[Record]]) -> None:
         """Inside a transaction: create, rebuild or catch up whatever is not as it should be.
@@ -157,14 +178,9 @@ class Views:
 
     def compare(self, connection: apsw.Connection, records: Iterable[Record]) -> list[Difference]:
         """Rebuild in memory from all records and compare with what `connection` holds, in one snapshot."""
-        fresh = apsw.Connection(":memory:")
-        try:
-            for view in self.all:
-                fresh.execute(view.schema)
-            fresh.execute("BEGIN")
+        with scratch(self.schemas) as fresh:
             for chunk in _chunks(records):  # one pass over the records serves all views
                 self.apply(fresh, chunk)
-            fresh.execute("COMMIT")
             found: list[Difference] = []
             stored = stored_objects(connection)
             for view in self.all:
@@ -174,8 +190,6 @@ class Views:
                     elif sql.lstrip()[:12].upper() == "CREATE TABLE":
                         found += _differing_rows(view.name, name, connection, fresh)
             return found
-        finally:
-            fresh.close()
 
 
 _LISTED = 20
@@ -194,8 +208,10 @@ def _differing_rows(view: str, table: str, stored: apsw.Connection, fresh: apsw.
 
 def apply_view(connection: apsw.Connection, view: View, records: Iterable[Record]) -> None:
     """One view's statements, in order; runs of one statement go as one."""
+    heard = {kind.type for kind in view.of}
     for chunk in _chunks(records):
-        statements = [statement for record in chunk for statement in view.apply(record)]
+        heard_of = [record for record in chunk if record.type in heard] if heard else chunk
+        statements = [statement for record in heard_of for statement in view.apply(record)]
         for sql, run in groupby(statements, key=itemgetter(0)):
             connection.executemany(sql, [statement[1] for statement in run])
 

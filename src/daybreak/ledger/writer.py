@@ -1,7 +1,12 @@
-"""Group commit: one thread owns the writing connection; everything that waits goes into one transaction.
+"""Group commit: everything that waits goes into one transaction, written by one thread at a time.
 
-Threads wait on a lock or a future, asyncio tasks on their loop's futures. A loop's submissions of one turn are
-handed over together and come back together, so that loop and writer wake each other once per batch.
+That is the writer's own thread. Threads wait for it on a lock or a future, asyncio tasks on their loop's futures. A
+loop's submissions of one turn are handed over together and come back together, so that loop and writer wake each
+other once per batch.
+
+One case is different: a task whose small submission is the only one, while commits have lately taken less time than
+waking two threads does. There the task's own thread writes it and the loop stands still meanwhile, for the same
+synced and signed transaction. On a slower disk, or where anything else is under way, the loop is never kept.
 """
 
 from __future__ import annotations
@@ -9,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
@@ -23,6 +29,15 @@ from daybreak.ledger.record import Record, Submission
 
 BATCH_MAX = 4096
 """Submissions in one transaction."""
+
+QUICK_S = 0.001
+"""While commits take less than this on average, a loop's lone submission is committed by the loop itself: handing it
+over takes 0.1 to 0.3 ms, and nobody notices a loop that stands still for so short a time."""
+PACE_SHARE, PACE_MOST_S = 0.125, 4 * QUICK_S
+"""Weight of the last commit in that average, and as how long it counts at most: one late commit among many quick ones
+changes nothing, two soon after each other send the next ones to the writer's thread."""
+SMALL_DRAFTS, SMALL_BYTES = 8, 16 * 1024
+"""Of a submission with more drafts, or with longer ones, the writer's thread takes care."""
 
 _log = logging.getLogger("daybreak.ledger")
 
@@ -77,14 +92,29 @@ class LoopSink:
     def __init__(self, loop: asyncio.AbstractEventLoop, writer: Writer) -> None:
         self.loop = loop
         self._writer = writer
-        self._pending: list[Entry] = []
+        self._others: list[Entry] | None = None
+        """What joins the first submission of a turn of the loop; None while there is none."""
 
-    def add(self, submission: Submission) -> asyncio.Future[list[Record]]:
-        future: asyncio.Future[list[Record]] = self.loop.create_future()
-        self._pending.append((submission, self, future))
-        if len(self._pending) == 1:
-            self.loop.call_soon(self._flush)
-        return future
+    async def append(self, submission: Submission) -> list[Record]:
+        """Gives way to the loop once, so that all tasks that are ready submit in the same turn."""
+        if self._others is not None:
+            future: asyncio.Future[Outcome] = self.loop.create_future()
+            self._others.append((submission, self, future))
+            return _taken(await future)
+        others: list[Entry] = []
+        self._others = others
+        try:
+            await asyncio.sleep(0)
+        except BaseException:  # cancelled: it is appended all the same, as it would be a moment later
+            self._others = None
+            self._put([(submission, self, self.loop.create_future()), *others])
+            raise
+        self._others = None
+        if not others and (outcome := self._writer.commit_here(submission)) is not None:
+            return _taken(outcome)
+        future = self.loop.create_future()
+        self._put([(submission, self, future), *others])
+        return _taken(await future)
 
     def deliver(self, outcomes: list[tuple[Any, Outcome]]) -> None:
         try:
@@ -93,8 +123,7 @@ class LoopSink:
             # The loop was closed: nobody waits any more, and what was appended stays appended.
             _log.debug("the loop of %d appends was closed before they were acknowledged", len(outcomes))
 
-    def _flush(self) -> None:
-        entries, self._pending = self._pending, []
+    def _put(self, entries: list[Entry]) -> None:
         try:
             self._writer.put(entries)
         except LedgerStopped as error:
@@ -103,11 +132,7 @@ class LoopSink:
     @staticmethod
     def _settle(outcomes: list[tuple[Any, Outcome]]) -> None:
         for future, outcome in outcomes:
-            if future.done():  # its task was cancelled
-                continue
-            if isinstance(outcome, Exception):
-                future.set_exception(outcome)
-            else:
+            if not future.done():  # its task was not cancelled
                 future.set_result(outcome)
 
 
@@ -120,7 +145,7 @@ class _Job:
 
 
 class Writer:
-    """The thread. After an error from the disk it takes nothing more."""
+    """The thread, and who may write in its stead. After an error from the disk nothing more is taken."""
 
     def __init__(self, log: Log, committed: Callable[[Checkpoint], None]) -> None:
         """`committed` is called with the head after each transaction, before anybody is told."""
@@ -129,6 +154,14 @@ class Writer:
         self._queue: SimpleQueue[list[Entry] | _Job | None] = SimpleQueue()
         self._gate = threading.Lock()
         self._stopped: LedgerStopped | None = None
+        self._closing = False
+        self._under_way = 0
+        """What was taken in and is not yet done with; changed under the gate."""
+        self._writing = threading.Lock()
+        """Held by the thread that uses the log."""
+        self._writing_thread = 0
+        self._pace_s = QUICK_S
+        """What a commit of few drafts takes, on average; the first ones go to the writer's thread."""
         self._subscribers: tuple[Callable[[list[Record]], None], ...] = ()
         self.futures = Futures()
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
@@ -136,10 +169,26 @@ class Writer:
 
     def put(self, entries: list[Entry]) -> None:
         """Raises LedgerStopped; otherwise every entry gets its outcome."""
-        with self._gate:
-            if self._stopped is not None:
-                raise _again(self._stopped)
-            self._queue.put(entries)
+        self._take(entries)
+
+    def commit_here(self, submission: Submission) -> Outcome | None:
+        """Its outcome, committed on the calling thread as the writer's thread would have; None, and nothing done, where
+        that would take longer than the caller should stand still, or would overtake somebody.
+
+        What interrupts it (a second Ctrl-C) stops the ledger and is raised.
+        """
+        if self._pace_s >= QUICK_S or not _is_small(submission) or not self._take_all():
+            return None
+        try:
+            with self._writing:
+                return self._commit([submission], patient=False)[0]
+        except LedgerBusy:
+            return None
+        finally:
+            if self._log.is_long:  # takes many milliseconds
+                self._queue.put(_Job(Log.fold_in))
+            else:
+                self._is_done(1)
 
     def append(self, submission: Submission) -> list[Record]:
         self.check_thread()
@@ -151,10 +200,7 @@ class Writer:
         """Do something else on the writer's thread and wait for it."""
         self.check_thread()
         job = _Job(work)
-        with self._gate:
-            if self._stopped is not None:
-                raise _again(self._stopped)
-            self._queue.put(job)
+        self._take(job)
         return job.future.result()
 
     def subscribe(self, callback: Callable[[list[Record]], None]) -> Callable[[], None]:
@@ -176,64 +222,113 @@ class Writer:
     def close(self) -> None:
         """Write what was submitted before, then end the thread. Appends after this raise LedgerStopped."""
         self.check_thread()
+        with self._gate:
+            self._closing = True
         self._queue.put(None)
         self._thread.join()
         self.stop(LedgerStopped("the ledger was closed", hint="open it again to append."))
-        self._refuse_rest()
+        with self._writing:  # a loop of another thread may be writing in the thread's stead
+            self._refuse_rest()
 
     def check_thread(self) -> None:
-        """Waiting for the writer on the writer's own thread would wait for ever."""
-        assert threading.current_thread() is not self._thread, "a subscriber must not wait for the ledger"
+        """Waiting for the writer from inside a commit would wait for ever."""
+        assert threading.get_ident() != self._writing_thread, "a subscriber must not wait for the ledger"
+
+    def _take(self, item: list[Entry] | _Job) -> None:
+        with self._gate:
+            if self._stopped is not None:
+                raise _again(self._stopped)
+            self._under_way += 1
+            self._queue.put(item)
+
+    def _take_all(self) -> bool:
+        """Is nothing under way? Then the caller is, and has `_writing` to itself but for a moment."""
+        with self._gate:
+            if self._under_way or self._closing or self._stopped is not None:
+                return False
+            self._under_way = 1
+            return True
 
     # -- the thread
 
     def _run(self) -> None:
-        while True:
+        going = True
+        while going:
             item = self._queue.get()
             if item is None:
                 return
+            job: _Job | None
             if isinstance(item, _Job):
-                self._do(item)
-                continue
-            following = self._gather(item)
-            if self._stopped is not None:
-                _deliver(item, [_again(self._stopped)] * len(item))
+                job = item
             else:
-                self._commit(item)
-            if isinstance(following, _Job):
-                self._do(following)
-            elif following is _END:
-                return
+                taken, job, going = self._gather(item)
+                self._commit_all(item, taken)
+            if job is not None:
+                self._do(job)
+            if self._log.is_long:  # everybody has been answered before
+                self._fold_in()
 
-    def _gather(self, entries: list[Entry]) -> object:
-        """Adds everything else that waits; returns what must come after it, if anything."""
+    def _gather(self, entries: list[Entry]) -> tuple[int, _Job | None, bool]:
+        """Adds everything else that waits: how many items, what must come after them, and whether to go on."""
+        taken = 1
         while len(entries) < BATCH_MAX:
             try:
                 item = self._queue.get_nowait()
             except Empty:
-                return None
+                break
             if item is None:
-                return _END
+                return taken, None, False
             if isinstance(item, _Job):
-                return item
+                return taken, item, True
+            taken += 1
             entries += item
-        return None
+        return taken, None, True
 
-    def _commit(self, entries: list[Entry]) -> None:
+    def _commit_all(self, entries: list[Entry], taken: int) -> None:
+        """Whoever is answered may find nothing under way any more."""
+        outcomes: Sequence[Outcome]
+        with self._writing:
+            if self._stopped is not None:
+                outcomes = [_again(self._stopped) for _ in entries]
+            else:
+                try:
+                    outcomes = self._commit([entry[0] for entry in entries], patient=True)
+                except LedgerBusy as error:
+                    outcomes = [error] * len(entries)
+        self._is_done(taken)
+        _deliver(entries, outcomes)
+
+    def _is_done(self, taken: int) -> None:
+        with self._gate:
+            self._under_way -= taken
+
+    def _fold_in(self) -> None:
+        with self._gate:
+            self._under_way += 1
+        self._do(_Job(Log.fold_in))
+
+    def _commit(self, submissions: Sequence[Submission], *, patient: bool) -> Sequence[Outcome]:
+        """One transaction, by the thread that holds `_writing`; subscribers are told. Raises LedgerBusy: nothing was
+        written."""
+        self._writing_thread, began_s = threading.get_ident(), time.perf_counter()
         try:
-            outcomes, records = self._log.commit([entry[0] for entry in entries])
-        except LedgerBusy as error:
-            _deliver(entries, [error] * len(entries))
-            return
-        except Exception as error:  # noqa: BLE001 - whatever it was, this connection is not used again
+            outcomes, records = self._log.commit(submissions, patient=patient)
+            if records:
+                self._committed(self._log.head)
+                if len(submissions) == 1 and len(records) <= SMALL_DRAFTS:
+                    self._pace_s += (min(time.perf_counter() - began_s, PACE_MOST_S) - self._pace_s) * PACE_SHARE
+                self._tell(records)
+            return outcomes
+        except LedgerBusy:
+            raise
+        except BaseException as error:  # whatever it was, this connection is not used again
             stopped = _stopped_by(error)
             self.stop(stopped)
-            _deliver(entries, [_again(stopped) for _ in entries])
-            return
-        if records:
-            self._committed(self._log.head)
-            self._tell(records)
-        _deliver(entries, outcomes)
+            if not isinstance(error, Exception):
+                raise
+            return [_again(stopped) for _ in submissions]
+        finally:
+            self._writing_thread = 0
 
     def _tell(self, records: list[Record]) -> None:
         for callback in self._subscribers:
@@ -243,9 +338,17 @@ class Writer:
                 _log.exception("a subscriber of the ledger failed; the events are appended")
 
     def _do(self, job: _Job) -> None:
+        try:
+            with self._writing:
+                self._do_here(job)
+        finally:
+            self._is_done(1)
+
+    def _do_here(self, job: _Job) -> None:
         if self._stopped is not None:
             job.future.set_exception(_again(self._stopped))
             return
+        self._writing_thread = threading.get_ident()
         try:
             job.future.set_result(job.work(self._log))
         except LedgerBusy as error:
@@ -253,6 +356,8 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - as in _commit
             self.stop(_stopped_by(error))
             job.future.set_exception(error)
+        finally:
+            self._writing_thread = 0
 
     def _refuse_rest(self) -> None:
         """After the thread has ended: whoever came in between gets an answer."""
@@ -268,7 +373,14 @@ class Writer:
                 _deliver(item, [_again(self._stopped) for _ in item])
 
 
-_END = object()
+def _is_small(submission: Submission) -> bool:
+    return len(submission.drafts) <= SMALL_DRAFTS and submission.longest <= SMALL_BYTES
+
+
+def _taken(outcome: Outcome) -> list[Record]:
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 def _deliver(entries: Sequence[Entry], outcomes: Sequence[Outcome]) -> None:
@@ -284,7 +396,7 @@ def _deliver(entries: Sequence[Entry], outcomes: Sequence[Outcome]) -> None:
         sink.deliver(pairs)
 
 
-def _stopped_by(error: Exception) -> LedgerStopped:
+def _stopped_by(error: BaseException) -> LedgerStopped:
     if isinstance(error, DaybreakError):
         stopped = LedgerStopped(f"the ledger stopped: {error.message}", hint=error.hint)
     elif isinstance(error, apsw.Error | OSError):

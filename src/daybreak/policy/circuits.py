@@ -72,7 +72,7 @@ def _apply(record: Record) -> Iterable[Statement]:
         yield Statement(_PUT, (changed.name, changed.version, changed.state, *lists, changed.why, record.ts))
 
 
-CIRCUITS = View(name="circuits", version=1, schema=_SCHEMA, apply=_apply)
+CIRCUITS = View(name="circuits", version=1, schema=_SCHEMA, apply=_apply, of=(events.BreakerChanged,))
 """Register it where the ledger is opened."""
 
 

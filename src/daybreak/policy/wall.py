@@ -154,7 +154,8 @@ def _apply(record: Record) -> Iterable[Statement]:
             pass
 
 
-ACCOUNTS = View(name="accounts", version=1, schema=_SCHEMA, apply=_apply)
+_OF = (events.BudgetReserved, events.BudgetSettled, events.BudgetOpened)
+ACCOUNTS = View(name="accounts", version=1, schema=_SCHEMA, apply=_apply, of=_OF)
 """Register it where the ledger is opened."""
 
 

@@ -23,14 +23,22 @@ class FakeClock:
         self._advanced_s = 0.0
         self._elapsed = elapsed
         self._began_s = elapsed() if elapsed else 0.0
+        self._last: tuple[datetime, float, datetime] | None = None
+        """The last answer, with what it came from: most questions come at the same moment."""
 
     def now(self) -> datetime:
-        return self.start + timedelta(seconds=self.monotonic())
+        passed_s, last = self.monotonic(), self._last
+        if last is not None and last[1] == passed_s and last[0] is self.start:
+            return last[2]
+        now = self.start + timedelta(seconds=passed_s)
+        self._last = (self.start, passed_s, now)
+        return now
 
     def monotonic(self) -> float:
         """Seconds since the clock was made."""
-        followed_s = self._elapsed() - self._began_s if self._elapsed else 0.0
-        return followed_s + self._advanced_s
+        if self._elapsed is None:
+            return self._advanced_s
+        return self._elapsed() - self._began_s + self._advanced_s
 
     def advance(self, seconds: float) -> None:
         """Time passes at once. Raises ValueError for less than nothing."""

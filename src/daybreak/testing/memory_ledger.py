@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from hashlib import sha256
@@ -21,6 +22,7 @@ from daybreak import ids
 from daybreak.clock import Clock
 from daybreak.errors import BlobMissing, DraftRefused, LedgerStopped
 from daybreak.events import KEYS, LedgerCreated
+from daybreak.ledger import scratch
 from daybreak.ledger.admission import START, Admission, Tip
 from daybreak.ledger.note import Checkpoint, Signer, Verifier
 from daybreak.ledger.record import Draft, Record, Submission
@@ -52,6 +54,8 @@ class MemoryLedger:
         self._subscribers: tuple[Callable[[list[Record]], None], ...] = ()
         self._telling = False
         self._closed = False
+        self._asked: set[str] = set()
+        """Questions that were seen to write nothing."""
         self._database = self._fresh_database()
         created = LedgerCreated(origin=self.verifier.origin, public_key=self.verifier.text)
         self.append([Draft(KEYS, created)])
@@ -110,6 +114,8 @@ class MemoryLedger:
         return unsubscribe
 
     def _update_views(self, admission: Admission, first: Draft) -> None:
+        if not self._views.change_by(admission.records):
+            return
         self._database.execute("SAVEPOINT submission")
         try:
             self._views.apply(self._database, admission.records)
@@ -163,10 +169,14 @@ class MemoryLedger:
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Ask the views; a statement that would write is refused."""
+        if sql in self._asked and not self._closed:
+            return self._database.execute(sql, tuple(params)).fetchall()
         self._check_open()
         cursor = self._database.cursor()
         cursor.exec_trace = _refuse_writing  # `PRAGMA query_only` would have every statement prepared anew, each time
-        return cursor.execute(sql, tuple(params)).fetchall()
+        rows = cursor.execute(sql, tuple(params)).fetchall()
+        self._asked.add(sql)
+        return rows
 
     def put_blob(self, data: bytes) -> str:
         digest = sha256(data).hexdigest()
@@ -191,17 +201,18 @@ class MemoryLedger:
     # -- views
 
     def rebuild_views(self) -> None:
-        old, self._database = self._database, self._fresh_database()
-        old.close()
+        self._finish()
+        self._database = self._fresh_database()
         self._views.apply(self._database, self._records)
 
     def compare_views(self) -> list[Difference]:
         return self._views.compare(self._database, self._records)
 
     def _fresh_database(self) -> apsw.Connection:
-        database = apsw.Connection(":memory:", statementcachesize=1000)
-        for view in self._views.all:
-            database.execute(view.schema)
+        """Goes back to where it came from together with the ledger."""
+        database = scratch.take(self._views.schemas)
+        self._finish = weakref.finalize(self, scratch.give_back, self._views.schemas, database)
+        self._finish.atexit = False
         return database
 
     # -- end

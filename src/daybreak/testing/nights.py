@@ -35,8 +35,10 @@ from daybreak.events import FINAL, BudgetReserved, BudgetSettled, RunMoved, Step
 from daybreak.ledger.record import Draft, Record
 from daybreak.policy.budget import Amounts, Limit
 from daybreak.policy.retry import Retry
+from daybreak.testing import virtual_time
 from daybreak.testing.clock import DAWN, FakeClock
 from daybreak.testing.memory_ledger import MemoryLedger
+from daybreak.testing.virtual_time import jumping_clock
 from daybreak.testing.world import Died, MemoryLocks
 
 EVENING = timedelta(hours=9)
@@ -210,11 +212,9 @@ class BadNight:
     runs: list[str] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        from trio.testing import MockClock  # late: a development dependency
-
         self.random = Random(self.seed)
-        self._mock = MockClock(autojump_threshold=0)
-        self.clock = FakeClock(DAWN, elapsed=self._mock.current_time)
+        self._jumping = jumping_clock()
+        self.clock = FakeClock(DAWN, elapsed=self._jumping.current_time)
         self.ledger = MemoryLedger(clock=self.clock, views=[*VIEWS, NIGHTS], entropy=self.random.randbytes)
         self.shop = Shop(self)
         self._submit()
@@ -291,17 +291,7 @@ class BadNight:
 
     def until_over(self, *, nights_max: int = 40) -> None:
         """Nights and mornings, until every run is over. Raises AssertionError where that takes too long."""
-        import trio
-        from trio._core import _run as scheduler
-
-        hook = "_ALLOW_DETERMINISTIC_SCHEDULING"  # made for hypothesis, which wants the same as we do
-        before = getattr(scheduler, hook)
-        setattr(scheduler, hook, True)
-        scheduler._r.seed(self.seed)
-        try:
-            trio.run(self._until_over, nights_max, clock=self._mock)
-        finally:
-            setattr(scheduler, hook, before)
+        virtual_time.run(self.seed, self._jumping, self._until_over, nights_max)
 
     async def _until_over(self, nights_max: int) -> None:
         while self._unfinished():

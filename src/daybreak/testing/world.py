@@ -32,8 +32,10 @@ from daybreak.engine.step import key_of
 from daybreak.events import FINAL, RunMoved, StepDone, StepFailed, run_stream
 from daybreak.host.locks import LockHeld, Owner
 from daybreak.ledger.record import Draft, Record
+from daybreak.testing import virtual_time
 from daybreak.testing.clock import DAWN, FakeClock
 from daybreak.testing.memory_ledger import MemoryLedger
+from daybreak.testing.virtual_time import jumping_clock
 
 
 class MemoryLocks:
@@ -152,11 +154,9 @@ class World:
     results: dict[str, RunResult] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        from trio.testing import MockClock  # late: a development dependency
-
         self.random = Random(self.seed)
-        self._mock = MockClock(autojump_threshold=0)
-        self.clock = FakeClock(DAWN + timedelta(hours=self.seed % 24), elapsed=self._mock.current_time)
+        self._jumping = jumping_clock()
+        self.clock = FakeClock(DAWN + timedelta(hours=self.seed % 24), elapsed=self._jumping.current_time)
         self.ledger = MemoryLedger(clock=self.clock, views=VIEWS, entropy=self.random.randbytes)
         self._functions: dict[str, TaskFunction] = {}
         self._questions: dict[str, str] = {}
@@ -173,17 +173,7 @@ class World:
 
         Raises AssertionError, which names the seed, where that takes more than `lives_max` owners.
         """
-        import trio
-        from trio._core import _run as scheduler
-
-        hook = "_ALLOW_DETERMINISTIC_SCHEDULING"  # made for hypothesis, which wants the same as we do
-        before = getattr(scheduler, hook)
-        setattr(scheduler, hook, True)
-        scheduler._r.seed(self.seed)
-        try:
-            trio.run(self._night, lives_max, clock=self._mock)
-        finally:
-            setattr(scheduler, hook, before)
+        virtual_time.run(self.seed, self._jumping, self._night, lives_max)
 
     def danger(self) -> None:
         """For a step's function: its process may die here."""

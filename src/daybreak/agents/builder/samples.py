@@ -35,19 +35,21 @@ def for_entities(entities: tuple[Entity, ...]) -> dict[str, list[Sample]]:
 
 
 def in_order(entities: tuple[Entity, ...]) -> list[Entity]:
-    """Targets of required refs before what refers to them; otherwise as declared."""
+    """Targets of required refs before what refers to them, users as early as that goes; otherwise as declared."""
     waiting = list(entities)
     done: list[Entity] = []
     while waiting:
         names = {entity.name for entity in waiting}
-        ready = next((entity for entity in waiting if not _needs(entity) & names), waiting[0])
+        free = [entity for entity in waiting if not _needs(entity) & names]
+        ready = next((entity for entity in free if entity.login is not None), (free or waiting)[0])
         waiting.remove(ready)
         done.append(ready)
     return done
 
 
 def _needs(entity: Entity) -> set[str]:
-    return {target for field in entity.fields if field.required and (target := _element(field.type).target)}
+    needed = [field for field in entity.fields if field.required or field.owner]
+    return {target for field in needed if (target := _element(field.type).target)}
 
 
 def _element(kind: Type) -> Type:
@@ -104,6 +106,8 @@ class _Maker:
         return None
 
     def _fits(self, field: Field, record: Sample, value: Any) -> bool:
+        if field.key and not _is_key(str(value)):
+            return False
         if field.after is not None:
             other = record.get(field.after)
             automatic = self.entity.field(field.after).automatic
@@ -127,7 +131,9 @@ class _Maker:
 
     def _candidates(self, field: Field, record: Sample) -> Iterator[Any]:
         kind = _element(field.type)
-        if kind.name == "ref":
+        if field.by is not None:
+            yield from (sample[field.by] for sample in self.others.get(kind.target or "", []) if field.by in sample)
+        elif kind.name == "ref":
             yield from range(1, len(self.others.get(kind.target or "", [])) + 1)
         elif kind.name == "choice":
             yield from kind.choices
@@ -138,6 +144,11 @@ class _Maker:
         else:
             bases = [record[field.after]] if field.after is not None and field.after in record else []
             yield from _RANGES[kind.name](field, bases)
+
+
+def _is_key(text: str) -> bool:
+    """Whether it fits into an address, and stands for nothing else there."""
+    return not text.isdecimal() and "/" not in text and text == text.strip() and text not in (".", "..")
 
 
 def _order(field: Field, value: Any, other: Any) -> bool:

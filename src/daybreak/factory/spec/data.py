@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from daybreak.factory.spec import questions, rules, shape
 from daybreak.factory.spec.draft import (
@@ -29,7 +30,21 @@ from daybreak.factory.spec.numbers import CRITERION, REQUIREMENT
 from daybreak.factory.spec.problems import Problems, cut
 
 KINDS: tuple[Kind, ...] = ("console", "http", "files")
+NOTES = ("Login", "Seen as", "Readers", "Writers", "Users may", "Order", "Search", "Listed by")
+"""Labels below a table that say all they have to say on their own line, as Plural does."""
 ACTION_LINE = re.compile(r"(?P<name>`[^`]+`|[^`:\s]+)\s*:\s*(?P<changes>.*)", re.DOTALL)
+
+
+class Form(NamedTuple):
+    """Something with a name and what it says, such as an action, and how it is told."""
+
+    code: str
+    what: str
+    example: str
+
+
+ACTION = Form("S158", "action", "lend: status in -> out; set lent_at now")
+LIST = Form("S172", "list", "open: state is open")
 
 
 def read(node: Node, problems: Problems) -> Draft | None:
@@ -118,7 +133,18 @@ class _Reader:
                 draft.complete = False
         draft.actions = self.actions(found.get("actions"), where)
         draft.totals = shape.texts(found.get("totals"), f"totals of {where}", self.problems)
+        draft.lists = self.actions(found.get("lists"), where, LIST)
+        draft.notes = {label: note for label in NOTES if (note := self.note(found, label, where)) is not None}
         return draft
+
+    def note(self, found: dict[str, Node], label: str, where: str) -> Scalar | None:
+        """What stands behind a one-line label in Markdown; a list is what commas would separate there."""
+        key = label.lower().replace(" ", "_")
+        node = found.get(key)
+        if not isinstance(node, Sequence):
+            return self.one(found, key, where)
+        texts = shape.texts(node, f"{key} of {where}", self.problems)
+        return Scalar(", ".join(text.text.strip() for text in texts), node.line)
 
     def row(self, node: Node, entity: str) -> DraftRow | None:
         found = shape.fields(node, FieldPart, f"a field of {entity}", self.problems)
@@ -138,7 +164,7 @@ class _Reader:
         value = shape.scalar(node, f"rules of {where}", self.problems)
         return [] if value is None else rules.split(questions.without(value.text))
 
-    def actions(self, node: Node | None, where: str) -> list[DraftAction]:
+    def actions(self, node: Node | None, where: str, form: Form = ACTION) -> list[DraftAction]:
         if isinstance(node, Mapping):
             return [action for pair in node.pairs if (action := self.action(*pair, where)) is not None]
         found = []
@@ -148,9 +174,7 @@ class _Reader:
             elif isinstance(item, Scalar) and (line := ACTION_LINE.fullmatch(item.text.strip())):
                 action = DraftAction(Scalar(line["name"], item.line), Scalar(line["changes"], item.line))
             else:
-                self.problems.add(
-                    item.line, "S158", f"{where}: this is no action", "write `lend: status in -> out; set lent_at now`"
-                )
+                self.problems.add(item.line, form.code, f"{where}: this is no {form.what}", f"write `{form.example}`")
                 continue
             if action is not None:
                 found.append(action)

@@ -37,6 +37,9 @@ class DraftEntity:
     rows: list[DraftRow] = field(default_factory=list)
     actions: list[DraftAction] = field(default_factory=list)
     totals: list[Scalar] = field(default_factory=list)
+    lists: list[DraftAction] = field(default_factory=list)
+    notes: dict[str, Scalar] = field(default_factory=dict)
+    """The one-line labels below the table, by label: `Login`, `Order` and so on, but for `Plural`."""
     complete: bool = True
     """False where a part could not be read and was told: what is missing then is no second problem."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from daybreak.agents.entities import Action, Entity, Field, Total, Type
-from daybreak.factory.spec import changes, codespans, names, questions, rules, totals, types
+from daybreak.factory.spec import bonds, changes, codespans, names, notes, questions, rules, totals, types
 from daybreak.factory.spec.draft import DraftEntity, DraftRow
 from daybreak.factory.spec.located import Scalar
 from daybreak.factory.spec.problems import Problems, cut, listed, meant
@@ -24,8 +24,9 @@ def read(drafts: list[DraftEntity], problems: Problems) -> tuple[Entity, ...]:
     found = [_Reader(draft, problems) for draft in drafts]
     entities = tuple(reader.entity() for reader in found)
     _clashes(drafts, entities, problems)
-    _references(entities, [reader.lines for reader in found], problems)
-    return entities
+    lines = [reader.lines for reader in found]
+    _references(entities, lines, problems)
+    return bonds.check(entities, drafts, lines, problems)
 
 
 class _Reader:
@@ -60,6 +61,7 @@ class _Reader:
             fields=tuple(self.fields.values()),
             actions=self.actions(),
             totals=self.totals(),
+            **notes.read(self.draft, cut(self.name), self.fields, self.problems),
         )
 
     def row(self, row: DraftRow) -> None:

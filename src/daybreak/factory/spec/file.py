@@ -56,6 +56,15 @@ class HttpPart(_Part):
     prefix: str | None = Field("", description="In front of all paths, such as `/api`.")
     cors: str | list[str] | None = Field(None, description="`*`, or the origins that may call.")
     delete_all: bool | Literal["true", "false"] = Field(False, description="Whether a whole collection can be deleted.")
+    envelope: Literal["name", "data"] | None = Field(
+        None, description="`name`: `{article: …}` and `{articles: […], articles_count: 3}`; `data`: `{data: …}`."
+    )
+    errors: Literal["problem", "fields", "message"] = Field("problem", description="How an error is written.")
+    names: Literal["declared", "camel"] = Field("declared", description="`camel`: `created_at` is `createdAt` in JSON.")
+    page: Number | None = Field(None, description="How many records a list holds unless asked otherwise.")
+    page_max: Number | None = Field(None, description="How many may be asked for.")
+    put: Literal["all", "some"] = Field("all", description="`some`: PUT changes only what is given.")
+    statuses: dict[str, Number] | None = Field(None, description="`{invalid: 400, deleted: 200}`")
 
 
 class FrontMatter(_Part):
@@ -116,6 +125,17 @@ class EntityPart(_Part):
         {}, description="Name and changes: `lend: status in -> out; set lent_at now; ask due`."
     )
     totals: list[str] = Field([], description="`count, sum pages by shelf`")
+    lists: dict[str, str] | list[dict[str, str] | str] = Field(
+        {}, description="Name and conditions: `feed: author in my follow`."
+    )
+    login: str | None = Field(None, description="The records are users: `email with password, for 30 days`.")
+    seen_as: str | None = Field(None, description="Of users: what others see, such as `profile`.")
+    readers: str | None = Field(None, description="`everyone`, `users` or `owner`.")
+    writers: str | None = Field(None, description="`everyone` or `users`.")
+    users_may: str | list[str] | None = Field(None, description="Relations to users: `favorite`.")
+    order: str | list[str] | None = Field(None, description="`-created_at, title`")
+    listed_by: str | None = Field(None, description="The key that stands for each record in JSON lists: `name`.")
+    search: str | list[str] | None = Field(None, description="Fields that are searched by words: `title, body`.")
 
 
 class AcceptancePart(_Part):

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from daybreak.agents.protocol import HttpOptions
 from daybreak.factory.spec import names, shape
 from daybreak.factory.spec.file import BudgetPart, HttpPart, LimitsPart, QualityPart
-from daybreak.factory.spec.located import Node, Scalar
+from daybreak.factory.spec.located import Mapping, Node, Scalar
 from daybreak.factory.spec.model import Budget, Complexity, Interface, Limits, Quality
 from daybreak.factory.spec.problems import Problems, listed, meant
 
@@ -23,7 +23,22 @@ RANGES: dict[str, tuple[int, int]] = {
     "limits.children": (1, 50),
     "quality.coverage": (0, 100),
     "quality.thresholds": (0, 100),
+    "http.page": (1, 1000),
+    "http.page_max": (1, 100_000),
 }
+HTTP_WORDS: dict[str, tuple[str, ...]] = {
+    "envelope": ("name", "data"),
+    "errors": ("problem", "fields", "message"),
+    "names": ("declared", "camel"),
+    "put": ("all", "some"),
+}
+_REFUSALS = tuple(range(400, 452))
+STATUSES: dict[str, tuple[int, ...]] = {
+    "added": (200, 201),
+    "deleted": (200, 204),
+    **dict.fromkeys(("invalid", "missing", "conflict", "anonymous", "forbidden"), _REFUSALS),
+}
+"""By what happened: the statuses that may stand for it."""
 TIME_S_MIN, TIME_S_MAX = 10, 7 * 24 * 3600
 MONEY_USD_MAX = Decimal(10_000)
 HOLDOUT_MAX = 0.8
@@ -297,6 +312,39 @@ class _Reader:
             kept["delete_all"] = delete_all.text == "true"
         if "cors" in part and (cors := self.cors(part["cors"])) is not None:
             kept["cors"] = cors
+        for name, known in HTTP_WORDS.items():
+            value = shape.scalar(part.get(name), f"http.{name}", self.problems)
+            if value is not None and value.text in known:
+                kept[name] = value.text
+            elif value is not None:
+                remedy = meant(value.text, known, f"write {' or '.join(known)}, or leave it out")
+                self.problems.add(value.line, "S126", f"http.{name} {value.text!r} is unknown", remedy)
+        for name in ("page", "page_max"):
+            if name in part and (number := self.whole(f"http.{name}", part[name])) is not None:
+                kept[name] = number
+        if kept.get("page", 1) > kept.get("page_max", RANGES["http.page"][1]):
+            message = f"http.page {kept['page']} is more than http.page_max {kept['page_max']}"
+            self.problems.add(part["page"].line, "S127", message, "write a smaller page")
+        return kept | ({"statuses": self.statuses(part["statuses"])} if "statuses" in part else {})
+
+    def statuses(self, node: Node) -> dict[str, int]:
+        kept: dict[str, int] = {}
+        if not isinstance(node, Mapping):
+            self.problems.add(node.line, "S124", "http.statuses must be a mapping", "write {invalid: 400}")
+            return kept
+        for key, value in node.pairs:
+            known = STATUSES.get(key.text, ())
+            text = value.text.strip() if isinstance(value, Scalar) else ""
+            if not known:
+                remedy = meant(key.text, STATUSES, f"the keys are {listed(STATUSES)}")
+                self.problems.add(key.line, "S121", f"http.statuses: the key {key.text!r} is unknown", remedy)
+            elif key.text in kept:
+                self.problems.add(key.line, "S122", f"http.statuses: {key.text} occurs twice", "keep one of them")
+            elif not text.isascii() or not text.isdigit() or len(text) != 3 or int(text) not in known:
+                what = " or ".join(map(str, known)) if len(known) < 5 else f"{known[0]} to {known[-1]}"
+                self.problems.add(key.line, "S127", f"http.statuses.{key.text} cannot be {text!r}", f"write {what}")
+            else:
+                kept[key.text] = int(text)
         return kept
 
     def cors(self, node: Node) -> str | tuple[str, ...] | None:

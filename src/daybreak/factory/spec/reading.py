@@ -6,6 +6,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from daybreak.agents import naming
+from daybreak.agents.entities import Entity
 from daybreak.agents.protocol import Requirement
 from daybreak.factory.spec import (
     acceptance,
@@ -126,6 +128,7 @@ def _assembled(draft: Draft, problems: Problems) -> Specification:
     requirements = numbers.requirements(draft.requirements, problems)
     criteria = numbers.criteria(draft.criteria, problems)
     found = entities.read(draft.entities, problems)
+    _faces(head, found, draft, problems)
     if len(draft.examples) > EXAMPLES_MAX:
         line = draft.examples[EXAMPLES_MAX].body.line
         problems.add(
@@ -163,6 +166,21 @@ def _assembled(draft: Draft, problems: Problems) -> Specification:
         examples=examples,
         clarifications=tuple(draft.clarifications),
     )
+
+
+def _faces(head: header.Header, found: tuple[Entity, ...], draft: Draft, problems: Problems) -> None:
+    """What the front matter and the entities say of each other."""
+    line = draft.header["http"].line if "http" in draft.header else 1
+    if head.http.delete_all and any(entity.login for entity in found):
+        remedy = "leave out delete_all: only its owner deletes a record"
+        problems.add(line, "S170", "http.delete_all would let anybody delete everybody's records", remedy)
+    for entity in found if head.http.names == "camel" else ():
+        seen: dict[str, str] = {}
+        for field in entity.fields:
+            other = seen.setdefault(naming.camel(field.name), field.name)
+            if other != field.name:
+                message = f"{entity.name}: {other} and {field.name} would both be {naming.camel(other)} in JSON"
+                problems.add(line, "S145", message, "rename one of them")
 
 
 def _needed(draft: Draft, problems: Problems) -> None:

@@ -29,14 +29,36 @@ FITS: dict[str, frozenset[TypeName]] = {
     "on delete": frozenset({"ref"}),
     "secret": frozenset({"text"}),
     "immutable": _WRITTEN,
+    "key": frozenset({"text"}),
+    "slug of": frozenset({"text"}),
+    "owner": frozenset({"ref"}),
+    "parent": frozenset({"ref"}),
+    "embedded": frozenset({"ref"}),
+    "by": frozenset({"ref"}),
+    "new allowed": frozenset({"ref"}),
+    "private": _WRITTEN,
+    "count of": frozenset({"integer"}),
+    "by me": frozenset({"boolean"}),
 }
 """Which types each rule fits."""
 
+_OF_REFS = frozenset({"on delete", "embedded", "by", "new allowed"})
+"""What fits a ref fits a list of refs too."""
+_MADE = frozenset({"slug of", "owner", "count of", "by me"})
+"""The program fills these fields itself."""
 _ALONE = frozenset(FITS) - {"computed", "automatic"}
 EXCLUDES: dict[str, frozenset[str]] = {
     "automatic": _ALONE | {"computed"},
     "secret": frozenset({"unique", "unique ignoring case", "unique with", "default"}),
     "unique": frozenset({"unique ignoring case"}),
+    "key": frozenset({"secret", "default", "private", "slug of"}),
+    "slug of": _ALONE - {"slug of"},
+    "owner": _ALONE - {"owner", "embedded", "by", "on delete"},
+    "count of": _ALONE - {"count of"},
+    "by me": _ALONE - {"by me"},
+    "parent": frozenset({"unique", "default", "private", "immutable", "required"}),
+    "embedded": frozenset({"by", "new allowed"}),
+    "private": frozenset({"secret"}),
 }
 """Which rules cannot stand beside a rule (both ways)."""
 
@@ -59,6 +81,16 @@ _FORMS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("on delete", re.compile(r"on delete (?P<value>\S+)")),
     ("secret", re.compile(r"secret")),
     ("immutable", re.compile(r"immutable")),
+    ("key", re.compile(r"key")),
+    ("slug of", re.compile(r"slug of (?P<value>\S+)")),
+    ("owner", re.compile(r"owner")),
+    ("parent", re.compile(r"parent")),
+    ("embedded", re.compile(r"embedded")),
+    ("by me", re.compile(r"(?P<value>\S+) by me")),
+    ("by", re.compile(r"by (?P<value>\S+)")),
+    ("new allowed", re.compile(r"new allowed")),
+    ("private", re.compile(r"private")),
+    ("count of", re.compile(r"count of (?P<value>\S+)")),
 )
 WRITTEN = (
     "required",
@@ -76,6 +108,16 @@ WRITTEN = (
     "on delete restrict, cascade or clear",
     "secret",
     "immutable",
+    "key",
+    "slug of FIELD",
+    "owner",
+    "parent",
+    "embedded",
+    "by FIELD",
+    "new allowed",
+    "private",
+    "count of ENTITY",
+    "RELATION by me",
 )
 
 
@@ -166,14 +208,16 @@ def make_field(name: str, type_: Type, rules: list[Rule], line: int, where: str,
         values_ |= _as_attributes(rule, line, where, problems)
     if type_.name == "link":
         values_["computed"] = True
+    if "key" in kept:
+        values_["unique"] = "unique ignoring case" not in kept
     field = Field(**values_)
     return replace(field, **_unfit_values(field, line, where, problems))
 
 
 def fits(rule: str, type_: Type) -> bool:
     """Whether a rule may stand beside a type; what fits a ref's target fits that of each ref in a list."""
-    if types.target(type_) is not None and rule in ("on delete", "default"):
-        return rule == "on delete"
+    if types.target(type_) is not None and rule in _OF_REFS | {"default"}:
+        return rule != "default"
     return type_.name in FITS[rule]
 
 
@@ -227,8 +271,22 @@ def _as_attributes(rule: Rule, line: int, where: str, problems: Problems) -> dic
             problems.add(
                 line, "S153", f"{where}: the pattern `{rule.value[:60]}` cannot be used: {fault}", "mend the expression"
             )
-        case "default" | "min" | "max" | "after":
+        case "default" | "min" | "max" | "after" | "by":
             return {rule.name: rule.value}
+        case "embedded" | "private":
+            return {rule.name: True}
+        case "new allowed":
+            return {"new_allowed": True}
+        case "key":
+            return {"key": True, "required": True}
+        case "parent":
+            return {"parent": True, "required": True, "immutable": True}
+        case "owner":
+            return {"owner": True, "computed": True}
+        case "slug of":
+            return {"slug_of": rule.value, "unique": True, "computed": True}
+        case "count of" | "by me":
+            return {rule.name.replace(" ", "_"): rule.value, "computed": True}
     return {}
 
 

@@ -1,4 +1,4 @@
-"""What stands below an entity's table: Plural, Actions and Totals, read line by line.
+"""What stands below an entity's table: Plural, Actions, Totals and their like, read line by line.
 
 CommonMark would let a label without a blank line above it go on with the last list item; people do not mean that.
 """
@@ -8,18 +8,18 @@ from __future__ import annotations
 import re
 
 from daybreak.factory.spec import codespans
-from daybreak.factory.spec.data import ACTION_LINE
+from daybreak.factory.spec.data import ACTION, ACTION_LINE, LIST, NOTES
 from daybreak.factory.spec.draft import DraftAction, DraftEntity
 from daybreak.factory.spec.located import Scalar
 from daybreak.factory.spec.problems import Problems, cut, nearest
 
-LABELS = ("Plural", "Actions", "Totals")
-_LABEL = re.compile(r" {0,3}(?P<label>Plural|Actions|Totals):(?P<rest>.*)")
+LABELS = ("Plural", "Actions", "Totals", "Lists", *NOTES)
+_LABEL = re.compile(rf" {{0,3}}(?P<label>{'|'.join(LABELS)}):(?P<rest>.*)")
 _ITEM = re.compile(r" {0,3}[-*+][ \t]+(?P<text>.*\S)[ \t]*")
 
 
 class Tail:
-    """What stands below an entity's table, line by line: Plural, Actions, Totals."""
+    """What stands below an entity's table, line by line."""
 
     def __init__(self, entity: DraftEntity, problems: Problems) -> None:
         self.entity, self.problems = entity, problems
@@ -52,12 +52,14 @@ class Tail:
                 line, "S139", f"{self.name}: {label} is already on line {self.seen[label]}", "join the two"
             )
         self.seen.setdefault(label, line)
-        self.label, self.open = ("" if label == "Plural" else label), False
+        self.label, self.open = ("" if label in ("Plural", *NOTES) else label), False
         if label == "Plural":
             if rest:
                 self.entity.plural = Scalar(rest, line)
             else:
                 self.problems.add(line, "S157", f"{self.name}: the plural is missing", "write Plural: bookshelves")
+        elif label in NOTES:
+            self.entity.notes[label] = Scalar(rest, line)
         elif rest:
             self.problems.add(
                 line, "S139", f"{self.name}: {cut(rest)!r} stands behind {label}:", "write it below, after `- `"
@@ -91,7 +93,7 @@ class Tail:
             )
 
     def sort(self) -> None:
-        for label in ("Actions", "Totals"):
+        for label in ("Actions", "Totals", "Lists"):
             if label in self.seen and not any(of == label for of, _ in self.items):
                 self.problems.add(
                     self.seen[label], "S139", f"{self.name}: {label} has no items", "write them below, after `- `"
@@ -100,13 +102,12 @@ class Tail:
             if label == "Totals":
                 self.entity.totals.append(item)
             elif found := ACTION_LINE.fullmatch(item.text):
-                self.entity.actions.append(
+                (self.entity.lists if label == "Lists" else self.entity.actions).append(
                     DraftAction(Scalar(found["name"], item.line), Scalar(found["changes"], item.line))
                 )
             else:
+                form = LIST if label == "Lists" else ACTION
+                example = "`open`: state is open" if label == "Lists" else "`lend`: status in -> out"
                 self.problems.add(
-                    item.line,
-                    "S158",
-                    f"{self.name}: {cut(item.text)!r} is no action",
-                    "write - `lend`: status in -> out",
+                    item.line, form.code, f"{self.name}: {cut(item.text)!r} is no {form.what}", f"write - {example}"
                 )
