@@ -369,5 +369,5 @@ def blobs_of(event: events.Event) -> Iterator[str]:
                 yield event.args["specification"]
         case events.ArtefactMade() | events.SpecificationDrafted():
             yield event.blob
-        case events.StepDone(name="attempt", result={"tree": str(packed)}) if packed:
+        case events.StepDone(name="attempt" | "merge", result={"tree": str(packed)}) if packed:
             yield packed

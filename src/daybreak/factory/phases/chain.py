@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -26,6 +26,7 @@ from daybreak.factory.phases.filling import Filling, Tried
 from daybreak.factory.phases.order import BuildOrder
 from daybreak.factory.phases.parts import Divided, Part
 from daybreak.factory.phases.phase import Phase, Role
+from daybreak.factory.phases.sides import Side, Sides
 from daybreak.factory.site import Branch, Numbers, Site
 from daybreak.host import merge, tree
 from daybreak.ledger import Ledger
@@ -135,28 +136,22 @@ class Chain:
     async def _wave(self, wave: Sequence[Part], base: Tried | None) -> Tried | None:
         """The base with everything that the parts of this wave have made."""
         lost = {one.partition(":")[0] for one in self.lost}
-        ready = []
+        ready, over = [], []
         for part in wave:
             missing = [name for name in part.after if name in lost]
-            why = f"it needs {', '.join(missing)}" if missing else self.breaker.why
-            if why:
-                self.lost.append(f"{part.name}: not begun: {why}")
-                await self._ended(part, "not begun", why, 0)
+            if why := f"it needs {', '.join(missing)}" if missing else self.breaker.why:
+                over.append(self._ended(part, "not begun", why))
             else:
                 ready.append(part)
         made = await self.site.ctx.gather(*(self._branch(part, base) for part in ready))
-        merged = base
+        done: list[tuple[Part, Tried]] = []
         for part, (result, why) in zip(ready, made, strict=True):
             self.breaker.count(failed=result is None)
             if result is None:
-                self.lost.append(f"{part.name}: {why}")
-                await self._ended(part, "failed", why, 0)
-                continue
-            merged, why = await self._join(part, base, merged, result)
-            if why:
-                self.lost.append(f"{part.name}: {why}")
-            await self._ended(part, "failed" if why else "done", why, result.number)
-        return merged
+                over.append(self._ended(part, "failed", why))
+            else:
+                done.append((part, result))
+        return await self._join(base, done, over)
 
     def _branch(self, part: Part, base: Tried | None) -> Branch:
         async def branch(ctx: Context) -> tuple[Tried | None, str]:
@@ -220,55 +215,78 @@ class Chain:
             kept = await site.ctx.step("check part", look)
         return [Finding(check="syntax", message=message) for message in kept]
 
-    async def _ended(self, part: Part, verdict: Any, why: str, number: int) -> None:
+    def _ended(
+        self, part: Part, verdict: Literal["done", "failed", "not begun"], why: str = "", number: int = 0
+    ) -> events.PartEnded:
+        if verdict != "done":
+            self.lost.append(f"{part.name}: {why if verdict == 'failed' else f'not begun: {why}'}")
         path = f"{self.path}/{part.name}".strip("/")
-        told = events.PartEnded(run=self.site.ctx.run, path=path, verdict=verdict, why=why, attempt=number)
-        await self.site.ctx.step("part", lambda: Kept(None, tell=[told]))
+        return events.PartEnded(run=self.site.ctx.run, path=path, verdict=verdict, why=why, attempt=number)
 
     # -- merging
 
-    async def _join(self, part: Part, base: Tried | None, ours: Tried | None, theirs: Tried) -> tuple[Tried, str]:
-        """`ours` with what `theirs` did since `base`; and why not, where it stays as it is."""
-        if ours is base:
-            return theirs, ""
-        assert ours is not None
-        joined = await self.site.ctx.step("merge", partial(self._merge, base, ours, theirs))
-        if joined["tree"]:
-            return _with(ours, theirs, joined), ""
-        found = [Finding(check="merge", message=message) for message in joined["conflicts"]]
-        paths = tuple(joined["paths"])
+    async def _join(
+        self, base: Tried | None, done: Sequence[tuple[Part, Tried]], over: Sequence[events.Event]
+    ) -> Tried | None:
+        """The base with what all of them did since. What contradicts those before it is settled, or left out."""
+        merged, left, told = base, list(done), list(over)
+        while left or told:
+            joined = await self.site.ctx.step("merge", partial(self._merge, base, merged, left, told))
+            told = []
+            if joined["merged"]:
+                last = left[joined["merged"] - 1][1]
+                kept = {**last.kept, "tree": joined["tree"], "workspace": joined["workspace"]}
+                merged, left = replace(last, kept=kept), left[joined["merged"] :]
+            if joined["conflicts"]:
+                part, result = left.pop(0)
+                assert merged is not None, "the first one contradicts nobody"
+                merged, why = await self._settle(part, merged, joined["conflicts"], tuple(joined["paths"]))
+                told = [self._ended(part, "failed" if why else "done", why, result.number)]
+        return merged
+
+    async def _settle(
+        self, part: Part, ours: Tried, conflicts: Sequence[str], paths: tuple[str, ...]
+    ) -> tuple[Tried, str]:
+        """`ours` with what that part did differently; and why not, where it stays as it is."""
+        found = [Finding(check="merge", message=message) for message in conflicts]
         role = self.role.model_copy(update={"writes": paths})
-        settle = replace(self.filling, ask=partial(_settling, part, paths))
+        settling = self.filling.apart(self.site, ask=partial(_settling, part, paths))
         try:
-            return await settle.fill(self.phase, role, ours, found), ""
+            return await settling.fill(self.phase, role, ours, found), ""
         except NobodyLeft as nobody:
             return ours, f"it contradicts what another part did, and nobody could settle it: {nobody.message}"
 
-    def _merge(self, base: Tried | None, ours: Tried, theirs: Tried) -> dict[str, Any]:
-        """Both, where nothing in them contradicts; otherwise the contradictions."""
+    def _merge(
+        self,
+        base: Tried | None,
+        merged: Tried | None,
+        left: Sequence[tuple[Part, Tried]],
+        told: Sequence[events.Event],
+    ) -> Kept:
+        """Those of `left`, in order, up to the first that contradicts what is there: how many, the tree, and its
+        contradictions."""
+        kept: dict[str, Any] = {"merged": 0, "tree": "", "workspace": "", "conflicts": [], "paths": []}
         with self.site.scratch() as scratch:
-            before, here, other = (scratch / name for name in ("before", "here", "other"))
-            for one, folder in ((base, before), (ours, here), (theirs, other)):
-                self._unpack(one, folder)
-            result = merge.merge_trees(before, here, other, scratch / "merged")
-            if isinstance(result, merge.Conflicts):
-                told = [_conflict(one) for one in result.conflicts]
-                return {"tree": "", "conflicts": told, "paths": sorted({one.path for one in result.conflicts})}
-            taken = tree.take(scratch / "merged")
-            return {"tree": self.ledger.put_blob(taken.packed), "workspace": taken.tree.hash}
+            sides = Sides(scratch, self._unpacked(base, scratch / "before"), self._unpacked(merged, scratch / "here"))
+            for number, (_, result) in enumerate(left):
+                found = sides.join(self._unpacked(result, scratch / f"other-{number}"))
+                if found is not None:
+                    kept["conflicts"] = [_conflict(one) for one in found.conflicts]
+                    kept["paths"] = sorted({one.path for one in found.conflicts})
+                    break
+                kept["merged"] = number + 1
+            if kept["merged"]:
+                taken = tree.take(sides.here.folder)
+                kept |= {"tree": self.ledger.put_blob(taken.packed), "workspace": taken.tree.hash}
+        done = [self._ended(part, "done", "", result.number) for part, result in left[: kept["merged"]]]
+        return Kept(kept, tell=[*told, *done])
 
-    def _unpack(self, made: Tried | None, folder: Path) -> None:
+    def _unpacked(self, made: Tried | None, folder: Path) -> Side:
         if made is None:
             folder.mkdir()
-        else:
-            tree.unpack(self.ledger.get_blob(made.tree), folder, made.workspace)
-
-
-def _with(ours: Tried, theirs: Tried, joined: dict[str, Any]) -> Tried:
-    """A result that several have a part in; it is told of the last one."""
-    return replace(
-        theirs, kept={**theirs.kept, "tree": joined["tree"], "workspace": joined["workspace"]}, found=ours.found
-    )
+            return Side(folder, {})
+        unpacked = tree.unpack(self.ledger.get_blob(made.tree), folder, made.workspace)
+        return Side(folder, {entry.path: entry for entry in unpacked.entries})
 
 
 def _asked(part: Part, brief: Brief) -> Brief:

@@ -68,8 +68,11 @@ class _Result:
     place: Path
 
 
-def merge_trees(base: Path | str, ours: Path | str, theirs: Path | str, into: Path | str) -> MergedTree | Conflicts:
-    """Merge three folders into `into`, which must not be there yet.
+def merge_trees(
+    base: Path | str, ours: Path | str, theirs: Path | str, into: Path | str, *, synced: bool = True
+) -> MergedTree | Conflicts:
+    """Merge three folders into `into`, which must not be there yet. Without `synced` the result is scratch: it may be
+    gone after a power failure.
 
     Raises MergeRefused, TreeUnreadable for special files and more than 100,000 files, TreeNotWritten, TooLarge."""
     places = [_folder(place) for place in (base, ours, theirs)]
@@ -82,7 +85,7 @@ def merge_trees(base: Path | str, ours: Path | str, theirs: Path | str, into: Pa
             return Conflicts("", tuple(merging.conflicts), "tree", tuple(merging.steps_down))
     except OSError as error:
         raise TreeUnreadable(f"a folder cannot be read: {error}", hint="check that nothing writes into it") from error
-    _write(merging.results, target)
+    _write(merging.results, target, synced=synced)
     return MergedTree(
         target, len(merging.results), tuple(merging.merged), tuple(merging.moved), tuple(merging.steps_down)
     )
@@ -333,7 +336,7 @@ def _likeness(one: _File, other: _File) -> float:
 # -- writing
 
 
-def _write(results: dict[str, _Result], target: Path) -> None:
+def _write(results: dict[str, _Result], target: Path, *, synced: bool) -> None:
     """Beside the target under another name, synced, then renamed."""
     try:
         staged = Path(tempfile.mkdtemp(prefix=f".{target.name}.daybreak-", dir=target.parent))
@@ -341,19 +344,20 @@ def _write(results: dict[str, _Result], target: Path) -> None:
         raise _not_written(target, error) from error
     try:
         for path, result in sorted(results.items()):
-            _write_one(staged / path, result)
-        for folder in _folders(staged):
+            _write_one(staged / path, result, synced=synced)
+        for folder in _folders(staged) if synced else ():
             _sync(folder)
         staged.chmod(0o755)
         staged.rename(target)
-        _sync(target.parent)
+        if synced:
+            _sync(target.parent)
     except OSError as error:
         raise _not_written(target, error) from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def _write_one(place: Path, result: _Result) -> None:
+def _write_one(place: Path, result: _Result, *, synced: bool) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     if result.kind == "link":
         os.symlink(os.readlink(result.place), place)
@@ -363,8 +367,9 @@ def _write_one(place: Path, result: _Result) -> None:
     else:
         place.write_bytes(result.content)
     place.chmod(0o755 if result.executable else 0o644)
-    with place.open("rb") as file:
-        os.fsync(file.fileno())
+    if synced:
+        with place.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def _folders(folder: Path) -> Iterator[Path]:
