@@ -29,6 +29,7 @@ NAMES = (
     "gateway",
     "routing",
     "repair",
+    "phases",
 )
 
 

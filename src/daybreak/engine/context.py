@@ -22,7 +22,7 @@ from daybreak.engine.live import RESERVED, Call, Live, at, keep, place_of
 from daybreak.engine.step import Effect, Lookup
 from daybreak.engine.surroundings import Listener, Listeners, Sleep, Surroundings, Told
 from daybreak.errors import ContextMisused, EngineError
-from daybreak.events import AttemptTurn, Event, RunRolledBack, State, StepFailed, run_stream
+from daybreak.events import Event, State, StepFailed
 from daybreak.ledger.record import Record
 from daybreak.policy.budget import Amounts
 from daybreak.policy.planning import Planning, PlanningLoop
@@ -277,22 +277,9 @@ class Context:
         await self._around.journal.append(events)
 
     def records(self) -> list[Record]:
-        """What stands in the run's own stream and was not rolled back, in order: facts, of this owner and of those
-        before. Only for steps, which a replay never computes again.
-
-        Turns of attempts from before a rollback are left out: whoever goes back before an attempt wants another one,
-        not the same conversation once more. Where a run that failed in an attempt is taken up again they stay."""
-        journal = self._around.journal
-        found: list[Record] = []
-        for record in journal.log.read(run_stream(journal.run)):
-            if isinstance(record.event, RunRolledBack):
-                index = record.event.index
-                failed = any(one.index == index and isinstance(one.event, StepFailed) for one in found)
-                found = [
-                    one for one in found if one.index < index and (failed or not isinstance(one.event, AttemptTurn))
-                ]
-            found.append(record)
-        return found
+        """What stands in the run's own stream and was not rolled back (see `Facts`), in order: facts, of this owner and
+        of those before. Only for steps, which a replay never computes again."""
+        return self._around.facts.all()
 
     def put_blob(self, data: bytes) -> str:
         """Keep bytes beside the ledger; their SHA-256. For use inside a step, whose result names them."""

@@ -6,9 +6,11 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import NoReturn, Protocol, TypeVar
 
 from daybreak.clock import Clock
+from daybreak.engine.facts import Facts
 from daybreak.engine.flow import Waiting
 from daybreak.engine.history import History
 from daybreak.engine.journal import Journal
@@ -87,6 +89,11 @@ class Surroundings:
     """Where the run's steps reserve what they cost; none where it is empty."""
     awake: int = field(default=1)
     """Branches that are not waiting for a time or for their children."""
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What stands in the run's stream."""
+        return Facts(self.journal.log, self.journal.run)
 
     async def wait_until(self, moment: datetime | None, why: str, *, over: Callable[[], bool] | None = None) -> None:
         """Wait for a time, or until `over` says so. Raises Waiting where that takes long and nothing else of the run
