@@ -185,6 +185,22 @@ class Gate(_Settings):
     """Points above the best so far that a rework which does not pass must bring."""
 
 
+class Forge(_Settings):
+    """A server that keeps repositories, issues, and pull or merge requests."""
+
+    kind: Literal["github", "gitlab"]
+    address: str = Field(default="", pattern=r"^(https?://.*)?$")
+    """Of its API (`https://github.example.org/api/v3`, `https://gitlab.example.org`); empty: the public one."""
+    key: _Key = ""
+    """`env:NAME` or `file:PATH`; never a token itself."""
+
+    @property
+    def api(self) -> str:
+        """Where it is spoken to, without a slash at the end."""
+        usual = {"github": "https://api.github.com", "gitlab": "https://gitlab.com"}
+        return (self.address or usual[self.kind]).rstrip("/")
+
+
 ProjectLanguage = Literal["python", "javascript", "go", "rust", "java", "generic"]
 CheckKind = Literal[
     "tests", "coverage", "types", "lint", "format", "security", "syntax", "complexity", "documentation", "build"
@@ -236,6 +252,7 @@ class Settings(_Settings):
     roles: dict[_Name, Role] = {}
     phases: dict[_Name, Phase] = {}
     gate: Gate = Gate()
+    forges: dict[_Name, Forge] = {}
     validation: Validate = Field(default=Validate(), alias="validate")
     templates: str = ""
     """Folder with templates of briefs that go before ours."""
@@ -265,6 +282,17 @@ class Settings(_Settings):
         raise SettingsWrong(
             f"there is no provider called {name!r:.80}",
             hint=f"known: {known}{nearest(name, self.providers)}; others are `[providers.NAME]` in {self.path or FILE}",
+        )
+
+    def forge(self, name: str) -> Forge:
+        """Raises SettingsWrong."""
+        if name in self.forges:
+            return self.forges[name]
+        known = ", ".join(sorted(self.forges)) or "none"
+        raise SettingsWrong(
+            f"there is no forge called {name!r:.80}",
+            hint=f"known: {known}{nearest(name, self.forges)}; others are `[forges.NAME]` in {self.path or FILE}, with "
+            'kind = "github" or "gitlab", and key = "env:GITHUB_TOKEN"',
         )
 
 
@@ -481,6 +509,8 @@ def _fields(loc: list[str]) -> Iterable[str]:
             return Phase.model_fields
         case ["gate"]:
             return Gate.model_fields
+        case ["forges", _]:
+            return Forge.model_fields
     return ()
 
 
@@ -505,6 +535,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield from (f"workers.{name}.{one}" for one in _wrong_worker(name, worker, settings))
     for name, provider in settings.providers.items():
         yield from (f"providers.{name}.{one}" for one in _wrong_provider(provider))
+    for name, forge in settings.forges.items():
+        yield from (f"forges.{name}.{one}" for one in _wrong_forge(forge))
     for name, breaker in settings.breakers.items():
         yield from (f"breakers.{name!r:.80}: {one}" for one in _wrong_breaker(name, breaker))
 
@@ -543,6 +575,22 @@ def _wrong_validation(told: Validate) -> Iterator[str]:
             yield f"{field}: a pattern is empty or begins with /; they are relative to the project"
     if any("\0" in text for text in (*told.commands.values(), *told.fixers)):
         yield "commands or fixers: hold a zero character"
+
+
+def _wrong_forge(forge: Forge) -> Iterator[str]:
+    if not forge.key:
+        yield "key: is missing; it names a token, `env:GITHUB_TOKEN` or `file:PATH`"
+    try:
+        parts = urlsplit(forge.api)
+        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        parts, usable = None, False
+    if parts is None or not usable or not forge.address.isprintable() or " " in forge.address:
+        yield "address: is no address of a server"
+    elif parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        yield "address: has a user, a query or a fragment; a token is named by `key`"
+    elif parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        yield "address: is http, which shows the token to everybody on the way; use https"
 
 
 def _wrong_provider(provider: Provider) -> Iterator[str]:
@@ -594,5 +642,10 @@ def _rooted(settings: Settings, folder: Path) -> Settings:
         kind, _, place = provider.key.partition(":")
         key = f"file:{absolute(place)}" if kind == "file" else provider.key
         providers[name] = provider.model_copy(update={"key": key})
+    forges = {}
+    for name, forge in settings.forges.items():
+        kind, _, place = forge.key.partition(":")
+        forges[name] = forge.model_copy(update={"key": f"file:{absolute(place)}"}) if kind == "file" else forge
     templates = absolute(settings.templates) if settings.templates else ""
-    return settings.model_copy(update={"workers": workers, "providers": providers, "templates": templates})
+    changes = {"workers": workers, "providers": providers, "forges": forges, "templates": templates}
+    return settings.model_copy(update=changes)

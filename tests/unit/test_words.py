@@ -68,10 +68,9 @@ def _sample(kind: object) -> object:
     text = str(kind)
     if "Literal" in text:
         return text.split("'")[1]
-    for name, value in (("bool", True), ("dict", {}), ("list", []), ("int", 1), ("float", 1.0), ("str", "x")):
-        if name in text:
-            return value
-    return None
+    samples = {"bool": True, "dict": {}, "list": [], "int": 1, "float": 1.0, "str": "x"}
+    named = [(text.index(name), value) for name, value in samples.items() if name in text]
+    return min(named, key=lambda one: one[0])[1] if named else None
 
 
 def test_an_id_sorts_by_time() -> None:

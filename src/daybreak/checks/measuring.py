@@ -17,6 +17,7 @@ import warnings
 
 BRANCHES = (ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.Assert)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def main(tree: str) -> None:
@@ -85,9 +86,9 @@ def complexity(function: ast.AST) -> int:
     return ways
 
 
-def documentable(path: str, module: ast.Module) -> list[tuple[str, int, ast.Module | ast.ClassDef | ast.FunctionDef]]:
+def documentable(path: str, module: ast.Module) -> list[tuple[str, int, Documented]]:
     """What a reader would look up: name, line and node."""
-    found: list[tuple[str, int, ast.Module | ast.ClassDef | ast.FunctionDef]] = []
+    found: list[tuple[str, int, Documented]] = []
     if any(part.startswith("_") and part != "__init__.py" for part in path.split("/")):
         return found
     if module.body:

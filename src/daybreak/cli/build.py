@@ -130,7 +130,7 @@ def build(
 class NothingToBuild(UsageError):
     """Neither a specification nor a requirement, or both."""
 
-    code = "U134"
+    code = "U234"
 
 
 def _look_at_the_machine() -> threading.Thread:

@@ -24,6 +24,7 @@ from daybreak.cli import (
     ledger,
     logs,
     memory,
+    merge,
     night,
     notes,
     plan,
@@ -61,6 +62,7 @@ app = typer.Typer(
 ledger_app = typer.Typer(help="Look at the log and prove that nobody changed it.", no_args_is_help=True)
 app.command("build", epilog=build.EXAMPLES)(build.build)
 app.command("validate", epilog=validate.EXAMPLES)(validate.validate)
+app.command("merge", epilog=merge.EXAMPLES)(merge.merge)
 app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.add_typer(spec.app, name="spec")
 app.command("init", epilog=init.EXAMPLES)(init.init)

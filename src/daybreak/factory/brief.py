@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from daybreak.agents.protocol import Brief, Finding
-from daybreak.checks import documentation, lint
+from daybreak.checks import complexity, documentation, lint
 from daybreak.checks.evidence import Evidence
 from daybreak.factory import deliver
 from daybreak.factory.spec.model import Specification
@@ -65,6 +65,7 @@ def constraints(spec: Specification) -> tuple[str, ...]:
         f"line length of pyproject.toml ({lint.LINE_LENGTH_MIN} to {lint.LINE_LENGTH_MAX}).",
         "`mypy --strict` finds nothing.",
         f"There is a README, and {documentation.SHARE:g} % of what is public has a docstring.",
+        f"No function has a complexity (McCabe) above {complexity.MOST}; nothing of what bandit calls medium or high.",
         "Comments that silence these tools are counted, and hardly any may stand.",
         f"The name {deliver.MANIFEST} is taken.",
     )

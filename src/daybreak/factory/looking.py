@@ -11,7 +11,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from daybreak.checks import deployment, documentation, install, lint, structure, syntax, tests, types
+from daybreak.checks import (
+    complexity,
+    deployment,
+    documentation,
+    install,
+    lint,
+    security,
+    structure,
+    syntax,
+    tests,
+    types,
+)
 from daybreak.checks.evidence import Evidence
 from daybreak.checks.example import Example
 from daybreak.checks.examples import run_example
@@ -83,6 +94,14 @@ class Result:
                 )
             case "deployment":
                 return deployment.look(copy, self.workspace)
+            case "security":
+                return security.look(
+                    copy, self.workspace, scratch=scratch, require=self.require, cancelled=self.cancelled
+                )
+            case "complexity":
+                return complexity.look(
+                    copy, self.workspace, scratch=scratch, require=self.require, cancelled=self.cancelled
+                )
             case "documentation":
                 return documentation.look(
                     copy, self.workspace, scratch=scratch, require=self.require, cancelled=self.cancelled

@@ -13,7 +13,10 @@ from daybreak.factory.spec import not_shown
 from daybreak.factory.spec.model import Specification
 from daybreak.host.sandbox import STRENGTHS, Strength
 
-CHECKS = ("structure", "syntax", "install", "lint", "types", "tests", "deployment", "documentation")
+CHECKS = (
+    *("structure", "syntax", "install", "lint", "types", "tests"),
+    *("security", "complexity", "deployment", "documentation"),
+)
 """The checks of the project itself, beside its acceptance examples."""
 
 _SECONDS = {

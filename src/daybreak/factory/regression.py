@@ -78,13 +78,15 @@ class Looking:
     """Python files of the result that are not protected: what can be altered."""
     free: frozenset[str] = frozenset()
     """Files with tests that the worker may change: guards in there may go."""
+    seen: Seen | None = field(default=None, init=False)
+    """How the check ended, once it was run."""
     _problems: list[str] = field(default_factory=list)
 
     def look(self, bench: Bench) -> Evidence:
         """Evidence. Whatever cannot be looked at is `unusable`, which never counts as passed."""
         folder = bench.scratch
         try:
-            seen = repositorychecks.run(self.check, bench, folder / "run")
+            seen = self.seen = repositorychecks.run(self.check, bench, folder / "run")
             self._problems = [*seen.problems, *self._regressions(seen)]
             weighed = None
             if not self._problems and not bench.cancelled.is_set() and self._must_be_weighed():

@@ -170,7 +170,7 @@ def deliver(workspace: Workspace, tree: str, branch: str, message: str, author: 
     git.check_words(message, author)
     repository = git.find(workspace.source)
     commit = git.commit_tree(workspace.git_dir, tree, workspace.base, message, author, seconds)
-    there = _head(workspace.source, ref)
+    there = head(workspace.source, ref)
     if there == commit:
         return commit
     if there:
@@ -183,7 +183,7 @@ def deliver(workspace: Workspace, tree: str, branch: str, message: str, author: 
     return commit
 
 
-def _head(repository: Path, ref: str) -> str:
+def head(repository: Path, ref: str) -> str:
     """Where a branch is; empty where there is none. Raises ResultUnclear."""
     git_dir = git.find(repository).git_dir
     ran = _run(
@@ -198,6 +198,23 @@ def _head(repository: Path, ref: str) -> str:
 
 
 # -- git itself
+
+
+def ask(
+    git_dir: Path,
+    words: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    stdin: bytes = b"",
+    extra: Mapping[str, str] | None = None,
+) -> process.Finished:
+    """Run git on a git folder, with nothing of the user's surroundings; for those who need more than is said above."""
+    return _run(words, cwd=cwd or Path("/"), stdin=stdin, extra={"GIT_DIR": str(git_dir), **(extra or {})})
+
+
+def said(ran: process.Finished) -> str:
+    """The last line of git's complaint."""
+    return _said(ran)
 
 
 def _git(

@@ -37,6 +37,32 @@ class NoWorker(UsageError):
     code = "U221"
 
 
+class Source(BaseModel):
+    """The issue that a task comes from, as it was written: data, never orders."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    forge: str
+    """Name of one of `forges` in the settings."""
+    repository: str
+    """`owner/name` there."""
+    number: int
+    title: str
+    text: str
+    author: str = ""
+
+
+class Offer(BaseModel):
+    """Where the branch is offered as a pull or merge request."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    forge: str
+    repository: str
+    into: str = ""
+    """The branch that it goes into; empty: the usual one there."""
+
+
 class RepositoryArgs(BaseModel):
     """What was asked for, as kept in the ledger."""
 
@@ -69,6 +95,8 @@ class RepositoryArgs(BaseModel):
     author_email: str
     guards_only: bool = False
     """Go on although every check passes on the base, so that none shows that it is done."""
+    source: Source | None = None
+    offer: Offer | None = None
 
     @property
     def title(self) -> str:
@@ -98,6 +126,7 @@ def asked(
     check_s: float = 600,
     sandbox: str = "degraded",
     guards_only: bool = False,
+    offer: Offer | None = None,
 ) -> Asked:
     """What the queue takes. The base is looked up now: what the user saw when asking is what is worked on.
 
@@ -135,6 +164,7 @@ def asked(
         author_name=author.name,
         author_email=author.email,
         guards_only=guards_only,
+        offer=offer,
     )
     return Asked(
         kind=KIND, title=f"{folder.name}: {args.title}", args=args.model_dump(mode="json", exclude_defaults=True)

@@ -66,13 +66,13 @@ TITLE_CHARS_MAX = 80
 class RequirementUnclear(UsageError):
     """Nothing can be drafted from this."""
 
-    code = "U132"
+    code = "U232"
 
 
 class NobodyDrafts(UsageError):
     """There is nobody who could draft a specification."""
 
-    code = "U133"
+    code = "U233"
 
 
 class SandboxUnknown(UsageError):

@@ -31,6 +31,8 @@ def risks(settings: Settings) -> list[str]:
     for name, provider in settings.providers.items():
         if provider.key:
             told.append(f"provider {name}: sends {provider.key} to {provider.address}")
+    for name, forge in settings.forges.items():
+        told.append(f"forge {name}: sends {forge.key} to {forge.api}")
     for name, worker in settings.workers.items():
         if worker.environment:
             told.append(f"worker {name}: is given {', '.join(worker.environment)}")

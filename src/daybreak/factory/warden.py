@@ -134,8 +134,17 @@ class Warden:
         token = self._mint(number, "fetch", Grant.of(connect=[host]), min(life, TIERS["fetch"].longest))
         self._ask(token, number, "connect", host)
 
-    def untrusted(self, attempt: int, text: str, source: str) -> None:
-        """Look at text of others that enters the brief of an attempt, and write down what was found.
+    def may_offer(self, number: int, host: str, key: str, life: timedelta) -> None:
+        """Ask whether we may speak to `host` (`name:port`) with the secret called `key`: to read issues, or to offer a
+        verified result. Raises as `worker_sandbox` does."""
+        grant = Grant.of(connect=[host], secret=[key])
+        token = self._mint(number, "trusted", grant, min(life, TIERS["trusted"].longest))
+        self._ask(token, number, "secret", key)
+        self._ask(token, number, "connect", host)
+
+    def untrusted(self, attempt: int, text: str, source: str) -> str:
+        """Look at text of others that enters the brief of an attempt, and write down what was found; why it looks like
+        instructions, or nothing.
 
         A worker here has neither private data nor a way out, so nothing is refused; what looks like instructions is
         an incident, and enough of those stop the run. Raises Parked then.
@@ -146,6 +155,8 @@ class Warden:
         found = injection.assess(text[:TEXT_MAX], private_data=False, way_out=False)
         if found.scan.suspicious:
             self._answer(self._journal.assessed(found, run=self._run, attempt=attempt, source=source))
+            return found.why
+        return ""
 
     def remains(self, attempt: int, removal: Removal) -> None:
         """Write down what a program left that could not be removed."""

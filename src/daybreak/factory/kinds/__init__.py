@@ -6,6 +6,7 @@ somebody asks for it: by the engine when a run of it is taken up.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -41,6 +42,16 @@ class Kinds(Mapping[str, "TaskFunction"]):
 
             return Command(ledger, places, clock)
 
+        def issues() -> TaskFunction:
+            from daybreak.factory.kinds.issues import Issues
+
+            return Issues(ledger, places, clock, office, os.urandom)
+
+        def merge() -> TaskFunction:
+            from daybreak.factory.kinds.merge import Merge
+
+            return Merge(ledger, places, clock, os.urandom)
+
         def python() -> TaskFunction:
             from daybreak.factory.kinds.python import Python
 
@@ -59,6 +70,8 @@ class Kinds(Mapping[str, "TaskFunction"]):
         self._makers: dict[str, Callable[[], TaskFunction]] = {
             "build": build,
             "command": command,
+            "issues": issues,
+            "merge": merge,
             "python": python,
             "repository": repository,
             "validate": validate,

@@ -48,7 +48,7 @@ from daybreak.factory.office import Office
 from daybreak.factory.regression import Base
 from daybreak.factory.repositorychecks import Bench, Check
 from daybreak.factory.repositorygit import ResultUnclear
-from daybreak.factory.repositorytask import KIND, RepositoryArgs
+from daybreak.factory.repositorytask import KIND, Offer, RepositoryArgs
 from daybreak.factory.warden import Warden
 from daybreak.host import removal
 from daybreak.host.sandbox import Strength
@@ -79,6 +79,12 @@ class NothingToShow(CheckError):
     """Every check passes on the base, and that was not accepted."""
 
     code = "C174"
+
+
+class NotAdmitted(CheckError):
+    """What an issue says looks like orders to a worker, and nobody said that it may be worked on."""
+
+    code = "C198"
 
 
 class Working(Protocol):
@@ -166,6 +172,7 @@ class _OneTask:
             self.cancelled.set()
 
     async def _go(self) -> dict[str, Any]:
+        await self._admit()
         base = await self._prove()
         shown = not all(one.passed for one in base)
         if not shown and not self.args.guards_only:
@@ -177,6 +184,8 @@ class _OneTask:
                 )
         worker, left, evidence, decision = await self._try(base)
         delivered = await self._deliver(worker, left, evidence, shown)
+        if self.args.offer is not None:
+            delivered |= await self._offer(self.args.offer, worker, shown, decision, delivered)
         return {
             "verdict": decision.verdict,
             "score": decision.score,
@@ -186,6 +195,17 @@ class _OneTask:
             "attempts": self.number,
             **delivered,
         }
+
+    async def _admit(self) -> None:
+        """Where it comes from an issue: what looks like orders to a worker is for a person to see first."""
+        source = self.args.source
+        if source is None:
+            return
+        where = f"issue #{source.number} of {source.repository}"
+        look = partial(self.warden.untrusted, 0, f"{source.title}\n{source.text}", where)
+        why = await self.ctx.step("look at the issue", look)
+        if why and str(await self.ctx.ask(f"{where}: {why}: work on it all the same?")).strip().lower() not in _YES:
+            raise NotAdmitted(f"{where} was not worked on: {why}", hint="read the issue; cut out what gives orders")
 
     # -- the base
 
@@ -434,6 +454,32 @@ class _OneTask:
 
         kept: dict[str, Any] = await self.ctx.step("deliver", put)
         return kept
+
+    async def _offer(
+        self, offer: Offer, worker: str, shown: bool, decision: gate.Decision, delivered: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The branch as a pull or merge request."""
+        from daybreak.factory.forges.offering import Offering
+        from daybreak.factory.forges.wording import Told
+
+        source, office = self.args.source, self.kind.office
+        ours = source is not None and (source.forge, source.repository) == (offer.forge, offer.repository)
+        told = Told(
+            run=self.ctx.run,
+            title=f"{source.title} (#{source.number})" if source is not None else self.args.title,
+            asked="" if ours else self.args.prompt,
+            closes=f"#{source.number}" if source is not None and ours else "",
+            checks=self.args.checks,
+            commit=delivered["commit"],
+            base=self.args.commit,
+            worker=worker,
+            attempts=self.number,
+            shown=shown,
+            score=decision.score,
+            manifest=delivered["manifest"],
+        )
+        offering = Offering(self.ctx, offer, office.settings, office.environment, self.warden, self._scratch)
+        return await offering.go(Path(self.args.repository), self.branch, told)
 
     def _send(self, worker: str, left: _Left, evidence: Sequence[Evidence], shown: bool, verified_at: datetime) -> Kept:
         self.warden.may_deliver(self.number, Path(self.args.repository))

@@ -28,7 +28,7 @@ _ID = r"^[A-Za-z][A-Za-z0-9_-]{0,40}$"
 class ArtefactWrong(CheckError):
     """An artefact is missing, broken, or not what its hash says."""
 
-    code = "C151"
+    code = "C152"
 
 
 class _Model(BaseModel):

@@ -105,7 +105,7 @@ SHIPPED_PHASES: tuple[Phase, ...] = (
         name="implementation",
         needs=(REQUIREMENTS, DESIGN),
         roles=(SHIPPED_ROLES[IMPLEMENTER],),
-        checks=("structure", "syntax", "install", "lint", "types", EXAMPLE),
+        checks=("structure", "syntax", "install", "lint", "types", "security", "complexity", EXAMPLE),
         vetoes=("syntax", "install", EXAMPLE),
     ),
     Phase(name="testing", roles=(SHIPPED_ROLES["tester"],), checks=("tests",), vetoes=("tests",)),

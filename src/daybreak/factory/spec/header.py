@@ -329,6 +329,7 @@ class _Reader:
 
     def statuses(self, node: Node) -> dict[str, int]:
         kept: dict[str, int] = {}
+        seen: set[str] = set()
         if not isinstance(node, Mapping):
             self.problems.add(node.line, "S124", "http.statuses must be a mapping", "write {invalid: 400}")
             return kept
@@ -338,13 +339,14 @@ class _Reader:
             if not known:
                 remedy = meant(key.text, STATUSES, f"the keys are {listed(STATUSES)}")
                 self.problems.add(key.line, "S121", f"http.statuses: the key {key.text!r} is unknown", remedy)
-            elif key.text in kept:
+            elif key.text in seen:
                 self.problems.add(key.line, "S122", f"http.statuses: {key.text} occurs twice", "keep one of them")
             elif not text.isascii() or not text.isdigit() or len(text) != 3 or int(text) not in known:
                 what = " or ".join(map(str, known)) if len(known) < 5 else f"{known[0]} to {known[-1]}"
                 self.problems.add(key.line, "S127", f"http.statuses.{key.text} cannot be {text!r}", f"write {what}")
             else:
                 kept[key.text] = int(text)
+            seen.add(key.text)
         return kept
 
     def cors(self, node: Node) -> str | tuple[str, ...] | None:

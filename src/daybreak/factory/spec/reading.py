@@ -174,6 +174,9 @@ def _faces(head: header.Header, found: tuple[Entity, ...], draft: Draft, problem
     if head.http.delete_all and any(entity.login for entity in found):
         remedy = "leave out delete_all: only its owner deletes a record"
         problems.add(line, "S170", "http.delete_all would let anybody delete everybody's records", remedy)
+    if head.http.delete_all and any(field.parent for entity in found for field in entity.fields):
+        remedy = "leave out delete_all, or take the rule parent away"
+        problems.add(line, "S171", "http.delete_all is not built for records that lie within others", remedy)
     for entity in found if head.http.names == "camel" else ():
         seen: dict[str, str] = {}
         for field in entity.fields:

@@ -1,0 +1,43 @@
+"""Consensus by executed behaviour: candidates are compared by what they do, never by what they say."""
+
+from daybreak.factory.consensus.agreeing import NotCandidates, agree, tolerated
+from daybreak.factory.consensus.crossing import cross
+from daybreak.factory.consensus.model import (
+    Agreement,
+    Answer,
+    Ask,
+    Candidate,
+    Cluster,
+    Crossing,
+    Disqualified,
+    Doubt,
+    Observation,
+    Probe,
+    Review,
+    Split,
+)
+from daybreak.factory.consensus.observing import observe
+from daybreak.factory.consensus.probing import probes
+from daybreak.factory.consensus.splitting import smallest
+
+__all__ = [
+    "Agreement",
+    "Answer",
+    "Ask",
+    "Candidate",
+    "Cluster",
+    "Crossing",
+    "Disqualified",
+    "Doubt",
+    "NotCandidates",
+    "Observation",
+    "Probe",
+    "Review",
+    "Split",
+    "agree",
+    "cross",
+    "observe",
+    "probes",
+    "smallest",
+    "tolerated",
+]

@@ -1,0 +1,395 @@
+"""What is tried with one entity: its life, its edges, its conflicts, its questions. Each scene starts from nothing.
+
+A scene is a list of asks for one speaker. What a program answers is not known here and not needed: candidates are
+compared with each other. Ids are those that a right program gives, so that a conversation stays one.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from daybreak.agents.builder import samples
+from daybreak.agents.entities import Action, Entity, Field
+from daybreak.factory.consensus.cast import Cast
+from daybreak.factory.consensus.edges import edges, fresh
+from daybreak.factory.consensus.model import Ask
+from daybreak.factory.consensus.speaking import Console, Http, Said, Speaker
+from daybreak.factory.consensus.touching import Touching
+from daybreak.factory.spec.model import Specification
+
+Scene = Callable[[], Iterator[Ask]]
+_RANGED = ("integer", "number", "decimal", "date", "timestamp")
+USER = "user {}"
+FIRST = USER.format(1)
+"""As whom requests are sent where there are users."""
+WALK = 40
+"""Asks of a random walk."""
+
+
+class Stage(Cast):
+    """One entity of a specification, spoken to in one way."""
+
+    def __init__(self, spec: Specification, entity: Entity, speaker: Speaker, chance: random.Random) -> None:
+        super().__init__(spec, entity)
+        self.speaker, self.chance = speaker, chance
+        self.touching = Touching(spec)
+
+    def scenes(self) -> dict[str, Scene]:
+        """By name, what matters most first."""
+        if not self.records:
+            return {"nothing can be added": self.bare}
+        found: dict[str, Scene] = {
+            "its life": self.life,
+            "its edges": self.edges,
+            "its questions": self.questions,
+            "its conflicts": self.conflicts,
+        }
+        if self.entity.actions:
+            found["its actions"] = self.actions
+        if self.referring():
+            found["its deletes"] = self.deletes
+        if isinstance(self.speaker, Http) and any(one.login is not None for one in self.spec.entities):
+            found["its owners"] = self.owners
+        if isinstance(self.speaker, Http):
+            found["its requests"] = self.requests
+        else:
+            found["its files"] = self.files
+            found["its usage"] = self.usage
+        found["a walk"] = self.walk
+        return found
+
+    # -- asks
+
+    def ask(
+        self, said: Said, about: str, *verbs: str, field: str = "", exact: bool = True, entity: Entity | None = None
+    ) -> Ask:
+        entity = entity or self.entity
+        name = f"{entity.name}.{field}" if field else entity.name
+        touched = self.touching.ids(entity, verbs, field)
+        bearer = FIRST if isinstance(self.speaker, Http) else ""
+        return Ask(
+            line=said[0],
+            body=said[1],
+            exact=exact,
+            bearer=bearer,
+            about=f"{name}: {about}",
+            requirements=touched,
+        )
+
+    def world(self, *, own: int = 3) -> Iterator[Ask]:
+        """The records that this entity needs, and `own` of its own."""
+        for entity in self.order:
+            for number, record in enumerate(self.samples[entity.name][: own if entity is self.entity else 3], 1):
+                ask = self.ask(self.speaker.add(entity, record), "add", "add", entity=entity)
+                yield ask if entity.login is None else ask.model_copy(update={"keeps": USER.format(number)})
+
+    def all(self, entity: Entity | None = None) -> Ask:
+        """Everything that is kept of an entity."""
+        entity = entity or self.entity
+        said = self.speaker.find(entity, {})
+        if isinstance(self.speaker, Console):
+            said = self.speaker.find(entity, {}, "--json")
+        return self.ask(said, "what is kept", "list", entity=entity)
+
+    def look(self, id_: int, about: str = "show") -> Ask:
+        return self.ask(self.speaker.show(self.entity, id_), about, "show")
+
+    # -- scenes
+
+    def bare(self) -> Iterator[Ask]:
+        yield self.ask(self.speaker.add(self.entity, {}), "add without anything", "add", "invalid")
+        yield self.all()
+
+    def life(self) -> Iterator[Ask]:
+        speaker, entity = self.speaker, self.entity
+        yield self.ask(speaker.find(entity, {}), "list of nothing", "list")
+        if entity.totals:
+            yield self.ask(speaker.totals(entity), "totals of nothing", "totals")
+        yield from self.world()
+        yield self.ask(speaker.find(entity, {}), "list", "list")
+        for number in range(1, len(self.records) + 1):
+            yield self.look(number)
+        if entity.totals:
+            yield self.ask(speaker.totals(entity), "totals", "totals")
+            if isinstance(speaker, Console):
+                yield self.ask(speaker.line(entity, "totals", "--json"), "totals as JSON", "totals")
+        yield self.ask(speaker.add(entity, self.least()), "add with required fields only", "add")
+        yield self.look(len(self.records) + 1)
+        yield self.ask(speaker.delete(entity, len(self.records)), "delete", "delete")
+        yield self.look(len(self.records), "show what was deleted")
+        yield self.ask(speaker.delete(entity, len(self.records)), "delete twice", "delete")
+        yield self.ask(speaker.add(entity, self.records[-1]), "add again, under a new id", "add")
+        yield self.look(999, "show nobody")
+        yield self.ask(speaker.edit(entity, 1, {}), "edit nothing", "edit")
+        yield self.ask(speaker.edit(entity, 999, self.editable(self.records[0])), "edit nobody", "edit")
+        yield self.all()
+
+    def edges(self) -> Iterator[Ask]:
+        """Each field's edges, added with a record that is fine otherwise, and put into one that is there."""
+        yield from self.world(own=1)
+        number = 0
+        for field in self.entity.fields:
+            good = self.records[-1].get(field.name)
+            for about, value in edges(field, good):
+                number += 1
+                verbs = ("add", "invalid") if number % 2 else ("edit", "invalid")
+                if number % 2 and not self.stuck():
+                    record = {**self.another(number), field.name: value}
+                    said = self.speaker.add(self.entity, record)
+                else:
+                    said = self.speaker.edit(self.entity, 1, {field.name: value})
+                yield self.ask(said, about, *verbs, field=field.name)
+        for field in self.entity.fields:
+            if field.required:
+                record = {name: value for name, value in self.another(number).items() if name != field.name}
+                yield self.ask(self.speaker.add(self.entity, record), "left out", "add", "invalid", field=field.name)
+            if field.after is not None:
+                yield from self._after(field)
+        yield self.ask(self.speaker.add(self.entity, {}), "add without anything", "add", "invalid")
+        unknown = {**self.another(number + 1), "no_such_field": "1"}
+        yield self.ask(self.speaker.add(self.entity, unknown), "a field that it has not", "add", "invalid")
+        yield self.look(1)
+        yield self.all()
+
+    def _after(self, field: Field) -> Iterator[Ask]:
+        record = self.another(77)
+        other = record.get(field.after or "")
+        if other is None:
+            return
+        yield self.ask(
+            self.speaker.add(self.entity, {**record, field.name: other}),
+            f"the same as {field.after}", "add", "invalid", field=field.name,
+        )  # fmt: skip
+        later = {name: record[name] for name in (field.name, field.after) if name in record}
+        swapped = {field.name: later.get(field.after or ""), field.after or "": later.get(field.name)}
+        yield self.ask(
+            self.speaker.edit(self.entity, 1, swapped), f"before {field.after}", "edit", "invalid", field=field.name
+        )
+        yield self.ask(
+            self.speaker.edit(self.entity, 1, {field.after or "": later.get(field.name)}),
+            f"{field.after} moved up to it", "edit", "invalid", field=field.name,
+        )  # fmt: skip
+
+    def questions(self) -> Iterator[Ask]:
+        speaker, entity = self.speaker, self.entity
+        yield from self.world()
+        yield self.ask(speaker.add(entity, self.least()), "add with required fields only", "add")
+        for about, wishes, field in self._wishes():
+            yield self.ask(speaker.find(entity, wishes), about, "list", field=field)
+
+    def _wishes(self) -> Iterator[tuple[str, dict[str, Any], str]]:
+        for field in self.entity.fields:
+            if field.secret or field.type.name == "link":
+                continue
+            name = field.name
+            values = [record[name] for record in self.records if name in record]
+            for direction in ("", "-"):
+                if field.type.name != "list":
+                    yield f"sorted {'down' if direction else 'up'}", {"sort": f"{direction}{name}"}, name
+            yield "those without", {name: ""}, name
+            for value in values[:2]:
+                wanted = value[0] if isinstance(value, list) and value else value
+                yield "those with", {name: wanted}, name
+            if field.type.name in _RANGED and values:
+                middle = sorted(values, key=lambda value: (str(type(value)), value))[len(values) // 2]
+                yield "from a value on", {f"{name}_min": middle}, name
+                yield "up to a value", {f"{name}_max": middle}, name
+                yield "between two equal values", {f"{name}_min": middle, f"{name}_max": middle}, name
+                yield "a limit that is none", {f"{name}_min": "x"}, name
+            if field.type.name in ("text", "choice") and values:
+                text = str(values[0])
+                yield "search", {"search": text[-2:].upper()}, name
+                yield "search and sort", {"search": text[:2], "sort": f"-{name}"}, name
+            if field.type.name == "choice":
+                yield "no such choice", {name: "no-such"}, name
+        for limit, offset in ((1, 0), (2, 1), (0, 0), (100, 2), (1, 100), (-1, 0), (1, -1)):
+            yield f"limit {limit}, offset {offset}", {"limit": limit, "offset": offset}, ""
+        yield "offset alone", {"offset": 1}, ""
+        yield "search for nothing", {"search": ""}, ""
+        yield "search for what is not there", {"search": "zzz-nowhere"}, ""
+        yield "sorted by two", {"sort": ",".join(f"-{field.name}" for field in self.plain()[:2]) or "id"}, ""
+        yield "sorted by id, down", {"sort": "-id"}, ""
+        yield "sorted by nothing it has", {"sort": "no_such_field"}, ""
+        yield "a wish for a field that it has not", {"no_such_field": "1"}, ""
+
+    def conflicts(self) -> Iterator[Ask]:
+        speaker, entity = self.speaker, self.entity
+        yield from self.world()
+        for record in self.records:
+            yield self.ask(speaker.add(entity, record), "add the same again", "add", "conflict")
+        first, last = self.records[0], self.records[-1]
+        for field in entity.fields:
+            if not (field.unique or field.unique_ignoring_case or field.unique_with) or field.name not in first:
+                continue
+            name = field.name
+            value = first[name]
+            other = {**self.another(3), name: value}
+            yield self.ask(speaker.add(entity, other), "somebody else's", "add", "conflict", field=name)
+            if isinstance(value, str):
+                shouted = {**self.another(4), name: value.swapcase()}
+                yield self.ask(
+                    speaker.add(entity, shouted), "somebody's in another case", "add", "conflict", field=name
+                )
+            moved = {one: last[one] for one in (name, *field.unique_with) if one in last}
+            yield self.ask(speaker.edit(entity, 1, moved), "edit into somebody's", "edit", "conflict", field=name)
+            yield self.ask(speaker.edit(entity, 1, {name: value}), "edit to its own", "edit", "conflict", field=name)
+            for partner in field.unique_with:
+                if partner in last:
+                    half = {**first, partner: last[partner]}
+                    yield self.ask(speaker.add(entity, half), f"one half with {partner}", "add", "conflict", field=name)
+        yield self.ask(speaker.add(entity, self.least()), "add with required fields only", "add")
+        yield self.ask(speaker.add(entity, self.least()), "that again", "add", "conflict")
+        yield self.all()
+
+    def actions(self) -> Iterator[Ask]:
+        speaker, entity = self.speaker, self.entity
+        yield from self.world()
+        for turn in range(3):
+            for action in self._shuffled(entity.actions) if turn else entity.actions:
+                for number in (1, 2) if turn == 0 else (1,):
+                    given = self.asked(action, turn)
+                    yield self.ask(speaker.act(entity, number, action.name, given), action.name, action.name)
+                yield self.look(1, f"after {action.name}")
+        for action in entity.actions:
+            asked = self.asked(action, 0)
+            yield self.ask(speaker.act(entity, 999, action.name, asked), f"{action.name} nobody", action.name)
+            if asked:
+                said = speaker.act(entity, 2, action.name, {})
+                yield self.ask(said, f"{action.name} without what it asks for", action.name, "invalid")
+                for field_name, value in asked.items():
+                    for about, edge in list(edges(entity.field(field_name), value))[:12]:
+                        said = speaker.act(entity, 2, action.name, {field_name: edge})
+                        yield self.ask(said, f"{action.name} with {about}", action.name, "invalid", field=field_name)
+            for change in action.changes:
+                if change.verb == "move":
+                    said = speaker.edit(entity, 1, {change.field: change.value})
+                    yield self.ask(said, "edit what actions move", "edit", "invalid", field=change.field)
+        if entity.totals:
+            yield self.ask(speaker.totals(entity), "totals afterwards", "totals")
+        yield self.all()
+
+    def deletes(self) -> Iterator[Ask]:
+        """This entity's records while others refer to them."""
+        speaker = self.speaker
+        yield from self.world()
+        referring = self.referring()
+        needed = {name for one in referring for name in self.needed(one.name, set())}
+        told = {one.name for one in self.order}
+        for entity in samples.in_order(self.spec.entities):
+            if entity.name in needed - told:
+                for record in self.samples[entity.name]:
+                    yield self.ask(speaker.add(entity, record), "add", "add", entity=entity)
+        for number in range(1, len(self.records) + 1):
+            yield self.ask(speaker.delete(self.entity, number), "delete what others refer to", "delete")
+        for entity in referring:
+            yield self.all(entity)
+            yield self.ask(speaker.delete(entity, 1), "delete what refers", "delete", entity=entity)
+        for number in range(1, len(self.records) + 1):
+            yield self.ask(speaker.delete(self.entity, number), "delete once less refers", "delete")
+        for entity in (self.entity, *referring):
+            yield self.all(entity)
+
+    def owners(self) -> Iterator[Ask]:
+        """What belongs to the first user, asked for by the second, and by nobody."""
+        speaker, entity = self.speaker, self.entity
+        yield from self.world()
+        for bearer, who in ((USER.format(2), "as another user"), ("", "as nobody"), (FIRST, "as its owner")):
+            asks = [self.look(1, f"show {who}"), self.ask(speaker.find(entity, {}), f"list {who}", "list")]
+            changes = self.editable(self.records[-1])
+            asks.append(self.ask(speaker.edit(entity, 1, changes), f"edit {who}", "edit"))
+            asks.append(self.ask(speaker.add(entity, self.another(8)), f"add {who}", "add"))
+            for action in entity.actions:
+                said = speaker.act(entity, 1, action.name, self.asked(action, 0))
+                asks.append(self.ask(said, f"{action.name} {who}", action.name))
+            asks.append(self.ask(speaker.delete(entity, 1), f"delete {who}", "delete"))
+            for ask in asks:
+                yield ask.model_copy(update={"bearer": bearer})
+        yield self.all()
+
+    def requests(self) -> Iterator[Ask]:
+        """What only HTTP has."""
+        speaker, entity = self.speaker, self.entity
+        assert isinstance(speaker, Http)
+        one, many = speaker.path(entity, 1), speaker.path(entity)
+        yield from self.world()
+        for number, record in enumerate(self.records, 1):
+            said = speaker.put(entity, number, {**self.least(), **record})
+            yield self.ask(said, "put the same", "edit", "http")
+        yield self.ask(speaker.put(entity, 1, self.least()), "put the least", "edit", "http")
+        yield self.look(1)
+        yield self.ask(speaker.put(entity, 999, self.records[0]), "put nobody", "edit", "http")
+        yield self.ask(speaker.put(entity, 2, {}), "put nothing", "edit", "invalid", "http")
+        sent_back = {**self.records[1 % len(self.records)], "id": 77, "created_at": "2000-01-01T00:00:00Z", "url": "x"}
+        known = {field.name for field in entity.fields} | {"id"}
+        sent_back = {name: value for name, value in sent_back.items() if name in known}
+        yield self.ask(speaker.put(entity, 2, sent_back), "put with an id and computed fields", "edit", "http")
+        for field in entity.fields:
+            if field.immutable and self.records[0].get(field.name) is not None:
+                changed = {field.name: fresh(field, self.records[0][field.name], 9)}
+                yield self.ask(speaker.edit(entity, 1, changed), "change it", "edit", "invalid", field=field.name)
+        for line, body, media, about in (
+            (f"POST {many}", "{", "", "malformed JSON"),
+            (f"POST {many}", "[]", "", "a list instead of an object"),
+            (f"POST {many}", "{}", "text/plain", "another media type"),
+            (f"PATCH {one}", '"x"', "", "a text instead of an object"),
+            (f"PATCH {many}", "{}", "", "a method that it has not"),
+            (f"DELETE {many}", "", "", "delete all"),
+            (f"POST {one}", "{}", "", "post to a record"),
+            (f"GET {many}/x", "", "", "an id that is none"),
+            (f"GET {many}/-1", "", "", "a negative id"),
+            (f"GET {many}/1/nothing", "", "", "nothing below a record"),
+            (f"GET {many}/totals", "", "", "totals"),
+            (f"OPTIONS {many}", "", "", "options"),
+        ):
+            ask = self.ask((line, body), about, "http", "invalid", exact=not about.endswith(("JSON", "type", "object")))
+            yield ask.model_copy(update={"media": media})
+        for path in ("/health", "/openapi.json", "/nothing"):
+            yield self.ask(speaker.plain(path), f"what is at {path}", "http", exact=False)
+        yield self.all()
+
+    def files(self) -> Iterator[Ask]:
+        """Export and import, which only the command line has."""
+        speaker, entity = self.speaker, self.entity
+        assert isinstance(speaker, Console)
+        yield from self.world()
+        for kind in ("csv", "json"):
+            yield self.ask(speaker.line(entity, "export", f"kept.{kind}"), f"export {kind}", "transfer")
+            yield self.ask((f"cat kept.{kind}", ""), f"the {kind} file", "transfer")
+            yield self.ask(speaker.line(entity, "import", f"kept.{kind}"), f"import the same {kind} again", "transfer")
+        for number in range(len(self.records), 0, -1):
+            yield self.ask(speaker.delete(entity, number), "delete", "delete")
+        for kind in ("csv", "json"):
+            yield self.ask(speaker.line(entity, "import", f"kept.{kind}"), f"import {kind}", "transfer")
+            yield self.ask(speaker.find(entity, {}), "list", "list")
+        yield self.ask(("printf 'nothing\\n1\\n' > odd.csv", ""), "a file with another column", "transfer")
+        yield self.ask(speaker.line(entity, "import", "odd.csv"), "import another column", "transfer", "invalid")
+        yield self.ask(speaker.line(entity, "import", "nowhere.csv"), "import nothing", "transfer", exact=False)
+
+    def usage(self) -> Iterator[Ask]:
+        """Wrong usage, which the specification gives a status and no words."""
+        speaker, entity = self.speaker, self.entity
+        assert isinstance(speaker, Console)
+        yield from self.world(own=1)
+        yield self.ask(speaker.show(entity, 1, "--json"), "show as JSON", "show")
+        yield self.ask(speaker.add(entity, self.another(5), "--json"), "add as JSON", "add")
+        for option in ("--help", "--version", "--nothing"):
+            yield self.ask(speaker.plain(option), option, "console", exact=False)
+        for words in (["show"], ["show", "x"], ["show", "1", "2"], ["add", "more"], ["nothing"], [], ["delete"]):
+            yield self.ask(speaker.line(entity, *words), f"wrong usage: {' '.join(words)}", "console", exact=False)
+
+    def walk(self) -> Iterator[Ask]:
+        """Everything in any order, by the seed."""
+        yield from self.world(own=2)
+        pool: list[Ask] = [ask for scene in (self.edges, self.questions, self.conflicts) for ask in scene()]
+        if self.entity.actions:
+            pool += list(self.actions())
+        pool += [self.ask(self.speaker.delete(self.entity, number), "delete", "delete") for number in (1, 2, 3)]
+        yield from self.chance.sample(pool, min(WALK, len(pool)))
+        yield self.all()
+
+    def _shuffled(self, actions: Iterable[Action]) -> list[Action]:
+        mixed = list(actions)
+        self.chance.shuffle(mixed)
+        return mixed

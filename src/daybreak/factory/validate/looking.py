@@ -1,0 +1,126 @@
+"""Looking at one state of a project with one planned check: evidence, whatever happens."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from daybreak.checks import complexity, documentation, measured, security
+from daybreak.checks.evidence import Evidence
+from daybreak.errors import HostError
+from daybreak.factory import repositorychecks
+from daybreak.factory.validate import commands, pythontests, pythontools, scripts
+from daybreak.factory.validate.guards import Guards, Looked, coverage_evidence
+from daybreak.factory.validate.planned import Planned
+from daybreak.factory.validate.running import Room
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is looked at, beside where."""
+
+    workspace: str
+    """Names the state: 64 hex digits."""
+    code: tuple[str, ...]
+    """Paths of its code."""
+    complexity_max: int
+    before: Guards | None = None
+    """Of the state that it comes from; None for the first one."""
+    free: tuple[str, ...] = ()
+    """Files with tests that may have changed."""
+    weigh: bool = False
+    """A worker has made it."""
+
+    @property
+    def python(self) -> list[str]:
+        """Code in Python that is no test."""
+        return [path for path in self.code if path.endswith(".py") and not measured.is_test(path)]
+
+
+def look(check: Planned, room: Room, subject: Subject) -> Looked:
+    """Evidence of the check, and of what comes with it. What cannot look is `unusable`, which never passes."""
+    if check.missing:
+        return _unusable(check, subject, f"{check.missing} ({check.hint})" if check.hint else check.missing)
+    try:
+        looked = _look(check, room, subject)
+        return Looked(tuple(_with_lines(one, room, subject) for one in looked.evidence), looked.guards)
+    except (HostError, OSError) as error:
+        return _unusable(check, subject, f"could not look: {error}")
+
+
+def _with_lines(seen: Evidence, room: Room, subject: Subject) -> Evidence:
+    """Findings are judged by how many lines they are found in."""
+    if "findings" not in seen.counts or "lines" in seen.counts:
+        return seen
+    return seen.model_copy(update={"counts": {**seen.counts, "lines": pythontools.lines(room.files, subject.code)}})
+
+
+def _unusable(check: Planned, subject: Subject, why: str) -> Looked:
+    seen = Evidence(
+        check=check.name,
+        workspace=subject.workspace,
+        outcome="unusable",
+        summary=" ".join(why.split())[:1000],
+        command=check.command[:1000],
+    )
+    beside = coverage_evidence(check.language, None, subject.workspace, check.command)
+    return Looked((seen, beside) if check.kind == "tests" else (seen,))
+
+
+def _look(check: Planned, room: Room, subject: Subject) -> Looked:
+    if check.how == "pytest":
+        return pythontests.look(
+            check,
+            room,
+            subject.workspace,
+            [path for path in subject.code if path.endswith(".py")],
+            before=subject.before,
+            free=subject.free,
+            weigh=subject.weigh,
+        )
+    if check.how == "command":
+        return commands.look(check, room, subject.workspace, before=subject.before)
+    room.scratch.mkdir(parents=True, exist_ok=True)
+    seen = _with_tool(check, room, subject)
+    return Looked((seen.model_copy(update={"check": check.name}),))
+
+
+def _with_tool(check: Planned, room: Room, subject: Subject) -> Evidence:
+    name, code = subject.workspace, subject.code
+    require, cancelled = room.require, room.cancelled
+    match check.how:
+        case "ruff":
+            return pythontools.lint(check, room, name, code)
+        case "format":
+            return pythontools.formatted(check, room, name, code)
+        case "mypy":
+            return pythontools.types(check, room, name, code)
+        case "syntax":
+            return scripts.python(check, room, name, code)
+        case "node":
+            return scripts.javascript(check, room, name, code)
+        case "security":
+            bandit, readable = _bandit(room)
+            return security.look(
+                room.files, name, scratch=room.scratch, bandit=bandit, readable=readable, files=subject.python,
+                require=require, timeout_s=room.limit_s, cancelled=cancelled,
+            )  # fmt: skip
+        case "complexity":
+            return complexity.look(
+                room.files, name, scratch=room.scratch, most=subject.complexity_max, files=subject.python,
+                require=require, timeout_s=room.limit_s, cancelled=cancelled,
+            )  # fmt: skip
+        case "documentation":
+            return documentation.look(
+                room.files, name, scratch=room.scratch, share=check.threshold, files=subject.python,
+                require=require, timeout_s=room.limit_s, cancelled=cancelled,
+            )  # fmt: skip
+    raise AssertionError(f"{check.how} is no way of looking")
+
+
+def _bandit(room: Room) -> tuple[list[str], list[Path]]:
+    if not room.around.has_module("bandit"):
+        return [], []
+    python = room.around.python if room.around.environments else sys.executable
+    return [python, "-I", "-m", "bandit"], repositorychecks.readable(room.around.environments)
