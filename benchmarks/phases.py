@@ -134,8 +134,8 @@ class _Looked(looking.Result):
 
 class Desk:
     def __init__(self, folder: Path, settings: Settings, does: Any) -> None:
-        self.folder, self.settings, self.crew = folder, settings, Crew(does)
-        self.places = Places.below(folder / "home", "a benchmark")
+        self.folder, self.settings, self.crew = folder.resolve(), settings, Crew(does)
+        self.places = Places.below(self.folder / "home", "a benchmark")
         clock = SystemClock()
         self.ledger = Ledger.open(
             self.places.ledger, keys=self.places.keys, witness=self.places.witness, clock=clock, views=home.views()
@@ -185,7 +185,7 @@ def _patched(desk: Desk) -> None:
 
 async def _parts_cost() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        desk = Desk(Path(folder).resolve(), Settings(), _divides(PARTS))
+        desk = Desk(Path(folder), Settings(), _divides(PARTS))
         _patched(desk)
         run = desk.engine.submit("steps", "steps", {"steps": STEPS})
         began = time.perf_counter()
@@ -251,7 +251,7 @@ async def _rework() -> None:
                 },
                 gate={"gain": 0, "weights": {"lint": 40.0, "types": 40.0, "tests": 40.0, "documentation": 40.0}},  # type: ignore[arg-type]
             )
-            desk = Desk(Path(folder).resolve(), settings, does)
+            desk = Desk(Path(folder), settings, does)
             _patched(desk)
             run, _, _ = await desk.build(only=["implementation"])
             smart += len(desk.events(run, events.AttemptClaimed))
@@ -273,7 +273,7 @@ async def _many_parts() -> None:
             (folder / (part or "whole")).write_text(part * 10)
 
     with tempfile.TemporaryDirectory() as folder:
-        desk = Desk(Path(folder).resolve(), Settings(), does)
+        desk = Desk(Path(folder), Settings(), does)
         _patched(desk)
         run, state, took_s = await desk.build(depth=3, paradigm="chain")
         done = [event for event in desk.events(run, events.PartEnded) if event.verdict == "done"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 from pathlib import Path
@@ -15,9 +16,18 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.fixture(scope="session")
 def types_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the check `types` keeps what it knows of libraries: one folder for all processes of a session, since
-    reading them takes longer than all else in a build. A `cache/types` of a home may be a link to it."""
+    """What the check `types` knows of libraries: read once for all processes of a session, since that takes longer than
+    all else in a build. A `cache/types` of a home may be a link to it."""
     top = tmp_path_factory.getbasetemp()
     shared = (top.parent if "PYTEST_XDIST_WORKER" in os.environ else top) / "types"
     shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # whoever comes second finds it read
+        if len(list(shared.iterdir())) == 1:
+            from daybreak.checks import types
+
+            tree, scratch = tmp_path_factory.mktemp("typed"), tmp_path_factory.mktemp("scratch")
+            (tree / "src").mkdir()
+            (tree / "src" / "nothing.py").touch()
+            types.look(tree, "", scratch=scratch, cache=shared)
     return shared

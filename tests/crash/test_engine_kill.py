@@ -77,25 +77,26 @@ def check_story(home: Path) -> None:
     assert set(Counter((home / "journal.effects").read_text().split()).values()) == {1}
 
 
+@pytest.mark.parametrize("deaths", [6, pytest.param(24, marks=pytest.mark.chaos)])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill", "interrupt"])
-def test_a_run_survives_its_owners_deaths(tmp_path: Path, number: signal.Signals) -> None:
-    """Killed or interrupted at twelve random moments, the run goes on each time where it stopped, and ends once."""
+def test_a_run_survives_its_owners_deaths(tmp_path: Path, number: signal.Signals, deaths: int) -> None:
+    """Killed or interrupted at random moments, the run goes on each time where it stopped, and ends once."""
     # shows: N14 F13
     duration_s = work_duration_s(tmp_path / "measured")
     moments = random.Random(int(number))
     home = tmp_path / "struck"
     struck = 0
-    for round_number in range(40):
+    for round_number in range(deaths * 4):
         status = strike(home, number, moments.uniform(0, duration_s / 2))
         struck += status != 0
-        if status == 0 and round_number >= 12:
+        if status == 0 and round_number >= deaths:
             break
         if status == 0:
             check_story(home)
             shutil.rmtree(home)  # it got through: again from the start, until there were enough deaths
-        if struck >= 12:
+        if struck >= deaths:
             break
-    assert struck >= 6
+    assert struck >= deaths / 2
     while strike(home, signal.SIGKILL, 60) != 0:
         pass
     check_story(home)

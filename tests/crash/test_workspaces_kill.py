@@ -26,7 +26,7 @@ STEPS = {
     "shutil.rmtree",
 }
 """Audit events before which the process is killed: everything that changes a disk goes through one of them."""
-EVERY = {"git": 13, "folder": 8}
+SHORT = {"git": 26, "folder": 8}
 """Every n-th step, because each one would take too long; `CRASH_OFFSET` moves the first."""
 
 WORK = """
@@ -92,11 +92,11 @@ def killed_at(step: int, root: Path, source: Path, target: Path, kind: str) -> b
     return done.returncode != 0
 
 
-def steps(kind: str) -> Iterator[int]:
-    step = 1 + int(os.environ.get("CRASH_OFFSET", "0")) % EVERY[kind]
+def steps(every: int) -> Iterator[int]:
+    step = 1 + int(os.environ.get("CRASH_OFFSET", "0")) % every
     while True:
         yield step
-        step += EVERY[kind]
+        step += every
 
 
 def state(folder: Path, wanted: Callable[[Path], bool]) -> dict[str, bytes]:
@@ -127,11 +127,13 @@ def clean_up(root: Path, clock: FakeClock) -> None:
     assert [path for path in left if ".daybreak-" not in path.name] == []
 
 
-def test_a_killed_attempt_on_a_repository_leaves_no_trace_in_it(source: Path, tmp_path: Path) -> None:
-    """At every thirteenth step of making, failing, making again and adopting as a branch."""
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("every", [SHORT["git"], pytest.param(1, marks=pytest.mark.chaos)])
+def test_a_killed_attempt_on_a_repository_leaves_no_trace_in_it(source: Path, tmp_path: Path, every: int) -> None:
+    """At steps of making, failing, making again and adopting as a branch."""
     # shows: N17 N4
     before = state(source, not_an_object)
-    for number, step in enumerate(steps("git")):
+    for number, step in enumerate(steps(every)):
         root = tmp_path / f"root-{number}"
         killed = killed_at(step, root, source, tmp_path / "unused", "git")
         assert state(source, not_an_object) == before
@@ -144,11 +146,13 @@ def test_a_killed_attempt_on_a_repository_leaves_no_trace_in_it(source: Path, tm
             return
 
 
-def test_a_killed_attempt_on_a_folder_leaves_the_old_or_the_new(source: Path, tmp_path: Path) -> None:
-    """At every eighth step; the target is not there or whole."""
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("every", [SHORT["folder"], pytest.param(1, marks=pytest.mark.chaos)])
+def test_a_killed_attempt_on_a_folder_leaves_the_old_or_the_new(source: Path, tmp_path: Path, every: int) -> None:
+    """At steps of the same; the target is not there or whole."""
     # shows: N17 N4
     before = state(source, lambda path: True)
-    for number, step in enumerate(steps("folder")):
+    for number, step in enumerate(steps(every)):
         root, target = tmp_path / f"root-{number}", tmp_path / f"target-{number}"
         killed = killed_at(step, root, source, target, "folder")
         assert state(source, lambda path: True) == before

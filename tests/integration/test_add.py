@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 from pydantic import BaseModel
+from tests import starter
 
 from daybreak.errors import SpecError, UsageError
 from daybreak.factory import commandtask, taskfile
@@ -217,11 +218,11 @@ def blocks(page: str) -> list[tuple[str, str]]:
     return [(one.info, one.content) for one in tokens if one.type == "fence"]
 
 
-def test_the_page_on_the_queue_does_what_it_says(cli: Any) -> None:
+def test_the_page_on_the_queue_does_what_it_says(cli: Any, tmp_path: Path) -> None:
     """Files are written as they stand there, commands run in order and print what the page says."""
     # shows: N1
     (cli.folder / "names.txt").write_text("b\na\n")
-    environment = {**cli.environment(), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = {**cli.environment(), "PATH": f"{starter.programs(tmp_path / 'bin')}:{os.environ['PATH']}"}
     ran = 0
     for kind, text in blocks("how-to/queue.md"):
         if kind in ("toml", "python"):

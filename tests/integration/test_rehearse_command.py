@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import typer
 from markdown_it import MarkdownIt
+from tests import starter
 from typer.testing import CliRunner
 
 from daybreak.cli import rehearse, schedule
@@ -120,7 +121,7 @@ def test_windows_of_schedules_are_in_it(cli: Any) -> None:
     # shows: N20 N6
     result = CliRunner().invoke(schedule.app, ["add", "count", "--cron", "*/20 * * * *", "--", "count.toml"])
     assert result.exit_code == 0, result.output
-    told = run_json("--for", "8h", "--assume", "command=1min")
+    told = run_json("--for", "8h", "--assume", "command=1min", "--nights", "25")
     assert told["windows"]["p50"] == 24
     assert run_json("--assume", "command=1min") == {"runs": 0}
 
@@ -150,9 +151,10 @@ def test_what_cannot_be_is_refused_with_a_hint(cli: Any, words: list[str], error
     assert getattr(caught.value, "hint", "")
 
 
-def test_the_page_does_what_it_says(cli: Any) -> None:
+def test_the_page_does_what_it_says(cli: Any, tmp_path: Path) -> None:
     """Its commands run in order and print what stands there, `...` aside."""
     # shows: N20
+    environment = {**cli.environment(), "PATH": f"{starter.programs(tmp_path / 'bin')}:{os.environ['PATH']}"}
     blocks = [one.content for one in MarkdownIt().parse(PAGE.read_text("utf-8")) if one.type == "fence"]
     ran = 0
     for text in blocks:
@@ -161,7 +163,7 @@ def test_the_page_does_what_it_says(cli: Any) -> None:
             done = subprocess.run(
                 ["sh", "-c", f"{{ {command}; }} 2>&1"],
                 cwd=cli.folder,
-                env={**cli.environment(), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+                env=environment,
                 capture_output=True,
                 text=True,
                 timeout=120,

@@ -9,7 +9,6 @@ import importlib.util
 import json
 import os
 import re
-import shlex
 import shutil
 import socket
 import subprocess
@@ -26,6 +25,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 from markdown_it import MarkdownIt
+from tests import starter
 
 from daybreak import Retry
 
@@ -269,21 +269,13 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def programs(folder: Path) -> str:
-    """A folder with `python` and `daybreak` as an activated environment has them."""
-    folder.mkdir()
-    for name, words in (("python", [sys.executable]), ("daybreak", run_code.DAYBREAK)):
-        (folder / name).write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
-        (folder / name).chmod(0o755)
-    return str(folder)
-
-
 def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
     """Its commands run in order, as a newcomer types them, and print what the page says."""
     # shows: N1 N8
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     port = str(free_port())
-    environment = {**os.environ, "PATH": f"{programs(tmp_path / 'bin')}:{os.environ['PATH']}", "COLUMNS": "120"}
+    environment = {**os.environ, "PATH": f"{starter.programs(tmp_path / 'bin')}:{os.environ['PATH']}", "COLUMNS": "120"}
+    real = {**environment, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     shop: subprocess.Popen[str] | None = None
     exports, ran = "", 0
     try:
@@ -300,7 +292,8 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
                 if command.startswith((".", "export")):
                     exports += f"{command}\n" if command.startswith("export") else ""
                     continue
-                _check_command(exports, command, expected, tmp_path, environment)
+                around = real if "kill" in command else environment
+                _check_command(exports, command, expected, tmp_path, around)
                 ran += 1
     finally:
         if shop is not None:

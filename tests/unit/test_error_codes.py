@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import daybreak
@@ -12,8 +12,10 @@ import daybreak
 SOURCES = Path(daybreak.__file__).parent
 
 
-def _codes() -> Iterator[tuple[str, str]]:
+@cache
+def _codes() -> tuple[tuple[str, str], ...]:
     """Code and class of every class in the sources that has a code of its own."""
+    found = []
     for path in SOURCES.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ClassDef):
@@ -22,7 +24,8 @@ def _codes() -> Iterator[tuple[str, str]]:
                         target = line.targets[0] if isinstance(line, ast.Assign) else line.target
                         value = line.value
                         if getattr(target, "id", "") == "code" and isinstance(value, ast.Constant) and value.value:
-                            yield str(value.value), node.name
+                            found.append((str(value.value), node.name))
+    return tuple(found)
 
 
 def test_no_two_errors_share_a_code() -> None:

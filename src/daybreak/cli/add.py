@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from daybreak.cli.home import Home
     from daybreak.engine.placement import Placement
     from daybreak.factory.asked import Asked
+    from daybreak.factory.repositorytask import Offer
     from daybreak.factory.task import BuildTask
+    from daybreak.settings import Settings
 
 EXAMPLES = (
     "Examples:  daybreak add report.toml    daybreak add spec.md --project shop --priority 5    "
     "daybreak add shop.tasks:publish --arg limit=20    "
     "daybreak add --command 'make all' --check 'test -s out.bin' --not-before 22:00 --budget '30min'    "
-    "daybreak add --repo . 'sort the list by date' --check 'pytest -q' --worker codex"
+    "daybreak add --repo . 'sort the list by date' --check 'pytest -q' --worker codex    "
+    "daybreak add --from github:octocat/hello --label daybreak --check 'pytest -q'"
 )
 SPECIFICATIONS = frozenset({".md", ".markdown", ".yaml", ".yml", ".json"})
 TASK_TABLES = frozenset({"step", "check", "unchecked"})
@@ -90,6 +93,39 @@ def add(
             "--allow",
             metavar="GLOB",
             help="With --repo: files that may be changed or added although they are protected. Repeatable.",
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="FORGE:OWNER/NAME",
+            help="Instead of words: the open issues there, each once. FORGE is of daybreak.toml, --repo your clone (.).",
+            show_default=False,
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", help="With --from: issues with this label. Repeatable: all of them.")
+    ] = None,
+    assignee: Annotated[
+        str | None, typer.Option("--assignee", metavar="NAME", help="With --from: issues of this person; me: yours.")
+    ] = None,
+    request: Annotated[
+        str | None,
+        typer.Option(
+            "--request",
+            metavar="FORGE:OWNER/NAME",
+            help="With --repo: offer the branch there as a pull or merge request. With --from that happens anyway.",
+            show_default=False,
+        ),
+    ] = None,
+    into: Annotated[
+        str | None,
+        typer.Option(
+            "--into",
+            metavar="BRANCH",
+            help="With --from and --request: what the request goes into.",
+            show_default="the usual one there",
         ),
     ] = None,
     attempts: Annotated[
@@ -171,7 +207,11 @@ def add(
     words = _Words(
         task, command, tuple(check or ()), unchecked, title, tuple(arg or ()), args, output, tuple(worker or ()),
         sandbox, repo, tuple(protect or ()), tuple(allow or ()), attempts, guards_only,
+        source, tuple(label or ()), assignee, request, into,
     )  # fmt: skip
+    if source is not None:
+        _take_issues(wrong, words, place, after=after or (), once=once, as_json=as_json)
+        return
     found = wrong.value(lambda: _found(words))
     if found is not None:
         place = wrong.value(lambda: _checked(found, place)) or place
@@ -269,13 +309,20 @@ class _Words:
     allow: tuple[str, ...] = ()
     attempts: int | None = None
     guards_only: bool = False
+    source: str | None = None
+    labels: tuple[str, ...] = ()
+    assignee: str | None = None
+    request: str | None = None
+    into: str | None = None
 
 
 def _found(words: _Words) -> Asked | BuildTask:
     from daybreak.factory import pythontask
 
+    _refuse(words, "--label and --assignee are for --from", words.labels, words.assignee)
     if words.repo is not None:
         return _of_repository(words, words.repo)
+    _refuse(words, "--request and --into are for --repo and --from", words.request, words.into)
     only = (words.protect, words.allow, words.attempts, words.guards_only)
     _refuse(words, "--protect, --allow, --attempts and --guards-only are for --repo", *only)
     if (words.task is None) == (words.command is None):
@@ -305,6 +352,8 @@ def _of_repository(words: _Words, repo: Path) -> Asked:
 
     other = (words.command, words.unchecked, words.title, words.arg, words.args, words.output)
     _refuse(words, "--command, --unchecked, --title, --arg, --args and --output are for other tasks", *other)
+    _refuse(words, "--into is for --request", words.into if words.request is None else None)
+    told = home.settings()
     return repositorytask.asked(
         arguments.path(repo),
         words.task or "",
@@ -314,7 +363,66 @@ def _of_repository(words: _Words, repo: Path) -> Asked:
         protect=words.protect,
         allow=words.allow,
         workers=words.workers,
-        settings=home.settings(),
+        settings=told,
+        attempts=words.attempts or 3,
+        sandbox=words.sandbox,
+        guards_only=words.guards_only,
+        offer=_offer(words, told),
+    )
+
+
+def _offer(words: _Words, told: Settings) -> Offer | None:
+    if words.request is None:
+        return None
+    from daybreak.factory.forges import forge, reaching
+    from daybreak.factory.repositorytask import Offer
+    from daybreak.host.workspaces import git
+
+    where = forge.place(words.request)
+    reaching.check(told, os.environ, where.forge)
+    if words.into:
+        git.check_branch(words.into)
+    return Offer(forge=where.forge, repository=where.repository, into=words.into or "")
+
+
+def _take_issues(
+    wrong: _Gathered, words: _Words, place: dict[str, Any], *, after: Sequence[str], once: bool, as_json: bool
+) -> None:
+    """`--from`: reads the issues now, which may wait for the forge, and puts each into the queue that is new."""
+    from daybreak.cli import issues
+
+    asked = wrong.value(lambda: _of_issues(words, place, after=after, once=once))
+    wrong.raise_all()
+    assert asked is not None, "what was not found was told"
+    raise typer.Exit(issues.take(asked, as_json=as_json))
+
+
+def _of_issues(words: _Words, place: dict[str, Any], *, after: Sequence[str], once: bool) -> Asked:
+    from daybreak.cli import home
+    from daybreak.factory.forges import forge, intake, reaching
+
+    assert words.source is not None
+    other = (words.command, words.unchecked, words.title, words.arg, words.args, words.output, words.request)
+    _refuse(words, "--command, --unchecked, --title, --arg, --args, --output, --request are for other tasks", *other)
+    _refuse(
+        words, "an issue has a word of its own, and begins when it can", words.task, after, once, place.get("dedupe")
+    )
+    told = home.settings()
+    reaching.check(told, os.environ, forge.place(words.source).forge)
+    return intake.asked(
+        words.source,
+        arguments.path(words.repo or Path(".")),
+        words.checks,
+        labels=words.labels,
+        assignee=words.assignee or "",
+        into=words.into or "",
+        place=_placement({name: value for name, value in place.items() if value is not None}),
+        settings=told,
+        cwd=Path.cwd(),
+        environment=os.environ,
+        protect=words.protect,
+        allow=words.allow,
+        workers=words.workers,
         attempts=words.attempts or 3,
         sandbox=words.sandbox,
         guards_only=words.guards_only,

@@ -137,7 +137,7 @@ def opened() -> Iterator[Home]:
         listeners: list[Listener] = []
         told, problem = _settings_or_why_not()
         office = Office(told, ledger, where, clock, os.environ)
-        instead = {} if problem is None else dict.fromkeys(("build", "repository"), _unusable(problem))
+        instead = {} if problem is None else dict.fromkeys(("build", "issues", "repository"), _unusable(problem))
         kinds = Kinds(ledger, where, clock, office, instead)
         engine = Engine(ledger, kinds, where.locks, clock, os.urandom, listeners, rules=rules(told))
         try:

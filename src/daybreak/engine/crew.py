@@ -109,9 +109,7 @@ class Crew:
         """Give the run a worker."""
         assert run not in self._under_way, f"{run} has a worker already"
         gap_s = self._plan.look_s * 2
-        work = _Work(
-            self._clock.now(), scope(), Stopwatch(self._clock, gap_s), Stopwatch(self._clock, gap_s)
-        )
+        work = _Work(self._clock.now(), scope(), Stopwatch(self._clock, gap_s), Stopwatch(self._clock, gap_s))
         self._under_way[run] = work
         group.start_soon(self._worker, run, work)
 

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from daybreak.errors import HistoryDiverged
 from daybreak.events import (
     LeaseGranted,
@@ -25,8 +27,7 @@ RETURN = "ctx.return"
 """The name under which the value of the task itself is kept, in the commit that ends the run."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """Which step: its branch, name, use of the name in that branch from 0, and SHA-256 of its arguments."""
 
     branch: str
@@ -45,8 +46,7 @@ class Identity:
         return f"{self.branch}/{self.name}/{self.nth}"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     index: int
     """Position in the ledger."""
     identity: Identity

@@ -29,10 +29,11 @@ from daybreak.ledger.files import locked
 from daybreak.ledger.log import Log
 from daybreak.ledger.note import Checkpoint, Signer, Verifier
 from daybreak.ledger.record import BLOB_BYTES, Draft, Record, Submission
+from daybreak.ledger.sinks import LoopSink
 from daybreak.ledger.tree import consistency_proof, inclusion_proof
 from daybreak.ledger.views import Difference, View, Views
 from daybreak.ledger.witness import Keeper, Witness
-from daybreak.ledger.writer import LoopSink, Writer
+from daybreak.ledger.writer import Writer
 
 
 class Ledger:

@@ -11,14 +11,13 @@ synced and signed transaction. On a slower disk, or where anything else is under
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol
+from typing import Any
 
 import apsw
 
@@ -26,6 +25,7 @@ from daybreak.errors import DaybreakError, LedgerBusy, LedgerStopped
 from daybreak.ledger.log import Log, Outcome
 from daybreak.ledger.note import Checkpoint
 from daybreak.ledger.record import Record, Submission
+from daybreak.ledger.sinks import Entry, Futures, Waiting, deliver
 
 BATCH_MAX = 4096
 """Submissions in one transaction."""
@@ -40,100 +40,6 @@ SMALL_DRAFTS, SMALL_BYTES = 8, 16 * 1024
 """Of a submission with more drafts, or with longer ones, the writer's thread takes care."""
 
 _log = logging.getLogger("daybreak.ledger")
-
-
-class Sink(Protocol):
-    """Where outcomes go; called from the writer's thread with all of one transaction at once."""
-
-    def deliver(self, outcomes: list[tuple[Any, Outcome]]) -> None: ...
-
-
-Entry = tuple[Submission, Sink, Any]
-"""A submission, where its outcome goes, and the sink's own token for it."""
-
-
-class Waiting:
-    """A thread that waits for one submission: a lock, because a Future costs ten times as much."""
-
-    __slots__ = ("_lock", "_outcome")
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
-        self._outcome: Outcome = []
-
-    def deliver(self, outcomes: list[tuple[Any, Outcome]]) -> None:
-        self._outcome = outcomes[0][1]
-        self._lock.release()
-
-    def wait(self) -> list[Record]:
-        with self._lock:
-            if isinstance(self._outcome, Exception):
-                raise self._outcome
-            return self._outcome
-
-
-class Futures:
-    """Outcomes into `concurrent.futures` futures."""
-
-    def deliver(self, outcomes: list[tuple[Any, Outcome]]) -> None:
-        for future, outcome in outcomes:
-            if not future.set_running_or_notify_cancel():
-                continue
-            if isinstance(outcome, Exception):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
-
-
-class LoopSink:
-    """Submissions from one asyncio loop. Used from that loop's thread only, apart from `deliver`."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, writer: Writer) -> None:
-        self.loop = loop
-        self._writer = writer
-        self._others: list[Entry] | None = None
-        """What joins the first submission of a turn of the loop; None while there is none."""
-
-    async def append(self, submission: Submission) -> list[Record]:
-        """Gives way to the loop once, so that all tasks that are ready submit in the same turn."""
-        if self._others is not None:
-            future: asyncio.Future[Outcome] = self.loop.create_future()
-            self._others.append((submission, self, future))
-            return _taken(await future)
-        others: list[Entry] = []
-        self._others = others
-        try:
-            await asyncio.sleep(0)
-        except BaseException:  # cancelled: it is appended all the same, as it would be a moment later
-            self._others = None
-            self._put([(submission, self, self.loop.create_future()), *others])
-            raise
-        self._others = None
-        if not others and (outcome := self._writer.commit_here(submission)) is not None:
-            return _taken(outcome)
-        future = self.loop.create_future()
-        self._put([(submission, self, future), *others])
-        return _taken(await future)
-
-    def deliver(self, outcomes: list[tuple[Any, Outcome]]) -> None:
-        try:
-            self.loop.call_soon_threadsafe(self._settle, outcomes)
-        except RuntimeError:
-            # The loop was closed: nobody waits any more, and what was appended stays appended.
-            _log.debug("the loop of %d appends was closed before they were acknowledged", len(outcomes))
-
-    def _put(self, entries: list[Entry]) -> None:
-        try:
-            self._writer.put(entries)
-        except LedgerStopped as error:
-            self._settle([(future, error) for _, _, future in entries])
-
-    @staticmethod
-    def _settle(outcomes: list[tuple[Any, Outcome]]) -> None:
-        for future, outcome in outcomes:
-            if not future.done():  # its task was not cancelled
-                future.set_result(outcome)
 
 
 class _Job:
@@ -296,7 +202,7 @@ class Writer:
                 except LedgerBusy as error:
                     outcomes = [error] * len(entries)
         self._is_done(taken)
-        _deliver(entries, outcomes)
+        deliver(entries, outcomes)
 
     def _is_done(self, taken: int) -> None:
         with self._gate:
@@ -370,30 +276,11 @@ class Writer:
             if isinstance(item, _Job):
                 item.future.set_exception(_again(self._stopped))
             elif item is not None:
-                _deliver(item, [_again(self._stopped) for _ in item])
+                deliver(item, [_again(self._stopped) for _ in item])
 
 
 def _is_small(submission: Submission) -> bool:
     return len(submission.drafts) <= SMALL_DRAFTS and submission.longest <= SMALL_BYTES
-
-
-def _taken(outcome: Outcome) -> list[Record]:
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome
-
-
-def _deliver(entries: Sequence[Entry], outcomes: Sequence[Outcome]) -> None:
-    """Each sink gets its outcomes in one call."""
-    by_sink: dict[int, tuple[Sink, list[tuple[Any, Outcome]]]] = {}
-    for (_, sink, token), outcome in zip(entries, outcomes, strict=True):
-        found = by_sink.get(id(sink))
-        if found is None:
-            by_sink[id(sink)] = (sink, [(token, outcome)])
-        else:
-            found[1].append((token, outcome))
-    for sink, pairs in by_sink.values():
-        sink.deliver(pairs)
 
 
 def _stopped_by(error: BaseException) -> LedgerStopped:

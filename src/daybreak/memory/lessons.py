@@ -130,6 +130,7 @@ CREATE TABLE view_lessons (
 CREATE INDEX view_lessons_newest ON view_lessons (learned) WHERE forgotten = '';
 """,
     apply=_apply,
+    of=(events.LessonLearned, events.LessonForgotten, events.LessonJudged),
 )
 """Every lesson; `forgotten` is empty while it may be recalled."""
 

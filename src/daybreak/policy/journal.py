@@ -82,6 +82,7 @@ CREATE TABLE view_tokens_revoked (
 ) STRICT;
 """,
     apply=_apply_tokens,
+    of=(events.TokenMinted, events.TokenRevoked),
 )
 """Every token minted here, and every revocation id that is no longer good."""
 
@@ -122,6 +123,7 @@ CREATE TABLE view_incidents (
 CREATE INDEX view_incidents_recent ON view_incidents (kind, run, raised);
 """,
     apply=_apply_incidents,
+    of=(events.IncidentRaised, events.IncidentClosed),
 )
 """Every incident; `closed` is empty while it is open."""
 

@@ -15,7 +15,7 @@ drops connections before and after it has accepted. A person answers in the morn
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -35,10 +35,8 @@ from daybreak.events import FINAL, BudgetReserved, BudgetSettled, RunMoved, Step
 from daybreak.ledger.record import Draft, Record
 from daybreak.policy.budget import Amounts, Limit
 from daybreak.policy.retry import Retry
-from daybreak.testing import virtual_time
 from daybreak.testing.clock import DAWN, FakeClock
 from daybreak.testing.memory_ledger import MemoryLedger
-from daybreak.testing.virtual_time import jumping_clock
 from daybreak.testing.world import Died, MemoryLocks
 
 EVENING = timedelta(hours=9)
@@ -100,7 +98,7 @@ class Process:
 
     async def append_async(self, drafts: Sequence[Draft]) -> list[Record]:
         self.danger()
-        await anyio.lowlevel.checkpoint()
+        await self.night.checkpoint()
         if self.night.chance(self.night.trouble.standstill):
             self.night.standstills += 1
             await anyio.sleep(self.night.random.choice([60, 4000, 20_000]))
@@ -108,7 +106,7 @@ class Process:
         self.night.check_disk()
         records = self.night.ledger.append(drafts)
         self.danger()
-        await anyio.lowlevel.checkpoint()
+        await self.night.checkpoint()
         self.alive()
         return records
 
@@ -210,10 +208,17 @@ class BadNight:
     computed: list[tuple[str, int]] = field(init=False, default_factory=list)
     """Of each computed step: its key, and how many events the ledger held when its process was born."""
     runs: list[str] = field(init=False, default_factory=list)
+    checkpoint: Callable[[], Awaitable[None]] = field(init=False)
+    """The event loop's own: every append has two."""
 
     def __post_init__(self) -> None:
+        from trio.lowlevel import checkpoint
+
+        from daybreak.testing.virtual_time import JumpingClock  # late: it needs a development dependency
+
+        self.checkpoint = checkpoint
         self.random = Random(self.seed)
-        self._jumping = jumping_clock()
+        self._jumping = JumpingClock()
         self.clock = FakeClock(DAWN, elapsed=self._jumping.current_time)
         self.ledger = MemoryLedger(clock=self.clock, views=[*VIEWS, NIGHTS], entropy=self.random.randbytes)
         self.shop = Shop(self)
@@ -291,6 +296,8 @@ class BadNight:
 
     def until_over(self, *, nights_max: int = 40) -> None:
         """Nights and mornings, until every run is over. Raises AssertionError where that takes too long."""
+        from daybreak.testing import virtual_time
+
         virtual_time.run(self.seed, self._jumping, self._until_over, nights_max)
 
     async def _until_over(self, nights_max: int) -> None:

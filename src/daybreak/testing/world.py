@@ -32,10 +32,8 @@ from daybreak.engine.step import key_of
 from daybreak.events import FINAL, RunMoved, StepDone, StepFailed, run_stream
 from daybreak.host.locks import LockHeld, Owner
 from daybreak.ledger.record import Draft, Record
-from daybreak.testing import virtual_time
 from daybreak.testing.clock import DAWN, FakeClock
 from daybreak.testing.memory_ledger import MemoryLedger
-from daybreak.testing.virtual_time import jumping_clock
 
 
 class MemoryLocks:
@@ -154,8 +152,10 @@ class World:
     results: dict[str, RunResult] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        from daybreak.testing.virtual_time import JumpingClock  # late: it needs a development dependency
+
         self.random = Random(self.seed)
-        self._jumping = jumping_clock()
+        self._jumping = JumpingClock()
         self.clock = FakeClock(DAWN + timedelta(hours=self.seed % 24), elapsed=self._jumping.current_time)
         self.ledger = MemoryLedger(clock=self.clock, views=VIEWS, entropy=self.random.randbytes)
         self._functions: dict[str, TaskFunction] = {}
@@ -173,6 +173,8 @@ class World:
 
         Raises AssertionError, which names the seed, where that takes more than `lives_max` owners.
         """
+        from daybreak.testing import virtual_time
+
         virtual_time.run(self.seed, self._jumping, self._night, lives_max)
 
     def danger(self) -> None:

@@ -16,6 +16,11 @@ What it makes is written down in the specification format. Where that is silent,
   `--json` and HTTP give an array with an array of objects for each line. Without `by` there is one row.
 * Lists are shown with `, ` between their elements; in CSV a cell is quoted only where it must be.
 * Import tells the problems of all rows; a value that occurs twice in a file is used by that line or record.
+* A slug of what gives none, a number, or a word that has an address gets the entity's name in front.
+* What may not be seen is missing (404); then comes whether somebody is logged in (401), then whose it is (403).
+* A relation that is there already begins again, and one that is not ends, without complaint; also with oneself.
+* What is within another record has its own id, and only one address. Refs sort by id, whatever they are shown by.
+* Logging in takes the same time whether or not there is such a user. Sessions that have ended go with the next login.
 * With a `prefix`, /health and /openapi.json are found both with and without it.
 """
 

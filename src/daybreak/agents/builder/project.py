@@ -191,6 +191,7 @@ def _context(brief: Brief) -> dict[str, Any]:
         "platform": more["platform"],
         "users": more["users"],
         "lists": more["lists"],
+        "early": more["early"],
         "statuses": more["statuses"],
         "shape_lines": more["shape_lines"],
         "token_variable": naming.variable(brief.name).removesuffix("_DB") + "_TOKEN",

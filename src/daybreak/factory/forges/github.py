@@ -14,7 +14,6 @@ from github import Auth, Github, GithubException
 from daybreak.factory.forges import forge
 from daybreak.factory.forges.forge import Issue, Request
 
-
 _PULL = re.compile(r"/pull/[0-9]+$")
 
 
@@ -43,7 +42,7 @@ class GitHub:
             if assignee:
                 wanted["assignee"] = self._api.get_user().login if assignee == "me" else assignee
             found = self._api.get_repo(repository).get_issues(**wanted)
-            # It lists pull requests as issues too; asking for `pull_request` would cost a request for each that is none.
+            # It lists pull requests as issues too; to ask each for `pull_request` would cost a request of its own.
             plain = (one for one in found if not _PULL.search(one.html_url))
             return [
                 Issue(one.number, one.title or "", one.body or "", getattr(one.user, "login", ""), one.html_url)

@@ -39,7 +39,7 @@ from daybreak.factory.repositorychecks import Bench, Check
 from daybreak.factory.warden import Warden
 from daybreak.host import removal
 from daybreak.host.sandbox import STRENGTHS
-from daybreak.host.workspaces import Author, CommitUnknown, NotARepository, Workspace, Workspaces
+from daybreak.host.workspaces import Author, CommitUnknown, NotARepository, Workspace, Workspaces, git
 from daybreak.ids import Entropy
 from daybreak.ledger import Ledger
 
@@ -195,12 +195,10 @@ class _OneMerge:
                 head = self.target.head()
             except UsageError as error:
                 raise Parked(f"{error.message}: is it there again?", why=f"{error.code}: {error.hint}") from error
-            with self._workspace(scratch, head) as workspace:
-                made = self._joined(workspace, entry)
+            made = self._joined(self._borrowed(scratch, head), head, entry)
         return asdict(made)
 
-    def _joined(self, workspace: Workspace, entry: Entry) -> _Made:
-        git_dir, head = workspace.git_dir, workspace.base
+    def _joined(self, git_dir: Path, head: str, entry: Entry) -> _Made:
         tree = ""
         try:
             tree = joined.tree_of(git_dir, head)
@@ -348,13 +346,14 @@ class _OneMerge:
         self.warden.may_deliver(number, Path(self.args.repository))
         message = self._message(entry, made, evidence, verified_at)
         author = Author(self.args.author_name, self.args.author_email)
-        with self._scratch() as scratch, self._workspace(scratch, made.target) as workspace:
-            self._apply(workspace, made)
+        with self._scratch() as scratch:
+            git_dir = self._borrowed(scratch, made.target)
+            tree = joined.applied(git_dir, made.target, self.ledger.get_blob(made.patch) if made.patch else b"")
+            _same(tree, made.tree)
             parents = [made.target, entry.commit]
-            seconds = int(verified_at.timestamp())
-            commit = joined.commit(workspace.git_dir, made.tree, parents, message, author, seconds)
+            commit = joined.commit(git_dir, tree, parents, message, author, int(verified_at.timestamp()))
             try:
-                moved = self.target.move(commit, made.target, workspace.git_dir)
+                moved = self.target.move(commit, made.target, git_dir)
             except (DeliveryError, HostError, CheckError, UsageError) as error:
                 raise Parked(f"{error.message}: go on?", why=f"{error.code}: {error.hint}") from error
         if not moved:
@@ -391,8 +390,8 @@ class _OneMerge:
             next(one for one in told if one["branch"] == entry.branch)["task"] = run
 
     def _add_task(self, entry: Entry, made: _Made) -> str:
-        with self._scratch() as scratch, self._workspace(scratch, made.target) as workspace:
-            patch = joined.change(workspace.git_dir, made.target, entry.commit)
+        with self._scratch() as scratch:
+            patch = joined.change(self._borrowed(scratch, made.target), made.target, entry.commit)
         clashes = [joined.Clash(**one) for one in made.clashes]
         queue = Queue(self.ledger, self.kind.clock, self.kind.entropy)
         return again.add(queue, self.ledger, entry, self.target.head(), self.args.into, clashes, patch)
@@ -410,11 +409,17 @@ class _OneMerge:
     def _apply(self, workspace: Workspace, made: _Made) -> None:
         if not made.patch:
             return
-        tree = repositorygit.apply(workspace, self.ledger.get_blob(made.patch))
-        if tree != made.tree:
-            raise repositorygit.ResultUnclear(
-                f"the patch gives tree {tree[:12]}, not {made.tree[:12]}", hint="`daybreak ledger verify` checks blobs"
-            )
+        _same(repositorygit.apply(workspace, self.ledger.get_blob(made.patch)), made.tree)
+
+    def _borrowed(self, scratch: Path, commit: str) -> Path:
+        """A git folder of ours that has the repository's objects, without any files."""
+        git_dir = scratch / "git"
+        try:
+            found = git.find(Path(self.args.repository))
+            git.prepare(git_dir, found, git.resolve(found, commit))
+        except (CommitUnknown, NotARepository) as error:
+            raise _gone(commit, error) from error
+        return git_dir
 
     @contextmanager
     def _workspace(self, scratch: Path, commit: str) -> Iterator[Workspace]:
@@ -424,10 +429,7 @@ class _OneMerge:
                 self.args.repository, commit, label=self.ctx.run, history=False
             )
         except (CommitUnknown, NotARepository) as error:
-            raise Parked(
-                f"commit {commit[:12]} is not there (any more): put it back, then resume",
-                why=f"{error.code}: {error.message}",
-            ) from error
+            raise _gone(commit, error) from error
         try:
             yield workspace
         finally:
@@ -445,6 +447,19 @@ class _OneMerge:
     def _refuse_interrupted(self) -> None:
         if self.cancelled.is_set():
             raise Paused("interrupted while somebody looked")
+
+
+def _gone(commit: str, error: HostError) -> Parked:
+    return Parked(
+        f"commit {commit[:12]} is not there (any more): put it back, then resume", why=f"{error.code}: {error.message}"
+    )
+
+
+def _same(tree: str, expected: str) -> None:
+    if tree != expected:
+        raise repositorygit.ResultUnclear(
+            f"the patch gives tree {tree[:12]}, not {expected[:12]}", hint="`daybreak ledger verify` checks blobs"
+        )
 
 
 def blobs_of(event: events.Event) -> Iterator[str]:

@@ -203,6 +203,16 @@ def _ok(git_dir: Path, words: Sequence[str], *, stdin: bytes = b"", extra: dict[
     return ran.stdout
 
 
+def applied(git_dir: Path, commit: str, patch: bytes) -> str:
+    """The tree of a commit with a patch on top, without any files. Raises NotJoined."""
+    if not patch:
+        return tree_of(git_dir, commit)
+    index = {"GIT_INDEX_FILE": str(git_dir / "applied-index")}
+    _ok(git_dir, ["read-tree", commit], extra=index)
+    _ok(git_dir, ["apply", "--cached", "--whitespace=nowarn", "-"], stdin=patch, extra=index)
+    return _ok(git_dir, ["write-tree"], extra=index).decode().strip()
+
+
 def patch(git_dir: Path, old: str, new: str) -> bytes:
     """What leads from one tree or commit to another, for `git apply`. Raises NotAdopted."""
     return git.patch(git_dir, old, new)
