@@ -313,7 +313,9 @@ class _Record(Protocol):
 
 
 def outcomes(records: Iterable[_Record], of: Collection[int] | None = None) -> tuple[Outcome, ...]:
-    """Of a run's attempts, or of those with the numbers in `of`, from its events in order. An attempt that was claimed and neither judged nor in trouble is
+    """Of a run's attempts, or of those with the numbers in `of`, from its events in order.
+
+    An attempt that was claimed and neither judged nor in trouble is
     still under way and has none."""
     claimed: dict[int, Outcome] = {}
     ended: dict[int, Outcome] = {}

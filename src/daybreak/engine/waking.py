@@ -12,7 +12,6 @@ import anyio
 
 from daybreak.engine.surroundings import Sleep
 
-
 TURNS = 2
 """Of the event loop, between a word and the end of the wait for it."""
 

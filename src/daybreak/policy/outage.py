@@ -11,9 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 FARTHEST = timedelta(days=31)
 
@@ -76,6 +74,8 @@ def _header(name: str, value: str, now: datetime) -> datetime | None:
         return _sane(_from_iso(value, now), now)
     if parts := _PART.findall(value):
         return _sane(now + _duration(parts), now)
+    from email.utils import parsedate_to_datetime  # these two only when somebody is out: each costs milliseconds
+
     try:
         return _sane(parsedate_to_datetime(value), now)
     except ValueError:
@@ -136,6 +136,8 @@ def _from_clock(text: str, now: datetime) -> datetime | None:
         hour = hour % 12 + (12 if half == "pm" else 0)
     if hour > 23 or minute > 59:
         return None
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
     try:
         there = now.astimezone(ZoneInfo(found.group(4) or "UTC"))
     except (ZoneInfoNotFoundError, ValueError, OSError):

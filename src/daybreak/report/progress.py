@@ -59,7 +59,8 @@ class Progress:
                 return f"phase {event.phase}{again}: {event.verdict}, {asked}{reasons}"
             case events.SpecificationDrafted():
                 wrong = "".join(f"\n          {problem}" for problem in event.problems)
-                head = f"{event.worker} drafts a specification: {'not usable yet' if wrong else 'it can be built'}{wrong}"
+                usable = "not usable yet" if wrong else "it can be built"
+                head = f"{event.worker} drafts a specification: {usable}{wrong}"
                 return head if wrong else f"{head}\n\n{event.text}\n"
             case events.TaskDivided():
                 what = event.path or "the task"

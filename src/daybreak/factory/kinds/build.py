@@ -77,7 +77,7 @@ class BuildArgs(BaseModel):
     phases: Phases | None = None
     """None: asked for when there were no phases."""
     requirement: str = ""
-    """What is asked for in a person's words, where the specification is to be drafted first; then there is none yet, and
+    """What is asked for in a person's words, where the specification is drafted first; then there is none yet, and
     `output` may be empty."""
     first_attempt: int = 1
     """Number of the first attempt at building: those before it drafted."""
