@@ -73,9 +73,9 @@ def mugs(last: int) -> Counter[str]:
 def test_a_night_killed_three_times_publishes_every_listing_exactly_once(tmp_path: Path) -> None:
     """The short form of the night that the idea came from; the shop does not know a repeated call."""
     # shows: N1 N8 N14
-    ran = whole_night(tmp_path, "--listings", "24", "--kills", "3", "--batch", "3", "--seed", "1", limit_s=240)
+    ran = whole_night(tmp_path, "--listings", "16", "--kills", "3", "--batch", "4", "--seed", "1", limit_s=240)
     assert ran.returncode == 0, ran.stdout + ran.stderr + (tmp_path / "night.log").read_text()
-    assert on_sale(tmp_path) == mugs(24)
+    assert on_sale(tmp_path) == mugs(16)
     assert ran.stdout.count("kill ") == 3
     assert (tmp_path / "morning.txt").read_text().startswith("Night night-")
 
@@ -94,7 +94,7 @@ def test_a_long_night_killed_ten_times_publishes_every_listing_exactly_once(tmp_
 def test_a_budget_that_is_too_small_ends_the_night_and_is_not_exceeded(tmp_path: Path) -> None:
     """By the shop's own account, over two lives; what is not done is told as not done."""
     # shows: N1
-    words = ["--listings", "12", "--kills", "1", "--batch", "3", "--budget", "0.06usd"]
+    words = ["--listings", "12", "--kills", "1", "--batch", "6", "--budget", "0.06usd"]
     ran = whole_night(tmp_path, *words, limit_s=240)
     assert ran.returncode == 1, ran.stdout + ran.stderr
     lines = [json.loads(line) for line in (tmp_path / "shop.jsonl").read_text().splitlines()]

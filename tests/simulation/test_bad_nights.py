@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,11 +23,8 @@ from daybreak.testing.nights import BadNight, Trouble
 from daybreak.testing.world import MemoryLocks
 
 NIGHTS = 500
-ALWAYS = 200
-"""Of those, so many in every run of the tests; the others with `make chaos`."""
 EACH = 20
 """Nights of one test, so that they spread over the processors."""
-BATCHES = [pytest.param(first, marks=() if first < ALWAYS else pytest.mark.chaos) for first in range(0, NIGHTS, EACH)]
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +35,16 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-@pytest.mark.parametrize("first", BATCHES)
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_old_is_looked_through() -> Iterator[None]:
+    """What stood in memory before the first night is no garbage, and need not be searched for it thousands of times."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.parametrize("first", range(0, NIGHTS, EACH))
 def test_no_bad_night_leaves_a_fault(first: int) -> None:
     """Twenty tasks each: every accepted task ends exactly once, no recorded step runs twice, no budget is exceeded, no
     listing is published twice, tries go on counting, the views are what the events say."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daybreak.agents.acp import AcpAgent, pointing
@@ -244,9 +244,25 @@ _parts = st.fixed_dictionaries(
 )
 
 
-@given(st.lists(st.tuples(_kinds, _parts) | _json, max_size=8))
+STREAMS = st.lists(st.tuples(_kinds, _parts) | _json, max_size=8)
+
+
+@given(STREAMS)
+@settings(max_examples=40, deadline=None)
 def test_no_update_is_too_strange(stream: list[Any]) -> None:
     """Any JSON at all is taken in; notes have a length, fractions a range, and money never goes back."""
+    take_in(stream)
+
+
+@pytest.mark.chaos
+@given(STREAMS)
+@settings(max_examples=1000, deadline=None)
+def test_no_update_of_very_many_is_too_strange(stream: list[Any]) -> None:
+    """The long form."""
+    take_in(stream)
+
+
+def take_in(stream: list[Any]) -> None:
     updates = Updates()
     for one in stream:
         update = {"sessionUpdate": one[0], **one[1]} if isinstance(one, tuple) else one

@@ -400,15 +400,24 @@ def compare(model: Model, report: Report) -> None:
 
 
 @given(model=models())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_the_report_matches_a_model_for_any_graph_and_failures(model: Model) -> None:
     """Random graphs, random failures of doing and undoing, both ways to fail."""
     # shows: X2
     compare(model, build(model).run(on_error=model.on_error))
 
 
+@pytest.mark.chaos
 @given(model=models())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=2000, deadline=None)
+def test_the_report_matches_a_model_for_very_many_graphs(model: Model) -> None:
+    """The long form."""
+    # shows: X2
+    compare(model, build(model).run(on_error=model.on_error))
+
+
+@given(model=models())
+@settings(max_examples=30, deadline=None)
 def test_the_async_twin_matches_the_same_model(model: Model) -> None:
     """Awaited or not, the outcome is the same."""
     # shows: X2

@@ -237,10 +237,22 @@ _outcome = st.builds(
 )
 
 
-@hypothesis_settings(max_examples=200, deadline=None)
+@hypothesis_settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_it_ends_and_never_asks_whom_it_passed_over_and_every_step_has_its_reason(data: st.DataObject) -> None:
     """Whatever is missing, held, out or bad: driven until its end, with the clock moved where it waits."""  # shows: F8
+    drive(data)
+
+
+@pytest.mark.chaos
+@hypothesis_settings(max_examples=2000, deadline=None)
+@given(data=st.data())
+def test_it_ends_in_very_many_cases(data: st.DataObject) -> None:
+    """The long form."""  # shows: F8
+    drive(data)
+
+
+def drive(data: st.DataObject) -> None:
     order = tuple(data.draw(st.lists(st.sampled_from(NAMES), max_size=7), label="order"))
     rule = Rule(
         attempts_max=data.draw(st.integers(1, 4)),

@@ -80,24 +80,30 @@ def tried(*acts: str) -> str:
     return f'"""Ours."""\n\nimport contextlib\nimport os\n\n{tries}'
 
 
-def look(tmp_path: Path, scratch: Path, changes: dict[str, str | None], coverage_min: float = 30) -> Evidence:
+def look(
+    tmp_path: Path,
+    scratch: Path,
+    changes: dict[str, str | None],
+    coverage_min: float = 30,
+    *,
+    once: bool = False,
+) -> Evidence:
+    """`once`: only on the program as it is, where what is claimed has to do with that run alone."""
     tree = SHELF.write(tmp_path / "tree", {"tests/test_shelf.py": WITHOUT_SERVER, **changes})
-    return tests.look(tree, HASH, scratch=scratch, coverage_min=coverage_min)
+    return tests.look(tree, HASH, scratch=scratch, coverage_min=coverage_min, trusted=once)
 
 
 BESIDE = ("coverage.ini", "coverage.json", "coverage", "counting", "counting/coverage.ini", "ran", "data/../new")
 
 
-@pytest.mark.parametrize("act", ["os.symlink({leads!r}, {name!r})", "os.mkfifo({name!r})"])
-def test_a_test_cannot_lay_anything_beside_its_copy(
-    tmp_path: Path, scratch: Path, secret: Path, strength: str, act: str
-) -> None:
+def test_a_test_cannot_lay_anything_beside_its_copy(tmp_path: Path, scratch: Path, secret: Path, strength: str) -> None:
     """Links and pipes there cannot be made, so nothing of the user's is written and nobody waits."""
     # shows: X6 N9
     acts = [
         act.format(leads=str(leads), name=f"../{name}")
         for leads in (secret, secret.with_name("planted"))
         for name in BESIDE
+        for act in ("os.symlink({leads!r}, {name!r})", "os.mkfifo({name!r})")
     ]
     seen = look(tmp_path, scratch, {"tests/conftest.py": tried(*acts)})
     assert seen.outcome == "passed", said(seen) + seen.output
@@ -150,7 +156,8 @@ def test_what_lies_in_the_place_of_measured_data_is_only_not_measured(
 ) -> None:
     """The folder of results is theirs; what lies there is read in a sandbox, and counts for nothing."""
     # shows: X6
-    seen = look(tmp_path, scratch, {"tests/conftest.py": RESULT.replace("{act}", act.format(secret=str(secret)))})
+    conftest = RESULT.replace("{act}", act.format(secret=str(secret)))
+    seen = look(tmp_path, scratch, {"tests/conftest.py": conftest}, once=True)
     assert seen.summary == "coverage could not be measured", said(seen)
     assert secret.read_text() == "the user's secret\n"
 
@@ -162,7 +169,7 @@ def test_sources_that_the_tests_empty_still_count_as_they_were(tmp_path: Path, s
     emptying = "from pathlib import Path\n\n\ndef test_z() -> None:\n    Path('src/shelf/never.py').write_text('')\n"
     emptying = emptying.replace("Path('src", "(Path(__file__).parents[1] / 'src")
     changes: dict[str, str | None] = {"src/shelf/never.py": long, "tests/test_z.py": emptying}
-    seen = look(tmp_path, scratch, changes)
+    seen = look(tmp_path, scratch, changes, once=True)
     assert seen.outcome == "failed"
     assert 0 < seen.counts["coverage"] < 20
 

@@ -36,10 +36,10 @@ def scratch(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """mypy's, shared: reading the standard library's types takes seconds."""
-    return tmp_path_factory.mktemp("mypy")
+@pytest.fixture
+def cache(types_cache: Path) -> Path:
+    """Shared with every test that builds: reading the types of libraries takes seconds."""
+    return types_cache
 
 
 def tree(folder: Path, **changes: str | None) -> Path:

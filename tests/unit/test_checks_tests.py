@@ -60,7 +60,7 @@ def test_honest_tests_pass_and_are_counted(tmp_path: Path) -> None:
 
 def test_coverage_below_what_is_asked_fails(tmp_path: Path) -> None:
     """The number counts, also where all tests pass."""
-    seen = look(tmp_path, coverage_min=90)
+    seen = look(tmp_path, coverage_min=90, trusted=True)
     assert seen.outcome == "failed"
     assert "coverage is 87" in said(seen)
 
@@ -276,7 +276,7 @@ def test_configuration_in_the_tree_does_not_choose_the_tests(tmp_path: Path) -> 
 
 def test_configuration_in_the_tree_does_not_choose_what_is_measured(tmp_path: Path) -> None:
     """Coverage is of everything in src."""
-    seen = look(tmp_path, CONFIGURATION)
+    seen = look(tmp_path, CONFIGURATION, trusted=True)
     assert 85 < seen.counts["coverage"] < 90
 
 
@@ -287,7 +287,7 @@ def test_pragmas_do_not_raise_the_coverage(tmp_path: Path) -> None:
         + "".join(f"    x += {n}\n" for n in range(50))
         + "    return x\n"
     )
-    seen = look(tmp_path, {"src/shelf/never.py": text}, coverage_min=85)
+    seen = look(tmp_path, {"src/shelf/never.py": text}, coverage_min=85, trusted=True)
     assert seen.outcome == "failed"
     assert seen.counts["coverage"] < 60
 

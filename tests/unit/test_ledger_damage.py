@@ -27,8 +27,6 @@ def _load(name: str) -> Any:
 shelf = _load("ledger_home")
 Home, step = shelf.Home, shelf.step
 
-FLIPS = 300
-
 
 def told(database: Path) -> Any:
     """Everything that the ledger says: events, tiles, head, views."""
@@ -53,14 +51,16 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return home
 
 
-def test_a_flipped_byte_anywhere_is_named_or_harmless(small: Any) -> None:
+@pytest.mark.parametrize("flips", [120, pytest.param(2000, marks=[pytest.mark.chaos, pytest.mark.timeout(1200)])])
+def test_a_flipped_byte_anywhere_is_named_or_harmless(small: Any, flips: int) -> None:
     """For bytes all over the file: either a problem with its place, or the ledger tells exactly the same as before."""
     # shows: N3, N14
     good = small.database.read_bytes()
     before = told(small.database)
     random = Random(20260301)
     harmless = 0
-    places = [*range(100), *random.sample(range(100, len(good)), FLIPS - 100)]
+    head = range(0, 100, 2 if flips < 1000 else 1)
+    places = [*head, *random.sample(range(100, len(good)), flips - len(head))]
     try:
         for at in places:
             bad = bytearray(good)
@@ -74,7 +74,7 @@ def test_a_flipped_byte_anywhere_is_named_or_harmless(small: Any) -> None:
                 assert all(problem.place and problem.what for problem in found.problems), at
     finally:
         small.database.write_bytes(good)
-    assert harmless < FLIPS / 2, "most bytes of a full file matter"
+    assert harmless < flips / 2, "most bytes of a full file matter"
 
 
 def test_opening_a_damaged_ledger_never_ends_in_a_traceback_of_the_database(small: Any, tmp_path: Path) -> None:

@@ -408,9 +408,14 @@ class DurableOnDisk(Durable):
 
 
 TestDurable = Durable.TestCase
-TestDurable.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestDurable.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
 TestDurableOnDisk = DurableOnDisk.TestCase
 TestDurableOnDisk.settings = settings(max_examples=5, stateful_step_count=15, deadline=None)
+
+
+@pytest.mark.chaos
+class TestDurableAtLength(Durable.TestCase):
+    settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
 
 
 # -- words

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -202,6 +203,12 @@ class AnyStory(RuleBasedStateMachine):
 
 
 TestAnyStory = AnyStory.TestCase
+TestAnyStory.settings = settings(max_examples=40, deadline=None)
+
+
+@pytest.mark.chaos
+class TestAnyStoryAtLength(AnyStory.TestCase):
+    settings = settings(max_examples=500, deadline=None)
 
 
 @pytest.mark.parametrize("wrong", [{"name": ""}, {"name": []}, {"name": "x" * 4096}, {"name": "x", "rule": "y"}])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -158,3 +159,9 @@ class AnyNight(RuleBasedStateMachine):
 
 
 TestAnyNight = AnyNight.TestCase
+TestAnyNight.settings = settings(max_examples=30, deadline=None)
+
+
+@pytest.mark.chaos
+class TestAnyNightAtLength(AnyNight.TestCase):
+    settings = settings(max_examples=400, deadline=None)

@@ -523,10 +523,16 @@ def careful(examples: int, steps: int) -> settings:
     )
 
 
-QueueMachine.TestCase.settings = careful(40, 40)
+QueueMachine.TestCase.settings = careful(25, 40)
 TestQueueAgainstTheModel = QueueMachine.TestCase
 """For any sequence of events, `next` gives what a look at everything gives, and `wake_at` misses nothing."""
 # shows: N16, N6
+
+
+@pytest.mark.chaos
+class TestQueueAgainstTheModelAtLength(QueueMachine.TestCase):
+    settings = careful(200, 60)
+
 
 RealQueueMachine.TestCase.settings = careful(5, 30)
 TestQueueOnADiskAgainstTheModel = RealQueueMachine.TestCase

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from daybreak.cli.home import Home
     from daybreak.engine.placement import Placement
     from daybreak.factory.asked import Asked
-    from daybreak.factory.repositorytask import Offer
     from daybreak.factory.task import BuildTask
-    from daybreak.settings import Settings
 
 EXAMPLES = (
     "Examples:  daybreak add report.toml    daybreak add spec.md --project shop --priority 5    "
@@ -100,7 +98,7 @@ def add(
         typer.Option(
             "--from",
             metavar="FORGE:OWNER/NAME",
-            help="Instead of words: the open issues there, each once. FORGE is of daybreak.toml, --repo your clone (.).",
+            help="Instead of words: the open issues there, each once. FORGE is of daybreak.toml, --repo your clone.",
             show_default=False,
         ),
     ] = None,
@@ -204,13 +202,13 @@ def add(
         wrong, project=project, priority=priority, not_before=not_before, deadline=deadline, key=key or (),
         rate=rate or (), dedupe=dedupe, budget=budget,
     )  # fmt: skip
-    words = _Words(
+    words = Words(
         task, command, tuple(check or ()), unchecked, title, tuple(arg or ()), args, output, tuple(worker or ()),
         sandbox, repo, tuple(protect or ()), tuple(allow or ()), attempts, guards_only,
         source, tuple(label or ()), assignee, request, into,
     )  # fmt: skip
     if source is not None:
-        _take_issues(wrong, words, place, after=after or (), once=once, as_json=as_json)
+        _take_issues(wrong, words, place, more=after or once or dedupe, as_json=as_json)
         return
     found = wrong.value(lambda: _found(words))
     if found is not None:
@@ -224,7 +222,7 @@ def read(words: Sequence[str]) -> Asked | BuildTask:
     """What these words name: a file, or a Python task and NAME=VALUE for its arguments. Raises what is wrong."""
     if not words:
         raise TaskUnclear("what is to be added?", hint="name a file or a Python task")
-    return _found(_Words(words[0], arg=tuple(words[1:])))
+    return _found(Words(words[0], arg=tuple(words[1:])))
 
 
 # -- everything that is wrong, at once
@@ -291,7 +289,7 @@ def _pair(text: str, option: str, read: Callable[[str], T]) -> tuple[str, T]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Words:
+class Words:
     """What the command line says about the work itself."""
 
     task: str | None
@@ -316,7 +314,7 @@ class _Words:
     into: str | None = None
 
 
-def _found(words: _Words) -> Asked | BuildTask:
+def _found(words: Words) -> Asked | BuildTask:
     from daybreak.factory import pythontask
 
     _refuse(words, "--label and --assignee are for --from", words.labels, words.assignee)
@@ -339,15 +337,16 @@ def _found(words: _Words) -> Asked | BuildTask:
     return _of_file(words, arguments.path(words.task))
 
 
-def _refuse(words: _Words, why: str, *given: object) -> None:
+def _refuse(words: Words, why: str, *given: object) -> None:
     if any(given):
         raise TaskUnclear(
-            f"{why}, and this is {arguments.cut(words.task or words.command or '')}", hint="leave them out"
+            f"{why}, and this is {arguments.cut(words.task or words.command or words.source or '')}",
+            hint="leave them out",
         )
 
 
-def _of_repository(words: _Words, repo: Path) -> Asked:
-    from daybreak.cli import home
+def _of_repository(words: Words, repo: Path) -> Asked:
+    from daybreak.cli import home, issues
     from daybreak.factory import repositorytask
 
     other = (words.command, words.unchecked, words.title, words.arg, words.args, words.output)
@@ -367,69 +366,29 @@ def _of_repository(words: _Words, repo: Path) -> Asked:
         attempts=words.attempts or 3,
         sandbox=words.sandbox,
         guards_only=words.guards_only,
-        offer=_offer(words, told),
+        offer=issues.offer(words.request, words.into, told),
     )
 
 
-def _offer(words: _Words, told: Settings) -> Offer | None:
-    if words.request is None:
-        return None
-    from daybreak.factory.forges import forge, reaching
-    from daybreak.factory.repositorytask import Offer
-    from daybreak.host.workspaces import git
-
-    where = forge.place(words.request)
-    reaching.check(told, os.environ, where.forge)
-    if words.into:
-        git.check_branch(words.into)
-    return Offer(forge=where.forge, repository=where.repository, into=words.into or "")
-
-
-def _take_issues(
-    wrong: _Gathered, words: _Words, place: dict[str, Any], *, after: Sequence[str], once: bool, as_json: bool
-) -> None:
-    """`--from`: reads the issues now, which may wait for the forge, and puts each into the queue that is new."""
+def _take_issues(wrong: _Gathered, words: Words, place: dict[str, Any], *, more: object, as_json: bool) -> None:
+    """`--from`: reads the issues now, which may wait for the forge, and puts each that is new into the queue."""
     from daybreak.cli import issues
 
-    asked = wrong.value(lambda: _of_issues(words, place, after=after, once=once))
+    def found() -> Asked:
+        other = (words.command, words.unchecked, words.title, words.arg, words.args, words.output, words.request)
+        _refuse(words, "--command, --unchecked, --title, --arg, --args, --output and --request are for others", *other)
+        _refuse(
+            words, "an issue has words of its own, and --after, --once and --dedupe are for others", words.task, more
+        )
+        return issues.asked(words, _placement({name: value for name, value in place.items() if value is not None}))
+
+    asked = wrong.value(found)
     wrong.raise_all()
     assert asked is not None, "what was not found was told"
     raise typer.Exit(issues.take(asked, as_json=as_json))
 
 
-def _of_issues(words: _Words, place: dict[str, Any], *, after: Sequence[str], once: bool) -> Asked:
-    from daybreak.cli import home
-    from daybreak.factory.forges import forge, intake, reaching
-
-    assert words.source is not None
-    other = (words.command, words.unchecked, words.title, words.arg, words.args, words.output, words.request)
-    _refuse(words, "--command, --unchecked, --title, --arg, --args, --output, --request are for other tasks", *other)
-    _refuse(
-        words, "an issue has a word of its own, and begins when it can", words.task, after, once, place.get("dedupe")
-    )
-    told = home.settings()
-    reaching.check(told, os.environ, forge.place(words.source).forge)
-    return intake.asked(
-        words.source,
-        arguments.path(words.repo or Path(".")),
-        words.checks,
-        labels=words.labels,
-        assignee=words.assignee or "",
-        into=words.into or "",
-        place=_placement({name: value for name, value in place.items() if value is not None}),
-        settings=told,
-        cwd=Path.cwd(),
-        environment=os.environ,
-        protect=words.protect,
-        allow=words.allow,
-        workers=words.workers,
-        attempts=words.attempts or 3,
-        sandbox=words.sandbox,
-        guards_only=words.guards_only,
-    )
-
-
-def _of_command(words: _Words) -> Asked:
+def _of_command(words: Words) -> Asked:
     from pydantic import ValidationError
 
     from daybreak.factory import taskfile
@@ -459,7 +418,7 @@ def _of_command(words: _Words) -> Asked:
     return taskfile.asked(task, Path.cwd().resolve())
 
 
-def _of_python(words: _Words, task: str) -> Asked:
+def _of_python(words: Words, task: str) -> Asked:
     from daybreak.factory import pythontask
 
     other = (words.checks, words.unchecked, words.title, words.output)
@@ -474,7 +433,7 @@ def _of_python(words: _Words, task: str) -> Asked:
     return pythontask.asked(task, Path.cwd().resolve(), args=args, words=given)
 
 
-def _of_file(words: _Words, path: Path) -> Asked | BuildTask:
+def _of_file(words: Words, path: Path) -> Asked | BuildTask:
     from daybreak.cli import home
     from daybreak.factory import task, taskfile
 

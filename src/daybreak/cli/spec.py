@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+_LARGE_BYTES = 200_000
+"""A file that takes longer than a second to import."""
+
 app = typer.Typer(help="Check a specification, begin one, or import one.", no_args_is_help=True)
 
 
@@ -165,6 +168,8 @@ def import_(
     chosen = next((known for known in imports.FORMATS if known == from_), None)
     if from_ and chosen is None:
         raise FormatUnknown(f"the format {from_!r} is unknown", hint=f"the formats are {', '.join(imports.FORMATS)}")
+    if file.is_file() and file.stat().st_size > _LARGE_BYTES:
+        faces.say(f"reading {file} …")
     found = imports.read(file, chosen)
     path = output if output is not None else Path(f"{found.name or 'imported'}.md")
     _write_new(path, found.text)

@@ -12,9 +12,6 @@ import anyio
 
 from daybreak.engine.surroundings import Sleep
 
-TURNS = 2
-"""Of the event loop, between a word and the end of the wait for it."""
-
 
 @runtime_checkable
 class Subscribable(Protocol):
@@ -67,18 +64,13 @@ class Waking:
         if self._sleep is anyio.sleep:  # a timer of the event loop is cheaper than a task that sleeps
             with anyio.move_on_after(most_s):
                 await self._event.wait()
-                await self._settle()
+                await anyio.lowlevel.checkpoint()  # what happens in the same moment is looked at together
             return
         async with anyio.create_task_group() as group:
             if most_s != float("inf"):
                 group.start_soon(self._slept, most_s, group.cancel_scope)
             await self._event.wait()
             group.cancel_scope.cancel()
-
-    async def _settle(self) -> None:
-        """What happens in the same moment is looked at together."""
-        for _ in range(TURNS):
-            await anyio.lowlevel.checkpoint()
 
     async def _slept(self, seconds: float, scope: anyio.CancelScope) -> None:
         await self._sleep(seconds)

@@ -129,6 +129,8 @@ def _notes(entity: Entity) -> list[str]:
         found.append(f"Login: {entity.login.name} with {entity.login.secret}, for {entity.login.hours} hours")
     if entity.seen_as is not None:
         found.append(f"Seen as: {entity.seen_as}")
+    if entity.listed_by is not None:
+        found.append(f"Listed by: {entity.listed_by}")
     found += [f"{label}: {who}" for label, who in _who(entity) if who != "everyone"]
     words = (("Users may", entity.users_may), ("Order", entity.order), ("Search", entity.search))
     return found + [f"{label}: {', '.join(told)}" for label, told in words if told]

@@ -16,7 +16,7 @@ from daybreak.factory.consensus.speaking import speakers
 from daybreak.factory.spec.model import Specification
 
 
-def probes(spec: Specification, seed: int, most: int = 40) -> tuple[Probe, ...]:
+def probes(spec: Specification, seed: int, most: int = 48) -> tuple[Probe, ...]:
     """At most `most` probes: what matters most of every entity before what matters less of any.
 
     A longer scene becomes several probes, each from an empty start with the records that it needs. Pure: the same

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from daybreak.agents.builder import samples
 from daybreak.agents.entities import Action, Entity, Field
+from daybreak.factory.consensus import by_console, by_http
+from daybreak.factory.consensus.by_http import FIRST, USER
 from daybreak.factory.consensus.cast import Cast
-from daybreak.factory.consensus.edges import edges, fresh
+from daybreak.factory.consensus.edges import edges
 from daybreak.factory.consensus.model import Ask
 from daybreak.factory.consensus.speaking import Console, Http, Said, Speaker
 from daybreak.factory.consensus.touching import Touching
@@ -21,9 +24,12 @@ from daybreak.factory.spec.model import Specification
 
 Scene = Callable[[], Iterator[Ask]]
 _RANGED = ("integer", "number", "decimal", "date", "timestamp")
-USER = "user {}"
-FIRST = USER.format(1)
-"""As whom requests are sent where there are users."""
+_WRONG = (
+    *("no number", "just beyond its least", "just beyond its greatest", "no date", "no moment", "no choice"),
+    *("1 longer than its greatest length", "1 shorter than its least length", "no match", "nobody's id", "yes"),
+    "no list",
+)
+"""Edges that no field takes."""
 WALK = 40
 """Asks of a random walk."""
 
@@ -37,26 +43,29 @@ class Stage(Cast):
         self.touching = Touching(spec)
 
     def scenes(self) -> dict[str, Scene]:
-        """By name, what matters most first."""
+        """By name, what matters most first: in each way of speaking what only it can show comes before what the
+        other one shows as well."""
         if not self.records:
             return {"nothing can be added": self.bare}
-        found: dict[str, Scene] = {
-            "its life": self.life,
-            "its edges": self.edges,
-            "its questions": self.questions,
-            "its conflicts": self.conflicts,
-        }
+        found: dict[str, Scene] = {"its life": self.life}
+        console = isinstance(self.speaker, Console)
+        if console:
+            found["its files"] = partial(by_console.files, self)
+        else:
+            found["its edges"] = self.edges
         if self.entity.actions:
             found["its actions"] = self.actions
+        if not console and any(one.login is not None for one in self.spec.entities):
+            found["its owners"] = partial(by_http.owners, self)
         if self.referring():
             found["its deletes"] = self.deletes
-        if isinstance(self.speaker, Http) and any(one.login is not None for one in self.spec.entities):
-            found["its owners"] = self.owners
-        if isinstance(self.speaker, Http):
-            found["its requests"] = self.requests
+        found["its conflicts"] = self.conflicts
+        if console:
+            found["its usage"] = partial(by_console.usage, self)
+            found["its edges"] = self.edges
         else:
-            found["its files"] = self.files
-            found["its usage"] = self.usage
+            found["its requests"] = partial(by_http.requests, self)
+        found["its questions"] = self.questions
         found["a walk"] = self.walk
         return found
 
@@ -147,11 +156,25 @@ class Stage(Cast):
                 yield self.ask(self.speaker.add(self.entity, record), "left out", "add", "invalid", field=field.name)
             if field.after is not None:
                 yield from self._after(field)
+        yield from self._much_wrong()
         yield self.ask(self.speaker.add(self.entity, {}), "add without anything", "add", "invalid")
         unknown = {**self.another(number + 1), "no_such_field": "1"}
         yield self.ask(self.speaker.add(self.entity, unknown), "a field that it has not", "add", "invalid")
         yield self.look(1)
         yield self.all()
+
+    def _much_wrong(self) -> Iterator[Ask]:
+        """Several problems at once, whose order is laid down too."""
+        wrong: dict[str, Any] = {"zzz_unknown": "1", "no_such_field": "1"}
+        for field in reversed(self.entity.fields):
+            tried = [value for about, value in edges(field, self.records[-1].get(field.name)) if about in _WRONG]
+            if tried:
+                wrong[field.name] = tried[0]
+        yield self.ask(self.speaker.add(self.entity, wrong), "much wrong at once", "add", "invalid")
+        yield self.ask(self.speaker.edit(self.entity, 1, wrong), "much wrong at once", "edit", "invalid")
+        for left_out in ({"zzz_unknown"}, {"zzz_unknown", "no_such_field"}):
+            less = {name: value for name, value in wrong.items() if name not in left_out}
+            yield self.ask(self.speaker.edit(self.entity, 1, less), "more than one thing wrong", "edit", "invalid")
 
     def _after(self, field: Field) -> Iterator[Ask]:
         record = self.another(77)
@@ -290,94 +313,6 @@ class Stage(Cast):
             yield self.ask(speaker.delete(self.entity, number), "delete once less refers", "delete")
         for entity in (self.entity, *referring):
             yield self.all(entity)
-
-    def owners(self) -> Iterator[Ask]:
-        """What belongs to the first user, asked for by the second, and by nobody."""
-        speaker, entity = self.speaker, self.entity
-        yield from self.world()
-        for bearer, who in ((USER.format(2), "as another user"), ("", "as nobody"), (FIRST, "as its owner")):
-            asks = [self.look(1, f"show {who}"), self.ask(speaker.find(entity, {}), f"list {who}", "list")]
-            changes = self.editable(self.records[-1])
-            asks.append(self.ask(speaker.edit(entity, 1, changes), f"edit {who}", "edit"))
-            asks.append(self.ask(speaker.add(entity, self.another(8)), f"add {who}", "add"))
-            for action in entity.actions:
-                said = speaker.act(entity, 1, action.name, self.asked(action, 0))
-                asks.append(self.ask(said, f"{action.name} {who}", action.name))
-            asks.append(self.ask(speaker.delete(entity, 1), f"delete {who}", "delete"))
-            for ask in asks:
-                yield ask.model_copy(update={"bearer": bearer})
-        yield self.all()
-
-    def requests(self) -> Iterator[Ask]:
-        """What only HTTP has."""
-        speaker, entity = self.speaker, self.entity
-        assert isinstance(speaker, Http)
-        one, many = speaker.path(entity, 1), speaker.path(entity)
-        yield from self.world()
-        for number, record in enumerate(self.records, 1):
-            said = speaker.put(entity, number, {**self.least(), **record})
-            yield self.ask(said, "put the same", "edit", "http")
-        yield self.ask(speaker.put(entity, 1, self.least()), "put the least", "edit", "http")
-        yield self.look(1)
-        yield self.ask(speaker.put(entity, 999, self.records[0]), "put nobody", "edit", "http")
-        yield self.ask(speaker.put(entity, 2, {}), "put nothing", "edit", "invalid", "http")
-        sent_back = {**self.records[1 % len(self.records)], "id": 77, "created_at": "2000-01-01T00:00:00Z", "url": "x"}
-        known = {field.name for field in entity.fields} | {"id"}
-        sent_back = {name: value for name, value in sent_back.items() if name in known}
-        yield self.ask(speaker.put(entity, 2, sent_back), "put with an id and computed fields", "edit", "http")
-        for field in entity.fields:
-            if field.immutable and self.records[0].get(field.name) is not None:
-                changed = {field.name: fresh(field, self.records[0][field.name], 9)}
-                yield self.ask(speaker.edit(entity, 1, changed), "change it", "edit", "invalid", field=field.name)
-        for line, body, media, about in (
-            (f"POST {many}", "{", "", "malformed JSON"),
-            (f"POST {many}", "[]", "", "a list instead of an object"),
-            (f"POST {many}", "{}", "text/plain", "another media type"),
-            (f"PATCH {one}", '"x"', "", "a text instead of an object"),
-            (f"PATCH {many}", "{}", "", "a method that it has not"),
-            (f"DELETE {many}", "", "", "delete all"),
-            (f"POST {one}", "{}", "", "post to a record"),
-            (f"GET {many}/x", "", "", "an id that is none"),
-            (f"GET {many}/-1", "", "", "a negative id"),
-            (f"GET {many}/1/nothing", "", "", "nothing below a record"),
-            (f"GET {many}/totals", "", "", "totals"),
-            (f"OPTIONS {many}", "", "", "options"),
-        ):
-            ask = self.ask((line, body), about, "http", "invalid", exact=not about.endswith(("JSON", "type", "object")))
-            yield ask.model_copy(update={"media": media})
-        for path in ("/health", "/openapi.json", "/nothing"):
-            yield self.ask(speaker.plain(path), f"what is at {path}", "http", exact=False)
-        yield self.all()
-
-    def files(self) -> Iterator[Ask]:
-        """Export and import, which only the command line has."""
-        speaker, entity = self.speaker, self.entity
-        assert isinstance(speaker, Console)
-        yield from self.world()
-        for kind in ("csv", "json"):
-            yield self.ask(speaker.line(entity, "export", f"kept.{kind}"), f"export {kind}", "transfer")
-            yield self.ask((f"cat kept.{kind}", ""), f"the {kind} file", "transfer")
-            yield self.ask(speaker.line(entity, "import", f"kept.{kind}"), f"import the same {kind} again", "transfer")
-        for number in range(len(self.records), 0, -1):
-            yield self.ask(speaker.delete(entity, number), "delete", "delete")
-        for kind in ("csv", "json"):
-            yield self.ask(speaker.line(entity, "import", f"kept.{kind}"), f"import {kind}", "transfer")
-            yield self.ask(speaker.find(entity, {}), "list", "list")
-        yield self.ask(("printf 'nothing\\n1\\n' > odd.csv", ""), "a file with another column", "transfer")
-        yield self.ask(speaker.line(entity, "import", "odd.csv"), "import another column", "transfer", "invalid")
-        yield self.ask(speaker.line(entity, "import", "nowhere.csv"), "import nothing", "transfer", exact=False)
-
-    def usage(self) -> Iterator[Ask]:
-        """Wrong usage, which the specification gives a status and no words."""
-        speaker, entity = self.speaker, self.entity
-        assert isinstance(speaker, Console)
-        yield from self.world(own=1)
-        yield self.ask(speaker.show(entity, 1, "--json"), "show as JSON", "show")
-        yield self.ask(speaker.add(entity, self.another(5), "--json"), "add as JSON", "add")
-        for option in ("--help", "--version", "--nothing"):
-            yield self.ask(speaker.plain(option), option, "console", exact=False)
-        for words in (["show"], ["show", "x"], ["show", "1", "2"], ["add", "more"], ["nothing"], [], ["delete"]):
-            yield self.ask(speaker.line(entity, *words), f"wrong usage: {' '.join(words)}", "console", exact=False)
 
     def walk(self) -> Iterator[Ask]:
         """Everything in any order, by the seed."""

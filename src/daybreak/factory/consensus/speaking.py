@@ -33,7 +33,7 @@ class Speaker(Protocol):
 
 class Console:
     face: Face = "console"
-    asks_max = 24
+    asks_max = 40
 
     def __init__(self, spec: Specification) -> None:
         self._name = spec.name

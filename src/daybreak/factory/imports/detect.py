@@ -36,7 +36,7 @@ def detect(path: PurePath, text: str) -> tuple[ImportFormat, str]:
         return _data(path, text)
     if ending not in _MARKDOWN and (first := _first_line(text)) and (_FEATURE.match(first) or first.startswith("@")):
         return "gherkin", "it begins with a feature"
-    if re.match(r"---\n(?:.*\n)*?name:.*\n(?:.*\n)*?---\n", text) and "\n## Objectives" in text:
+    if _is_ours(text):
         raise ImportWrongFormat(
             f"{path} is a specification of Daybreak already", hint=f"check it with daybreak spec check {path}"
         )
@@ -46,6 +46,13 @@ def detect(path: PurePath, text: str) -> tuple[ImportFormat, str]:
     if ending not in _MARKDOWN and _HEADING.search(shown) is None:
         raise ImportWrongFormat(f"{path}: nobody can tell which format this is", hint=_CHOOSE)
     return "prd", "it is Markdown without the marks of spec-kit or Kiro, so headings are taken by their meaning"
+
+
+def _is_ours(text: str) -> bool:
+    """Front matter with a name, and objectives below it."""
+    if not text.startswith("---\n") or (end := text.find("\n---\n", 3)) < 0:
+        return False
+    return re.search(r"^name:", text[:end], re.MULTILINE) is not None and "\n## Objectives" in text[end:]
 
 
 def _first_line(text: str) -> str:

@@ -10,6 +10,9 @@ from daybreak.factory.spec.acceptance import MENTION
 from daybreak.factory.spec.estimate import complexity
 from daybreak.factory.spec.model import Clarification, Specification
 
+LISTED_MAX = 1000
+"""Pieces that were not understood, in the comment at the end of what is written; the import tells all of them."""
+
 
 def specification(gathered: Gathered, places: list[str]) -> Specification:
     """The model; what a person must say stands in it as an open question. `places` are names of the file and folder."""
@@ -80,7 +83,10 @@ def _comment(gathered: Gathered, source: str, format_: str) -> str:
         ]
     if gathered.not_understood:
         lines += ["", "Not understood, so it is not part of the specification as it stands:"]
-        for one in sorted(gathered.not_understood, key=lambda one: one.line):
+        told = sorted(gathered.not_understood, key=lambda one: one.line)
+        for one in told[:LISTED_MAX]:
             lines += [f"  line {one.line}: {one.text}", f"    {one.why}; {one.remedy}"]
+        if len(told) > LISTED_MAX:
+            lines.append(f"  and {len(told) - LISTED_MAX} more, which the import itself told")
     inner = "\n".join(plain.CONTROL.sub(" ", line).replace("--", "- -") for line in lines)
     return f"<!-- {inner} -->\n"

@@ -102,7 +102,7 @@ def _others(root: Node, gathered: Gathered, noted: _Noted) -> None:
                     name.line,
                     f"{key.text} {name.text}: {kind}",
                     "who may do what is not taken over",
-                    "write who logs in, and what users may do, as requirements",
+                    "write Login: below the table of users, and Readers: and Writers: where they hold",
                 )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from daybreak.agents import naming as our_naming
 from daybreak.agents.entities import Entity, Field
 from daybreak.factory.imports.gathered import Gathered, Shown
-from daybreak.factory.imports.openapi_paths import Operation
+from daybreak.factory.imports.openapi_collections import Operation
 from daybreak.factory.imports.openapi_refs import Refs
 from daybreak.factory.imports.openapi_schemas import Schemas
 from daybreak.factory.imports.tree import as_json, get, pairs
@@ -78,6 +78,13 @@ class Reader:
             if fault:
                 self.lost(one, name, node, fault)
                 continue
+            if found[0].startswith("4"):
+                self.gathered.lost(
+                    answered[found].line,
+                    f"example {found[0]} {found[1]} of {one.said}",
+                    "errors are problem documents (RFC 9457), so only the status is expected",
+                    "write the problem document below the status, if its words matter",
+                )
             lines = [f"POST {one.path}", as_json(node), "", found[0], *([body] if body else [])]
             title = f"{one.requirement} {one.said}" + (f": {name}" if name else "")
             self.gathered.examples.append(Shown("http", title, "\n".join(lines) + "\n"))

@@ -138,7 +138,7 @@ class FieldReader:
         if names in (["integer"], ["number"], ["boolean"]):
             self.say(f"enum: {', '.join(kept)}", f"choices are texts, not {names[0]}s", "write min and max, or choices")
             return Type(name=names[0])  # type: ignore[arg-type]  # one of the three above
-        strange = [text_ for text_ in kept if types._choice_faults([text_])]
+        strange = [text_ for text_ in kept if not _is_choice(text_)]
         for text_ in strange:
             self.say(f"enum: {text_}", "this cannot be a choice", "write the choice without `;`, `->` and backticks")
         usable = tuple(dict.fromkeys(text_ for text_ in kept if text_ not in strange))
@@ -310,6 +310,12 @@ def _alternates(written: str) -> bool:
             return True
         at += 1
     return False
+
+
+def _is_choice(value: str) -> bool:
+    """Whether a table can hold it as one of its choices."""
+    plain = bool(value.strip()) and len(value) <= types.CHOICE_LENGTH_MAX and value.isprintable()
+    return plain and not any(mark in value for mark in ("`", "->", ";"))
 
 
 def _measured(field: Field) -> Type:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from daybreak.agents import naming
 from daybreak.agents.entities import Entity
 from daybreak.factory.imports import plain
 from daybreak.factory.imports.gathered import Gathered
+from daybreak.factory.imports.openapi_collections import Collections, Operation, collection_of
 from daybreak.factory.imports.openapi_refs import Refs
 from daybreak.factory.imports.openapi_schemas import Schemas
 from daybreak.factory.imports.tree import get, is_true, items, pairs, text, told
-from daybreak.factory.spec import names
 from daybreak.factory.spec.located import Node
 
 METHODS = ("get", "put", "post", "delete", "patch", "head", "options", "trace")
-_SERVED = ("get", "put", "post", "delete", "patch")
-_PARAMETER = re.compile(r"\{[^{}/]+\}")
+_WRITING = ("post", "put", "patch")
+_OTHER_STATUSES = {"added": ("200",), "deleted": ("200",), "invalid": ("400",)}
+"""What may be answered instead of 201, 204 and 422, where it is for the whole result."""
 _PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", re.ASCII)
 _LISTED = frozenset({"search", "sort", "limit", "offset"})
 _READ = frozenset(
@@ -40,26 +39,6 @@ _ON_COLLECTION = {"get": "200", "post": "201", "delete": "204"}
 _ON_RECORD = {"get": "200", "put": "200", "patch": "200", "delete": "204"}
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    method: str
-    """In small letters."""
-    path: str
-    """With the prefix that all paths have."""
-    line: int
-    node: Node
-    shared: Node
-    """The path's own node: parameters of all its operations."""
-    requirement: str = ""
-    entity: str = ""
-    """What it is served for; empty where nothing is built for it by itself."""
-    on_record: bool = False
-
-    @property
-    def said(self) -> str:
-        return f"{self.method.upper()} {self.path}"
-
-
 @dataclass(slots=True)
 class Paths:
     operations: list[Operation] = field(default_factory=list)
@@ -71,26 +50,24 @@ class Reader:
         self, root: Node, refs: Refs, schemas: Schemas, gathered: Gathered, noted: Callable[[str, int], None]
     ) -> None:
         self.root, self.refs, self.schemas, self.gathered, self.noted = root, refs, schemas, gathered, noted
-        self.entities = {entity.name: entity for entity in schemas.entities}
         self.collections: dict[str, str] = {}
         """By path: the entity whose collection it is."""
-        self.words: dict[str, str] = {}
-        """By name and plural of each entity: its name."""
+        self.entities: dict[str, Entity] = {}
+        self.answers: list[tuple[str, Operation, str, str]] = []
+        """(what happened, where, the status there, ours), of operations that are served."""
 
     def read(self) -> Paths:
-        found = Paths()
         operations = list(self.operations())
-        collections = self.find_collections(operations)
-        server = self.server()
-        inner = _common_prefix(list(collections))
-        found.prefix = server + inner
+        collections = Collections(self.root, self.refs, self.schemas, self.gathered, operations)
+        self.collections = collections.by_path
+        self.entities = {entity.name: entity for entity in self.schemas.entities}
+        found = Paths(prefix=collections.prefix)
         if found.prefix and _PREFIX.fullmatch(found.prefix) is None:
             self.gathered.lost(1, found.prefix, "no prefix can look like this", "write http: {prefix: /api} in front")
             found.prefix = ""
-        self.place(collections, inner)
-        self.collections = {server + path: name for path, name in self.collections.items()}
         for one in operations:
-            found.operations.append(self.operation(replace(one, path=server + one.path)))
+            found.operations.append(self.operation(replace(one, path=collections.server + one.path)))
+        self.tell_answers()
         return found
 
     def operations(self) -> list[Operation]:
@@ -111,85 +88,6 @@ class Reader:
                 elif key.text.startswith("x-"):
                     self.noted(key.text, key.line)
         return found
-
-    # -- which path is whose
-
-    def find_collections(self, operations: list[Operation]) -> dict[str, str]:
-        """Paths that end in a word and whose records have paths below them, or that add or list records."""
-        of_records = {head for one in operations if (head := _collection_of(one.path))}
-        found: dict[str, str] = {}
-        for one in operations:
-            last = one.path.rstrip("/").rsplit("/", 1)[-1]
-            if _PARAMETER.search(last) or not last or one.path.rstrip("/") in found:
-                continue
-            entity = self.shown_by(one) or self.called(last)
-            if entity and (one.path.rstrip("/") in of_records or one.method in ("get", "post")):
-                found[one.path.rstrip("/")] = entity
-        return found
-
-    def shown_by(self, one: Operation) -> str:
-        """The entity that is added by a POST, or listed by a GET."""
-        if one.method == "post":
-            return self.schemas.by_schema.get(self.body(get(one.node, "requestBody")), "")
-        for status in ("200", "default"):
-            node = self.content(get(one.node, "responses", status))
-            target = self.refs.target(node)
-            listed = self.refs.target(get(target.node, "items")).name if get(target.node, "items") is not None else ""
-            name = self.schemas.wrappers.get(target.name, "") or listed
-            if one.method == "get" and name in self.schemas.by_schema:
-                return self.schemas.by_schema[name]
-        return ""
-
-    def content(self, node: Node | None) -> Node | None:
-        """The JSON schema of a body."""
-        target = self.refs.target(node).node
-        media = next((value for key, value in pairs(target, "content") if "json" in key.text), None)
-        return get(media, "schema")
-
-    def body(self, node: Node | None) -> str:
-        schema = self.content(node)
-        return self.refs.target(schema).name if schema is not None else ""
-
-    def called(self, word: str) -> str:
-        """The entity whose name, or plural, the word is."""
-        if not self.words:
-            for entity in self.entities.values():
-                self.words.setdefault(names.command(entity.name), entity.name)
-                self.words.setdefault(names.path(entity), entity.name)
-        return self.words.get(naming.words(word).replace(" ", "-"), "")
-
-    def server(self) -> str:
-        """The path of the first server's address."""
-        servers = items(self.root, "servers")
-        for extra in servers[1:]:
-            self.gathered.lost(extra.line, text(extra, "url"), "one server is served, at any address", "leave it out")
-        url = text(servers[0], "url") if servers else ""
-        if pairs(servers[0] if servers else None, "variables"):
-            self.gathered.lost(
-                servers[0].line, url, "addresses have no variables", "write http: {prefix: /api} in front"
-            )
-            url = ""
-        found = re.fullmatch(r"(?:https?://[^/\s]*)?(?P<path>/[^?#\s]*)?", url)
-        return (found["path"] or "").rstrip("/") if found is not None else ""
-
-    def place(self, collections: dict[str, str], inner: str) -> None:
-        """The plural of each entity is the word in its path; the first path wins."""
-        placed: set[str] = set()
-        taken = {names.path(entity): entity.name for entity in self.entities.values()}
-        for path, name in collections.items():
-            word = path[len(inner) :].strip("/")
-            entity = self.entities.get(name)
-            if not path.startswith(inner) or entity is None or name in placed:
-                continue
-            usable = names.PLURAL.fullmatch(word) is not None and len(word) <= names.LENGTH_MAX
-            if not usable or taken.get(word, name) != name or word in names.RESERVED_PATHS:
-                continue
-            placed.add(name)
-            self.collections[path] = name
-            taken[word] = name
-            if word != names.path(entity):
-                self.entities[name] = replace(entity, plural=word)
-        self.schemas.entities = [self.entities[entity.name] for entity in self.schemas.entities]
 
     # -- one operation
 
@@ -242,28 +140,39 @@ class Reader:
         path = one.path.rstrip("/")
         if path in self.collections and one.method in _ON_COLLECTION:
             return replace(one, entity=self.collections[path])
-        head, _, last = path.rpartition("/")
-        if head in self.collections and _PARAMETER.fullmatch(last) and one.method in _ON_RECORD:
+        head = collection_of(path)
+        if head in self.collections and one.method in _ON_RECORD:
             return replace(one, entity=self.collections[head], on_record=True)
         return one
 
     def compare(self, one: Operation, good: list[str]) -> None:
-        """What the embedded builder answers otherwise."""
+        """What the embedded builder answers otherwise, kept until all operations are known."""
         if one.method == "delete" and not one.on_record:
             self.gathered.http = replace(self.gathered.http, delete_all=True)
         ours = (_ON_RECORD if one.on_record else _ON_COLLECTION)[one.method]
-        for status in good:
-            if status not in (ours, "2XX"):
-                self.gathered.lost(
-                    one.line, f"{one.said} {status}", f"what is built answers {ours}", f"let {one.said} answer {ours}"
-                )
-        if "400" in {key.text for key, _ in pairs(one.node, "responses")} and one.method in ("post", "put", "patch"):
-            self.gathered.lost(
-                one.line,
-                f"{one.said} 400",
-                "wrong values are answered with 422, only broken JSON with 400",
-                "expect 422",
-            )
+        what = {"post": "added", "delete": "deleted"}.get(one.method, "other")
+        self.answers += [(what, one, status, ours) for status in good if status != "2XX"]
+        if one.method in _WRITING:
+            refused = {key.text for key, _ in pairs(one.node, "responses")} & {"400", "422"}
+            self.answers += [("invalid", one, status, "422") for status in sorted(refused)]
+
+    def tell_answers(self) -> None:
+        """Where the whole document answers alike, its status is an option of ours; else each difference is listed."""
+        for what in ("added", "deleted", "invalid", "other"):
+            found = [answer for answer in self.answers if answer[0] == what]
+            statuses = {status for _, _, status, _ in found}
+            if len(statuses) == 1 and (status := next(iter(statuses))) in _OTHER_STATUSES.get(what, ()):
+                chosen = {**self.gathered.http.statuses, what: int(status)}
+                self.gathered.http = replace(self.gathered.http, statuses=chosen)
+                continue
+            for _, one, status, ours in found:
+                if status != ours:
+                    self.gathered.lost(
+                        one.line,
+                        f"{one.said} {status}",
+                        f"what is built answers {ours}",
+                        f"let {one.said} answer {ours}",
+                    )
 
     def parameters(self, one: Operation) -> None:
         entity = self.entities.get(one.entity)
@@ -336,23 +245,10 @@ class Reader:
                 )
 
 
-def _collection_of(path: str) -> str:
-    """`/books` of `/books/{id}`; empty where the path is not that of one record."""
-    head, _, last = path.rstrip("/").rpartition("/")
-    return head if _PARAMETER.fullmatch(last) else ""
-
-
 def _is_filter(name: str, entity: Entity | None, spelled: dict[str, str]) -> bool:
     """Whether lists take the parameter by themselves."""
     base = re.sub(r"_(min|max)$", "", name)
     return name in _LISTED or (entity is not None and (name in spelled or base in spelled))
-
-
-def _common_prefix(paths: list[str]) -> str:
-    """What stands in front of the last word of most paths: `/api/v1` of `/api/v1/books`."""
-    heads = Counter(path.rstrip("/").rpartition("/")[0] for path in paths)
-    usable = [(count, head) for head, count in heads.items() if not _PARAMETER.search(head)]
-    return max(usable, key=lambda pair: (pair[0], -len(pair[1])))[1] if usable else ""
 
 
 def _any(words: list[str]) -> str:

@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 
 from daybreak.errors import DeliveryError, UsageError
 from daybreak.factory import repositorygit
-from daybreak.factory.validate import shadow
 from daybreak.host.workspaces import TargetMoved, git
 
 SHOWN_MAX = 5
@@ -65,18 +64,18 @@ class Target:
         git_dir = git.checked_out_at(found, self.ref)
         if git_dir is None:
             return None
-        if git_dir != found.common_dir:
-            return Path(os.path.realpath((git_dir / "gitdir").read_text().strip())).parent
-        return git_dir.parent if git_dir.name == ".git" else None  # a bare one has no files
+        if git_dir == found.common_dir:
+            return git_dir.parent if git_dir.name == ".git" else None  # a bare one has no files
+        linked = Path(os.path.realpath((git_dir / "gitdir").read_text().strip())).parent
+        return linked if linked.is_dir() else None  # somebody removed it without telling git
 
     def refuse_dirty(self) -> None:
-        """Raises TargetDirty where moving the branch would get into somebody's way, ProjectUnclear where git cannot
-        tell."""
+        """Raises TargetDirty where moving the branch would get into somebody's way, or where git cannot tell."""
         folder = self.worktree()
         if folder is None:
             return
         git_dir = git.find(folder).git_dir
-        changed = shadow.dirty(folder, shadow.Where(folder, ""))
+        changed = _uncommitted(git_dir, folder)
         if changed:
             more = f" and {len(changed) - SHOWN_MAX} more" if len(changed) > SHOWN_MAX else ""
             raise TargetDirty(
@@ -125,13 +124,41 @@ class Target:
         return True
 
 
+def _uncommitted(git_dir: Path, folder: Path) -> list[str]:
+    """Paths that git knows and that differ from its commit. Files that it does not know may stay: none of them is
+    overwritten."""
+    words = ["status", "--porcelain", "-z", "--untracked-files=no", "--no-renames"]
+    ran = repositorygit.ask(git_dir, words, cwd=folder, extra=_around(git_dir, folder))
+    if not ran.ok:
+        raise TargetDirty(
+            f"git cannot say what is not committed in {folder}: {repositorygit.said(ran)}",
+            hint="see what `git status` says there; nothing was touched",
+        )
+    return sorted(os.fsdecode(line[3:]) for line in ran.stdout.split(b"\0") if line)
+
+
+def _around(git_dir: Path, folder: Path) -> dict[str, str]:
+    """For git at work in somebody's files: none of the filters that the repository's configuration names is run."""
+    names = repositorygit.ask(git_dir, ["config", "--name-only", "-z", "--get-regexp", r"^filter\."]).stdout
+    drivers = sorted({os.fsdecode(name).rpartition(".")[0] for name in names.split(b"\0") if name})
+    settings = [
+        (f"{driver}.{key}", value)
+        for driver in drivers
+        for key, value in (("clean", ""), ("smudge", ""), ("process", ""), ("required", "false"))
+    ]
+    told = {f"GIT_CONFIG_KEY_{at}": key for at, (key, _) in enumerate(settings)}
+    told |= {f"GIT_CONFIG_VALUE_{at}": value for at, (_, value) in enumerate(settings)}
+    count = {"GIT_CONFIG_COUNT": str(len(settings))} if settings else {}
+    return {"GIT_WORK_TREE": str(folder), "GIT_OPTIONAL_LOCKS": "0", **count, **told}
+
+
 def _index_is(git_dir: Path, commit: str) -> bool:
     return repositorygit.ask(git_dir, ["diff-index", "--cached", "--quiet", commit]).ok
 
 
 def _may_follow(git_dir: Path, folder: Path, old: str, new: str) -> None:
     """Raises TargetDirty where the files could not follow: a file in the way, or filters, which we never run."""
-    work = {"GIT_WORK_TREE": str(folder)}
+    work = _around(git_dir, folder)
     _refuse_in_the_way(git_dir, folder, old, new)
     listed = _ok(git_dir, folder, ["diff-tree", "-r", "--name-only", "--no-renames", "-z", old, new], old)
     if listed:
@@ -148,7 +175,7 @@ def _may_follow(git_dir: Path, folder: Path, old: str, new: str) -> None:
 
 
 def _refuse_in_the_way(git_dir: Path, folder: Path, old: str, new: str) -> None:
-    """What git ignores it takes for expendable; it is the user's all the same."""
+    """What git does not know or ignores it may take for expendable; it is the user's all the same."""
     raw = _ok(git_dir, folder, ["diff-tree", "-r", "--name-status", "--no-renames", "-z", old, new], old).split(b"\0")
     changed = dict(zip(raw[1::2], raw[0::2], strict=False))
     taken = []
@@ -164,7 +191,7 @@ def _refuse_in_the_way(git_dir: Path, folder: Path, old: str, new: str) -> None:
                 taken.append(str(place))
     if taken:
         raise TargetDirty(
-            f"in {folder} there are files that git ignores where {new[:12]} has others: {', '.join(taken[:SHOWN_MAX])}",
+            f"in {folder} files that git does not know are in the way: {', '.join(taken[:SHOWN_MAX])}",
             hint="move them away, or check out another branch there; nothing was touched",
         )
 
@@ -175,7 +202,7 @@ def _goes(changed: Mapping[bytes, bytes], name: bytes) -> bool:
 
 
 def _ok(git_dir: Path, folder: Path, words: list[str], old: str) -> bytes:
-    ran = repositorygit.ask(git_dir, words, cwd=folder, extra={"GIT_WORK_TREE": str(folder)})
+    ran = repositorygit.ask(git_dir, words, cwd=folder, extra=_around(git_dir, folder))
     if not ran.ok:
         raise TargetDirty(
             f"the files in {folder} could not follow from {old[:12]}: {repositorygit.said(ran)}",
@@ -185,8 +212,8 @@ def _ok(git_dir: Path, folder: Path, words: list[str], old: str) -> bytes:
 
 
 def _follow(git_dir: Path, folder: Path, old: str, new: str) -> None:
-    extra = {"GIT_WORK_TREE": str(folder)}
-    ran = repositorygit.ask(git_dir, ["read-tree", "-m", "-u", old, new], cwd=folder, extra=extra)
+    words = ["read-tree", "-m", "-u", old, new]
+    ran = repositorygit.ask(git_dir, words, cwd=folder, extra=_around(git_dir, folder))
     if not ran.ok:
         raise FilesBehind(
             f"the branch is at {new[:12]} and verified, but the files in {folder} are still those of {old[:12]}: "

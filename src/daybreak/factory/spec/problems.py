@@ -167,6 +167,6 @@ def listed(words: Iterable[str]) -> str:
 
 
 def cut(text: str, length: int = 60) -> str:
-    """The text on one line, shortened for a message."""
-    flat = " ".join(text.split())
+    """The text on one line without control characters, shortened for a message."""
+    flat = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return flat if len(flat) <= length else flat[: length - 1] + "…"
