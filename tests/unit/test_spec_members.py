@@ -15,7 +15,7 @@ from daybreak.factory.spec import Specification, SpecInvalid, read, read_text
 
 # shows: F3
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "conduit.md"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "conduit" / "spec.md"
 HEAD = """---
 name: shelf
 interfaces: [cli, http]

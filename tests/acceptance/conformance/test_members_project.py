@@ -16,7 +16,7 @@ from .test_generated_project import run
 
 # shows: F1 F2
 
-CONDUIT = EXAMPLES / "conduit.md"
+CONDUIT = EXAMPLES / "conduit" / "spec.md"
 
 
 def test_the_example_has_no_problem_and_shows_every_requirement() -> None:
