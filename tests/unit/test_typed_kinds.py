@@ -257,15 +257,31 @@ SNIPPETS = st.sampled_from(
 )
 
 
-@given(
-    parts=st.lists(SNIPPETS.map(str.encode) | st.binary(max_size=6) | st.text(max_size=5).map(str.encode)),
-    suffix=st.sampled_from(HOSTILE_SUFFIXES),
-    into=st.sampled_from([None, int, dict[str, int], list[str]]),
-)
-@settings(max_examples=600, deadline=None)
+CRUMBS = {
+    "parts": st.lists(SNIPPETS.map(str.encode) | st.binary(max_size=6) | st.text(max_size=5).map(str.encode)),
+    "suffix": st.sampled_from(HOSTILE_SUFFIXES),
+    "into": st.sampled_from([None, int, dict[str, int], list[str]]),
+}
+
+
+@given(**CRUMBS)
+@settings(max_examples=200, deadline=None)
 def test_any_bytes_are_a_value_or_a_typed_refusal(parts: list[bytes], suffix: str, into: Any) -> None:
     """Grammar crumbs and noise in every format: never an exception of a parser."""
     # shows: P8, X1
+    read_crumbs(parts, suffix, into)
+
+
+@pytest.mark.chaos
+@given(**CRUMBS)
+@settings(max_examples=10_000, deadline=None)
+def test_very_many_bytes_are_a_value_or_a_typed_refusal(parts: list[bytes], suffix: str, into: Any) -> None:
+    """The long form."""
+    # shows: P8, X1
+    read_crumbs(parts, suffix, into)
+
+
+def read_crumbs(parts: list[bytes], suffix: str, into: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"a.{suffix}")
         path.write_bytes(b"".join(parts))

@@ -22,7 +22,7 @@ from daybreak.agents.protocol import Brief
 from daybreak.errors import WorkerError
 
 TEMPLATES = Path(__file__).parent / "templates"
-PACKAGE = ("__init__", "__main__", "fields", "problems", "values", "drafts", "database", "queries", "store")
+PACKAGE = ("__init__", "__main__", "fields", "problems", "values", "drafts", "sql", "database", "queries", "store")
 FACES = ("transfer", "screen", "options", "help", "cli", "models")
 TESTS = (
     "__init__",
@@ -134,7 +134,6 @@ def _parts(context: dict[str, Any]) -> list[str]:
         "totals": context["totals"],
         "api": context["http"],
         "openapi": context["http"],
-        "sql": context["platform"],
         "keys": context["platform"],
         "words": context["platform"],
         "shown": context["platform"],
