@@ -1,0 +1,5 @@
+"""`python -m benchmarks.accepts`."""
+
+from benchmarks.accepts import main
+
+main()
