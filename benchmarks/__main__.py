@@ -30,6 +30,7 @@ NAMES = (
     "routing",
     "repair",
     "phases",
+    "accepts",
 )
 
 

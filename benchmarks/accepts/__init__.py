@@ -6,10 +6,14 @@ figures of the documentation come from the long one; `TUNING=1` runs it on the s
 Wrong programs are what the embedded builder makes with one small change (see `checks.mutants`), of which only those
 count that pass the visible acceptance examples and are seen to be wrong by somebody: all the tests that there are, the
 held-out examples, the probes, or the judge's probes, which are more, of another seed, and which no gate has. What none
-of them notices counts for neither side. Each program comes with a suite of tests drawn from four, of 10, 30, 60 and
-100 % of the builder's tests: workers write few tests or many. With the mutation check, a suite below the strength is
-sent back until it is strong enough, as the factory does; so it becomes the weakest suite that is. In the consensus of
-three the two others are programs that passed the gates before, of workers that are right with probability 0.7.
+of them notices counts for neither side. Wrong ones that only tests
+of the program's parts notice, such as a change in code that this specification never reaches, count as wrong, and are
+told apart in a line of their own.
+
+Each program comes with a suite of tests drawn from four, of 10, 30, 60 and 100 % of the builder's tests: workers write
+few tests or many. With the mutation check, a suite below the strength is sent back until it is strong enough, as the
+factory does; so it becomes the weakest suite that is. In the consensus of three the two others are programs that
+passed the gates before, of workers that are right with probability 0.7.
 """
 
 from __future__ import annotations
@@ -76,7 +80,7 @@ def look(name: str, size: Size, seed: int, strength_min: float, folder: Path) ->
             program.held_out = bench.passes(product, held_out=True)
         if program.visible and program.held_out and (program.killed_by is None or program.killed_by > strong):
             program.behaviour = bench.difference(product, asked)
-            if not program.wrong:
+            if program.behaviour == RIGHT:
                 program.judged_wrong = bench.difference(product, judging) != RIGHT
         if product is not bench.product:
             shutil.rmtree(product.prefix)
@@ -183,7 +187,9 @@ def table(found: Sequence[Found], strength_min: float, seed: int) -> list[str]:
     for name in told[0]:
         bad, good = sum(one[name][0] for one in told), sum(one[name][1] for one in told)
         lines.append(f"{name:28} {bad:12.2f} ({bad / max(1, wrong):6.2%}) {good:12.2f} ({good / max(1, right):6.2%})")
+    inside = sum(one.inside for each in found for one in each.wrong)
     bad, good = bad / max(1, wrong), good / max(1, right)
+    lines.append(f"{inside} of the wrong ones are noticed by tests of their parts only, and by nobody from outside")
     lines.append(
         f"everything on: {bad:.2%} of wrong ones ({'within' if bad <= WRONG_MAX else 'OVER'} {WRONG_MAX:.1%}), "
         f"{good:.1%} of right ones ({'within' if good >= RIGHT_MIN else 'UNDER'} {RIGHT_MIN:.0%})"

@@ -55,6 +55,11 @@ class Program:
         return self.killed_by is not None or not self.held_out or self.behaviour not in (RIGHT, "") or self.judged_wrong
 
     @property
+    def inside(self) -> bool:
+        """Only tests of its parts notice it: nobody saw from outside that it does anything else."""
+        return self.wrong and self.held_out and self.behaviour == RIGHT and not self.judged_wrong
+
+    @property
     def story(self) -> str:
         """What became of it, for people."""
         if not self.visible:

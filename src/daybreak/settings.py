@@ -183,6 +183,10 @@ class Gate(_Settings):
     """By kind of check; those that are not named keep theirs."""
     gain: float = Field(default=5, ge=0, le=100)
     """Points above the best so far that a rework which does not pass must bring."""
+    mutants: int = Field(default=0, ge=0, le=1_000)
+    """So many small changes of the program are tried on its own tests; 0: none are."""
+    strength: float = Field(default=60, ge=0, le=100)
+    """Percent of them that its tests must notice."""
 
 
 class Forge(_Settings):

@@ -294,3 +294,28 @@ def test_findings_go_to_whoever_can_mend_them() -> None:
     assert assigned([two, one], ["odd", "tests"]) == [two, one]
     assert assigned([], ["odd"]) == []
     assert json.loads(artefacts.written(artefacts.Design(name="a", language="b")))["format"] == 1
+
+
+def test_tests_that_would_accept_wrong_programs_are_the_testers_to_mend(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is asked for: small changes that no test notices go to the tester, with what they were."""  # shows: P5
+
+    def mutation(self: looking.Result, most: int, strength_min: float) -> Evidence:
+        strong = (self._copy("mutation") / "tests/strong").exists()
+        return Evidence(
+            check="mutation",
+            workspace=self.workspace,
+            outcome="passed" if strong else "failed",
+            summary=f"{most} tried",
+            marks=() if strong else (Mark(message="`<` became `<=` and no test noticed", place="src/a.py:3"),),
+        )
+
+    monkeypatch.setattr(_Looked, "mutation", mutation)
+    desk.settings = Settings(roles=ROLES, workers=WORKERS, gate=Gate(mutants=10, weights={"mutation": 1_000.0}))
+    desk.office.settings = desk.settings
+    desk.works = [puts("lint", "example", "Containerfile", "tests/tests"), puts("tests/strong")]
+    run = desk.submit(CODER)
+    assert desk.supervise(run).state == "done"
+    assert roles(desk, run) == {"implementer": 1, "tester": 1}
+    assert "no test noticed" in desk.briefs[1].findings[0].message

@@ -37,7 +37,7 @@ WEIGHTS: Mapping[str, float] = {
     "structure": 4,
     "deployment": 4,
     "syntax": 3,
-    "strength": 3,
+    "mutation": 6,
     "complexity": 2,
     "documentation": 2,
     "traceability": 2,

@@ -6,6 +6,7 @@ when the first one needs it, and made again after a crash: it is not a step, onl
 
 from __future__ import annotations
 
+import secrets
 import threading
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +19,7 @@ from daybreak.checks import (
     install,
     lint,
     security,
+    strength,
     structure,
     syntax,
     tests,
@@ -31,6 +33,8 @@ from daybreak.errors import CheckError
 from daybreak.factory.spec.model import Specification
 from daybreak.host import tree
 from daybreak.host.sandbox import Strength
+
+MUTATION_S_MAX = 120.0
 
 
 class NotInstalled(CheckError):
@@ -107,6 +111,23 @@ class Result:
                     copy, self.workspace, scratch=scratch, require=self.require, cancelled=self.cancelled
                 )
         raise AssertionError(f"there is no check {name}")
+
+    def mutation(self, most: int, strength_min: float) -> Evidence:
+        """Evidence of how many small changes of the program its tests notice. Which ones are tried nobody outside can
+        know beforehand."""
+        scratch = self.scratch / "mutation" / "scratch"
+        scratch.mkdir(parents=True)
+        return strength.look(
+            self._copy("mutation"),
+            self.workspace,
+            scratch=scratch,
+            seed=secrets.token_hex(16),
+            most=most,
+            strength_min=strength_min,
+            budget_s=MUTATION_S_MAX,
+            require=self.require,
+            cancelled=self.cancelled,
+        )
 
     def example(self, example: Example) -> Evidence:
         """Evidence of an acceptance example on the installed product."""

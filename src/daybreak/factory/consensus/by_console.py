@@ -15,6 +15,8 @@ from daybreak.factory.consensus.speaking import Console, written
 if TYPE_CHECKING:
     from daybreak.factory.consensus.scenes import Stage
 
+_MARK = "what-stands-for-odd-bytes"
+
 
 def files(stage: Stage) -> Iterator[Ask]:
     """Export and import, which only the command line has."""
@@ -46,6 +48,10 @@ def files(stage: Stage) -> Iterator[Ask]:
             yield stage.ask(said, f"import {kind} with {about}", "transfer", "invalid")
         yield stage.all()
     yield stage.ask(("printf '{' > odd.json; printf '\\377' > odd.csv", ""), "files that are none", "transfer")
+    for text in ("[1]", "{}", "[[]]"):
+        yield stage.ask((f"printf '{text}' > some.json", ""), f"the file {text}", "transfer")
+        said = speaker.line(entity, "import", "some.json")
+        yield stage.ask(said, f"import {text}", "transfer", "invalid", exact=False)
     for kind in ("json", "csv"):
         said = speaker.line(entity, "import", f"odd.{kind}")
         yield stage.ask(said, f"import {kind} that is none", "transfer", exact=False)
@@ -61,6 +67,12 @@ def usage(stage: Stage) -> Iterator[Ask]:
     yield stage.ask(speaker.add(entity, stage.another(5), "--json"), "add as JSON", "add")
     for option in ("--help", "--version", "--nothing"):
         yield stage.ask(speaker.plain(option), option, "console", exact=False)
+    texts = [field for field in entity.fields if field.type.name == "text" and field.name in stage.records[-1]]
+    for field in texts[:1]:
+        line, _ = speaker.add(entity, {**stage.another(7), field.name: _MARK})
+        said = line.replace(_MARK, "\"$(printf 'a\\377b')\""), ""
+        yield stage.ask(said, "bytes that are no text", "add", "invalid", field=field.name)
+        yield stage.all()
     for words in (["show"], ["show", "x"], ["show", "1", "2"], ["add", "more"], ["nothing"], [], ["delete"]):
         yield stage.ask(speaker.line(entity, *words), f"wrong usage: {' '.join(words)}", "console", exact=False)
 

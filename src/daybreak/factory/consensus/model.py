@@ -44,7 +44,8 @@ class Ask(_Value):
     keeps: str = ""
     """Under which name the token in the answer is remembered."""
     exact: bool = True
-    """The specification fixes every word of the answer; where not, only the exit status or the status counts."""
+    """The specification fixes every word of the answer; where not, only the exit status counts, or the status
+    and whether an object, a list or something else came."""
     about: str = ""
     """What it tries, for people: `Book.pages: 1 less than its least`."""
     requirements: tuple[str, ...] = ()

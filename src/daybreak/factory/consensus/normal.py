@@ -95,6 +95,17 @@ def _plain(value: object) -> object:
     return value
 
 
+def kind_of(body: str) -> str:
+    """What sort of answer it is, where its words are left open."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return "text" if body.strip() else "nothing"
+    if isinstance(value, dict):
+        return "an object"
+    return "a list" if isinstance(value, list) else "a value"
+
+
 def token_in(body: str) -> str | None:
     """The token of a session that an answer gives, wherever it stands in it."""
     try:

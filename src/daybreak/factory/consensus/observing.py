@@ -21,7 +21,7 @@ from daybreak.checks.product import Product
 from daybreak.clock import Clock, SystemClock
 from daybreak.errors import CheckError
 from daybreak.factory.consensus.model import Ask, Observation, Probe
-from daybreak.factory.consensus.normal import Normal, token_in
+from daybreak.factory.consensus.normal import Normal, kind_of, token_in
 from daybreak.host.process import ServerNotReady
 from daybreak.host.sandbox import Strength
 
@@ -93,8 +93,10 @@ _Told = tuple[str, list[tuple[str, str]], str]
 
 def _answer(normal: Normal, ask: Ask, told: _Told) -> str:
     status, headers, said = told
-    if not ask.exact or status in (_NO_ANSWER, _TOO_LATE):
+    if status in (_NO_ANSWER, _TOO_LATE):
         return status
+    if not ask.exact:
+        return status if status.startswith("exit") else f"{status}, {kind_of(said)}"
     if status.startswith("exit"):
         return transcripts.cut(f"{status}\n{normal.text(said)}".rstrip("\n"), ANSWER_CHARS_MAX)
     body = normal.body(said, refusal=status >= "400")

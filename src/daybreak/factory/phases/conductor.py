@@ -25,10 +25,10 @@ from daybreak.factory.phases import artefacts
 from daybreak.factory.phases.chain import Breaker, Chain
 from daybreak.factory.phases.contest import Contest
 from daybreak.factory.phases.filling import Filling, Tried
-from daybreak.factory.phases.inspection import Inspection, named
+from daybreak.factory.phases.inspection import Inspection, named, tries_mutants
 from daybreak.factory.phases.judged import Judged
 from daybreak.factory.phases.order import BuildOrder
-from daybreak.factory.phases.phase import DESIGN, REQUIREMENTS, Phase, Role, assigned
+from daybreak.factory.phases.phase import DESIGN, MUTATION, REQUIREMENTS, Phase, Role, assigned
 from daybreak.factory.site import Numbers, Site
 from daybreak.ledger import Ledger
 
@@ -201,6 +201,8 @@ class Conductor:
 
         def decide() -> Kept:
             required = named(self._kinds, self.order)
+            if "tests" in self._kinds and tries_mutants(self.order, made, evidence):
+                required.append(MUTATION)
             asked = [seen for seen in evidence if seen.check in required]
             decision = self._decided(asked, phase, required, iteration)
             if decision.verdict != "passed" and worked and best is not None:

@@ -14,7 +14,7 @@ from daybreak.engine.flow import Paused
 from daybreak.factory import looking, plan
 from daybreak.factory.phases.filling import Tried
 from daybreak.factory.phases.order import BuildOrder
-from daybreak.factory.phases.phase import EXAMPLE
+from daybreak.factory.phases.phase import EXAMPLE, MUTATION
 from daybreak.factory.site import Branch, Site
 from daybreak.ledger import Ledger
 
@@ -65,6 +65,10 @@ class Inspection:
                 self._looker(made.number, f"{EXAMPLE}:{example.id}", partial(result.example, example))
                 for example in order.spec.examples
             ]
+            if tries_mutants(order, made, evidence):
+                phases = order.phases
+                mutation = partial(result.mutation, phases.mutants, phases.strength)
+                examples.append(self._looker(made.number, MUTATION, mutation))
             return evidence + await self.site.side_by_side(examples)
 
     def _looker(self, number: int, name: str, look: Callable[[], Evidence]) -> Branch:
@@ -82,6 +86,12 @@ class Inspection:
             return Evidence.model_validate(await ctx.step(f"check {name}", keep))
 
         return branch
+
+
+def tries_mutants(order: BuildOrder, made: Tried, evidence: Sequence[Evidence]) -> bool:
+    """Tests that are ours need it not, and those that fail already say nothing about it."""
+    tested = any(seen.check == "tests" and seen.outcome == "passed" for seen in evidence)
+    return bool(order.phases.mutants) and tested and made.worker != order.embedded
 
 
 def named(kinds: Sequence[str], order: BuildOrder) -> list[str]:

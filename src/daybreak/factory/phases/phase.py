@@ -21,7 +21,7 @@ Paradigm = Literal["sequential", "parallel", "chain", "tournament", "consensus"]
 """sequential: one after the other; parallel: a planner divides the work into parts that need nothing of each other;
 chain: also into parts that need others, and parts may be divided again; tournament: candidates side by side, the best
 verified one goes on; consensus: the one goes on that most do the same as."""
-EXAMPLE = "example"
+EXAMPLE, MUTATION = "example", "mutation"
 IMPLEMENTER, OPERATIONS = "implementer", "operations"
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
 
@@ -75,6 +75,10 @@ class Phases(_Model):
     """Those of the score that differ from the gate's own."""
     gain: float = Field(default=5, ge=0, le=100)
     """Points above the best so far that a rework which does not pass must bring, or its worker is not asked again."""
+    mutants: int = Field(default=0, ge=0, le=1_000)
+    """Changes of the program that are tried on tests which are not ours; 0: none are."""
+    strength: float = Field(default=60, ge=0, le=100)
+    """Percent of them that the tests must notice."""
     paradigm: Paradigm = "sequential"
     candidates: int = Field(default=3, ge=2, le=16)
     """How many side by side, in a tournament and for a consensus."""
@@ -93,7 +97,7 @@ SHIPPED_ROLES: dict[str, Role] = {
             name=IMPLEMENTER,
             checks=(EXAMPLE, "install", "structure", "syntax", "lint", "types", "security", "complexity"),
         ),
-        Role(name="tester", checks=("tests", "strength"), writes=("tests/*", "conftest.py")),
+        Role(name="tester", checks=("tests", MUTATION), writes=("tests/*", "conftest.py")),
         Role(name=OPERATIONS, checks=("deployment",), writes=("Containerfile", "Dockerfile", ".github/*", "*.yml")),
         Role(name="writer", checks=("documentation",), writes=("README*", "docs/*", "*.md")),
     )
@@ -157,6 +161,8 @@ def configured(
         phases=_reachable(phases),
         weights=dict(settings.gate.weights),
         gain=settings.gate.gain,
+        mutants=settings.gate.mutants,
+        strength=settings.gate.strength,
         iterations=iterations,
         paradigm=paradigm,  # type: ignore[arg-type] # looked at above
         candidates=candidates,
