@@ -231,7 +231,7 @@ def test_a_hostile_worker_reaches_neither_the_factory_nor_the_terminal(gauntlet:
     # shows: N9 F1
     said = gauntlet.ran.out + gauntlet.ran.err
     assert "\x1b" not in said
-    assert len(gauntlet.told["SpeaksToTheTerminal"]) < 5_000
+    assert len(gauntlet.told["SpeaksToTheTerminal"]) < 20_000
     assert len(said) < 100_000
     assert "X000" not in said
     home = gauntlet.cli.home
@@ -253,6 +253,7 @@ def test_a_worker_that_learns_is_delivered_only_when_it_is_right(builder: Cli) -
     """It lies, then breaks what it builds, then does it right: three attempts, one delivery, and the reasons kept.
     Neither what it was given, with what was found before, nor what is delivered holds a held-out example."""
     # shows: X6
+    (builder.folder / "daybreak.toml").write_text("[gate]\ngain = 0\n")  # what is broken scores less than nothing
     spec = builder.spec(holdout=0.67)
     worker = f"{SCRIPTED}:LearnsAndKeepsItsBriefs"
     ran = builder("build", spec, "--output", "result", "--worker", worker, "--json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import itertools
+import json
 import os
 import re
 import subprocess
@@ -23,9 +24,13 @@ from daybreak.agents import naming
 from daybreak.agents.builder import Builder, generate, patterns, samples
 from daybreak.agents.entities import Action, Change, Entity, Field, Measure, Total, Type, TypeName
 from daybreak.agents.protocol import Brief, Claim, HttpOptions, Terms
+from daybreak.checks import complexity, measuring, security
+from daybreak.factory import brief as making
+from daybreak.factory.spec import read_text
 
 EXAMPLES = int(os.environ.get("DAYBREAK_BUILDER_EXAMPLES", "8"))
 """How many random specifications are generated; every tenth of them also runs its own tests."""
+CONDUIT = Path(__file__).parents[2] / "examples/conduit/spec.md"
 MYPY_CACHE = Path(tempfile.gettempdir()) / "daybreak-builder-tests-mypy"
 """Shared between runs: the types of fastapi take long the first time only."""
 
@@ -335,6 +340,12 @@ def plain() -> tuple[Entity, ...]:
     return (Entity(name="Thing", fields=(field("name", "text"),)),)
 
 
+def conduit() -> Brief:
+    """The example that declares most: users, sessions, keys, relations, lists and searching by words."""
+    text = CONDUIT.read_text(encoding="utf-8")
+    return making.make(read_text(text, name="spec.md", format="md"), text)
+
+
 @pytest.mark.parametrize(
     "order",
     [
@@ -354,6 +365,30 @@ def test_a_project_is_typed_and_tested(order: Brief, tmp_path: Path) -> None:
     assert covered is not None
     assert int(counted[1]) > 100
     assert int(covered[1]) >= 95
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        pytest.param(brief(plain(), name="my-app", interfaces=("cli",)), id="smallest"),
+        pytest.param(brief(kitchen_sink(), http=HttpOptions(prefix="/v1", cors="*", delete_all=True)), id="everything"),
+        pytest.param(conduit(), id="largest"),
+    ],
+)
+def test_what_is_generated_would_pass_our_own_checks(order: Brief, tmp_path: Path) -> None:
+    """No function has too many ways through it, and no finding of security is of medium or high severity."""
+    # shows: F1, P5
+    folder = written(generate(order), tmp_path)
+    measured = [
+        (f"{path.name}: {name}", measuring.complexity(function))
+        for path in folder.glob("src/**/*.py")
+        for name, function in measuring.functions(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert len(measured) > 100
+    assert [one for one in measured if one[1] > complexity.MOST] == []
+    rules = ("--isolated", "--no-cache", "--select", "S", "--exit-zero", "--output-format", "json")
+    told = passed(folder, "ruff", "check", *rules, "src")
+    assert [one for one in json.loads(told) if one["code"] not in security.LOW] == []
 
 
 def test_a_wheel_has_the_command(tmp_path: Path) -> None:

@@ -252,7 +252,7 @@ def test_an_http_probe_is_written_down(product: Product, tmp_path: Path) -> None
     body = '{"host": "<host>", "path": "/books?q=a%20b"}'
     ok = "200\ncontent-type: application/json\n"
     login = '{"host": "<host>", "path": "/login", "token": "<token>"}'
-    assert seen.answers == (ok + body, "404", ok + login, f'{ok}"known"')
+    assert seen.answers == (ok + body, "404, an object", ok + login, f'{ok}"known"')
     silent = observe(product, probe, tmp_path, candidate="a", workspace=HASH, serve="exit 3")
     assert silent.answers == ()
     assert silent.silent == "its server ended before it was ready"

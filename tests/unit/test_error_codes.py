@@ -30,6 +30,7 @@ def _codes() -> tuple[tuple[str, str], ...]:
 
 def test_no_two_errors_share_a_code() -> None:
     """A code in a log or a script names one kind of error."""
+    # shows: F16
     counted = Counter(code for code, _ in _codes())
     shared = {code: [name for other, name in _codes() if other == code] for code, n in counted.items() if n > 1}
     assert shared == {}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import random
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -11,31 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-import daybreak
 from daybreak import clock, config, errors, events, ids
-
-ALONE = ("__main__", ".guard", ".building", ".reading", ".watching")
-"""Programs that are run and never imported."""
-
-
-def every_error(base: type[errors.DaybreakError] = errors.DaybreakError) -> list[type[errors.DaybreakError]]:
-    return [base, *(found for child in base.__subclasses__() for found in every_error(child))]
-
-
-def load_everything() -> None:
-    """Every module of ours but the programs that run alone."""
-    for module in pkgutil.walk_packages(daybreak.__path__, "daybreak."):
-        if not module.name.endswith(ALONE) and ".child" not in module.name:
-            importlib.import_module(module.name)
-
-
-def test_no_two_errors_share_a_code() -> None:
-    """A code names one error for ever."""
-    # shows: F16
-    load_everything()
-    ours = {error for error in every_error() if error.__module__.startswith("daybreak.")}
-    codes = [error.code for error in ours if "code" in vars(error)]
-    assert sorted(codes) == sorted(set(codes))
 
 
 def test_every_error_says_what_to_do_next() -> None:

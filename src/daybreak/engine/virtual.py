@@ -23,6 +23,7 @@ from daybreak.engine.window import Schedule
 from daybreak.errors import BlobMissing, DraftRefused
 from daybreak.events import Event, TaskAdded
 from daybreak.ledger.record import Draft, Record
+from daybreak.ledger.scratch import keep_plans
 
 _VIEWS = (RUNS, SCHEDULES)
 _LONGEST_RATE = timedelta(days=1)
@@ -116,6 +117,7 @@ class VirtualLog:
     def __init__(self, source: Log, clock: VirtualClock) -> None:
         self._clock = clock
         self._database = apsw.Connection(":memory:", statementcachesize=_STATEMENTS)
+        keep_plans(self._database)
         for view in _VIEWS:
             self._database.execute(view.schema)
         self._copy_all(source)
