@@ -12,6 +12,7 @@ import apsw
 
 from daybreak.errors import LedgerForeign, LedgerTampered
 from daybreak.host.durable import sync_folder
+from daybreak.ledger.scratch import keep_plans
 from daybreak.ledger.views import stored_objects
 
 FILE = "ledger.db"
@@ -95,6 +96,7 @@ def _common(connection: apsw.Connection) -> None:
     connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
     connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
     connection.pragma("cell_size_check", True)
+    keep_plans(connection)
 
 
 class Patience:

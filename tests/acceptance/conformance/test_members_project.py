@@ -71,5 +71,5 @@ def test_the_readme_names_every_address(conduit: Path) -> None:
 def test_what_is_not_declared_is_not_built(products: Products) -> None:
     """A program without users has no module of theirs."""
     paths = generate(products("plain").brief)
-    for name in ("sessions", "keys", "sql", "words", "shown", "shapes", "account"):
+    for name in ("sessions", "keys", "words", "shown", "shapes", "account"):
         assert not [path for path in paths if path.endswith(f"/{name}.py")]
