@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.build_desk import SPECIFICATION, Desk
+from tests.unit.build_desk import SPECIFICATION, Desk, says
 
 from daybreak.agents.protocol import Claim
 from daybreak.checks.evidence import Evidence, Mark
@@ -319,3 +319,12 @@ def test_tests_that_would_accept_wrong_programs_are_the_testers_to_mend(
     assert desk.supervise(run).state == "done"
     assert roles(desk, run) == {"implementer": 1, "tester": 1}
     assert "no test noticed" in desk.briefs[1].findings[0].message
+
+
+def test_a_later_gate_that_nobody_can_pass_is_what_the_build_fails_with(desk: Desk) -> None:
+    """Its reasons, and not what somebody said who could not mend them."""  # shows: F16, P3
+    desk.works = [puts("lint", "example", "Containerfile"), says(Claim(outcome="refused", summary="not my work"))]
+    result = desk.supervise(desk.submit(CODER))
+    assert result.error is not None
+    assert result.error.code == "C132"
+    assert "tests failed" in result.error.message

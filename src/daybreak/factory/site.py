@@ -14,6 +14,7 @@ import anyio
 
 from daybreak import events
 from daybreak.engine import Context, Parked
+from daybreak.engine.flow import Paused
 from daybreak.factory import machine
 from daybreak.factory.warden import Warden
 from daybreak.host import removal
@@ -100,8 +101,9 @@ class Site:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A fresh folder of this run, gone afterwards."""
+        """A fresh folder of this run, gone afterwards. Waits for a person where the disk is full."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.refuse_full_disk()
         with removal.scratch(self.folder, tell=partial(self.warden.remains, self.number)) as folder:
             yield folder
 
@@ -121,3 +123,8 @@ class Site:
         """What a check sees on a full disk says nothing about the result: wait for a person instead."""
         if not machine.has_room(self.folder):
             raise Parked("the disk is full: make room, then resume", why=f"no room for {self.folder}")
+
+    def refuse_interrupted(self) -> None:
+        """What a program left or saw that was ended may be the interruption. Raises Paused."""
+        if self.cancelled.is_set():
+            raise Paused("interrupted while somebody worked or looked")

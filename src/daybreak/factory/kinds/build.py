@@ -36,7 +36,7 @@ from daybreak.factory.phases.filling import Filling
 from daybreak.factory.phases.inspection import Inspection
 from daybreak.factory.phases.judged import Judged
 from daybreak.factory.phases.order import BuildOrder
-from daybreak.factory.phases.phase import BEFORE_PHASES, Phases
+from daybreak.factory.phases.phase import BEFORE_PHASES, IMPLEMENTER, Phases
 from daybreak.factory.site import Branch, Site
 from daybreak.factory.spec import not_shown, read_text
 from daybreak.factory.spec.model import Specification
@@ -244,7 +244,6 @@ class _OneBuild:
 
     def _prover(self, example: Example) -> Branch:
         def prove() -> Kept:
-            self.site.refuse_full_disk()
             with self.site.scratch() as scratch:
                 why = proves(
                     example,
@@ -268,7 +267,7 @@ class _OneBuild:
     def _not_done(self, nobody: NobodyLeft) -> DaybreakError:
         """Why there is nothing to deliver, in the words of whoever was asked last."""
         last, judged = self.filling.last, self.conductor.last
-        if last is not None and not last["tree"]:
+        if last is not None and not last["tree"] and (judged is None or last["role"] == IMPLEMENTER):
             claim = msgspec.convert(last["claim"], Claim)
             hint = "; ".join(claim.not_built) or "mend the worker, or build with the embedded one: `--worker builder`"
             return NotBuilt(

@@ -9,7 +9,6 @@ durable steps: what was merged before a crash stays merged, and is not merged tw
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -18,17 +17,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anyio
-
 from daybreak import events
 from daybreak.checks import gate
 from daybreak.checks.evidence import Evidence, Mark
 from daybreak.clock import Clock, stamp
 from daybreak.config import Places
 from daybreak.engine import Context, Kept, Parked, Queue
-from daybreak.engine.flow import Paused
 from daybreak.errors import CheckError, DeliveryError, HostError, UsageError
-from daybreak.factory import machine, regression, repositorychecks, repositorygit, repositoryguard
+from daybreak.factory import regression, repositorychecks, repositorygit, repositoryguard
 from daybreak.factory.merging import again, branches, joined
 from daybreak.factory.merging.branches import Entry
 from daybreak.factory.merging.joined import NotJoined
@@ -36,8 +32,8 @@ from daybreak.factory.merging.target import Target
 from daybreak.factory.merging.task import KIND, MergeArgs
 from daybreak.factory.regression import Base
 from daybreak.factory.repositorychecks import Bench, Check
+from daybreak.factory.site import Site
 from daybreak.factory.warden import Warden
-from daybreak.host import removal
 from daybreak.host.sandbox import STRENGTHS
 from daybreak.host.workspaces import Author, CommitUnknown, NotARepository, Workspace, Workspaces, git
 from daybreak.ids import Entropy
@@ -100,34 +96,15 @@ class _OneMerge:
     def __init__(self, kind: Merge, ctx: Context, args: MergeArgs) -> None:
         self.kind, self.ctx, self.args = kind, ctx, args
         self.ledger = kind.ledger
-        self.folder = (kind.places.workspaces / ctx.run).resolve()
         self.target = Target(Path(args.repository), args.into)
         self.warden = Warden(ctx.run, kind.ledger, kind.places, kind.clock)
-        self.cancelled = threading.Event()
+        self.site = Site(ctx, (kind.places.workspaces / ctx.run).resolve(), self.warden)
         self.bases: dict[tuple[str, str], Base] = {}
         """What a check saw of a tree: by the tree, and the check's command."""
 
     async def go(self) -> dict[str, Any]:
-        """Do it, with programs ended at once when the run is stopped: their threads cannot be."""
-        failure: Exception | None = None
-        result: dict[str, Any] = {}
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._watch_for_cancelling)
-            try:
-                result = await self._go()
-            except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
-                failure = error
-            group.cancel_scope.cancel("the merge is over")
-        removal.remove(self.folder)  # also what an owner that was killed left behind
-        if failure is not None:
-            raise failure
+        result: dict[str, Any] = await self.site.occupied(self._go)
         return result
-
-    async def _watch_for_cancelling(self) -> None:
-        try:
-            await anyio.sleep_forever()
-        finally:
-            self.cancelled.set()
 
     async def _go(self) -> dict[str, Any]:
         entries = list(self.args.entries)
@@ -190,7 +167,7 @@ class _OneMerge:
 
     def _join(self, entry: Entry) -> dict[str, Any]:
         self._ready()
-        with self._scratch() as scratch:
+        with self.site.scratch() as scratch:
             try:
                 head = self.target.head()
             except UsageError as error:
@@ -239,9 +216,9 @@ class _OneMerge:
         return found
 
     def _prove_one(self, check: Check, made: _Made) -> Kept:
-        with self._scratch() as scratch, self._workspace(scratch, made.target) as workspace:
+        with self.site.scratch() as scratch, self._workspace(scratch, made.target) as workspace:
             seen = repositorychecks.run(check, self._bench(workspace.path, scratch, None), scratch / "run")
-        self._refuse_interrupted()
+        self.site.refuse_interrupted()
         base = Base.of(check, seen)
         told = events.CheckProved(
             run=self.ctx.run,
@@ -270,7 +247,7 @@ class _OneMerge:
         return found
 
     def _guarded(self, number: int, entry: Entry, made: _Made) -> Kept:
-        with self._scratch() as scratch, self._workspace(scratch, made.target) as workspace:
+        with self.site.scratch() as scratch, self._workspace(scratch, made.target) as workspace:
             files = repositorygit.files(workspace)
             self._apply(workspace, made)
             changed = repositorygit.changes(workspace, made.tree)
@@ -287,7 +264,7 @@ class _OneMerge:
         return self._seen(number, evidence, "")
 
     def _checked(self, number: int, entry: Entry, made: _Made, check: Check, before: Base) -> Kept:
-        with self._scratch() as scratch, self._workspace(scratch, made.target) as workspace:
+        with self.site.scratch() as scratch, self._workspace(scratch, made.target) as workspace:
             self._apply(workspace, made)
             changed = {change.path for change in repositorygit.changes(workspace, made.tree)}
             files = repositorygit.files(workspace)
@@ -297,7 +274,7 @@ class _OneMerge:
             free = frozenset(path for path in changed if not entry.run or guard.allows(path))
             looking = regression.Looking(check, before, made.workspace(entry.commit), sources=(), free=free)
             evidence = looking.look(self._bench(workspace.path, scratch, entry))
-        self._refuse_interrupted()
+        self.site.refuse_interrupted()
         blob = ""
         if evidence.outcome == "passed" and looking.seen is not None:
             blob = self.ledger.put_blob(Base.of(check, looking.seen).model_dump_json().encode())
@@ -312,7 +289,7 @@ class _OneMerge:
         asked = [self.args.sandbox, *(one.sandbox for one in self.args.entries), *([entry.sandbox] if entry else [])]
         limit_s = max(self.args.check_s, entry.check_s if entry else 0)
         venvs = tuple(Path(path) for path in self.args.venvs if Path(path).is_dir())
-        return Bench(files, scratch, venvs, limit_s, max(asked, key=STRENGTHS.index), self.cancelled)
+        return Bench(files, scratch, venvs, limit_s, max(asked, key=STRENGTHS.index), self.site.cancelled)
 
     # -- deciding and moving
 
@@ -346,7 +323,7 @@ class _OneMerge:
         self.warden.may_deliver(number, Path(self.args.repository))
         message = self._message(entry, made, evidence, verified_at)
         author = Author(self.args.author_name, self.args.author_email)
-        with self._scratch() as scratch:
+        with self.site.scratch() as scratch:
             git_dir = self._borrowed(scratch, made.target)
             tree = joined.applied(git_dir, made.target, self.ledger.get_blob(made.patch) if made.patch else b"")
             _same(tree, made.tree)
@@ -390,7 +367,7 @@ class _OneMerge:
             next(one for one in told if one["branch"] == entry.branch)["task"] = run
 
     def _add_task(self, entry: Entry, made: _Made) -> str:
-        with self._scratch() as scratch:
+        with self.site.scratch() as scratch:
             patch = joined.change(self._borrowed(scratch, made.target), made.target, entry.commit)
         clashes = [joined.Clash(**one) for one in made.clashes]
         queue = Queue(self.ledger, self.kind.clock, self.kind.entropy)
@@ -434,19 +411,6 @@ class _OneMerge:
             yield workspace
         finally:
             workspace.discard("lost")
-
-    @contextmanager
-    def _scratch(self) -> Iterator[Path]:
-        """A fresh folder of this run, gone afterwards. Waits for a person where the disk is full."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not machine.has_room(self.folder):
-            raise Parked("the disk is full: make room, then resume", why=f"no room for {self.folder}")
-        with removal.scratch(self.folder, tell=partial(self.warden.remains, 0)) as folder:
-            yield folder
-
-    def _refuse_interrupted(self) -> None:
-        if self.cancelled.is_set():
-            raise Paused("interrupted while somebody looked")
 
 
 def _gone(commit: str, error: HostError) -> Parked:

@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import anyio
 import msgspec
 
 from daybreak import events
@@ -29,12 +28,10 @@ from daybreak.checks.evidence import Evidence, Mark
 from daybreak.clock import Clock, stamp
 from daybreak.config import Places
 from daybreak.engine import Context, Kept, Parked
-from daybreak.engine.flow import Paused
 from daybreak.errors import CheckError, DeliveryError, HostError
 from daybreak.factory import (
     attempting,
     cascading,
-    machine,
     recall,
     regression,
     repositorychecks,
@@ -49,8 +46,8 @@ from daybreak.factory.regression import Base
 from daybreak.factory.repositorychecks import Bench, Check
 from daybreak.factory.repositorygit import ResultUnclear
 from daybreak.factory.repositorytask import KIND, Offer, RepositoryArgs
+from daybreak.factory.site import Site
 from daybreak.factory.warden import Warden
-from daybreak.host import removal
 from daybreak.host.sandbox import Strength
 from daybreak.host.workspaces import Author, CommitUnknown, NotARepository, Workspace, Workspaces
 from daybreak.ledger import Ledger
@@ -139,37 +136,16 @@ class _OneTask:
     def __init__(self, kind: Repository, ctx: Context, args: RepositoryArgs) -> None:
         self.kind, self.ctx, self.args = kind, ctx, args
         self.ledger = kind.ledger
-        self.folder = (kind.places.workspaces / ctx.run).resolve()
         self.branch = BRANCH.format(run=ctx.run)
         self.checks = repositorychecks.plan(args.checks)
-        self.number = 0
-        """Of the attempt that is under way."""
         self.warden = Warden(ctx.run, kind.ledger, kind.places, kind.clock)
-        self.cancelled = threading.Event()
-        self.attempts = kind.attempts(ctx, kind.office, self.warden, self.cancelled)
+        self.site = Site(ctx, (kind.places.workspaces / ctx.run).resolve(), self.warden)
+        self.attempts = kind.attempts(ctx, kind.office, self.warden, self.site.cancelled)
         self.course = Course(ctx, kind.office, args.workers, KIND, args.attempts, as_written=args.as_written)
 
     async def go(self) -> dict[str, Any]:
-        """Do it, with programs ended at once when the run is stopped: their threads cannot be."""
-        failure: Exception | None = None
-        result: dict[str, Any] = {}
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._watch_for_cancelling)
-            try:
-                result = await self._go()
-            except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
-                failure = error
-            group.cancel_scope.cancel("the task is over")
-        removal.remove(self.folder)  # also what an owner that was killed left behind
-        if failure is not None:
-            raise failure
+        result: dict[str, Any] = await self.site.occupied(self._go)
         return result
-
-    async def _watch_for_cancelling(self) -> None:
-        try:
-            await anyio.sleep_forever()
-        finally:
-            self.cancelled.set()
 
     async def _go(self) -> dict[str, Any]:
         await self._admit()
@@ -192,7 +168,7 @@ class _OneTask:
             "shown": shown,
             "repository": self.args.repository,
             "branch": self.branch,
-            "attempts": self.number,
+            "attempts": self.site.number,
             **delivered,
         }
 
@@ -218,9 +194,9 @@ class _OneTask:
         return found
 
     def _prove_one(self, check: Check) -> Kept:
-        with self._scratch() as scratch, self._workspace(scratch) as workspace:
+        with self.site.scratch() as scratch, self._workspace(scratch) as workspace:
             seen = repositorychecks.run(check, self._bench(workspace.path, scratch), scratch / "run")
-        self._refuse_interrupted()
+        self.site.refuse_interrupted()
         base = Base.of(check, seen)
         told = events.CheckProved(
             run=self.ctx.run,
@@ -239,12 +215,12 @@ class _OneTask:
         seen: dict[str, list[Evidence]] = {}
         reasons: tuple[str, ...] = ()
         while True:
-            self.number += 1
+            self.site.number += 1
             try:
-                worker = await self.course.next(self.number)
+                worker = await self.course.next(self.site.number)
             except NobodyLeft as nobody:
                 raise self._not_done(reasons, nobody) from nobody
-            kept = await self.ctx.step("attempt", partial(self._attempt, self.number, worker, found))
+            kept = await self.ctx.step("attempt", partial(self._attempt, self.site.number, worker, found))
             left, claim = _Left(**kept["left"]), msgspec.convert(kept["claim"], Claim)
             if _came_to_nothing(left, claim):
                 reasons = reasons or (f"worker {worker} {claim.outcome}: {claim.summary}",)
@@ -252,8 +228,8 @@ class _OneTask:
             await self.ctx.enter("verifying")
             workspace = left.workspace(self.args.commit)
             if workspace not in seen or left.problem:  # of the same result the same would be seen
-                seen[workspace] = await self._look(self.number, left, base)
-            decision = await self._decide(self.number, seen[workspace], kept, found)
+                seen[workspace] = await self._look(self.site.number, left, base)
+            decision = await self._decide(self.site.number, seen[workspace], kept, found)
             if decision.verdict == "passed":
                 return worker, left, seen[workspace], decision
             reasons = decision.reasons
@@ -264,13 +240,13 @@ class _OneTask:
         if not reasons:
             return nobody
         return NotMended(
-            f"not done in {self.number - 1} attempts: {'; '.join(reasons)} ({nobody.message})",
+            f"not done in {self.site.number - 1} attempts: {'; '.join(reasons)} ({nobody.message})",
             hint=f"`daybreak report {self.ctx.run}` shows what each check saw; no branch was made",
         )
 
     def _attempt(self, number: int, worker: str, found: Sequence[Finding]) -> Kept:
         learned = self.kind.office.lessons(f"{self.args.title}\n{self.args.prompt}", KIND)
-        with self._scratch() as scratch, self._workspace(scratch) as workspace:
+        with self.site.scratch() as scratch, self._workspace(scratch) as workspace:
             guard = self.args.guard(repositorygit.files(workspace))
             repositorygit.give_own_history(workspace)
             result = self.attempts.work(
@@ -282,7 +258,7 @@ class _OneTask:
                 time_s=self.args.time_s,
                 require=self.args.sandbox,
             )
-            self._refuse_interrupted()
+            self.site.refuse_interrupted()
             left = self._taken(workspace)
         made = "" if _came_to_nothing(left, result.claim) else left.workspace(self.args.commit)
         kept = {
@@ -345,7 +321,7 @@ class _OneTask:
     async def _step(self, number: int, name: str, look: Any) -> Evidence:
         def keep() -> Kept:
             seen = look().model_dump(mode="json")
-            self._refuse_interrupted()  # what was seen may be the interruption
+            self.site.refuse_interrupted()  # what was seen may be the interruption
             told = events.CheckLooked(run=self.ctx.run, attempt=number, held_out=False, evidence=seen)
             return Kept(seen, tell=[told])
 
@@ -361,7 +337,7 @@ class _OneTask:
         )
 
     def _guarded(self, left: _Left) -> Evidence:
-        with self._scratch() as scratch, self._workspace(scratch) as workspace:
+        with self.site.scratch() as scratch, self._workspace(scratch) as workspace:
             files = repositorygit.files(workspace)
             self._apply(workspace, left)
             changed = repositorygit.changes(workspace, left.tree)
@@ -386,7 +362,7 @@ class _OneTask:
     def _checked(self, left: _Left, wrong: Sequence[str], check: Check, before: Base) -> Evidence:
         """On a fresh copy of the result, with the paths in `wrong` put back as they were on the base."""
         name = left.workspace(self.args.commit)
-        with self._scratch() as scratch, self._workspace(scratch) as workspace:
+        with self.site.scratch() as scratch, self._workspace(scratch) as workspace:
             try:
                 tree = repositorygit.apply(workspace, self.ledger.get_blob(left.patch), without=wrong)
             except ResultUnclear as error:
@@ -415,7 +391,7 @@ class _OneTask:
             tuple(Path(path) for path in self.args.venvs if Path(path).is_dir()),
             self.args.check_s,
             self.args.sandbox,
-            self.cancelled,
+            self.site.cancelled,
         )
 
     # -- deciding and delivering
@@ -473,23 +449,23 @@ class _OneTask:
             commit=delivered["commit"],
             base=self.args.commit,
             worker=worker,
-            attempts=self.number,
+            attempts=self.site.number,
             shown=shown,
             score=decision.score,
             manifest=delivered["manifest"],
         )
-        offering = Offering(self.ctx, offer, office.settings, office.environment, self.warden, self._scratch)
+        offering = Offering(self.ctx, offer, office.settings, office.environment, self.warden, self.site.scratch)
         return await offering.go(Path(self.args.repository), self.branch, told)
 
     def _send(self, worker: str, left: _Left, evidence: Sequence[Evidence], shown: bool, verified_at: datetime) -> Kept:
-        self.warden.may_deliver(self.number, Path(self.args.repository))
+        self.warden.may_deliver(self.site.number, Path(self.args.repository))
         manifest = json.dumps(
             self._manifest(worker, left, evidence, shown, verified_at), indent=2, ensure_ascii=False
         ).encode()
         digest = self.ledger.put_blob(manifest)
         message = self._message(worker, evidence, shown, verified_at, digest)
         author = Author(self.args.author_name, self.args.author_email)
-        with self._scratch() as scratch, self._workspace(scratch) as workspace:
+        with self.site.scratch() as scratch, self._workspace(scratch) as workspace:
             self._apply(workspace, left)
             seconds = int(verified_at.timestamp())
             commit = repositorygit.deliver(workspace, left.tree, self.branch, message, author, seconds)
@@ -513,7 +489,7 @@ class _OneTask:
             "patch": left.patch,
             "workspace": left.workspace(self.args.commit),
             "worker": worker,
-            "attempts": self.number,
+            "attempts": self.site.number,
             "verified_at": stamp(verified_at),
             "shown": shown,
             "checks": [
@@ -530,7 +506,7 @@ class _OneTask:
         body = [self.args.title, ""] + ([prompt, ""] if prompt != self.args.title else [])
         trailers = [
             ("Run", self.ctx.run),
-            ("Worker", f"{worker}, attempt {self.number}"),
+            ("Worker", f"{worker}, attempt {self.site.number}"),
             ("Base", self.args.commit),
             ("Verified", stamp(verified_at)),
             *(("Check", f"{one.check}: {one.summary}") for one in evidence if one.check not in (CHANGE, PROTECTED)),
@@ -558,19 +534,6 @@ class _OneTask:
             yield workspace
         finally:
             workspace.discard("lost")
-
-    @contextmanager
-    def _scratch(self) -> Iterator[Path]:
-        """A fresh folder of this run, gone afterwards. Waits for a person where the disk is full."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not machine.has_room(self.folder):
-            raise Parked("the disk is full: make room, then resume", why=f"no room for {self.folder}")
-        with removal.scratch(self.folder, tell=partial(self.warden.remains, self.number)) as folder:
-            yield folder
-
-    def _refuse_interrupted(self) -> None:
-        if self.cancelled.is_set():
-            raise Paused("interrupted while somebody worked or looked")
 
 
 def blobs_of(event: events.Event) -> Iterator[str]:

@@ -9,16 +9,13 @@ state is kept, and a test that passed may neither fail nor vanish. Nothing here 
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anyio
 import msgspec
 
 from daybreak import events
@@ -28,7 +25,6 @@ from daybreak.checks.evidence import Evidence, Mark
 from daybreak.clock import Clock, stamp
 from daybreak.config import Places
 from daybreak.engine import Context, Kept, Parked
-from daybreak.engine.flow import Paused
 from daybreak.errors import CheckError, DeliveryError, HostError
 from daybreak.factory import attempting, cascading, machine, recall, repositorygit
 from daybreak.factory import brief as briefs
@@ -36,6 +32,7 @@ from daybreak.factory.attempting import Attempts
 from daybreak.factory.cascading import Course, NobodyLeft
 from daybreak.factory.kinds.repository import BRANCH, MakeWorking
 from daybreak.factory.office import Office
+from daybreak.factory.site import Site
 from daybreak.factory.validate import delivery, fixers, looking, planning, protecting, shadow
 from daybreak.factory.validate.guards import Guards, Looked
 from daybreak.factory.validate.looking import Subject
@@ -45,7 +42,6 @@ from daybreak.factory.validate.shadow import Shadow
 from daybreak.factory.validate.table import PROTECTED, Table, decide, progressed
 from daybreak.factory.validate.task import KIND, ValidateArgs
 from daybreak.factory.warden import Warden
-from daybreak.host import removal
 from daybreak.host.workspaces import Author, Workspace, Workspaces
 from daybreak.ledger import Ledger
 
@@ -102,14 +98,11 @@ class _OneTask:
     def __init__(self, kind: Validation, ctx: Context, args: ValidateArgs) -> None:
         self.kind, self.ctx, self.args = kind, ctx, args
         self.ledger = kind.ledger
-        self.folder = (kind.places.workspaces / ctx.run).resolve()
-        self.states = Shadow(self.folder / "shadow", kind.clock)
         self.warden = Warden(ctx.run, kind.ledger, kind.places, kind.clock)
-        self.cancelled = threading.Event()
-        self.attempts = kind.attempts(ctx, kind.office, self.warden, self.cancelled)
+        self.site = Site(ctx, (kind.places.workspaces / ctx.run).resolve(), self.warden)
+        self.states = Shadow(self.site.folder / "shadow", kind.clock)
+        self.attempts = kind.attempts(ctx, kind.office, self.warden, self.site.cancelled)
         self.course = Course(ctx, kind.office, args.workers, KIND, args.attempts, as_written=args.as_written)
-        self.number = 0
-        """Of the attempt that is under way; 0 before the first."""
         self.base = ""
         self.bundle = ""
         self.plan: Plan
@@ -117,26 +110,8 @@ class _OneTask:
         """Commit → the one before it, and the blob of the patch between."""
 
     async def go(self) -> dict[str, Any]:
-        """Do it, with programs ended at once when the run is stopped: their threads cannot be."""
-        failure: Exception | None = None
-        result: dict[str, Any] = {}
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._watch_for_cancelling)
-            try:
-                result = await self._go()
-            except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
-                failure = error
-            group.cancel_scope.cancel("the task is over")
-        removal.remove(self.folder)  # also what an owner that was killed left behind
-        if failure is not None:
-            raise failure
+        result: dict[str, Any] = await self.site.occupied(self._go)
         return result
-
-    async def _watch_for_cancelling(self) -> None:
-        try:
-            await anyio.sleep_forever()
-        finally:
-            self.cancelled.set()
 
     async def _go(self) -> dict[str, Any]:
         taken = await self.ctx.step("take", self._take)
@@ -171,7 +146,7 @@ class _OneTask:
             "score": table.score,
             "before": first.table.score,
             "languages": list(self.plan.languages),
-            "attempts": self.number,
+            "attempts": self.site.number,
             **delivered,
         }
 
@@ -179,7 +154,7 @@ class _OneTask:
 
     def _take(self) -> Kept:
         """The files as they are now, or as they are in the commit."""
-        with self._scratch() as scratch:
+        with self.site.scratch() as scratch:
             if not self.args.commit:
                 folder = Path(self.args.folder)
                 if not folder.is_dir():
@@ -196,7 +171,7 @@ class _OneTask:
                     )
                 commit, bundle = self.states.take(inside, shadow.walked(inside, ()))
                 workspace.discard("lost")
-        self._refuse_interrupted()
+        self.site.refuse_interrupted()
         return Kept({"commit": commit, "bundle": self.ledger.put_blob(bundle)})
 
     def _make_plan(self) -> Kept:
@@ -210,7 +185,7 @@ class _OneTask:
         kept = plan.model_dump(mode="json")
         told = {
             **kept,
-            "machine": {"sandbox_words": machine.measure(self.folder).sandbox_words},
+            "machine": {"sandbox_words": machine.measure(self.site.folder).sandbox_words},
             "steps": [
                 {"name": f"check {one.name}", "weight_s": 20.0 if one.kind == "tests" else 3.0}
                 for one in plan.checks
@@ -241,11 +216,11 @@ class _OneTask:
         return _State(commit, table, tuple(evidence), guards)
 
     async def _step(self, name: str, look: Any) -> tuple[list[Evidence], Guards]:
-        number, planned = self.number, {PROTECTED, *(one.name for one in self.plan.checks)}
+        number, planned = self.site.number, {PROTECTED, *(one.name for one in self.plan.checks)}
 
         def keep() -> Kept:
             looked: Looked = look()
-            self._refuse_interrupted()  # what was seen may be the interruption
+            self.site.refuse_interrupted()  # what was seen may be the interruption
             wanted = [one for one in looked.evidence if one.check in planned]
             seen = [one.model_dump(mode="json") for one in wanted]
             told = [events.CheckLooked(run=self.ctx.run, attempt=number, held_out=False, evidence=one) for one in seen]
@@ -269,7 +244,7 @@ class _OneTask:
             free=self._free(paths) if made else (),
             weigh=bool(made),
         )
-        with self._scratch() as scratch:
+        with self.site.scratch() as scratch:
             return looking.look(check, self._room(commit, scratch / "check"), subject)
 
     def _free(self, paths: Sequence[str]) -> tuple[str, ...]:
@@ -305,12 +280,12 @@ class _OneTask:
             self.args.around,
             self.args.settings.check_s,
             self.args.sandbox,
-            self.cancelled,
+            self.site.cancelled,
         )
 
     async def _decided(self, state: _State, kept: dict[str, Any] | None, before: Sequence[Finding]) -> None:
         """Write the verdict down, with the table that it is made of."""
-        table, number = state.table, self.number
+        table, number = state.table, self.site.number
 
         def decided() -> Kept:
             self._need(state.commit)
@@ -365,14 +340,14 @@ class _OneTask:
 
     def _run_fixers_now(self, commit: str, names: tuple[str, ...]) -> Kept:
         self._need(commit)
-        with self._scratch() as scratch:
+        with self.site.scratch() as scratch:
             workspace = self.states.workspace(commit)
             try:
                 code = planning.code(self.states.paths(commit), self.plan, self.args.settings)
                 python = [path for path in code if path.endswith((".py", ".pyi"))]
                 room = self._room(commit, scratch / "fixers")
                 said = fixers.run(names, self.plan, room, workspace.path, python)
-                self._refuse_interrupted()
+                self.site.refuse_interrupted()
                 made = repositorygit.made(workspace)
             finally:
                 workspace.discard("lost")
@@ -391,11 +366,11 @@ class _OneTask:
         while best.table.verdict != "passed":
             if stalled >= max(STALLED_LEAST, len(self.args.workers)):
                 return best, f"no progress in {stalled} attempts"
-            self.number += 1
+            self.site.number += 1
             try:
-                worker = await self.course.next(self.number)
+                worker = await self.course.next(self.site.number)
             except NobodyLeft as nobody:
-                self.number -= 1
+                self.site.number -= 1
                 return best, nobody.message
             findings = _findings(best, rejected)
             kept = await self.ctx.step("attempt", partial(self._attempt, best.commit, worker, findings))
@@ -409,7 +384,7 @@ class _OneTask:
             await self.ctx.enter("verifying")
             found = await self._examine(commit, best, made)
             await self._decided(_judged(found), kept, findings)
-            stalled = 0 if found.acceptable and progressed(best.table, found.table, self.number) else stalled + 1
+            stalled = 0 if found.acceptable and progressed(best.table, found.table, self.site.number) else stalled + 1
             rejected = _rejected(found)
             if found.acceptable and found.table.better_than(best.table):
                 best, rejected = found, []
@@ -418,10 +393,10 @@ class _OneTask:
 
     def _attempt(self, commit: str, worker: str, found: Sequence[Finding]) -> Kept:
         self._need(commit)
-        number = self.number
+        number = self.site.number
         title = f"Repair {Path(self.args.folder).name}"
         learned = self.kind.office.lessons("\n".join([title, *(one.message for one in found)]), KIND)
-        with self._scratch() as scratch:
+        with self.site.scratch() as scratch:
             workspace = Workspaces(scratch / "spaces", self.kind.clock).from_git(
                 self.states.repository, commit, history=False
             )
@@ -430,7 +405,7 @@ class _OneTask:
             result = self.attempts.work(
                 number, worker, brief, workspace.path, scratch, time_s=self.args.time_s, require=self.args.sandbox
             )
-            self._refuse_interrupted()
+            self.site.refuse_interrupted()
             patch, problem = _taken(workspace)
             workspace.discard("lost")
         made = self.states.advance(commit, patch) if patch else commit
@@ -470,7 +445,7 @@ class _OneTask:
             ),
             checks=tuple(f"{one.kind}: {one.command}" for one in checks),
             protected=guard.shown,
-            attempt=self.number,
+            attempt=self.site.number,
             findings=tuple(found),
             lessons=lessons,
             recall=recall.pack(self.ctx.records()),
@@ -499,7 +474,7 @@ class _OneTask:
         manifest = self._manifest(first, best, verified_at, tree, data)
         digest = self.ledger.put_blob(json.dumps(manifest, indent=2, ensure_ascii=False).encode())
         target = Path(self.args.patch) if self.args.delivery == "patch" else Path(self.args.root or folder)
-        self.warden.may_deliver(self.number, target)
+        self.warden.may_deliver(self.site.number, target)
         if self.args.delivery == "patch":
             delivery.patch_file(Path(self.args.patch), patch)
             output = self.args.patch
@@ -513,7 +488,7 @@ class _OneTask:
 
     def _branch(self, best: _State, patch: bytes, verified_at: datetime, manifest: str) -> str:
         name = BRANCH.format(run=self.ctx.run)
-        with self._scratch() as scratch:
+        with self.site.scratch() as scratch:
             commit = delivery.branch(
                 scratch,
                 self.kind.clock,
@@ -537,7 +512,7 @@ class _OneTask:
             "base": self.args.commit,
             "patch": patch,
             "workspace": tree,
-            "attempts": self.number,
+            "attempts": self.site.number,
             "verified_at": stamp(verified_at),
             "before": first.table.model_dump(mode="json"),
             "after": best.table.model_dump(mode="json"),
@@ -569,19 +544,6 @@ class _OneTask:
         self._need(before)
         if patch:
             self.states.advance(before, self.ledger.get_blob(patch))
-
-    @contextmanager
-    def _scratch(self) -> Iterator[Path]:
-        """A fresh folder of this run, gone afterwards. Waits for a person where the disk is full."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not machine.has_room(self.folder):
-            raise Parked("the disk is full: make room, then resume", why=f"no room for {self.folder}")
-        with removal.scratch(self.folder, tell=partial(self.warden.remains, self.number)) as folder:
-            yield folder
-
-    def _refuse_interrupted(self) -> None:
-        if self.cancelled.is_set():
-            raise Paused("interrupted while somebody worked or looked")
 
 
 def blobs_of(event: events.Event) -> Iterator[str]:

@@ -92,6 +92,10 @@ class Shown(_Model):
     """Position in the ledger."""
 
 
+Column = Literal["design", "code", "tests", "evidence"]
+"""Of the matrix."""
+
+
 class Trace(_Model):
     """One row of the matrix."""
 
@@ -103,7 +107,7 @@ class Trace(_Model):
     """Files that name it."""
     tests: tuple[str, ...] = ()
     evidence: tuple[Shown, ...] = ()
-    missing: tuple[Literal["design", "code", "tests", "evidence"], ...] = ()
+    missing: tuple[Column, ...] = ()
 
 
 class Traceability(_Model):
@@ -275,7 +279,7 @@ def trace(
         tests = tuple(path for path in files if _is_test(path))
         code = tuple(path for path in files if not _is_test(path) and not path.endswith((".md", ".rst", ".txt")))
         shown = tuple(evidence.get(one.id, ()))
-        columns = {
+        columns: dict[Column, Sequence[object]] = {
             "design": tuple(part.name for part in parts if one.id in part.requirements),
             "code": code,
             "tests": tests,
@@ -291,7 +295,7 @@ def trace(
                 code=code,
                 tests=tests,
                 evidence=shown,
-                missing=missing,  # type: ignore[arg-type]
+                missing=missing,
             )
         )
     return Traceability(name=asked.name, workspace=workspace, rows=tuple(rows))

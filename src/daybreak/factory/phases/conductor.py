@@ -132,7 +132,7 @@ class Conductor:
         best: Judged | None = None
         if judged is not None:
             iteration = 1
-            judged = best = await self._judge(phase, iteration, judged.made, (), None)
+            judged = best = self.last = await self._judge(phase, iteration, judged.made, (), None)
         elif self.order.phases.paradigm != "sequential" and phase.roles:
             iteration = 1
             divided = self.order.phases.paradigm in ("parallel", "chain")

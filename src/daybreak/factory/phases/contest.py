@@ -15,7 +15,6 @@ from typing import Any
 
 from daybreak import events
 from daybreak.engine import Context, Kept
-from daybreak.engine.flow import Paused
 from daybreak.factory import looking
 from daybreak.factory.cascading import NobodyLeft
 from daybreak.factory.phases.filling import Filling, Tried
@@ -111,7 +110,6 @@ class Contest:
         from daybreak.factory import consensus
 
         def observe() -> list[dict[str, Any]]:
-            self.site.refuse_full_disk()
             order = self.order
             with self.site.scratch() as scratch:
                 result = looking.Result(
@@ -138,8 +136,7 @@ class Contest:
                 for place, probe in enumerate(probes):
                     for asked in (1, 2) if place % AGAIN_EVERY == 0 else (1,):
                         seen.append(look(probe, scratch, asked=asked).model_dump(mode="json"))
-            if self.site.cancelled.is_set():
-                raise Paused("interrupted while comparing candidates")
+            self.site.refuse_interrupted()
             return seen
 
         async def branch(ctx: Context) -> Any:

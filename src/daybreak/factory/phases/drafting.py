@@ -37,7 +37,7 @@ SHOWN_CHARS_MAX = 60_000
 """Of a draft, in the ledger's event; the whole of it is kept as a blob."""
 
 
-class DraftRefused(SpecError):
+class DraftUnwanted(SpecError):
     """A person did not want what was drafted."""
 
     code = "S102"
@@ -57,7 +57,7 @@ class Drafting:
     requirement: str
 
     async def go(self, *, assume: bool) -> tuple[str, Specification]:
-        """Blob of the draft's text, and what it says. Raises NobodyLeft, DraftRefused; parks with a question."""
+        """Blob of the draft's text, and what it says. Raises NobodyLeft, DraftUnwanted; parks with a question."""
         course = Course(
             self.site.ctx,
             self.office,
@@ -90,7 +90,7 @@ class Drafting:
         question = f"build the drafted specification of {spec.name} ({asked}; `daybreak report` shows it)?"
         answer = await self.site.ctx.ask(question)
         if str(answer).strip().lower() not in ("yes", "y", "true"):
-            raise DraftRefused(
+            raise DraftUnwanted(
                 f"the draft of {spec.name} was not wanted",
                 hint="say more in the requirement, or write the specification: `daybreak spec new NAME`",
             )
@@ -99,7 +99,6 @@ class Drafting:
 
     def _attempt(self, number: int, worker: str, found: Sequence[Finding]) -> Kept:
         run = self.site.ctx.run
-        self.site.refuse_full_disk()
         with self.site.scratch() as scratch:
             folder = scratch / "workspace"
             folder.mkdir()

@@ -198,7 +198,6 @@ class Filling:
         order, run = self.order, self.site.ctx.run
         learned = order.office.lessons(f"{order.spec.title}\n{order.spec.summary}", order.kind)
         brief = self._brief(number, role, found, [one.text for one in learned])
-        self.site.refuse_full_disk()
         with self.site.scratch() as scratch:
             folder = scratch / "workspace"
             folder.mkdir()

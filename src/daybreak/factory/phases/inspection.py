@@ -10,7 +10,6 @@ from pathlib import Path
 from daybreak import events
 from daybreak.checks.evidence import Evidence
 from daybreak.engine import Context, Kept
-from daybreak.engine.flow import Paused
 from daybreak.factory import looking, plan
 from daybreak.factory.phases.filling import Tried
 from daybreak.factory.phases.order import BuildOrder
@@ -77,8 +76,7 @@ class Inspection:
         def keep() -> Kept:
             self.site.refuse_full_disk()
             seen = look().model_dump(mode="json")
-            if self.site.cancelled.is_set():
-                raise Paused("interrupted while looking")  # what was seen may be the interruption
+            self.site.refuse_interrupted()
             told = events.CheckLooked(run=self.site.ctx.run, attempt=number, held_out=held_out, evidence=seen)
             return Kept(seen, tell=[told])
 
