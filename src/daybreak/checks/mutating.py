@@ -120,7 +120,7 @@ def _keep_rewritten(copy: Path, cache: Path) -> None:
 
 def run_changes(tree: Path, work: Path, cache: Path, order: dict[str, Any]) -> None:
     for name in order["imports"]:
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception):  # a head start only: the tests themselves fail on what cannot be imported
             importlib.import_module(name)
     gc.collect()
     gc.freeze()
