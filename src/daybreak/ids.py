@@ -21,6 +21,11 @@ def new(prefix: str, moment: datetime, entropy: Entropy = os.urandom) -> str:
     return f"{prefix}-{_base32(millis)}{_base32(noise)}"
 
 
+def part(value: int, length: int) -> str:
+    """The lowest 5 · `length` bits of `value` (not negative) as that many characters, which sort as the numbers do."""
+    return "".join(ALPHABET[value >> 5 * place & 31] for place in reversed(range(length)))
+
+
 _PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 
 

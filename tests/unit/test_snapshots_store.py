@@ -150,6 +150,16 @@ def test_large_archives_have_many_frames_and_large_sizes_fit(
     assert tarfile.TarInfo.frombuf(header, "utf-8", "strict").size == 9 * 2**30
 
 
+def test_copies_of_one_second_are_listed_in_their_order(tmp_path: Path, store: Store) -> None:
+    """The newest is the newest, whatever chance put into the names."""
+    # shows: N15
+    database(tmp_path / "state" / "ledger.db")
+    noise = iter((b"\xff\xff\xff", b"\x00\x00\x00", b"\x80\x00\x00"))
+    times = [EVENING + timedelta(microseconds=1000 * step) for step in range(3)]
+    made = [store.create({"state": tmp_path / "state"}, moment=time, entropy=lambda _: next(noise)) for time in times]
+    assert [one.name for one in store.snapshots()] == [one.name for one in reversed(made)]
+
+
 def test_names_are_found_by_their_beginning(tmp_path: Path, store: Store) -> None:
     """A unique beginning is enough; an ambiguous, an unknown and an empty one are refused by name."""
     first, second = made(store, tmp_path), made(store, tmp_path, EVENING + timedelta(days=1))

@@ -71,7 +71,7 @@ ENGLISH = (
         " don_t_continue",
         "?with working_on",
         "the your this",
-        "original current actual real user.?s assigned given task",
+        "original current actual real assigned given task user.?s_(?:task|request|question|goal|prompt|work)",
         "?task request question goal prompt work",
     ),
     rule(
@@ -239,8 +239,8 @@ ENGLISH = (
         "address",
         0.35,
         "speaks to a machine that reads",
-        "ai ais llm llms language assistant assistants agent agents copilot claude chatgpt gpt gemini codex chatbots"
-        " automated coding",
+        "ai ais llm llms language_models? assistant assistants agent agents copilot claude chatgpt gpt gemini codex"
+        " chatbots automated coding",
         "~4 reading processing summari[sz]ing reviewing parsing analy[sz]ing indexing working_on",
         "this these the",
     ),
@@ -248,8 +248,8 @@ ENGLISH = (
         "address",
         0.35,
         "speaks to a machine that reads",
-        "ai ais llm llms language assistants agent agents copilot claude chatgpt gpt gemini codex chatbots automated"
-        " coding",
+        "ai ais llm llms language_models? assistants agent agents copilot claude chatgpt gpt gemini codex chatbots"
+        " automated coding",
         "~3 must should have_to shall need_to are_required needs_to",
     ),
     raw(
@@ -312,8 +312,8 @@ ENGLISH = (
         "reveal",
         0.4,
         "asks for secrets",
-        "reveal print show output display dump leak expose disclose give tell echo steal cat grep paste harvest"
-        " exfiltrate",
+        "reveal print show output display dump leak expose disclose give tell_(?:me|us|them|him|her) echo steal cat"
+        " grep paste harvest exfiltrate",
         f"~4 {SECRET}",
     ),
     rule(

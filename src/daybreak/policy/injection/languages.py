@@ -209,8 +209,15 @@ _FR = (
         0.4,
         "parle à une machine",
         "note message attention instruction instructions avis important",
-        "?à pour aux",
+        "à pour aux",
         "~3 assistant(?:_ia)? ia agents?(?:_ia)? modèles?_de_langage modèle l_assistant chatbots?",
+    ),
+    rule(
+        "address",
+        0.4,
+        "parle à une machine",
+        "note message attention instruction instructions avis important",  # words that English has too
+        "~3 (?:assistant|agents?)_ia ia modèles?_de_langage l_assistant",
     ),
     rule("address", 0.4, "parle à une machine", "si", "tu vous", "es êtes", "~1 ia assistant agent modèle"),
     rule(

@@ -94,7 +94,7 @@ def hits(text: str) -> Iterator[tuple[Rule, int, int]]:
             continue
         for one in rules:
             match = one.pattern.match(text, word.start())
-            if match is not None:
+            if match is not None and not _PAIR.fullmatch(match[0]):
                 yield one, match.start(), match.end()
     if _UNSPACED_SCRIPT.search(text):
         for start in starts.finditer(text):
@@ -102,6 +102,10 @@ def hits(text: str) -> Iterator[tuple[Rule, int, int]]:
                 match = one.pattern.match(text, start.start())
                 if match is not None:
                     yield one, match.start(), match.end()
+
+
+_PAIR = re.compile(r"[a-z0-9]+_[a-z0-9]+")
+"""`output_tokens` is a name of a program; three words and more are a sentence written as one."""
 
 
 def _in_identifier(text: str, start: int) -> bool:
