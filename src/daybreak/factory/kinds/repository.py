@@ -8,13 +8,10 @@ Nothing here believes a worker.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,8 +21,8 @@ import msgspec
 from daybreak import events
 from daybreak.agents.protocol import Brief, Claim, Finding
 from daybreak.checks import gate
-from daybreak.checks.evidence import Evidence, Mark
-from daybreak.clock import Clock, stamp
+from daybreak.checks.evidence import Evidence
+from daybreak.clock import Clock
 from daybreak.config import Places
 from daybreak.engine import Context, Kept, Parked
 from daybreak.errors import CheckError, DeliveryError, HostError
@@ -33,7 +30,6 @@ from daybreak.factory import (
     attempting,
     cascading,
     recall,
-    regression,
     repositorychecks,
     repositorygit,
     repositoryguard,
@@ -43,25 +39,23 @@ from daybreak.factory.attempting import Attempts, Result
 from daybreak.factory.cascading import Course, NobodyLeft
 from daybreak.factory.office import Office
 from daybreak.factory.regression import Base
-from daybreak.factory.repositorychecks import Bench, Check
-from daybreak.factory.repositorygit import ResultUnclear
+from daybreak.factory.repository.branch import Branch
+from daybreak.factory.repository.checkout import Checkouts
+from daybreak.factory.repository.left import Left
+from daybreak.factory.repository.looking import CHANGE, PROTECTED, VETOES, VIOLATIONS_MAX, Looker
+from daybreak.factory.repositorychecks import Check
 from daybreak.factory.repositorytask import KIND, Offer, RepositoryArgs
 from daybreak.factory.site import Site
 from daybreak.factory.warden import Warden
 from daybreak.host.sandbox import Strength
-from daybreak.host.workspaces import Author, CommitUnknown, NotARepository, Workspace, Workspaces
+from daybreak.host.workspaces import Workspace
 from daybreak.ledger import Ledger
 from daybreak.memory.lessons import Lesson
 
 __all__ = ["BRANCH", "KIND", "NotMended", "Repository", "blobs_of"]
 
 BRANCH = "daybreak/{run}"
-CHANGE, PROTECTED = "change", "protected"
-"""Checks of ours: something was changed, and nothing that is protected."""
-VETOES = frozenset({CHANGE, PROTECTED, repositorychecks.CHECK, repositorychecks.TESTS})
 ALL_PASS = "every check passes on the base already, so none can show that it is done: work on it all the same?"
-VIOLATIONS_MAX = 200
-"""Of more nothing is put back, and no check is run."""
 FINDINGS_CHARS_MAX = 20_000
 _YES = ("yes", "y", "true")
 
@@ -114,22 +108,6 @@ class Repository:
         return await _OneTask(self, ctx, RepositoryArgs.model_validate(args)).go()
 
 
-@dataclass(frozen=True)
-class _Left:
-    """What an attempt left, as kept in the ledger."""
-
-    tree: str
-    """Hash of git's tree; the base's where nothing was changed."""
-    patch: str
-    """Blob; empty where nothing was changed."""
-    problem: str = ""
-    """Why what it left cannot be taken."""
-
-    def workspace(self, commit: str) -> str:
-        """Names it in evidence: 64 hex digits."""
-        return hashlib.sha256(f"git {commit} {self.tree}\n".encode()).hexdigest()
-
-
 class _OneTask:
     """One run; all of its state comes back from the ledger after a crash."""
 
@@ -142,6 +120,8 @@ class _OneTask:
         self.site = Site(ctx, (kind.places.workspaces / ctx.run).resolve(), self.warden)
         self.attempts = kind.attempts(ctx, kind.office, self.warden, self.site.cancelled)
         self.course = Course(ctx, kind.office, args.workers, KIND, args.attempts, as_written=args.as_written)
+        self.checkouts = Checkouts(args, ctx.run, kind.ledger, kind.clock, self.site)
+        self.looker = Looker(self.checkouts)
 
     async def go(self) -> dict[str, Any]:
         result: dict[str, Any] = await self.site.occupied(self._go)
@@ -194,14 +174,12 @@ class _OneTask:
         return found
 
     def _prove_one(self, check: Check) -> Kept:
-        with self.site.scratch() as scratch, self._workspace(scratch) as workspace:
-            seen = repositorychecks.run(check, self._bench(workspace.path, scratch), scratch / "run")
+        base = self.looker.base(check)
         self.site.refuse_interrupted()
-        base = Base.of(check, seen)
         told = events.CheckProved(
             run=self.ctx.run,
             check=check.name,
-            workspace=_Left(workspace.base, "").workspace(workspace.base),
+            workspace=Left(self.args.commit, "").workspace(self.args.commit),
             passed=base.passed,
             summary=base.summary,
         )
@@ -210,7 +188,7 @@ class _OneTask:
 
     # -- attempts, until one passes
 
-    async def _try(self, base: Sequence[Base]) -> tuple[str, _Left, list[Evidence], gate.Decision]:
+    async def _try(self, base: Sequence[Base]) -> tuple[str, Left, list[Evidence], gate.Decision]:
         found: list[Finding] = []
         seen: dict[str, list[Evidence]] = {}
         reasons: tuple[str, ...] = ()
@@ -221,7 +199,7 @@ class _OneTask:
             except NobodyLeft as nobody:
                 raise self._not_done(reasons, nobody) from nobody
             kept = await self.ctx.step("attempt", partial(self._attempt, self.site.number, worker, found))
-            left, claim = _Left(**kept["left"]), msgspec.convert(kept["claim"], Claim)
+            left, claim = Left(**kept["left"]), msgspec.convert(kept["claim"], Claim)
             if _came_to_nothing(left, claim):
                 reasons = reasons or (f"worker {worker} {claim.outcome}: {claim.summary}",)
                 continue
@@ -246,7 +224,7 @@ class _OneTask:
 
     def _attempt(self, number: int, worker: str, found: Sequence[Finding]) -> Kept:
         learned = self.kind.office.lessons(f"{self.args.title}\n{self.args.prompt}", KIND)
-        with self.site.scratch() as scratch, self._workspace(scratch) as workspace:
+        with self.site.scratch() as scratch, self.checkouts.base(scratch) as workspace:
             guard = self.args.guard(repositorygit.files(workspace))
             repositorygit.give_own_history(workspace)
             result = self.attempts.work(
@@ -291,30 +269,30 @@ class _OneTask:
             recall=recall.pack(self.ctx.records()),
         )
 
-    def _taken(self, workspace: Workspace) -> _Left:
+    def _taken(self, workspace: Workspace) -> Left:
         """What the worker left, read by git as a commit of it would be; what cannot be read is no result."""
         nothing = repositorygit.made_of_nothing(workspace)
         try:
             made = repositorygit.made(workspace)
         except HostError as error:
-            return _Left(nothing, "", f"{error.message} ({error.hint})")
-        return _Left(made.tree, self.ledger.put_blob(made.patch) if made.patch else "")
+            return Left(nothing, "", f"{error.message} ({error.hint})")
+        return Left(made.tree, self.ledger.put_blob(made.patch) if made.patch else "")
 
     # -- looking
 
-    async def _look(self, number: int, left: _Left, base: Sequence[Base]) -> list[Evidence]:
+    async def _look(self, number: int, left: Left, base: Sequence[Base]) -> list[Evidence]:
         """Evidence of every check about what an attempt left. Where nothing was changed, or what was changed cannot be
         taken or put back, the checks of the task are not run."""
-        changed = await self._step(number, f"check {CHANGE}", partial(self._changed, left))
+        changed = await self._step(number, f"check {CHANGE}", partial(self.looker.changed, left))
         if changed.outcome != "passed":
             return [changed]
-        guarded = await self._step(number, f"check {PROTECTED}", partial(self._guarded, left))
+        guarded = await self._step(number, f"check {PROTECTED}", partial(self.looker.guarded, left))
         evidence = [changed, guarded]
         wrong = [mark.place for mark in guarded.marks]
         if len(wrong) >= VIOLATIONS_MAX:
             return evidence
         for check, before in zip(self.checks, base, strict=True):
-            look = partial(self._checked, left, wrong, check, before)
+            look = partial(self.looker.checked, left, wrong, check, before)
             evidence.append(await self._step(number, f"check {check.name}", look))
         return evidence
 
@@ -326,73 +304,6 @@ class _OneTask:
             return Kept(seen, tell=[told])
 
         return Evidence.model_validate(await self.ctx.step(name, keep))
-
-    def _changed(self, left: _Left) -> Evidence:
-        words = left.problem or ("" if left.patch else "nothing was changed")
-        return Evidence(
-            check=CHANGE,
-            workspace=left.workspace(self.args.commit),
-            outcome="failed" if words else "passed",
-            summary=words[:1000] or "something was changed",
-        )
-
-    def _guarded(self, left: _Left) -> Evidence:
-        with self.site.scratch() as scratch, self._workspace(scratch) as workspace:
-            files = repositorygit.files(workspace)
-            self._apply(workspace, left)
-            changed = repositorygit.changes(workspace, left.tree)
-            read = partial(repositorygit.content, workspace)
-            wrong = repositoryguard.violations(self.args.guard(files), changed, files, read)
-        shown = "; ".join(one.why for one in wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-        return Evidence(
-            check=PROTECTED,
-            workspace=left.workspace(self.args.commit),
-            outcome="failed" if wrong else "passed",
-            summary=shown or "nothing that is protected was changed",
-            marks=tuple(Mark(message=one.why, place=one.path) for one in wrong[:VIOLATIONS_MAX]),
-        )
-
-    def _apply(self, workspace: Workspace, left: _Left) -> None:
-        tree = repositorygit.apply(workspace, self.ledger.get_blob(left.patch))
-        if tree != left.tree:
-            raise ResultUnclear(
-                f"the patch gives tree {tree[:12]}, not {left.tree[:12]}", hint="`daybreak ledger verify` checks blobs"
-            )
-
-    def _checked(self, left: _Left, wrong: Sequence[str], check: Check, before: Base) -> Evidence:
-        """On a fresh copy of the result, with the paths in `wrong` put back as they were on the base."""
-        name = left.workspace(self.args.commit)
-        with self.site.scratch() as scratch, self._workspace(scratch) as workspace:
-            try:
-                tree = repositorygit.apply(workspace, self.ledger.get_blob(left.patch), without=wrong)
-            except ResultUnclear as error:
-                return Evidence(
-                    check=check.name,
-                    workspace=name,
-                    outcome="unusable",
-                    summary=f"what is protected cannot be put back: {error.message}"[:1000],
-                    command=check.command[:1000],
-                )
-            files = _ordinary(workspace.path)
-            guard = self.args.guard(repositorygit.files(workspace))
-            looking = regression.Looking(
-                check,
-                before,
-                name,
-                sources=tuple(path for path in files if path.endswith(".py") and not _is_test(guard, path)),
-                free=frozenset(change.path for change in repositorygit.changes(workspace, tree)),
-            )
-            return looking.look(self._bench(workspace.path, scratch))
-
-    def _bench(self, files: Path, scratch: Path) -> Bench:
-        return Bench(
-            files,
-            scratch,
-            tuple(Path(path) for path in self.args.venvs if Path(path).is_dir()),
-            self.args.check_s,
-            self.args.sandbox,
-            self.site.cancelled,
-        )
 
     # -- deciding and delivering
 
@@ -419,17 +330,32 @@ class _OneTask:
 
         return gate.Decision.model_validate(await self.ctx.step("gate", decide))
 
-    async def _deliver(self, worker: str, left: _Left, evidence: Sequence[Evidence], shown: bool) -> dict[str, Any]:
+    async def _deliver(self, worker: str, left: Left, evidence: Sequence[Evidence], shown: bool) -> dict[str, Any]:
         verified_at = await self.ctx.now()
+        branch = Branch(self.branch, left, worker, self.site.number, evidence, shown, verified_at)
 
         def put() -> Kept:
             try:
-                return self._send(worker, left, evidence, shown, verified_at)
+                return self._send(branch)
             except (DeliveryError, HostError) as error:
                 raise Parked(f"{error.message}: deliver again?", why=f"{error.code}: {error.hint}") from error
 
         kept: dict[str, Any] = await self.ctx.step("deliver", put)
         return kept
+
+    def _send(self, branch: Branch) -> Kept:
+        self.warden.may_deliver(self.site.number, Path(self.args.repository))
+        manifest = self.ledger.put_blob(
+            json.dumps(branch.manifest(self.checkouts), indent=2, ensure_ascii=False).encode()
+        )
+        commit = branch.put(self.checkouts, manifest)
+        told = events.Delivered(
+            run=self.ctx.run,
+            output=f"{self.args.repository} (branch {branch.name}, commit {commit[:12]})",
+            workspace=branch.left.workspace(self.args.commit),
+            manifest=manifest,
+        )
+        return Kept({"commit": commit, "manifest": manifest}, tell=[told])
 
     async def _offer(
         self, offer: Offer, worker: str, shown: bool, decision: gate.Decision, delivered: Mapping[str, Any]
@@ -457,83 +383,7 @@ class _OneTask:
         offering = Offering(self.ctx, offer, office.settings, office.environment, self.warden, self.site.scratch)
         return await offering.go(Path(self.args.repository), self.branch, told)
 
-    def _send(self, worker: str, left: _Left, evidence: Sequence[Evidence], shown: bool, verified_at: datetime) -> Kept:
-        self.warden.may_deliver(self.site.number, Path(self.args.repository))
-        manifest = json.dumps(
-            self._manifest(worker, left, evidence, shown, verified_at), indent=2, ensure_ascii=False
-        ).encode()
-        digest = self.ledger.put_blob(manifest)
-        message = self._message(worker, evidence, shown, verified_at, digest)
-        author = Author(self.args.author_name, self.args.author_email)
-        with self.site.scratch() as scratch, self._workspace(scratch) as workspace:
-            self._apply(workspace, left)
-            seconds = int(verified_at.timestamp())
-            commit = repositorygit.deliver(workspace, left.tree, self.branch, message, author, seconds)
-        told = events.Delivered(
-            run=self.ctx.run,
-            output=f"{self.args.repository} (branch {self.branch}, commit {commit[:12]})",
-            workspace=left.workspace(self.args.commit),
-            manifest=digest,
-        )
-        return Kept({"commit": commit, "manifest": digest}, tell=[told])
-
-    def _manifest(
-        self, worker: str, left: _Left, evidence: Sequence[Evidence], shown: bool, verified_at: datetime
-    ) -> dict[str, Any]:
-        """Where the branch comes from: everything that anybody needs to see the same."""
-        return {
-            "format": 1,
-            "run": self.ctx.run,
-            "base": self.args.commit,
-            "tree": left.tree,
-            "patch": left.patch,
-            "workspace": left.workspace(self.args.commit),
-            "worker": worker,
-            "attempts": self.site.number,
-            "verified_at": stamp(verified_at),
-            "shown": shown,
-            "checks": [
-                {"check": one.check, "command": one.command, "outcome": one.outcome, "summary": one.summary,
-                 "counts": one.counts} for one in evidence
-            ],
-        }  # fmt: skip
-
-    def _message(
-        self, worker: str, evidence: Sequence[Evidence], shown: bool, verified_at: datetime, manifest: str
-    ) -> str:
-        """What was asked, and trailers that say how it is known to be done."""
-        prompt = self.args.prompt.strip()
-        body = [self.args.title, ""] + ([prompt, ""] if prompt != self.args.title else [])
-        trailers = [
-            ("Run", self.ctx.run),
-            ("Worker", f"{worker}, attempt {self.site.number}"),
-            ("Base", self.args.commit),
-            ("Verified", stamp(verified_at)),
-            *(("Check", f"{one.check}: {one.summary}") for one in evidence if one.check not in (CHANGE, PROTECTED)),
-            *([] if shown else [("Shown", "no: every check passed on the base already")]),
-            ("Manifest", f"sha256:{manifest}"),
-        ]
-        lines = [f"Daybreak-{name}: {' '.join(value.split())[:500]}" for name, value in trailers]
-        return "\n".join([*body, *lines]) + "\n"
-
     # -- small things
-
-    @contextmanager
-    def _workspace(self, scratch: Path) -> Iterator[Workspace]:
-        """The base, fresh; gone afterwards."""
-        try:
-            workspace = Workspaces(scratch / "spaces", self.kind.clock).from_git(
-                self.args.repository, self.args.commit, label=self.ctx.run, history=False
-            )
-        except (CommitUnknown, NotARepository) as error:
-            raise Parked(
-                f"the base {self.args.commit[:12]} is not there (any more): put it back, then resume",
-                why=f"{error.code}: {error.message}",
-            ) from error
-        try:
-            yield workspace
-        finally:
-            workspace.discard("lost")
 
 
 def blobs_of(event: events.Event) -> Iterator[str]:
@@ -549,7 +399,7 @@ def blobs_of(event: events.Event) -> Iterator[str]:
             pass
 
 
-def _came_to_nothing(left: _Left, claim: Claim) -> bool:
+def _came_to_nothing(left: Left, claim: Claim) -> bool:
     """Nobody needs to look: it gave up, and has changed nothing. Whoever gave up and changed something may be right."""
     return bool(_trouble(claim)) and not left.patch and not left.problem
 
@@ -572,13 +422,3 @@ def _findings(evidence: Sequence[Evidence], claim: Claim) -> list[Finding]:
             break
         kept.append(one)
     return kept
-
-
-def _ordinary(folder: Path) -> list[str]:
-    """Paths of the ordinary files, links not among them."""
-    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink())
-    return [path.relative_to(folder).as_posix() for path in found]
-
-
-def _is_test(guard: repositoryguard.Guard, path: str) -> bool:
-    return guard.holds(path) or repositoryguard.is_test(path)
