@@ -9,6 +9,7 @@ NAMES = (
     "command_line",
     "ledger_append",
     "ledger_verify",
+    "ledger_proof",
     "engine_steps",
     "queueing",
     "budget_reserve",

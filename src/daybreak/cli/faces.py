@@ -20,7 +20,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_PARKED = 3
 EXIT_INTERRUPTED = 130
-TYPED_WRONG = frozenset({"H222", "H226", "H228", "P115", "P141"})
+TYPED_WRONG = frozenset({"H222", "H226", "H228", "L149", "P115", "P141"})
 """Codes of floors below for what only a person can have typed: names that nothing has, folders that are taken. There
 they say that something is not; here it is wrong usage."""
 

@@ -16,6 +16,7 @@ from daybreak.cli import (
     add,
     agents,
     build,
+    check,
     doctor,
     faces,
     history,
@@ -28,6 +29,7 @@ from daybreak.cli import (
     night,
     notes,
     plan,
+    prove,
     queue,
     rehearse,
     report,
@@ -92,6 +94,8 @@ app.command("rollback", epilog="Example:  daybreak rollback run-0k3 --to attempt
 app.add_typer(ledger_app, name="ledger")
 ledger_app.command("verify", epilog="Example:  daybreak ledger verify")(ledger.verify)
 ledger_app.command("show", epilog="Examples:  daybreak ledger show    daybreak ledger show run-0k3")(ledger.show)
+ledger_app.command("prove", epilog=prove.EXAMPLES)(prove.prove)
+ledger_app.command("check", epilog=check.EXAMPLES)(check.check)
 app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(token.app, name="token")
 app.add_typer(incidents.app, name="incidents")

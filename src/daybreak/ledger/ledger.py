@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -30,7 +31,8 @@ from daybreak.ledger.log import Log
 from daybreak.ledger.note import Checkpoint, Signer, Verifier
 from daybreak.ledger.record import BLOB_BYTES, Draft, Record, Submission
 from daybreak.ledger.sinks import LoopSink
-from daybreak.ledger.tree import consistency_proof, inclusion_proof
+from daybreak.ledger.tiles import TileReader
+from daybreak.ledger.tree import consistency_proof, inclusion_proof, remembered
 from daybreak.ledger.views import Difference, View, Views
 from daybreak.ledger.witness import Keeper, Witness
 from daybreak.ledger.writer import Writer
@@ -53,6 +55,7 @@ class Ledger:
         self._reading = threading.Lock()
         self._rows = rows.Rows(self._reader, self._blobs)
         self._head = log.head
+        self._subtrees: dict[tuple[int, int], bytes] = {}
         self._keeper = Keeper(witness, verifier, self._witness_failed)
         self._writer_connection = log.connection
         self._writer = Writer(log, self._committed)
@@ -235,7 +238,10 @@ class Ledger:
             stored = read.head()
             assert stored is not None
             size, note = stored
-            return self.verifier.open(note), make(size, read.tiles(size).subtree)
+            newest = self._head  # once: a commit may put another one there meanwhile
+            head = newest if note == newest.text else self.verifier.open(note)
+            tiles = TileReader(size, lru_cache(64)(read.tile), read.leaf_hashes)  # eight levels of a path are one tile
+            return head, make(size, remembered(tiles.subtree, self._subtrees))
 
     # -- views
 

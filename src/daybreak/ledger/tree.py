@@ -35,6 +35,23 @@ def fold(hashes: bytes) -> bytes:
     return hashes
 
 
+def remembered(subtree: Subtree, kept: dict[tuple[int, int], bytes], most: int = 20_000) -> Subtree:
+    """The same, looked up in `kept` first: complete subtrees never change, so what one proof needed serves the next,
+    also when the tree has grown. `kept` is emptied when it holds `most` hashes (about 4 MB for the default).
+    """
+
+    def look(height: int, position: int) -> bytes:
+        found = kept.get((height, position))
+        if found is None:
+            found = subtree(height, position)
+            if len(kept) >= most:
+                kept.clear()
+            kept[height, position] = found
+        return found
+
+    return look
+
+
 class Frontier:
     """The right edge of a growing tree: the complete subtrees that its size in binary names, left to right.
 
