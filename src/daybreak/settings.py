@@ -168,6 +168,9 @@ class Role(_Settings):
     """Kinds of checks whose findings it mends."""
     writes: tuple[str, ...] = ()
     """Paths that it may change, as patterns where `*` also passes `/`; empty: any."""
+    veto: Literal["blocks", "asks"] = "blocks"
+    """Of a role that reviews (`reviewer`, and any other that says this): what an objection does that nobody has mended
+    in the end. `blocks`: the gate fails. `asks`: a person decides."""
 
 
 class Phase(_Settings):
@@ -176,6 +179,17 @@ class Phase(_Settings):
     roles: tuple[_Name, ...] | None = None
     checks: tuple[_Name, ...] | None = None
     """Kinds of checks that its gate asks for."""
+
+
+class Sharing(_Settings):
+    """How workers share a build, where neither the command line nor the specification says so."""
+
+    use: Literal["auto", "sequential", "parallel", "chain", "tournament", "consensus"] = "auto"
+    """auto: chosen from the plan, for each build."""
+    contest: Literal["tournament", "consensus"] = "tournament"
+    """What `auto` takes where several workers are to make the same thing."""
+    candidates: int = Field(default=3, ge=2, le=16)
+    """How many make it."""
 
 
 class Gate(_Settings):
@@ -251,11 +265,12 @@ class Settings(_Settings):
     workers: dict[_Name, Worker] = {}
     providers: dict[_Name, Provider] = {}
     breakers: dict[str, Breaker] = {}
-    """By the name that steps call theirs; those without an entry follow the defaults."""
+    """By the name that steps call theirs, or `provider:NAME`; those without an entry follow the defaults."""
     memory: Memory = Memory()
     roles: dict[_Name, Role] = {}
     phases: dict[_Name, Phase] = {}
     gate: Gate = Gate()
+    paradigm: Sharing = Sharing()
     forges: dict[_Name, Forge] = {}
     validation: Validate = Field(default=Validate(), alias="validate")
     templates: str = ""
@@ -513,6 +528,8 @@ def _fields(loc: list[str]) -> Iterable[str]:
             return Phase.model_fields
         case ["gate"]:
             return Gate.model_fields
+        case ["paradigm"]:
+            return Sharing.model_fields
         case ["forges", _]:
             return Forge.model_fields
     return ()
@@ -542,7 +559,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     for name, forge in settings.forges.items():
         yield from (f"forges.{name}.{one}" for one in _wrong_forge(forge))
     for name, breaker in settings.breakers.items():
-        yield from (f"breakers.{name!r:.80}: {one}" for one in _wrong_breaker(name, breaker))
+        yield from (f"breakers.{name!r:.80}: {one}" for one in _wrong_breaker(name, breaker, settings))
 
 
 def _wrong_worker(name: str, worker: Worker, settings: Settings) -> Iterator[str]:
@@ -616,11 +633,12 @@ def _wrong_provider(provider: Provider) -> Iterator[str]:
             yield f"headers: {header} is set from `key`"
 
 
-def _wrong_breaker(name: str, breaker: Breaker) -> Iterator[str]:
+def _wrong_breaker(name: str, breaker: Breaker, settings: Settings) -> Iterator[str]:
     if not (0 < len(name) <= BREAKER_NAME_MAX and name.isprintable() and name.strip()):
         yield f"a name has 1 to {BREAKER_NAME_MAX} printable characters"
-    if name.startswith(PROVIDER_BREAKER):
-        yield "a provider's breaker has a rule of its own, which is not set here"
+    provider = name.removeprefix(PROVIDER_BREAKER)
+    if provider != name and provider not in settings.providers:
+        yield f"there is no provider {provider!r:.80}{nearest(provider, settings.providers)}"
     if breaker.open_s > breaker.most_s:
         yield f"open_s ({breaker.open_s:g}) is longer than most_s ({breaker.most_s:g})"
 

@@ -9,14 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from daybreak.agents.command import CommandAgent
 from daybreak.agents.protocol import Brief, Claim, Gateway, Terms, Told, Usage
 from daybreak.testing.modelserver import ModelServer
 
 FOLDER = Path(__file__).resolve().parents[2] / "out" / "agents"
 BIN = FOLDER / "node_modules" / ".bin"
-APIS: Mapping[str, Any] = {"codex": "openai", "pi": "openai", "gemini": "gemini"}
-MODELS = {"codex": "scripted-1", "pi": "scripted-1", "gemini": "gemini-2.5-pro"}
+NEEDED = "DAYBREAK_TEST_AGENTS"
+"""Variable with the agents that were installed for this: one of them that is not there is a failure."""
+APIS: Mapping[str, Any] = {
+    "codex": "openai", "pi": "openai", "gemini": "gemini", "opencode": "openai", "qwen": "openai",
+    "claude": "anthropic", "aider": "openai", "mini": "openai",
+}  # fmt: skip
+MODELS = {"gemini": "gemini-2.5-pro", "claude": "claude-sonnet-4-5"}
+"""What each is made for; all else is `scripted-1`."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +49,21 @@ class Seen:
         )
 
 
-def ask(kind: str, server: ModelServer, folder: Path, *, silence_s: float = 60.0, time_s: float = 120.0) -> Seen:
-    """One attempt of the real agent `kind` against `server`."""
+def need(kind: str) -> None:
+    """Skips, and says so, where that agent is not there and nobody said that it must be."""
+    if not (FOLDER / "installed" / kind).is_file():
+        reason = f"NOT TESTED: {kind} is not in out/agents; `scripts/agents {kind}` installs it"
+        if kind in os.environ.get(NEEDED, "").split():
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+def ask(kind: str, server: ModelServer, folder: Path, *, silence_s: float = 100.0, time_s: float = 120.0) -> Seen:
+    """One attempt of the real agent `kind` against `server`. Skips where it is not there."""
+    need(kind)
     workspace = folder / "workspace"
     workspace.mkdir()
-    gateway = Gateway(url=server.url(), token="attempt-token", api=APIS[kind], model=MODELS[kind])
+    gateway = Gateway(url=server.url(), token="attempt-token", api=APIS[kind], model=MODELS.get(kind, "scripted-1"))
     settings = {"kind": kind, "program": str(BIN / kind), "model": gateway.model, "options": {"retries": 0}}
     brief = Brief(name="task", title="A task", summary="Write the file made.txt.")
     terms = Terms(settings=settings, gateway=gateway, time_s=time_s, silence_s=silence_s)

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from daybreak.agents import naming
 from daybreak.agents.builder import Builder, generate, patterns, samples
 from daybreak.agents.entities import Action, Change, Entity, Field, Measure, Total, Type, TypeName
-from daybreak.agents.protocol import Brief, Claim, HttpOptions, Terms
+from daybreak.agents.protocol import Brief, Claim, HttpOptions, Requirement, Terms
 from daybreak.checks import complexity, measuring, security
 from daybreak.factory import brief as making
 from daybreak.factory.spec import read_text
@@ -277,7 +277,19 @@ def briefs(draw: st.DrawFn) -> Brief:
         delete_all=draw(st.booleans()),
     )
     interfaces = draw(st.sampled_from([("cli",), ("cli", "http")]))
-    return brief(draw(entity_sets()), name=draw(st.sampled_from(["shop", "my-app"])), interfaces=interfaces, http=http)
+    name, entities = draw(st.sampled_from(["shop", "my-app"])), draw(entity_sets())
+    asked = draw(st.sampled_from([(), everything_asked(entities)]))
+    return brief(entities, name=name, interfaces=interfaces, http=http, requirements=asked)
+
+
+def everything_asked(entities: tuple[Entity, ...]) -> tuple[Requirement, ...]:
+    """A requirement that names every part there can be, so that every place that can name it does."""
+    parts = [f"{one.name} with {', '.join(field.name for field in one.fields)}" for one in entities]
+    verbs = (
+        "do it, list, find, change, delete, total, export, import exactly what exists, and refuse the rest over HTTP"
+    )
+    text = f"System MUST {verbs}; tell so in its README; keep {'; '.join(parts)}."
+    return (Requirement(id="FR-001", text=text), Requirement(id="FR-002", text=f"{text} Refuse what is wrong."))
 
 
 def written(files: dict[str, bytes], folder: Path) -> Path:

@@ -311,6 +311,27 @@ def test_claude_that_refuses_is_a_refusal() -> None:
     assert told.outcome == "refused"
 
 
+@pytest.mark.parametrize(
+    ("said", "output", "trouble", "kept"),
+    [
+        ("[API Error: 401 Incorrect API key provided.]", 0, "authentication", ""),
+        ("[API Error: Model stream ended without a finish reason.]", 0, "outage", ""),
+        ("I beg[API Error: 429 Rate limit reached. Please try again in 2s.]", 9, "quota", "I beg"),
+        ("[API Error: Model stream ended with empty response text.]", 6, "refused", ""),
+        ("[API Error: Model stream ended with empty response text.]", 0, "outage", ""),
+        ("Now [API Error: 401] is handled in a.py.", 6, "", ""),
+    ],
+)
+def test_qwen_says_errors_in_brackets_and_calls_them_a_success(said: str, output: int, trouble: str, kept: str) -> None:
+    """As seen in 0.15.10: `is_error` is false and the exit status 0, whatever went wrong."""
+    message = {"content": [{"type": "text", "text": said}]}
+    result = {"type": "result", "subtype": "success", "is_error": False, "result": said}
+    result |= {"usage": {"input_tokens": 5, "output_tokens": output}}
+    told, _ = _heard("qwen", [{"type": "assistant", "message": message}, result])
+    assert (told.trouble, told.outcome == "finished") == (trouble, trouble == ""), told
+    assert kept in told.summary
+
+
 # -- OpenCode, aider, mini-SWE-agent
 
 
@@ -343,6 +364,40 @@ def test_aider_prints_text() -> None:
     told, _ = _heard("aider", ["litellm.AuthenticationError: OpenAIException - Incorrect API key provided"])
     assert told.trouble == "authentication"
     assert _heard("aider", ["Aider v0.86"])[0].outcome == "crashed"
+
+
+def test_aider_s_words_are_the_model_s_only() -> None:
+    """Not what it says of itself before; a model may use the same words afterwards."""
+    greeting = ["Aider v0.86.2", "Model: openai/m with whole edit format", "Git repo: none", "Repo-map: disabled"]
+    tokens = "Tokens: 1.0k sent, 8 received."
+    assert _heard("aider", [*greeting, "Done.", tokens])[0].summary == "Done."
+    told, _ = _heard("aider", [*greeting, "First.", tokens, "Second.", "Model: none", tokens])
+    assert told.summary == "Second.\nModel: none"
+
+
+@pytest.mark.parametrize(("received", "trouble"), [("6", "refused"), ("0", "outage")])
+def test_aider_s_empty_answer_is_not_the_end_of_the_work(received: str, trouble: str) -> None:
+    """It prints words of its own in the place of the model's, and goes on as if that were an answer."""
+    empty = "Empty response received from LLM. Check your provider account?"
+    told, _ = _heard("aider", ["Aider v0.86", empty, f"Tokens: 1.0k sent, {received} received."])
+    assert told.trouble == trouble
+
+
+@pytest.mark.parametrize(("output", "outcome", "trouble"), [("8", "partial", ""), ("0", "crashed", "context")])
+def test_aider_says_the_same_of_two_limits(output: str, outcome: str, trouble: str) -> None:
+    """Of a request that is too long, and of an answer that is: only the tokens of the answer tell them apart."""
+    lines = ["def add(a, b):"] if output != "0" else ["Tokens: 947 sent, 0 received."]
+    lines += ["Model openai/m has hit a token limit!", "Input tokens: ~771 of 0 -- possibly exhausted context window!"]
+    told, _ = _heard("aider", ["Aider v0.86", *lines, f"Output tokens: ~{output} of 0 -- possibly exceeded"])
+    assert (told.outcome, told.trouble) == (outcome, trouble)
+
+
+def test_a_module_that_is_missing_is_no_outage() -> None:
+    """A name of an error that holds another one within it."""
+    assert judged("ModuleNotFoundError: No module named 'mcp'", NOW) is None
+    found = judged("getaddrinfo ENOTFOUND api.example.org", NOW)
+    assert found is not None
+    assert found.kind == "outage"
 
 
 def test_mini_swe_agent_is_read_from_its_trajectory(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import openai
 import pytest
 from google import genai
 
-from daybreak import events
+from daybreak import events, settings
 from daybreak.agents import protocol
 from daybreak.agents.gateway import (
     Gateway,
@@ -602,6 +602,24 @@ def test_outages_open_the_breaker_and_it_answers_for_the_provider(tmp_path: Path
         assert (spent.trouble, spent.last, spent.refused, spent.usage.requests) == ("outage", "", 1, 3)
 
 
+def test_a_provider_s_breaker_follows_the_settings(tmp_path: Path) -> None:
+    """A section of its own goes before the rule for all the others."""
+    # shows: N8
+    clock = FakeClock(datetime(2026, 11, 21, tzinfo=UTC))
+    with ModelServer([Broken(), Broken(), Broken()]) as server, ledger_at(tmp_path) as ledger:
+        told = {"provider:openai": settings.Breaker(failures=1, open_s=900), "openai": settings.Breaker(failures=9)}
+        here = Settings(providers=providers(server.url), breakers=told)
+        with Gateway(
+            here, ledger, clock, folder=tmp_path / "gw", environment={"KEY": KEY}, rule=BreakerRule(failures=2)
+        ) as gateway:
+            for name, path in (("openai", "/openai/v1/chat/completions"), ("anthropic", "/anthropic/v1/messages")):
+                with raw_client(gateway.ticket("run-1", 1, provider=name, model="m")) as client:
+                    assert client.post(path, json={"model": "m", "max_tokens": 9, "messages": ASK}).status_code == 500
+                    again = client.post(path, json={"model": "m", "max_tokens": 9, "messages": ASK})
+                    assert again.status_code == (503 if name == "openai" else 500)
+                    assert again.headers.get("retry-after") == ("900" if name == "openai" else None)
+
+
 def test_a_probe_whose_client_leaves_says_nothing(tmp_path: Path) -> None:
     """Half-open, and the one that may try is gone before there is an answer: the breaker stays as it was."""
     clock = FakeClock(datetime(2026, 11, 21, tzinfo=UTC))
@@ -689,6 +707,146 @@ def test_a_stream_is_cut_at_the_limit(tmp_path: Path, api: str, limit: dict[str,
             assert limit["money_microusd"] < used.money_microusd < limit["money_microusd"] + 1_500
         here.server.requests[0].wait()
         assert here.server.requests[0].outcome in ("client left", "answered")
+
+
+NO_LIMIT: dict[str, tuple[str, str, dict[str, Any], Callable[[Any], Any]]] = {
+    "chat": ("openai", "/openai/v1/chat/completions", {"messages": ASK, "max_completion_tokens": None, "n": 2},
+             lambda body: body.get("max_tokens")),
+    "responses": ("openai", "/openai/v1/responses", {"input": "Say hello."},
+                  lambda body: body.get("max_output_tokens")),
+    "messages": ("anthropic", "/anthropic/v1/messages", {"messages": ASK}, lambda body: body.get("max_tokens")),
+    "generate": ("gemini", "/gemini/v1beta/models/m:generateContent",
+                 {"contents": [], "generation_config": {"temperature": 0.5, "max_output_tokens": None}},
+                 lambda body: (body.get("generation_config") or {}).get("maxOutputTokens")),
+    "a list": ("gemini", "/gemini/v1beta/models/m:streamGenerateContent", {"contents": []},
+               lambda body: (body.get("generationConfig") or {}).get("maxOutputTokens")),
+}  # fmt: skip
+"""Requests for an answer in one piece that name no limit, and where the provider finds the one that it was given."""
+each_piece = pytest.mark.parametrize("piece", NO_LIMIT)
+
+
+def talkative(limit_of: Callable[[Any], Any], answers: int) -> Callable[[Any], Any]:
+    """A model that goes on for as long as it may."""
+
+    def say(request: Any) -> Truncated:
+        limit = limit_of(request.body) or 50_000
+        return Truncated("word", usage=Usage(input_tokens=10, output_tokens=limit * answers))
+
+    return say
+
+
+@each_piece
+@pytest.mark.parametrize("limit", [{"money_microusd": 8_000}, {"tokens": 600}], ids=["money", "tokens"])
+def test_an_answer_in_one_piece_keeps_within_the_budget(tmp_path: Path, piece: str, limit: dict[str, int]) -> None:
+    """It cannot be cut on its way, so a request that names no limit is given the one that can be paid."""
+    # shows: N1
+    provider, path, body, limit_of = NO_LIMIT[piece]
+    with house(tmp_path, talkative(limit_of, body.get("n", 1))) as here:
+        ticket = here.ticket(provider, **limit)
+        with raw_client(ticket) as client:
+            answer = client.post(path, json={"model": "m", **body})
+        assert answer.status_code == 200
+        given = limit_of(here.server.requests[0].body)
+        assert type(given) is int
+        assert given >= reserving.OUTPUT_MIN
+        spent = here.gateway.close_ticket(ticket.token)
+        assert 0 < spent.usage.money_microusd <= limit.get("money_microusd", 10**9)
+        assert spent.usage.input_tokens + spent.usage.output_tokens <= limit.get("tokens", 10**9)
+        assert spent.usage.output_tokens == given * body.get("n", 1)
+        assert spent.trouble == "budget"
+        assert [call.trouble for call in here.calls()] == ["cut"]
+
+
+@each_piece
+def test_an_account_limits_an_answer_in_one_piece_too(tmp_path: Path, piece: str) -> None:
+    """The attempt's own budget is not the only one."""
+    # shows: N1
+    provider, path, body, limit_of = NO_LIMIT[piece]
+    with house(tmp_path, talkative(limit_of, body.get("n", 1))) as here:
+        accounts = here.account("night", money_microusd=9_000)
+        ticket = here.ticket(provider, account="night")
+        with raw_client(ticket) as client:
+            for status in (200, 402):
+                assert client.post(path, json={"model": "m", **body}).status_code == status
+        assert 0 < accounts.used("night").money_microusd <= 9_000
+
+
+def test_where_there_is_no_budget_nobody_is_given_a_limit(tmp_path: Path) -> None:
+    """Neither where tokens cost nothing, nor in a stream, which can be cut; what a request says itself stays."""
+    chat = {"model": "m", "messages": ASK}
+    with house(tmp_path) as here:
+        for ticket, body in (
+            (here.ticket("openai"), chat),
+            (here.ticket("openai", model="free", money_microusd=10_000), chat),
+            (here.ticket("openai", money_microusd=10_000), {**chat, "stream": True}),
+            (here.ticket("openai", money_microusd=10_000), {**chat, "max_completion_tokens": 70}),
+        ):
+            with raw_client(ticket) as client:
+                assert client.post("/openai/v1/chat/completions", json=body).status_code == 200
+        seen = [{name for name in one.body if name.startswith("max")} for one in here.server.requests]
+        assert seen == [set(), set(), set(), {"max_completion_tokens"}]
+
+
+def test_an_answer_that_had_all_it_could_want_was_not_cut_by_the_budget(tmp_path: Path) -> None:
+    """Where much is left, the limit that we give is no trouble of the budget's."""
+    provider, path, body, limit_of = NO_LIMIT["responses"]
+    with house(tmp_path, talkative(limit_of, 1)) as here:
+        ticket = here.ticket(provider, money_microusd=100_000_000)
+        with raw_client(ticket) as client:
+            client.post(path, json={"model": "m", **body})
+        spent = here.gateway.close_ticket(ticket.token)
+        assert (spent.trouble, spent.usage.output_tokens) == ("", dialect.OUTPUT_DEFAULT)
+
+
+@pytest.mark.parametrize(
+    ("told", "limits"),
+    [
+        ("Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead.",
+         [("max_tokens", 16_384), ("max_completion_tokens", 16_384), ("max_completion_tokens", 16_384)]),
+        ("max_tokens is too large: 16384. This model supports at most 5000 completion tokens.",
+         [("max_tokens", 16_384), ("max_tokens", 4_096), ("max_tokens", 4_096)]),
+        ("'max_tokens' or 'max_completion_tokens' is too large: this model's maximum context length is 5000 tokens",
+         [("max_tokens", 16_384), ("max_tokens", 4_096), ("max_tokens", 16_384), ("max_tokens", 4_096)]),
+    ],
+    ids=["another name", "a model's most", "the context"],
+)  # fmt: skip
+def test_a_limit_that_a_model_does_not_take_is_given_otherwise(
+    tmp_path: Path, told: str, limits: list[tuple[str, int]]
+) -> None:
+    """Never without one. What a model takes is remembered, but not what was too much for one request's length."""
+    named = "max_completion_tokens" if "Unsupported" in told else "max_tokens"
+
+    def answer(body: bytes) -> tuple[int, str, bytes]:
+        asked = json.loads(body)
+        if named in asked and (asked[named] <= 5_000 or "large" not in told):
+            return 200, "application/json", b'{"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}'
+        return 400, "application/json", json.dumps({"error": {"message": told}}).encode()
+
+    with raw_provider(answer) as (provider, seen), alone(tmp_path, provider) as here:
+        ticket = here.ticket("openai", money_microusd=5_000_000)
+        with raw_client(ticket) as client:
+            for _ in range(2):
+                got = client.post("/openai/v1/chat/completions", json={"model": "m", "messages": ASK})
+                assert got.status_code == 200
+        sent = [json.loads(one["body"]) for one in seen]
+        assert [next((n, v) for n, v in body.items() if n.startswith("max")) for body in sent] == limits
+        assert [call.status for call in here.calls()] == [200, 200]
+
+
+def test_a_model_that_takes_no_limit_is_not_asked_without_one(tmp_path: Path) -> None:
+    """The provider's refusal is passed on, and nothing was paid."""
+    # shows: N1
+    refusal = b'{"error": {"message": "max_tokens exceeds what this model can do"}}'
+    with (
+        raw_provider(lambda body: (400, "application/json", refusal)) as (provider, seen),
+        alone(tmp_path, provider) as here,
+    ):
+        ticket = here.ticket("openai", money_microusd=5_000_000)
+        with raw_client(ticket) as client:
+            got = client.post("/openai/v1/chat/completions", json={"model": "m", "messages": ASK})
+        assert (got.status_code, got.content) == (400, refusal)
+        assert [json.loads(one["body"])["max_tokens"] for one in seen] == [16_384, 4_096, 1_024]
+        assert here.gateway.close_ticket(ticket.token).usage.money_microusd == 0
 
 
 def test_a_stream_gets_more_than_its_worst_case_while_there_is_some(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daybreak.checks import baseless, strength
+from daybreak.checks import baseless, mutated, strength
 from daybreak.checks.evidence import Evidence
 from daybreak.checks.mutants import MODULE, changed_functions, controls, mutants, null, of_source
 
@@ -273,6 +273,40 @@ def test_tests_that_do_not_pass_or_end_early_are_no_measure(tmp_path: Path, test
     seen = look(tmp_path, {**STRONG, "tests/test_shelf.py": tests})
     assert seen.outcome == "failed"
     assert said in seen.summary
+
+
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        ("", "tests/test_shop.py::test_one"),
+        # A worker's tests can put anything in the place of that file: it is never followed, nor waited for.
+        ("import os\nos.unlink('../under-way')\nos.symlink('/etc/passwd', '../under-way')\n", ""),
+        ("import os\nos.unlink('../under-way')\nos.mkfifo('../under-way')\n", ""),
+        ("import os\nos.unlink('../under-way')\nos.mkdir('../under-way')\n", ""),
+    ],
+)
+def test_the_test_that_notices_a_change_first_is_told(tmp_path: Path, before: str, told: str) -> None:
+    """In the order that was asked for; for people, and no proof.
+
+    # shows: F7
+    """
+    body = "from shop import one, two\n\n\ndef test_two():\n    assert two() == 2\n\n\n"
+    body += "def test_one():\n{}    assert one() == 1\n"
+    hostile = "".join(f"    {line}\n" for line in ["if one() != 1:", *(f"    {line}" for line in before.splitlines())])
+    files = {
+        "src/shop/__init__.py": "def one():\n    return 1\n\n\ndef two():\n    return 2\n",
+        "tests/test_shop.py": body.format(hostile if before else ""),
+    }
+    place = tmp_path / "runs"
+    place.mkdir()
+    suite = mutated.Suite(write(tmp_path / "tree", files), place)
+    reached = suite.measure(60)
+    at = files["src/shop/__init__.py"].index("1")
+    tests = reached.of("shop/__init__.py", 2)[0]
+    noticed = mutated.Change(0, "shop/__init__.py", 2, "", at, at + 1, "3", tests, True, 1.0)
+    same = mutated.Change(1, "shop/__init__.py", 2, "", at, at + 1, "1 ", tests, True, 1.0)
+    tried = suite.tried([[noticed, same]], reached, budget_s=60)
+    assert tried == {0: mutated.Tried("killed", told), 1: mutated.Tried("survived")}
 
 
 def test_tests_must_fail_without_the_program(tmp_path: Path) -> None:

@@ -13,7 +13,15 @@ from tests.unit.build_desk import SPECIFICATION, Desk, says
 from daybreak.agents.protocol import Claim
 from daybreak.checks.evidence import Evidence, Mark
 from daybreak.checks.example import Example
-from daybreak.events import ArtefactMade, AttemptBegan, AttemptClaimed, AttemptJudged, GateDecided, run_stream
+from daybreak.events import (
+    ArtefactMade,
+    AttemptBegan,
+    AttemptClaimed,
+    AttemptJudged,
+    CheckLooked,
+    GateDecided,
+    run_stream,
+)
 from daybreak.factory import looking
 from daybreak.factory.phases import artefacts, phase
 from daybreak.factory.phases.phase import PhaseUnknown, Role, assigned
@@ -321,6 +329,24 @@ def test_tests_that_would_accept_wrong_programs_are_the_testers_to_mend(
     assert "no test noticed" in desk.briefs[1].findings[0].message
 
 
+def test_what_the_embedded_builder_only_adds_to_is_not_its_own(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It adds the container file; the tests stay those of whoever wrote them, and are looked at as such."""
+    # shows: N9, P2
+    seen: dict[str, set[bool]] = {}
+
+    class Asked(_Looked):
+        def check(self, name: str) -> Evidence:
+            seen.setdefault(self.workspace, set()).add(self.trusted)
+            return super().check(name)
+
+    monkeypatch.setattr(looking, "Result", Asked)
+    desk.works = [puts("lint", "example", "tests/tests"), puts("Containerfile")]
+    run = desk.submit(CODER)
+    assert desk.supervise(run).state == "done"
+    assert desk.asked == [CODER, "builder"]
+    assert list(seen.values()) == [{False}, {False}]
+
+
 def test_a_later_gate_that_nobody_can_pass_is_what_the_build_fails_with(desk: Desk) -> None:
     """Its reasons, and not what somebody said who could not mend them."""  # shows: F16, P3
     desk.works = [puts("lint", "example", "Containerfile"), says(Claim(outcome="refused", summary="not my work"))]
@@ -328,3 +354,25 @@ def test_a_later_gate_that_nobody_can_pass_is_what_the_build_fails_with(desk: De
     assert result.error is not None
     assert result.error.code == "C132"
     assert "tests failed" in result.error.message
+
+
+@pytest.mark.parametrize(("word", "state"), [("MUST", "failed"), ("SHOULD", "done")])
+def test_a_must_without_evidence_fails_a_gate_that_asks_for_traceability(desk: Desk, word: str, state: str) -> None:
+    """It is named; so is a SHOULD, which fails nothing."""  # shows: P2, P6
+    checks = ("deployment", "documentation", "traceability")
+    desk.settings = desk.office.settings = Settings(phases={"deployment": PhaseSettings(checks=checks)})
+    desk.works = [puts("lint", "example", "Containerfile", "tests/tests")] * 3
+    asked = SPECIFICATION.replace("- **FR-001**", f"- **FR-002**: System {word} be quick\n- **FR-001**")
+    run = desk.submit(CODER, text=asked)
+    assert desk.supervise(run).state == state
+    seen = [one.evidence for one in desk.events(run, CheckLooked) if one.evidence["check"] == "traceability"]
+    assert seen[-1]["outcome"] == ("failed" if word == "MUST" else "passed")
+    assert seen[-1]["summary"] == f"1 of 2 requirements have evidence; without: FR-002 ({word})"
+
+
+def test_a_phase_that_asks_for_a_check_which_there_is_not_is_refused(desk: Desk) -> None:
+    """With the ones that there are; it is not left out without a word."""
+    desk.settings = desk.office.settings = Settings(phases={"testing": PhaseSettings(checks=("tests", "tracability"))})
+    with pytest.raises(PhaseUnknown, match="tracability") as caught:
+        desk.submit(CODER)
+    assert "traceability" in caught.value.hint

@@ -192,7 +192,7 @@ def test_a_worker_goes_through_json_and_comes_back_the_same(tmp_path: Path) -> N
         ("[breakers.a]\nopen_s=7200", "breakers.'a': open_s (7200) is longer than most_s (3600)"),
         ("[breakers.'']\nfailures=2", "breakers.'': a name has"),
         ("[breakers.\"a\\u001b\"]\nfailures=2", "breakers.'a\\x1b': a name has"),
-        ("[breakers.'provider:x']\nfailures=2", "a provider's breaker"),
+        ("[breakers.'provider:x']\nfailures=2", "breakers.'provider:x': there is no provider 'x'"),
         ("[breaker.a]\nfailures=2", "breaker: is not known; did you mean breakers?"),
         ("templates=\"a\\u0000b\"", "templates: "),
         ("a = [", "is not TOML"),

@@ -55,16 +55,19 @@ def put(folder: Path, files: Mapping[str, str]) -> Path:
     return folder.resolve()
 
 
-def look(folder: Path, files: Mapping[str, str], names: tuple[str, ...]) -> dict[str, Evidence]:
+def look(
+    folder: Path, files: Mapping[str, str], names: tuple[str, ...], told: Validate | None = None, limit_s: float = 120
+) -> dict[str, Evidence]:
     """Evidence of these checks about a project that holds these files."""
+    told = told or Validate()
     project = put(folder / "project", files)
     around = Surroundings.of(folder / "nowhere", {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")})
-    plan = planning.make(project, sorted(files), Validate(), around)
-    subject = Subject(HASH, tuple(planning.code(sorted(files), plan, Validate())), 10)
+    plan = planning.make(project, sorted(files), told, around)
+    subject = Subject(HASH, tuple(planning.code(sorted(files), plan, told)), 10)
     found = {}
     for number, check in enumerate(one for one in plan.checks if one.name in names):
         scratch = (folder / f"scratch-{number}").resolve()
-        room = Room(project, scratch, around, 120, "degraded", threading.Event())
+        room = Room(project, scratch, around, limit_s, "degraded", threading.Event())
         found |= {one.check: one for one in looking.look(check, room, subject).evidence}
     return found
 
@@ -84,6 +87,17 @@ def test_what_is_public_complex_and_dangerous_is_counted(tmp_path: Path) -> None
     found = security.look(tree, HASH, scratch=scratch)
     assert (found.outcome, found.counts["findings"], found.counts["low"]) == ("failed", 2, 2)
     assert found.marks[1].place == "things.py:8"
+
+
+@pytest.mark.parametrize("command", ["python -m pytest -q", "python -m pytest -q; true"])
+def test_tests_that_take_too_long_say_what_can_be_done(tmp_path: Path, command: str) -> None:
+    """A suite that is not at its end in time has failed, and the table names the settings that give it longer."""
+    # shows: P7, P8
+    files = {"setup.py": "", "tests/test_x.py": "import threading\n\n\ndef test_x():\n    threading.Event().wait()\n"}
+    told = Validate(commands={"tests": f"PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 {command}"})
+    seen = look(tmp_path, files, ("tests:python",), told, limit_s=1.5)["tests:python"]
+    assert seen.outcome == "failed"
+    assert "in 1.5 s they were not at their end: [validate] in daybreak.toml gives them longer" in seen.summary
 
 
 def test_what_cannot_be_read_is_no_crash(tmp_path: Path) -> None:
@@ -115,6 +129,14 @@ def test_a_python_project_is_looked_at_with_its_own_configuration(tmp_path: Path
     assert found["syntax:python"].marks[0].place.startswith("late.py:")
     assert (found["tests:python"].outcome, found["tests:python"].counts["passed"]) == ("passed", 1)
     assert found["coverage:python"].counts["coverage"] == 0
+
+
+def test_a_project_that_configures_nothing_is_held_to_errors_and_not_to_tastes(tmp_path: Path) -> None:
+    """An unused import is found; the order of imports is the project's own affair, whatever ruff thinks by itself."""
+    # shows: P7
+    files = {"setup.py": "", "shop.py": "import os\nimport abc\nimport sys\n\nprint(abc, sys)\n"}
+    [found] = look(tmp_path, files, ("lint:python",)).values()
+    assert [mark.message.split(":")[0] for mark in found.marks] == ["F401"]
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed, so JavaScript cannot be looked at")

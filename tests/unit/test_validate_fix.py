@@ -133,17 +133,17 @@ def test_in_place_keeps_what_is_not_committed_and_touches_nothing_that_changes_m
         assert (desk.project / "new.txt").read_text() == "mine\n"
         assert scene.git(desk.project, "status", "--porcelain").split("\n")[0] == " M calc.py"
 
-    with scene.opened(tmp_path / "second", files) as desk:
+    with scene.opened(tmp_path / "second") as desk:
 
         def meanwhile(folder: Path, brief: Brief) -> None:
-            scene.put(desk.project, {"tests/test_calc.py": "# the user writes\n"})
+            scene.put(folder, {"calc.py": scene.RIGHT, "README.md": "# calc\n\nMended.\n"})
+            scene.put(desk.project, {"calc.py": "# the user writes\n"})
 
-        scene.put(desk.project, {"calc.py": scene.WRONG})
-        parked = desk.run(meanwhile, fix=True, in_place=True, even_if_dirty=True, attempts=1)
+        parked = desk.run(meanwhile, fix=True, in_place=True, attempts=1, validate=scene.TESTS_ONLY)
         assert parked.state == "parked", parked.why
         assert "changed while they were looked at" in parked.question
-        assert (desk.project / "tests/test_calc.py").read_text() == "# the user writes\n"
-        assert (desk.project / "calc.py").read_text() == scene.WRONG
+        assert (desk.project / "calc.py").read_text() == "# the user writes\n"
+        assert (desk.project / "README.md").read_text() == scene.FILES["README.md"], "all or none"
 
 
 @pytest.mark.chaos

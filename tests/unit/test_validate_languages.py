@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daybreak.factory.validate import languages, planning
+from daybreak.factory.validate import languages, planning, protecting
 from daybreak.factory.validate.languages import detect
 from daybreak.factory.validate.planned import Plan
 from daybreak.factory.validate.surroundings import Surroundings
@@ -176,6 +176,23 @@ def test_hostile_project_files_are_read_as_nothing(tmp_path: Path) -> None:
     (link / "x.py").write_text("")
     around = Surroundings.of(link, {})
     assert planning.make(link, ["pyproject.toml", "x.py"], Validate(), around).languages == ("python",)
+
+
+def test_tests_that_no_command_names_are_protected_too(tmp_path: Path) -> None:
+    """A project that names a few of its tests to be run has not given the others away."""
+    # shows: P7, V4
+    files = {
+        **PYTHON,
+        "tests/test_y.py": "",
+        "tests/desk.py": "",
+        "web/a.test.ts": "",
+        "go/a_test.go": "",
+        "x/a.py": "",
+    }
+    told = Validate(commands={"tests": "python -m pytest -q tests/test_x.py"}, allow=("tests/test_new.py",))
+    guard = protecting.guard(plan(tmp_path, files, told), told, sorted(files))
+    held = {path for path in (*files, "tests/test_new.py") if guard.holds(path)}
+    assert held == {"tests/test_x.py", "tests/test_y.py", "tests/desk.py", "web/a.test.ts", "go/a_test.go"}
 
 
 def test_settings_that_make_no_sense_are_told_by_name() -> None:

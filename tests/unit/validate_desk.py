@@ -104,8 +104,12 @@ class Desk:
         made = task.asked(
             self.project,
             cwd=self.project,
-            environment={"HOME": str(self.project.parent), "PATH": os.environ["PATH"]},
-            **{"validate": QUICK, "workers": WORKERS if works else (), **more},
+            **{
+                "environment": {"HOME": str(self.project.parent), "PATH": os.environ["PATH"]},
+                "validate": QUICK,
+                "workers": WORKERS if works else (),
+                **more,
+            },
         )
         return self.engine.submit(made.kind, made.title, made.args, made.placement)
 

@@ -16,6 +16,7 @@ from daybreak.errors import UsageError
 EXAMPLES = (
     "Examples:  daybreak build spec.md    daybreak build spec.md --output out/shop --json\n\n"
     'daybreak build --requirement "keep the books that I lent, and to whom"\n\n'
+    "daybreak build spec.md --from-phase testing    daybreak build spec.md --paradigm tournament --candidates 3\n\n"
     "Safe to stop: `daybreak resume` goes on where it stopped. Exit status: 0 verified and delivered, 1 failed, "
     "2 wrong usage or specification, 3 parked."
 )
@@ -73,16 +74,34 @@ def build(
             show_default="as the specification's budget says",
         ),
     ] = None,
+    from_phase: Annotated[
+        str | None,
+        typer.Option(
+            "--from-phase",
+            help="Begin with this phase, on what an earlier build of the same specification has left.",
+            show_default="the first one",
+            metavar="PHASE",
+        ),
+    ] = None,
     paradigm: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--paradigm",
-            help="sequential; parallel or chain: in parts; tournament: the best of several; consensus: what most do.",
+            help="sequential; parallel or chain: in parts; tournament: the best of several; consensus: what most do; "
+            "auto: chosen from the plan.",
+            show_default="what the specification or daybreak.toml says, else auto",
         ),
-    ] = "sequential",
+    ] = None,
     candidates: Annotated[
-        int, typer.Option("--candidates", min=2, max=16, help="How many, in a tournament or for a consensus.")
-    ] = 3,
+        int | None,
+        typer.Option(
+            "--candidates",
+            min=2,
+            max=16,
+            help="How many, in a tournament or for a consensus.",
+            show_default="what daybreak.toml says, else 3",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Build FILE into a working, verified project: plan, work, check, deliver, report."""
@@ -104,20 +123,28 @@ def build(
         "skeleton": skeleton,
         "only": [name.strip() for name in phases.split(",")] if phases is not None else (),
         "iterations": iterations or 0,
-        "paradigm": paradigm,
-        "candidates": candidates,
+        "paradigm": paradigm or "",
+        "candidates": candidates or 0,
         "cwd": Path.cwd(),
     }
     if requirement is not None:
+        if from_phase is not None:
+            raise NothingBuiltYet(
+                "what is drafted now has never been built, so nothing can be taken over",
+                hint="build the draft (`daybreak report` shows it) by its file, with --from-phase",
+            )
         wanted = task.drafted(requirement, **rules)
         looking.join()
         with home.opened() as opened:
             run = task.submit_draft(wanted, opened.engine, opened.ledger)
             raise typer.Exit(supervise.until_over(opened, run, as_json=as_json))
     assert file is not None
-    asked = task.make(file, **rules)
+    asked = task.make(file, begin=from_phase or "", **rules)
     deliver.check_target(asked.output)
     looking.join()
+    if from_phase is not None:
+        with home.opened() as opened:
+            asked = task.taking_over(asked, opened.ledger)
     made = task.planned(asked, home.places(), told, os.environ)
     if not as_json:
         plan.show(made, stderr=True)
@@ -131,6 +158,12 @@ class NothingToBuild(UsageError):
     """Neither a specification nor a requirement, or both."""
 
     code = "U234"
+
+
+class NothingBuiltYet(UsageError):
+    """A build from a requirement cannot begin at a later phase."""
+
+    code = "U235"
 
 
 def _look_at_the_machine() -> threading.Thread:

@@ -63,6 +63,7 @@ def show(made: Plan, *, stderr: bool = False) -> None:
             f"{made.worker}: {', '.join(made.entities) or 'nothing'} with {', '.join(made.interfaces)}",
         ),
         *_asked(made),
+        *_shared(made),
         ("shown by", f"{len(made.shown_by)} acceptance examples, {made.held_out} of them held out"),
         ("checks", ", ".join(s.name.removeprefix("check ") for s in made.steps if _is_project_check(s.name))),
         *([("phases", " → ".join(made.phases))] if made.phases else []),
@@ -86,6 +87,15 @@ def show(made: Plan, *, stderr: bool = False) -> None:
 def _thresholds(made: Plan) -> str:
     """60, then 75, then 85: by iteration."""
     return ", then ".join(map(str, made.thresholds or (made.threshold,)))
+
+
+def _shared(made: Plan) -> Iterator[tuple[str, str]]:
+    """How workers share it and why, and what is there already."""
+    count = f" of {made.candidates}" if made.candidates else ""
+    yield "paradigm", f"{made.paradigm}{count}: {made.paradigm_why}" if made.paradigm_why else made.paradigm
+    if made.taken is not None:
+        what = f", the result by {made.taken.worker} ({made.taken.workspace[:12]})" if made.taken.workspace else ""
+        yield "taken over", f"{', '.join(made.taken.phases)} from run {made.taken.run}{what}"
 
 
 def _asked(made: Plan) -> Iterator[tuple[str, str]]:

@@ -63,6 +63,17 @@ class PlannedWorker(_Model):
     """hard: all that it spends goes through the gateway; soft: it can spend past it; none: it spends nothing."""
 
 
+class PlannedTakeover(_Model):
+    """What is taken over from an earlier build of the same specification."""
+
+    run: str
+    phases: tuple[str, ...]
+    artefacts: tuple[str, ...] = ()
+    workspace: str = ""
+    worker: str = ""
+    """Whose the workspace is."""
+
+
 class PlannedRequirement(_Model):
     id: str
     text: str
@@ -85,6 +96,10 @@ class Plan(_Model):
     complexity: str
     complexity_estimated: bool
     paradigm: str
+    paradigm_why: str = ""
+    candidates: int = 0
+    """How many make the same thing, in a tournament and for a consensus; else 0."""
+    taken: PlannedTakeover | None = None
     worker: str
     asked: tuple[PlannedWorker, ...] = ()
     """The order, as it is written; what is known of outcomes may change it. Empty where nobody has looked."""
@@ -106,7 +121,7 @@ class Plan(_Model):
     thresholds: tuple[int, ...] = ()
     """What each iteration of a phase needs, the last one for all after it."""
     phases: tuple[str, ...] = ()
-    """In their order."""
+    """Those that it goes through, in their order."""
     machine: Machine
     sandbox: Strength = "none"
     """The least that the sandbox of every program must enforce."""
@@ -123,6 +138,10 @@ def make(
     sandbox: Strength,
     asked: Sequence[PlannedWorker] = (),
     phases: Sequence[str] = (),
+    paradigm: str = "sequential",
+    paradigm_why: str = "",
+    candidates: int = 0,
+    taken: PlannedTakeover | None = None,
 ) -> Plan:
     """The plan for one build of `spec` on `machine`. Pure."""
     questions = tuple(clarification.question for clarification in spec.clarifications)
@@ -131,7 +150,10 @@ def make(
         title=spec.title,
         complexity=spec.complexity,
         complexity_estimated=spec.complexity_estimated,
-        paradigm="sequential",
+        paradigm=paradigm,
+        paradigm_why=paradigm_why,
+        candidates=candidates if paradigm in ("tournament", "consensus") else 0,
+        taken=taken,
         worker=worker,
         asked=tuple(asked),
         entities=tuple(entity.name for entity in spec.entities),

@@ -112,6 +112,8 @@ def front_matter(spec: Specification) -> str:
         lines.append(f"interfaces: [{', '.join(spec.interfaces)}]")
     if not spec.complexity_estimated:
         lines.append(f"complexity: {spec.complexity}")
+    if spec.paradigm is not None:
+        lines.append(f"paradigm: {spec.paradigm}")
     for key, pairs in (
         ("budget", _budget(spec.budget)),
         ("limits", _changed(spec.limits, Limits())),

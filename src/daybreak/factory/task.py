@@ -11,9 +11,11 @@ from daybreak.config import Places
 from daybreak.engine import Engine, Placement
 from daybreak.errors import UsageError
 from daybreak.factory import asking, brief, holdout, machine, plan
-from daybreak.factory.kinds.build import KIND, BuildArgs
-from daybreak.factory.phases import phase
+from daybreak.factory.kinds.build import KIND
+from daybreak.factory.phases import choosing, phase, takeover
 from daybreak.factory.phases.phase import Phases
+from daybreak.factory.phases.takeover import Taken
+from daybreak.factory.phases.wanted import BuildArgs
 from daybreak.factory.spec import format_of, read
 from daybreak.factory.spec.model import Budget, Specification
 from daybreak.host.sandbox import STRENGTHS, Strength
@@ -41,9 +43,12 @@ class BuildTask:
     spends: bool = False
     """Somebody in the order costs money or tokens, so that what the specification allows becomes the run's budget."""
     phases: Phases = field(default_factory=lambda: phase.configured(Settings()))
+    taken: Taken | None = None
+    """What an earlier build left, where this one begins at a later phase; see `taking_over`."""
 
     def args(self, ledger: Ledger) -> BuildArgs:
-        """As the ledger keeps it; the specification's text is put there."""
+        """As the ledger keeps it; the specification's text is put there. Raises NothingToTakeOver."""
+        taken = self.taken or _left(self, ledger)
         return BuildArgs(
             specification=ledger.put_blob(self.text),
             specification_name=self.path.name,
@@ -56,6 +61,7 @@ class BuildTask:
             skeleton=self.skeleton,
             as_written=self.as_written,
             phases=self.phases,
+            taken=taken,
         )
 
 
@@ -93,13 +99,17 @@ def make(
     skeleton: bool = False,
     only: Sequence[str] = (),
     iterations: int = 0,
-    paradigm: str = "sequential",
-    candidates: int = 3,
+    paradigm: str = "",
+    candidates: int = 0,
+    begin: str = "",
     cwd: Path,
 ) -> BuildTask:
     """Read `path`. The result goes to `output`, or to NAME in `cwd`. Without `workers`, the order of the settings.
+    Without `paradigm`, what the specification or the settings say; else it is chosen when the build begins. `begin`:
+    the phase to begin with.
 
-    Raises SpecInvalid with all problems at once, SandboxUnknown, and SettingsWrong for a worker that there is not."""
+    Raises SpecInvalid with all problems at once, SandboxUnknown, PhaseUnknown, and SettingsWrong for a worker that
+    there is not."""
     if sandbox not in STRENGTHS:
         raise SandboxUnknown(f"there is no sandbox {sandbox!r}", hint=f"one of {', '.join(STRENGTHS)}")
     spec = read(path)
@@ -116,7 +126,15 @@ def make(
         accept_unshown=accept_unshown,
         skeleton=skeleton,
         as_written=bool(workers),
-        phases=phase.configured(settings, only, iterations=iterations, paradigm=paradigm, candidates=candidates),
+        phases=phase.configured(
+            settings,
+            only,
+            iterations=iterations,
+            paradigm=paradigm,
+            asked_by=spec.paradigm,
+            candidates=candidates,
+            begin=begin,
+        ),
         spends=_spends(order, settings),
     )
 
@@ -142,8 +160,8 @@ def drafted(
     skeleton: bool = False,
     only: Sequence[str] = (),
     iterations: int = 0,
-    paradigm: str = "sequential",
-    candidates: int = 3,
+    paradigm: str = "",
+    candidates: int = 0,
     cwd: Path,
 ) -> DraftTask:
     """A build from a requirement. Raises RequirementUnclear, NobodyDrafts, SandboxUnknown, SettingsWrong."""
@@ -180,6 +198,18 @@ def drafted(
     return DraftTask(words, args, spends=_spends(order, settings))
 
 
+def taking_over(task: BuildTask, ledger: Ledger) -> BuildTask:
+    """The same with what an earlier build left for the phase that it begins with. Raises NothingToTakeOver."""
+    return replace(task, taken=_left(task, ledger))
+
+
+def _left(task: BuildTask, ledger: Ledger) -> Taken | None:
+    spec = task.spec
+    return takeover.find(
+        ledger, name=spec.name, title=spec.title, text=task.text, format=task.format, phases=task.phases
+    )
+
+
 def submit_draft(task: DraftTask, engine: Engine, ledger: Ledger) -> str:
     """Record it; the id of its run. What drafting and building may cost together is what a specification allows that
     says nothing of it."""
@@ -207,6 +237,14 @@ def planned(
     """The plan of the task on this machine. With `settings` it is looked who can be asked here."""
     key = holdout.read_or_make_key(places.keys)
     asked = () if settings is None else asking.look(task.workers, settings, environment or {}, beyond=_beyond(task))
+    taken = task.taken.run if task.taken is not None and task.taken.tree else ""
+    chosen = choosing.choose(
+        task.spec,
+        task.phases,
+        () if settings is None else choosing.hands(asked, settings),
+        choosing.allowed(task.spec),
+        taken=taken,
+    )
     return plan.make(
         task.spec,
         machine.measure(task.output),
@@ -215,7 +253,11 @@ def planned(
         assume=task.assume,
         sandbox=task.sandbox,
         asked=asked,
-        phases=[one.name for one in task.phases.phases],
+        phases=[one.name for one in task.phases.ahead],
+        paradigm=chosen.paradigm,
+        paradigm_why=chosen.why,
+        candidates=chosen.candidates,
+        taken=task.taken.planned() if task.taken else None,
     )
 
 

@@ -36,6 +36,8 @@ class Progress:
                 self.weights = {step["name"]: step["weight_s"] for step in event.plan["steps"]}
                 self.titles = {known["id"]: known["title"] for known in event.plan.get("shown_by", [])}
                 self.phase = "prove examples"
+                if why := event.plan.get("paradigm_why"):
+                    return f"paradigm {event.plan['paradigm']}: {why}"
             case events.StepDone() | events.StepFailed():
                 self.done.add(event.name)
                 self.under_way.pop(event.name, None)
@@ -62,6 +64,9 @@ class Progress:
                 usable = "not usable yet" if wrong else "it can be built"
                 head = f"{event.worker} drafts a specification: {usable}{wrong}"
                 return head if wrong else f"{head}\n\n{event.text}\n"
+            case events.WorkTakenOver():
+                what = f", with what {event.worker} made ({event.workspace[:12]})" if event.workspace else ""
+                return f"taken over from run {event.source}: {', '.join(event.phases)}{what}"
             case events.TaskDivided():
                 what = event.path or "the task"
                 names = ", ".join(part["name"] for part in event.parts)
@@ -71,6 +76,9 @@ class Progress:
             case events.CandidatesCompared():
                 winner = f"attempt {event.winner}" if event.winner else event.verdict
                 return f"{event.candidates} candidates compared in {event.probes} probes: {winner}: {event.reasons[0]}"
+            case events.ReviewMade():
+                who = f"{event.role} {event.worker}".strip() + (" (its own work)" if event.same else "")
+                return f"review by {who}: {event.outcome}{f': {event.why}' if event.why else ''}"
             case events.CheckProved():
                 told = "passes, so it is a guard" if event.passed else f"to be mended: {event.summary}"
                 return f"before any work: {event.check}: {told}"

@@ -257,6 +257,8 @@ def _take(report: RunReport, event: events.Event, place: str, ts: str) -> None:
                     event=place,
                 )
             )
+        case events.ReviewMade():
+            report.gates.append(_review_line(event, place))
         case events.IncidentRaised():
             report.incidents.append(
                 Line(
@@ -281,6 +283,24 @@ def _split(split: dict[str, Any]) -> str:
     answers = "; ".join(f"{', '.join(one['candidates'])}: {one['text']!r:.120}" for one in split["answers"])
     named = f" ({', '.join(split['requirements'])})" if split["requirements"] else ""
     return f"ambiguous clause{named}: `{asked:.300}`: {answers}"
+
+
+def _review_line(event: events.ReviewMade, place: str) -> Line:
+    who = f"{event.role} {event.worker}".strip()
+    own = ", who reviews work of its own" if event.same else ""
+    found = [f"{one['severity']}: {_place(one)}: {' '.join(one['reason'].split())}" for one in event.findings]
+    return Line(
+        what=f"review of attempt {event.reviewed}",
+        outcome=event.outcome,
+        summary=f"{who}{own}" + (f": {event.why}" if event.why else ""),
+        attempt=event.reviewed,
+        marks=[*found, *(f"does not count: {one}" for one in event.left_out)],
+        event=place,
+    )
+
+
+def _place(finding: dict[str, Any]) -> str:
+    return f"{finding['file']}:{finding['line']}" if finding["line"] else str(finding["file"])
 
 
 def _gate_name(event: events.GateDecided) -> str:

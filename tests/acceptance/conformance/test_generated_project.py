@@ -17,7 +17,7 @@ from .product import Product
 
 # shows: F1
 
-NAMES = ("sink", "lend-desk", "web_shop", "origins", "plain", "bookshelf")
+NAMES = ("sink", "lend-desk", "web_shop", "origins", "plain", "bookshelf", "forum")
 MEASURED = ("sink", "plain")
 """Those whose coverage is measured, which doubles the time of their tests."""
 AGAIN = """
@@ -47,10 +47,11 @@ def test_it_is_linted_and_formatted(products: Products, name: str):
 
 
 def test_they_are_strictly_typed(products: Products, tmp_path: Path):
-    """`mypy --strict` finds nothing, in all of them at once: most of its time goes into the libraries."""
+    """`mypy --strict` finds nothing, in all of them at once: most of its time goes into the libraries. The tests are of
+    the one that has most."""
     roots = [products(name).root for name in NAMES]
     config = roots[0] / "pyproject.toml"
-    sources = [str(root / "src") for root in roots]
+    sources = [*(str(root / "src") for root in roots), str(products("forum").root / "tests")]
     ended = run(roots[0], "mypy", "--strict", "--config-file", str(config), "--cache-dir", str(tmp_path), *sources)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 

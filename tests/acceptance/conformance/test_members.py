@@ -205,9 +205,10 @@ def test_the_command_line_does_the_same(forum: Desk) -> None:
     assert forum.fails("topic", "feed", status=1) == ["log in first"]
     assert forum.run("topic", "feed", "--token", bob).out == "no topics\n"
     assert forum.fails("topic", "show", "c", status=1) == ["no topic c"]
-    assert forum.fails("member", "add", "--nick", "12", "--mail", "m", "--pin", "abcd", status=2) == [
-        "nick must not be a number (got 12)"
-    ]
+    for number in ("12", "-0", "-7"):
+        assert forum.fails("member", "add", "--nick", number, "--mail", "m", "--pin", "abcd", status=2) == [
+            f"nick must not be a number (got {number})"
+        ]
     assert forum.run("member", "whoami", "--token", bob).lines[:3] == ["id: 2", "nick: bob", "mail: bob@x.org"]
     assert forum.run("member", "logout", "--token", bob).out == "logged out\n"
     assert forum.fails("member", "whoami", "--token", bob, status=1) == ["the token is not valid"]

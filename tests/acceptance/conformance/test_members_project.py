@@ -27,18 +27,6 @@ def test_the_example_has_no_problem_and_shows_every_requirement() -> None:
     assert not_shown(spec) == ()
 
 
-def test_it_is_linted_formatted_and_typed(products: Products, tmp_path: Path) -> None:
-    """By its own configuration, tests included."""
-    root = products("forum").root
-    for argv in (
-        ("ruff", "check", "--no-cache", "."),
-        ("ruff", "format", "--no-cache", "--check", "."),
-        ("mypy", "--cache-dir", str(tmp_path)),
-    ):
-        ended = run(root, *argv)
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-
-
 def test_its_own_tests_pass_and_cover_it(products: Products, tmp_path: Path) -> None:
     """Tests ran, none failed, at least 90 % of its lines are covered."""
     product, measured = products("forum"), tmp_path / "coverage.json"

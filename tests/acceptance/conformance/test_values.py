@@ -28,6 +28,12 @@ TAKEN: list[tuple[str, str, Any]] = [
     ("big", "-9223372036854775808", -9223372036854775808),
     ("big", "-5", -5),
     ("big", "0", 0),
+    ("big", "-0", 0),
+    ("big", "-00", 0),
+    ("rating", "-0", 0),
+    ("weight", "-0.0", 0),
+    ("cost", "-0", "0"),
+    ("cost", "-0.00", "0.00"),
     ("rating", "5", 5),
     ("rating", "4.25", 4.25),
     ("weight", "-0.5", -0.5),
@@ -84,6 +90,7 @@ REFUSED: list[tuple[str, str, str]] = [
     ("code", "١٢٣", r"code must match \d{3} (got ١٢٣)"),
     ("mask", "ab,1", r"mask must match [a-z]+[|][0-9,]+ (got ab,1)"),
     ("pages", "0", "pages must be at least 1 (got 0)"),
+    ("pages", "-0", "pages must be at least 1 (got 0)"),
     ("pages", "-1", "pages must be at least 1 (got -1)"),
     ("pages", "1001", "pages must be at most 1000 (got 1001)"),
     ("pages", "many", "pages must be a whole number (got many)"),
@@ -121,6 +128,7 @@ REFUSED: list[tuple[str, str, str]] = [
     ("starts", "2027-03-01T25:00:00Z", "starts must be a timestamp (got 2027-03-01T25:00:00Z)"),
     ("maker", "9", "maker must be the id of an existing maker (got 9)"),
     ("maker", "0", "maker must be the id of an existing maker (got 0)"),
+    ("maker", "-0", "maker must be the id of an existing maker (got 0)"),
     ("maker", "-1", "maker must be the id of an existing maker (got -1)"),
     (
         "maker",
@@ -350,6 +358,12 @@ def test_a_required_secret_is_required(sink: Desk):
 TAKEN_JSON: list[tuple[str, str, Any]] = [
     ("pages", "12", 12),
     ("big", "9223372036854775807", 9223372036854775807),
+    ("big", "-0", 0),
+    ("marks", "[-0, 0]", [0, 0]),
+    ("weight", "-0", 0),
+    ("cost", "-0", "0"),
+    ("cost", "-0e1", "0"),
+    ("cost", '"-0.0"', "0.0"),
     ("weight", "1e3", 1000),
     ("weight", "-0.5", -0.5),
     ("weight", "3", 3),
@@ -380,6 +394,21 @@ def test_a_json_value_is_taken(sink_site: Site, field: str, given: str, kept: An
     assert answer.status_code == 201, answer.text
     assert answer.json()[field] == kept
     assert sink_site.get(f"/samples/{answer.json()['id']}")[field] == kept
+
+
+def test_minus_zero_is_zero_wherever_it_is_asked_for(sink: Desk, sink_site: Site):
+    """In filters, limits and files; a number of very many zeros is one too."""
+    assert sink.run("note", "add", "--size", "-" + "0" * 5000, "--amount", "-0.50").out == "added note 1\n"
+    sink.write("more.csv", "size,amount\n-0,-0.0\n")
+    sink.run("note", "import", "more.csv").done()
+    assert sink.ids("note", "--size", "-0") == sink.ids("note", "--size-min", "-0", "--offset", "-0") == [1, 2]
+    assert sink.ids("note", "--limit", "-0") == []
+    assert sink.ids("note", "--amount", "-0") == [2]
+    sink.run("note", "export", "out.csv").done()
+    assert "\n2,,0,0.0,\n" in (sink.folder / "out.csv").read_text()
+    added = sink_site.post("/notes", size=0)["id"]
+    assert added in sink_site.ids("/notes", size="-0")
+    assert sink_site.ids("/notes", limit="-0") == []
 
 
 def test_a_decimal_given_as_a_json_number_stays_exact(sink_site: Site):

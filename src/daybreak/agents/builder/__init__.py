@@ -5,6 +5,8 @@ What it makes is written down in the specification format. Where that is silent,
 * Values. JSON's own types count (`"412"` is no whole number); a JSON number in exponent form is written out
   as a decimal; a date is its first moment where it is compared with a timestamp; `today` and `now` are UTC.
   Timestamps need a time; fractions of a second are dropped. Every wrong element of a list is told.
+* Zero has no sign: `-0` is 0, and so are a decimal's `-0.00` and a mean that rounds to nothing. No key is a number,
+  whatever its sign.
 * A field with several broken rules is told with each. Values are checked before conflicts are looked for.
 * Explicitly empty (`--shelf ""`, null, an empty cell) means missing; only what is absent gets its default.
 * `id` can be filtered and sorted by; so can links over HTTP. A value other than a list's is given once.
@@ -21,6 +23,7 @@ What it makes is written down in the specification format. Where that is silent,
 * A relation that is there already begins again, and one that is not ends, without complaint; also with oneself.
 * What is within another record has its own id, and only one address. Refs sort by id, whatever they are shown by.
 * Logging in takes the same time whether or not there is such a user. Sessions that have ended go with the next login.
+* Code and tests name the requirements that they are there for, where one names the other (`requirements`).
 * With a `prefix`, /health and /openapi.json are found both with and without it.
 """
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from daybreak.agents import naming
+from daybreak.agents import addresses, naming
 from daybreak.agents.builder import samples
 from daybreak.agents.builder.literals import python_literal
 from daybreak.agents.entities import Condition, Entity, Field
@@ -92,43 +92,22 @@ def entity(entity: Entity, entities: tuple[Entity, ...]) -> dict[str, Any]:
         "fields": [[*field_source(field), *_bonds(field, entity, entities)] for field in entity.fields],
         "more": _more(entity, entities),
         "lines": _lines(entity),
-        "key": "KEY" if key_of(entity) else "ID",
+        "key": "KEY" if addresses.key_of(entity) else "ID",
         **_one(naming.words(entity.name)),
         "parent": next((field.type.target for field in entity.fields if field.parent), None),
         "users_may": entity.users_may,
         "lists": [named.name for named in entity.lists],
         "login": entity.login,
-        "address": _address(entity, entities),
-        "collection": _record_address(entity, entities).rpartition("/")[0],
+        "address": addresses.within(entity, entities),
+        "collection": addresses.of_list(entity, entities),
         "seen_as": naming.words(entity.seen_as) if entity.seen_as else "",
-        "record_address": _record_address(entity, entities),
+        "record_address": addresses.of_record(entity, entities),
     }
 
 
 def _one(words: str) -> dict[str, str]:
     """The noun with its article where a vowel that is spoken as a consonant misleads: `a user`."""
     return {"one": f"a {words}"} if words.startswith(_SPOKEN) else {}
-
-
-def key_of(entity: Entity) -> Field | None:
-    return next((field for field in entity.fields if field.key or field.slug_of), None)
-
-
-def _address(entity: Entity, entities: tuple[Entity, ...]) -> str:
-    """Of the collection, as README.md writes it."""
-    path = "/" + naming.plural_words(entity).replace(" ", "-")
-    parent = next((field for field in entity.fields if field.parent), None)
-    if parent is None:
-        return path
-    target = _named(entities, parent.type.target)
-    return f"{_address(target, entities)}/{naming.words(target.name).replace(' ', '_').upper()}{path}"
-
-
-def _record_address(entity: Entity, entities: tuple[Entity, ...]) -> str:
-    key = "KEY" if key_of(entity) else "ID"
-    if entity.login is not None and entity.seen_as:
-        return f"/{naming.pluralised(naming.words(entity.seen_as)).replace(' ', '-')}/{key}"
-    return f"{_address(entity, entities)}/{key}"
 
 
 def _named(entities: tuple[Entity, ...], name: str | None) -> Entity:
@@ -140,7 +119,7 @@ def _users(entities: tuple[Entity, ...]) -> Entity | None:
 
 
 def _key(target: Entity | None) -> tuple[str, str] | None:
-    field = None if target is None else key_of(target)
+    field = None if target is None else addresses.key_of(target)
     if target is None or field is None:
         return None
     return naming.table(target), f"{field.name}:folded" if field.unique_ignoring_case else field.name

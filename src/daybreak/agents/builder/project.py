@@ -15,9 +15,10 @@ from typing import Any
 import jinja2
 
 from daybreak.agents import naming
-from daybreak.agents.builder import platform, samples
+from daybreak.agents.builder import platform, requirements, samples
 from daybreak.agents.builder.literals import python_literal, toml_literal
 from daybreak.agents.entities import Action, Change, Entity, Field, Measure, Type
+from daybreak.agents.links import Links
 from daybreak.agents.protocol import Brief
 from daybreak.errors import WorkerError
 
@@ -31,6 +32,7 @@ TESTS = (
     "test_cli",
     "test_entities",
     "test_queries",
+    "test_readme",
     "test_store",
     "test_transfer",
     "test_values",
@@ -45,7 +47,8 @@ class FormatterFailed(WorkerError):
 
 def generate(brief: Brief) -> dict[str, bytes]:
     """Every file of the project by its path, `/` between folders. Raises FormatterFailed."""
-    context = _context(brief)
+    asked = requirements.found(brief)
+    context = _context(brief, asked)
     package = f"src/{context['package']}"
     environment = _environment()
     files: dict[str, str] = {}
@@ -62,7 +65,8 @@ def generate(brief: Brief) -> dict[str, bytes]:
     emit("README.md", "README.md.j2")
     emit(".gitignore", "gitignore.j2")
     files.update({path: text for path, text in deployment(brief).items() if path not in files})
-    formatted = _formatted(files, context["package"])
+    named = {path: requirements.named(path, text, asked) for path, text in files.items() if path.endswith(".py")}
+    formatted = _formatted(files | named, context["package"])
     return {path: formatted[path].encode() for path in sorted(formatted)}
 
 
@@ -159,7 +163,7 @@ def _tests(context: dict[str, Any]) -> list[str]:
     return [*TESTS, *(name for name, needed in optional.items() if needed)]
 
 
-def _context(brief: Brief) -> dict[str, Any]:
+def _context(brief: Brief, asked: Links) -> dict[str, Any]:
     entities = brief.entities
     http = "http" in brief.interfaces
     cors = brief.http.cors
@@ -185,7 +189,11 @@ def _context(brief: Brief) -> dict[str, Any]:
         "totals": totals,
         "secrets": any(field.secret for entity in entities for field in entity.fields),
         "model_imports": sorted([*imports, *more["model_imports"]]),
-        "entities": [_entity(entity) | platform.entity(entity, entities) for entity in entities],
+        "entities": [
+            _entity(entity) | platform.entity(entity, entities) | requirements.entity(entity, asked)
+            for entity in entities
+        ],
+        **requirements.context(asked),
         "http_more": more["http_more"],
         "platform": more["platform"],
         "users": more["users"],

@@ -148,7 +148,8 @@ class _Maker:
 
 def _is_key(text: str) -> bool:
     """Whether it fits into an address, and stands for nothing else there."""
-    return not text.isdecimal() and "/" not in text and text == text.strip() and text not in (".", "..")
+    is_number = text.removeprefix("-").isdecimal()
+    return not is_number and "/" not in text and text == text.strip() and text not in (".", "..")
 
 
 def _order(field: Field, value: Any, other: Any) -> bool:

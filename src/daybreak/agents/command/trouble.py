@@ -46,7 +46,7 @@ _RULES: Sequence[tuple[Trouble, str]] = (
     ("refused", r"content[_ ]filter|content policy|usage polic|PROHIBITED_CONTENT|blocked by (?:safety|policy)"
                 r"|model refused|stop_reason.{0,4}refusal|\brefusal\b|FinishReason\.SAFETY|\bSAFETY\b"),
     ("outage", r"\b5\d\d\b|overloaded|server[_ ]error|InternalServerError|service unavailable|bad gateway"
-               r"|gateway time-?out|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EPIPE|socket hang up"
+               r"|gateway time-?out|ECONNREFUSED|ECONNRESET|ETIMEDOUT|\bENOTFOUND\b|EAI_AGAIN|EPIPE|socket hang up"
                r"|connection (?:error|refused|reset|closed|aborted|was closed)|fetch failed|network error|terminated"
                r"|high demand|at capacity|stream (?:disconnected|ended|closed|error)|premature close|other side closed"
                r"|timed? ?out"

@@ -14,6 +14,7 @@ from daybreak import events
 from daybreak.agents.gateway import troubles, wire
 from daybreak.agents.gateway.count import Count
 from daybreak.agents.gateway.dialects.dialect import Asked
+from daybreak.agents.gateway.form import Form
 from daybreak.agents.gateway.lines import Events, EventTooLong
 from daybreak.agents.gateway.passage import Desk, ProviderFailed, Receive, Refused, Request, Send, refuse, whole
 from daybreak.agents.gateway.reserving import Held
@@ -27,6 +28,8 @@ _log = logging.getLogger("daybreak.gateway")
 ERROR_BYTES_MAX = 1_000_000
 PLAIN_BYTES_MAX = 64 * 1024 * 1024
 """Of an answer in one piece: more is passed on, but not read for its usage."""
+_AT_LENGTH = frozenset({"length", "max_output_tokens", "max_tokens", "MAX_TOKENS"})
+"""What the APIs say of an answer that has come to the limit of its request."""
 _REDACTED = b"[redacted]"
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 CUT = "daybreak gateway: the budget of this attempt is used up; the answer was cut"
@@ -75,19 +78,15 @@ class Call:
     # -- to the provider
 
     async def _ask(self, send: Send) -> None:
-        asked = self.asked
-        response = await self._sent(asked.body, send)
-        if response is not None and asked.usage_added and response.status_code in (400, 422):
+        self._form = form = Form(self._desk, self.request, self.asked, self.held)
+        response = await self._sent(form.body, send)
+        while response is not None and form.refused(response.status_code):
             body = await _read(response)
             await response.aclose()
-            if b"stream_options" not in body and b"include_usage" not in body:
+            if not form.another(body):
                 await self._failed(send, response, body)
                 return
-            self._desk.no_usage.add(self.request.ticket.provider_name)
-            request = self.request
-            plain = wire.plain(request.body, request.headers)
-            asked = request.dialect.asked(request.action, plain, request.model, request.ticket.model, usage=False)
-            response = await self._sent(asked.body, send)
+            response = await self._sent(form.body, send)
         if response is None:
             return
         try:
@@ -146,7 +145,9 @@ class Call:
         self._status = response.status_code
         if response.status_code >= 300:
             await self._failed(send, response, await _read(response))
-        elif response.headers.get("content-type", "").lower().startswith("text/event-stream"):
+            return
+        self._form.taken()
+        if response.headers.get("content-type", "").lower().startswith("text/event-stream"):
             await self._stream(send, response)
         else:
             await self._plain(send, response)
@@ -181,6 +182,8 @@ class Call:
             await self._settle()
             return  # without an end: the client sees that it was cut
         self._read(b"".join(kept) if size <= PLAIN_BYTES_MAX else None, size)
+        if self._form.scarce and self._meter.count.ended in _AT_LENGTH:
+            self._trouble = "budget"
         await self._settle()
         await send(_piece(held_back, last=True))
 
@@ -318,7 +321,7 @@ class Call:
             money_microusd=money,
             counted="told" if count is None or count.told else "estimated",
             ended=used.ended[:100],
-            trouble="cut" if self._cut else self._trouble,
+            trouble="cut" if self._trouble == "budget" else self._trouble,
             until=stamp(self._until) if self._until is not None else "",
             duration_ms=int((self._desk.clock.monotonic() - self._began_s) * 1000),
         )

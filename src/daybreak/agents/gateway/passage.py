@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +68,8 @@ class Desk:
     log: Log
     no_usage: set[str] = field(default_factory=set)
     """Providers that refuse to be asked for usage in streams."""
+    shapes: dict[tuple[str, str], tuple[bool, int]] = field(default_factory=dict)
+    """By provider and model: whether it takes a limit of output under the API's other name, and how much at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,9 +169,12 @@ class Passage:
             plain = wire.plain(request.body, request.headers)
             if request.action != "models":
                 reach.refuse(ticket.provider.api, plain, network=ticket.network)
-            return request.dialect.asked(request.action, plain, request.model, ticket.model, usage)
+            asked = request.dialect.asked(request.action, plain, request.model, ticket.model, usage)
         except RequestWrong as wrong:
             raise Refused("request", str(wrong)) from None
+        if request.action == "stream" and b"alt=sse" not in request.query.split(b"&"):
+            return replace(asked, stream=False)  # Gemini then sends all of it as one list, which cannot be cut
+        return asked
 
     async def _pass(self, call: Call) -> None:
         """By the breaker and the budget. Raises Refused."""

@@ -1,9 +1,10 @@
 """The wall: what a request may cost at worst is set aside before it starts, in its ticket and in its account.
 
 In the account that is done by the ledger (`policy.accounts`), so that no number of attempts, threads and processes can
-together spend more than it has. A stream whose worst case does not fit gets what is left and is cut there; an answer
-that comes in one piece cannot be cut, so that its request is refused. A stream that goes on past what was set aside
-gets more while there is some.
+together spend more than it has. A stream whose worst case does not fit gets what is left and is cut there. An answer
+that comes in one piece cannot be cut: its request is refused where what it asks for does not fit, and where it names no
+limit it is given one that does (`Held.answer_max`). A stream that goes on past what was set aside gets more while there
+is some.
 
 Crash windows: between the commit that reserves and the one that settles, the process may die. What was set aside is
 then taken as used, by `recover` or by the engine as it takes the run over (`engine.purse`), whichever comes first.
@@ -73,6 +74,11 @@ class Held:
     """Of reservations in the account."""
     money: int = 0
     tokens: int = 0
+    answer_max: int | None = None
+    """Tokens that each answer may have, where the request did not say so and somebody must: it comes in one piece, and
+    there is a budget."""
+    scarce: bool = False
+    """That is less than it would have been given with more left."""
 
 
 class Reserving:
@@ -135,9 +141,13 @@ class Reserving:
             return held  # asks no model
         ticket.asked += 1
         try:
-            least = asked.output_max if not asked.stream else min(OUTPUT_MIN, asked.output_max)
+            unlimited = not asked.stream and not asked.output_said
+            few = min(OUTPUT_MIN * asked.answers, asked.output_max)
+            least = few if asked.stream or unlimited else asked.output_max
             money = counting.worst_microusd(held.price, asked.input_tokens, 0, asked.input_factor)
-            await self._more(held, money, asked.input_tokens, asked.output_max, least)
+            output = await self._more(held, money, asked.input_tokens, asked.output_max, least)
+            if unlimited and self._bounded(held):
+                held.answer_max, held.scarce = output // asked.answers, output < asked.output_max
         except BaseException:
             ticket.asked -= 1
             raise
@@ -189,9 +199,9 @@ class Reserving:
                     _log.warning("account %s: %d of %d %s are used", one.account, one.used, one.limit, one.amount)
         return settled
 
-    async def _more(self, held: Held, base_money: int, base_tokens: int, output: int, least: int) -> None:
+    async def _more(self, held: Held, base_money: int, base_tokens: int, output: int, least: int) -> int:
         """Set aside so much money and so many tokens, and beside them as much output as fits between `least` and
-        `output`. Raises TooDear."""
+        `output`; how much that is. Raises TooDear."""
         ticket, why = held.ticket, ""
         for _ in range(_TRIES_MAX):
             fits = self._fitting(held, base_money, base_tokens, output)
@@ -209,7 +219,7 @@ class Reserving:
                 _put(held, -money, -tokens)
                 raise
             else:
-                return
+                return fits
         raise TooDear(why)
 
     async def _reserve(self, held: Held, worst: Amounts) -> None:
@@ -227,13 +237,24 @@ class Reserving:
             raise (Accounts.refusal(problem) or problem) from problem
         held.keys.append(key)
 
-    def _fitting(self, held: Held, base_money: int, base_tokens: int, output: int) -> int:
-        """Tokens of output, at most `output`, that ticket and account can pay beside the base; -1: not even that."""
+    def _left(self, held: Held) -> tuple[list[int | None], list[int | None]]:
+        """Money and tokens that ticket and account have; None: they set no limit."""
         money, tokens = [held.ticket.money_left], [held.ticket.tokens_left]
         if held.ticket.account:
             left = self._accounts.left(held.ticket.account)
             money.append(left.money_microusd)
             tokens.append(left.tokens)
+        return money, tokens
+
+    def _bounded(self, held: Held) -> bool:
+        """Is there a budget that tokens of output use up? Of money only where they have a price."""
+        money, tokens = self._left(held)
+        paid = held.price is not None and held.price.output > 0
+        return any(one is not None for one in tokens) or (paid and any(one is not None for one in money))
+
+    def _fitting(self, held: Held, base_money: int, base_tokens: int, output: int) -> int:
+        """Tokens of output, at most `output`, that ticket and account can pay beside the base; -1: not even that."""
+        money, tokens = self._left(held)
         fits = output
         for limit in tokens:
             if limit is not None:

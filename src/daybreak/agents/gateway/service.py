@@ -25,7 +25,7 @@ from daybreak.clock import Clock
 from daybreak.errors import HostError, WorkerError
 from daybreak.policy.breaker import Breaker, BreakerRule
 from daybreak.policy.circuits import LedgerCircuits
-from daybreak.settings import Price, Settings
+from daybreak.settings import PROVIDER_BREAKER, Price, Settings
 
 if TYPE_CHECKING:
     import httpx
@@ -69,7 +69,8 @@ class Gateway:
     Keys are looked up in `environment` when a ticket is made, and are in this process' memory only. The socket lies in
     `folder` (made where it is missing), or, where its path would be too long for a socket, in a folder of its own below
     the system's temporary one: `socket.parent` is what a sandbox must be able to read. Nobody gets through without
-    a token. Log lines hold neither keys nor bodies.
+    a token. Log lines hold neither keys nor bodies. `rule` is for the breakers of providers that the settings name none
+    for.
 
     The ledger must have been opened with `policy.accounts.ACCOUNTS` and `policy.circuits.CIRCUITS`.
     """
@@ -180,8 +181,10 @@ class Gateway:
         from daybreak.agents.gateway.passage import as_told
 
         if provider not in self._breakers:
-            name = f"provider:{provider}"
-            self._breakers[provider] = Breaker(name, self._rule, self._circuits, classify=as_told, clock=self._clock)
+            name = f"{PROVIDER_BREAKER}{provider}"
+            told = self._settings.breakers.get(name)
+            rule = self._rule if told is None else BreakerRule(**told.model_dump())
+            self._breakers[provider] = Breaker(name, rule, self._circuits, classify=as_told, clock=self._clock)
         return self._breakers[provider]
 
     # -- tickets

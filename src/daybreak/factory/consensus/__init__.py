@@ -18,7 +18,7 @@ from daybreak.factory.consensus.model import (
 )
 from daybreak.factory.consensus.observing import observe
 from daybreak.factory.consensus.probing import probes
-from daybreak.factory.consensus.splitting import smallest
+from daybreak.factory.consensus.splitting import answered, last_answer, shortening, smallest
 
 __all__ = [
     "Agreement",
@@ -35,9 +35,12 @@ __all__ = [
     "Review",
     "Split",
     "agree",
+    "answered",
     "cross",
+    "last_answer",
     "observe",
     "probes",
+    "shortening",
     "smallest",
     "tolerated",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 from daybreak.factory.consensus.model import Answer, Ask, Candidate, Observation, Probe, Split
 from daybreak.factory.consensus.voting import Heard
@@ -39,7 +39,7 @@ def _split(probe: Probe, seen: dict[str, Observation]) -> Split | None:
     for at, ask in enumerate(probe.asks):
         groups: dict[str, list[str]] = defaultdict(list)
         for name, observation in seen.items():
-            groups[answer_of(observation, at)].append(name)
+            groups[_answer_of(observation, at)].append(name)
         if len(groups) > 1:
             ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
             return Split(
@@ -53,7 +53,7 @@ def _split(probe: Probe, seen: dict[str, Observation]) -> Split | None:
     return None
 
 
-def answer_of(observation: Observation, at: int) -> str:
+def _answer_of(observation: Observation, at: int) -> str:
     """What was answered to the ask of that number, from 0."""
     if observation.silent:
         return f"{NOTHING}: {observation.silent}"
@@ -71,6 +71,19 @@ def smallest(split: Split, differ: Callable[[Probe], bool], *, most: int = 30) -
     Shortening keeps the input honest: nothing is left out that was not tried without. The answers stay those of the
     input as it was found.
     """
+    trying = shortening(split, most=most)
+    try:
+        probe = next(trying)
+        while True:
+            probe = trying.send(differ(probe))
+    except StopIteration as end:
+        found: Split = end.value
+        return found
+
+
+def shortening(split: Split, *, most: int = 30) -> Generator[Probe, bool, Split]:
+    """As `smallest`, for whoever has to wait for answers: gives the shorter probes one by one, is sent whether the last
+    answer still differs, and returns the split."""
     kept = list(split.input)
     tries = 0
     width = max(1, (len(kept) - 1) // 2)
@@ -79,12 +92,24 @@ def smallest(split: Split, differ: Callable[[Probe], bool], *, most: int = 30) -
         while at < len(kept) - 1 and tries < most:
             shorter = kept[:at] + kept[min(at + width, len(kept) - 1) :]
             tries += 1
-            if differ(_probe(split, shorter)):
+            if (yield _probe(split, shorter)):
                 kept = shorter
             else:
                 at += width
         width = width // 2 if tries < most else 0
     return split.model_copy(update={"input": tuple(kept), "probe": _probe(split, kept).id})
+
+
+def answered(split: Split, seen: Mapping[str, Observation]) -> Split:
+    """The split with what each candidate answered to its input as it is now, up to the first answer that differs; as
+    it was where none does (somebody answers by chance). `seen`: by candidate, of the probe that the split names."""
+    found = _split(_probe(split, split.input), dict(seen))
+    return split if found is None else found.model_copy(update={"probe": _probe(split, found.input).id})
+
+
+def last_answer(observation: Observation, asks: int) -> str:
+    """What was answered to the last of so many asks."""
+    return _answer_of(observation, asks - 1)
 
 
 def _probe(split: Split, asks: Sequence[Ask]) -> Probe:

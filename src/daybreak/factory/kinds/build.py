@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, model_validator
 
 from daybreak import events
 from daybreak.agents.protocol import Claim
@@ -28,7 +27,7 @@ from daybreak.factory import deliver, holdout, machine, plan, skeleton
 from daybreak.factory.attempting import Attempts
 from daybreak.factory.cascading import NobodyLeft
 from daybreak.factory.office import Office
-from daybreak.factory.phases import tracing
+from daybreak.factory.phases import sharing, takeover, tracing
 from daybreak.factory.phases.conductor import Conductor
 from daybreak.factory.phases.contest import Contest
 from daybreak.factory.phases.drafting import Drafting
@@ -36,62 +35,17 @@ from daybreak.factory.phases.filling import Filling
 from daybreak.factory.phases.inspection import Inspection
 from daybreak.factory.phases.judged import Judged
 from daybreak.factory.phases.order import BuildOrder
-from daybreak.factory.phases.phase import BEFORE_PHASES, IMPLEMENTER, Phases
+from daybreak.factory.phases.phase import AUTO, BEFORE_PHASES, IMPLEMENTER, Paradigm
+from daybreak.factory.phases.wanted import EMBEDDED, BuildArgs
 from daybreak.factory.site import Branch, Site
 from daybreak.factory.spec import not_shown, read_text
 from daybreak.factory.spec.model import Specification
 from daybreak.factory.warden import Warden
 from daybreak.host import tree
-from daybreak.host.sandbox import Strength
 from daybreak.ledger import Ledger
 
 KIND = "build"
-EMBEDDED = "builder"
-"""The worker that is a part of Daybreak."""
 UNSHOWN_QUESTION = "deliver although nothing shows {}?"
-
-
-class BuildArgs(BaseModel):
-    """What a build was asked for, as kept in the ledger."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-    specification: str
-    """Blob of the specification's text."""
-    specification_name: str
-    format: Literal["md", "yaml", "toml", "json"]
-    output: str
-    """Absolute folder to deliver to."""
-    workers: tuple[str, ...] = (EMBEDDED,)
-    """The order in which workers are asked."""
-    as_written: bool = False
-    """Somebody named them for this build: what is known of outcomes does not change their order."""
-    alone: bool = False
-    """Asked for when there was one worker only: the history of such a build has no choices in it."""
-    sandbox: Strength = "degraded"
-    """The least that the sandbox of every program must enforce."""
-    assume: bool = False
-    accept_unshown: bool = False
-    skeleton: bool = False
-    """Where nothing could be built, put a skeleton that says so in its place."""
-    phases: Phases | None = None
-    """None: asked for when there were no phases."""
-    requirement: str = ""
-    """What is asked for in a person's words, where the specification is drafted first; then there is none yet, and
-    `output` may be empty."""
-    first_attempt: int = 1
-    """Number of the first attempt at building: those before it drafted."""
-    folder: str = ""
-    """Where a result that is named by its draft goes."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_worker(cls, told: Any) -> Any:
-        """Builds that were asked for when there was one worker only."""
-        if isinstance(told, dict) and "worker" in told:
-            told = dict(told)
-            told["workers"], told["alone"] = [told.pop("worker")], True
-        return told
 
 
 class ProvesNothing(CheckError):
@@ -166,7 +120,14 @@ class _OneBuild:
         self.serve = self.spec.serve or f"{self.spec.name} serve --port {{port}}"
         self.warden = Warden(ctx.run, self.ledger, kind.places, kind.clock)
         self.site = Site(ctx, (kind.places.workspaces / ctx.run).resolve(), self.warden, number=args.first_attempt - 1)
-        order = BuildOrder(
+        attempts = Attempts(ctx, kind.office, self.warden, self.site.cancelled)
+        self.filling = Filling(self.site, self._order(), self.ledger, attempts, self._left_s)
+        self.conductor = self._conductor()
+
+    def _order(self, paradigm: Paradigm = "sequential", candidates: int = 0) -> BuildOrder:
+        args = self.args
+        phases = args.phases or BEFORE_PHASES
+        return BuildOrder(
             spec=self.spec,
             text=self.text,
             format=args.format,
@@ -176,16 +137,17 @@ class _OneBuild:
             as_written=args.as_written,
             alone=args.alone,
             sandbox=args.sandbox,
-            phases=args.phases or BEFORE_PHASES,
-            office=kind.office,
+            phases=phases.model_copy(update={"paradigm": paradigm, "candidates": candidates or phases.candidates}),
+            office=self.kind.office,
             kind=KIND,
             embedded=EMBEDDED,
+            taken=args.taken,
         )
-        attempts = Attempts(ctx, kind.office, self.warden, self.site.cancelled)
-        self.filling = Filling(self.site, order, self.ledger, attempts, self._left_s)
-        inspection = Inspection(self.site, order, self.ledger, kind.places.cache / "types")
-        contest = Contest(self.site, order, self.ledger, self.filling)
-        self.conductor = Conductor(self.site, order, self.ledger, self.filling, inspection, contest)
+
+    def _conductor(self) -> Conductor:
+        site, order, ledger, filling = self.site, self.filling.order, self.ledger, self.filling
+        inspection = Inspection(site, order, ledger, self.kind.places.cache / "types")
+        return Conductor(site, order, ledger, filling, inspection, Contest(site, order, ledger, filling))
 
     async def go(self) -> dict[str, Any]:
         result: dict[str, Any] = await self.site.occupied(self._build)
@@ -194,6 +156,8 @@ class _OneBuild:
     async def _build(self) -> dict[str, Any]:
         self.started = await self.ctx.now()
         await self._plan()
+        if self.args.taken is not None and self.args.phases is not None:
+            await takeover.enter(self.ctx, self.ledger, self.args.taken, self.args.phases.begin)
         await self._prove_examples()
         try:
             judged = await self.conductor.go()
@@ -213,7 +177,12 @@ class _OneBuild:
     # -- before any work
 
     async def _plan(self) -> None:
+        phases = self.args.phases or BEFORE_PHASES
+
         def make() -> Kept:
+            chosen = sharing.chosen(
+                self.spec, phases, self.args.workers, self.kind.office, self.ctx.account, self.args.taken
+            )
             made = plan.make(
                 self.spec,
                 machine.measure(Path(self.args.output)),
@@ -221,11 +190,20 @@ class _OneBuild:
                 held_out=len(self.held_out),
                 assume=self.args.assume,
                 sandbox=self.args.sandbox,
-                phases=[one.name for one in self.args.phases.phases] if self.args.phases else (),
+                phases=[one.name for one in phases.ahead] if self.args.phases else (),
+                paradigm=chosen.paradigm,
+                paradigm_why=chosen.why,
+                candidates=chosen.candidates,
+                taken=self.args.taken.planned() if self.args.taken else None,
             ).model_dump(mode="json")
             return Kept(made, tell=[events.PlanMade(run=self.ctx.run, plan=made)])
 
         made = await self.ctx.step("plan", make)
+        if phases.paradigm == AUTO:
+            self.filling.order = self._order(made["paradigm"], made["candidates"])
+        else:
+            self.filling.order = self._order(phases.paradigm)
+        self.conductor = self._conductor()
         for question in made["questions"]:
             await self.ctx.ask(question)
 
@@ -361,11 +339,13 @@ class _OneBuild:
 
 
 def blobs_of(event: events.Event) -> Iterator[str]:
-    """The blobs that an event of a build refers to: the specification's text, the packed tree of an attempt."""
+    """The blobs that an event of a build refers to: the specification's text, the packed tree of an attempt, and what
+    is taken over from another run."""
     match event:
         case events.TaskAdded(kind="build"):
             if event.args["specification"]:
                 yield event.args["specification"]
+            yield from takeover.of_args(event.args)
         case events.ArtefactMade() | events.SpecificationDrafted():
             yield event.blob
         case events.StepDone(name="attempt" | "merge", result={"tree": str(packed)}) if packed:

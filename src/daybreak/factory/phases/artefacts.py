@@ -14,14 +14,20 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from daybreak.agents.entities import Entity
+from daybreak.agents.protocol import Requirement
 from daybreak.checks.evidence import Evidence, Mark
 from daybreak.errors import CheckError
+from daybreak.factory.phases import outline
+from daybreak.factory.phases.outline import Datum, Face
 from daybreak.factory.spec.model import Specification
 
 FORMAT = 1
+TRACEABILITY = "traceability"
+"""The check, and the artefact."""
 FOLDER = "docs/daybreak"
 """Below the delivered project; the name is taken."""
+_THERE_FOR = re.compile(r"^<!-- Requirements: (.*) -->$", re.MULTILINE)
+"""How a document says which requirements ask for it."""
 _ID = r"^[A-Za-z][A-Za-z0-9_-]{0,40}$"
 
 
@@ -52,23 +58,6 @@ class Requirements(_Model):
     objectives: tuple[str, ...] = Field(min_length=1)
     requirements: tuple[RequirementEntry, ...] = Field(min_length=1)
     out_of_scope: tuple[str, ...] = ()
-
-
-class Datum(_Model):
-    """Something that is kept."""
-
-    name: str
-    fields: tuple[str, ...]
-    """`name: type`, in the table's order."""
-    requirements: tuple[str, ...] = ()
-
-
-class Face(_Model):
-    """Something that a user can reach: a command or a route."""
-
-    kind: Literal["command", "route"]
-    name: str
-    requirements: tuple[str, ...] = ()
 
 
 class Design(_Model):
@@ -104,9 +93,10 @@ class Trace(_Model):
     must: bool
     design: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
-    """Files that name it."""
+    """Files that name it; of documents those that say `<!-- Requirements: ... -->`."""
     tests: tuple[str, ...] = ()
     evidence: tuple[Shown, ...] = ()
+    """All that speaks for it, also what did not pass."""
     missing: tuple[Column, ...] = ()
 
 
@@ -124,7 +114,7 @@ class Traceability(_Model):
         return [row.requirement for row in self.rows if "evidence" in row.missing]
 
 
-SCHEMAS: Mapping[str, type[_Model]] = {"requirements": Requirements, "design": Design, "traceability": Traceability}
+SCHEMAS: Mapping[str, type[_Model]] = {"requirements": Requirements, "design": Design, TRACEABILITY: Traceability}
 _Any = TypeVar("_Any", bound=_Model)
 
 
@@ -175,16 +165,10 @@ def requirements(spec: Specification, held_out: Iterable[str]) -> Requirements:
     )
 
 
-def design(spec: Specification) -> Design:
-    data = tuple(
-        Datum(
-            name=entity.name,
-            fields=tuple(f"{field.name}: {field.type.name}" for field in entity.fields),
-            requirements=_naming(spec, _words(entity.name)),
-        )
-        for entity in spec.entities
-    )
-    faces = tuple(face for entity in spec.entities for face in _faces(spec, entity))
+def design(spec: Specification, held_out: Iterable[str] = ()) -> Design:
+    """`held_out`: ids of examples whose headings must say nothing, as nobody who works may know them."""
+    asked = outline.links(spec, held_out)
+    data, faces = tuple(outline.data(spec.entities, asked)), tuple(outline.faces(spec, asked))
     parts: list[Datum | Face] = [*data, *faces]
     placed = {one for part in parts for one in part.requirements}
     return Design(
@@ -194,33 +178,6 @@ def design(spec: Specification) -> Design:
         interfaces=faces,
         unplaced=tuple(one.id for one in spec.requirements if one.id not in placed),
     )
-
-
-def _faces(spec: Specification, entity: Entity) -> Iterable[Face]:
-    """One for all that every entity has, and one for each action: they are what requirements speak of by name."""
-    noun = "-".join(word.lower() for word in _words(entity.name))
-    named = _naming(spec, _words(entity.name))
-    actions = [(action.name, _naming(spec, action.name.split("-"))) for action in entity.actions]
-    if "cli" in spec.interfaces:
-        yield Face(kind="command", name=f"{spec.name} {noun}", requirements=named)
-        for name, about in actions:
-            yield Face(kind="command", name=f"{spec.name} {noun} {name}", requirements=about)
-    if "http" in spec.interfaces:
-        plural = f"{spec.http.prefix}/{(entity.plural or noun + 's').lower().replace(' ', '-')}"
-        yield Face(kind="route", name=plural, requirements=named)
-        for name, about in actions:
-            yield Face(kind="route", name=f"{plural}/{{id}}/{name}", requirements=about)
-
-
-def _naming(spec: Specification, words: Sequence[str]) -> tuple[str, ...]:
-    """Requirements whose text names those words in a row, also in the plural."""
-    pattern = re.compile(r"\b" + r"[ _-]?".join(map(re.escape, words)) + r"(s|es)?\b", re.IGNORECASE)
-    return tuple(one.id for one in spec.requirements if pattern.search(one.text))
-
-
-def _words(name: str) -> list[str]:
-    """`BookLoan` has the words Book and Loan."""
-    return re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+", name) or [name]
 
 
 # -- looked at
@@ -260,6 +217,30 @@ def look_at_design(artefact: Design, asked: Requirements, artefact_hash: str) ->
     )
 
 
+def look_at_traceability(asked: Sequence[Requirement], workspace: str, seen: Sequence[Evidence]) -> Evidence:
+    """Every MUST has evidence, all of it passed; each that has none is named, a SHOULD too.
+
+    `seen` is what all other checks saw of that workspace."""
+    marks, musts = [], 0
+    for one in asked:
+        pieces = [piece.outcome == "passed" for piece in seen if one.id in piece.requirements]
+        if not all(pieces) or not pieces:
+            says = (
+                f"{pieces.count(False)} of {len(pieces)} pieces of evidence did not pass" if pieces else "no evidence"
+            )
+            marks.append(Mark(message=f"{one.id} ({'MUST' if one.must else 'SHOULD'}): {says}"))
+            musts += one.must
+    without = f"; without: {', '.join(mark.message.partition(':')[0] for mark in marks)}" if marks else ""
+    return Evidence(
+        check=TRACEABILITY,
+        workspace=workspace,
+        outcome="failed" if musts else "passed",
+        summary=f"{len(asked) - len(marks)} of {len(asked)} requirements have evidence{without}",
+        counts={"requirements": len(asked), "without": len(marks), "must_without": musts},
+        marks=tuple(marks),
+    )
+
+
 # -- the matrix
 
 
@@ -275,15 +256,15 @@ def trace(
     rows = []
     for one in asked.requirements:
         naming = re.compile(rf"\b{re.escape(one.id)}\b")
-        files = [path for path, text in sorted(texts.items()) if naming.search(text)]
+        files = [path for path, text in sorted(texts.items()) if naming.search(_naming_part(path, text))]
         tests = tuple(path for path in files if _is_test(path))
-        code = tuple(path for path in files if not _is_test(path) and not path.endswith((".md", ".rst", ".txt")))
+        code = tuple(path for path in files if not _is_test(path))
         shown = tuple(evidence.get(one.id, ()))
         columns: dict[Column, Sequence[object]] = {
             "design": tuple(part.name for part in parts if one.id in part.requirements),
             "code": code,
             "tests": tests,
-            "evidence": tuple(piece for piece in shown if piece.outcome == "passed"),
+            "evidence": shown if all(piece.outcome == "passed" for piece in shown) else (),
         }
         missing = tuple(name for name, found in columns.items() if not found)
         rows.append(
@@ -299,6 +280,11 @@ def trace(
             )
         )
     return Traceability(name=asked.name, workspace=workspace, rows=tuple(rows))
+
+
+def _naming_part(path: str, text: str) -> str:
+    """Of prose what it says to be there for: copies of a specification name every requirement and show none."""
+    return "\n".join(_THERE_FOR.findall(text)) if path.endswith((".md", ".rst", ".txt")) else text
 
 
 def _is_test(path: str) -> bool:

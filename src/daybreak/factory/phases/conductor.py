@@ -24,11 +24,13 @@ from daybreak.factory.cascading import NobodyLeft
 from daybreak.factory.phases import artefacts
 from daybreak.factory.phases.chain import Breaker, Chain
 from daybreak.factory.phases.contest import Contest
-from daybreak.factory.phases.filling import Filling, Tried
+from daybreak.factory.phases.filling import Filling, Tried, taken_over
 from daybreak.factory.phases.inspection import Inspection, named, tries_mutants
 from daybreak.factory.phases.judged import Judged
 from daybreak.factory.phases.order import BuildOrder
 from daybreak.factory.phases.phase import DESIGN, MUTATION, REQUIREMENTS, Phase, Role, assigned
+from daybreak.factory.phases.reviewing import Reviewing
+from daybreak.factory.phases.vetoing import Reviewed
 from daybreak.factory.site import Numbers, Site
 from daybreak.ledger import Ledger
 
@@ -45,6 +47,7 @@ class Conductor:
     contest: Contest
     last: Judged | None = None
     """Whatever was judged last."""
+    reviewing: Reviewing = field(init=False)
     _artefacts: dict[str, str] = field(default_factory=dict)
     """Blob by name."""
     _kinds: list[str] = field(default_factory=list)
@@ -52,15 +55,24 @@ class Conductor:
     _vetoes: set[str] = field(default_factory=set)
     _roles: list[Role] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.reviewing = Reviewing(self.site, self.order, self.ledger, self.filling)
+
     async def go(self) -> Judged:
         """The result that passed every gate. Raises NobodyLeft where one cannot be passed, ArtefactWrong."""
+        order = self.order
+        made = taken_over(order)
+        self._artefacts = dict(order.taken.artefacts) if order.taken is not None else {}
+        for phase in order.phases.before:
+            self._ask_for_more(phase)
         judged: Judged | None = None
-        for phase in self.order.phases.phases:
+        for phase in order.phases.ahead:
             self._enter(phase)
             if phase.makes:
                 await self._derive(phase)
             else:
-                judged = await self._pass(phase, judged)
+                judged = await self._pass(phase, made)
+                made = judged.made
         assert judged is not None, "the plan has a phase that works on the workspace"
         return judged
 
@@ -73,6 +85,10 @@ class Conductor:
                     hint=f"leave the phase that makes it in the build: --phases {name},{phase.name}",
                 )
             self.artefact(name)
+        self._ask_for_more(phase)
+
+    def _ask_for_more(self, phase: Phase) -> None:
+        """From this phase on gates ask for all that its gate asks for, also where it is taken over."""
         if not phase.makes:
             self._kinds += [kind for kind in phase.checks if kind not in self._kinds]
             self._vetoes |= set(phase.vetoes)
@@ -96,7 +112,7 @@ class Conductor:
             made = (
                 artefacts.requirements(order.spec, order.held_out)
                 if phase.makes == REQUIREMENTS
-                else artefacts.design(order.spec)
+                else artefacts.design(order.spec, order.held_out)
             )
             blob = self.ledger.put_blob(artefacts.written(made))
             seen = self._looked_at(made, blob)
@@ -126,30 +142,41 @@ class Conductor:
 
     # -- phases that work on the workspace
 
-    async def _pass(self, phase: Phase, judged: Judged | None) -> Judged:
-        """A result that passes the gate of `phase`. Raises NobodyLeft."""
+    async def _pass(self, phase: Phase, made: Tried | None) -> Judged:
+        """A result that passes the gate of `phase`, from what the phases before have made. Raises NobodyLeft."""
         iteration, over = 0, False
+        judged: Judged | None = None
         best: Judged | None = None
-        if judged is not None:
+        if made is not None:
             iteration = 1
-            judged = best = self.last = await self._judge(phase, iteration, judged.made, (), None)
+            judged = best = self.last = await self._judge(phase, iteration, made, (), None)
         elif self.order.phases.paradigm != "sequential" and phase.roles:
             iteration = 1
             divided = self.order.phases.paradigm in ("parallel", "chain")
             first = self._divided(phase) if divided else self._best_of(phase, phase.roles[0])
             judged = best = self.last = await first
         while judged is None or judged.decision.verdict != "passed":
-            tried: list[Tried] = []
-            for role in self._asked(phase, best):
-                base = tried[-1] if tried else best.made if best else None
-                found = self._found(role, best)
-                tried.append(await self.filling.fill(phase, role, base, found, over=over))
+            try:
+                tried = await self._worked(phase, best, over=over)
+            except NobodyLeft:
+                if (taken := await self.reviewing.overruled(phase)) is None:
+                    raise
+                self.last = taken
+                return taken
             iteration += 1
             over = self.inspection.has_seen(tried[-1].workspace)
             judged = self.last = await self._judge(phase, iteration, tried[-1], tried, best)
             if best is None or judged.decision.score > best.decision.score:
                 best = judged
         return judged
+
+    async def _worked(self, phase: Phase, best: Judged | None, *, over: bool) -> list[Tried]:
+        """What each role has left that is asked now, one after the other. Raises NobodyLeft."""
+        tried: list[Tried] = []
+        for role in self._asked(phase, best):
+            base = tried[-1] if tried else best.made if best else None
+            tried.append(await self.filling.fill(phase, role, base, self._found(role, best), over=over))
+        return tried
 
     async def _divided(self, phase: Phase) -> Judged:
         """What parts have made together. Raises NobodyLeft."""
@@ -167,7 +194,8 @@ class Conductor:
         """Of several candidates. Raises NobodyLeft."""
         first = self.site.number + 1
         entered = await self.contest.entries(phase, role)
-        judged = [await self._judge(phase, 1, made, [made], None) for made in entered if made is not None]
+        alone = phase.model_copy(update={"reviewers": ()})  # only what wins is reviewed
+        judged = [await self._judge(alone, 1, made, [made], None) for made in entered if made is not None]
         if self.order.phases.paradigm == "consensus":
             chosen = await self.contest.chosen(entered, first, judged)
             if chosen is None and any(one.decision.verdict == "passed" for one in judged):
@@ -175,8 +203,9 @@ class Conductor:
                     "the candidates do not agree, and none of them was chosen", hint="make the clause clear"
                 )
             if chosen is not None:
-                return chosen
-        return max(judged, key=lambda one: (one.decision.verdict == "passed", one.decision.score, -one.made.number))
+                return await self._judge(phase, 1, chosen.made, (), None) if phase.reviewers else chosen
+        won = max(judged, key=lambda one: (one.decision.verdict == "passed", one.decision.score, -one.made.number))
+        return await self._judge(phase, 1, won.made, (), None) if phase.reviewers else won
 
     def _asked(self, phase: Phase, best: Judged | None) -> list[Role]:
         """Who works now: everybody of the phase on nothing, and afterwards whoever can mend what failed."""
@@ -198,16 +227,18 @@ class Conductor:
         await self.site.ctx.enter("verifying")
         evidence = await self.inspection.of(made)
         before = best.decision.score if best is not None else 0.0
+        reviewed = Reviewed()
+        if phase.reviewers:
+            by_checks = self._by_checks(phase, iteration, made, evidence)
+            reviewed = await self.reviewing.of(phase, iteration, made, evidence, by_checks, self._roles)
+            evidence = [*evidence, *reviewed.evidence]
 
         def decide() -> Kept:
-            required = named(self._kinds, self.order)
-            if "tests" in self._kinds and tries_mutants(self.order, made, evidence):
-                required.append(MUTATION)
-            asked = [seen for seen in evidence if seen.check in required]
-            decision = self._decided(asked, phase, required, iteration)
+            decision = reviewed.weighed(self._by_checks(phase, iteration, made, evidence))
             if decision.verdict != "passed" and worked and best is not None:
                 decision = _with_progress(decision, before, self.order.phases.gain)
-            told: list[events.Event] = [self._told(phase, iteration, made.number, made.workspace, decision, before)]
+            told = reviewed.looked(self.site.ctx.run, made.number)
+            told.append(self._told(phase, iteration, made.number, made.workspace, decision, before))
             for one in worked:
                 own = decision if len(worked) == 1 else self._own(one.role, decision)
                 told += cascading.learned(self.site.ctx.run, one.number, one.task, one.kept, own, one.found, evidence)
@@ -217,6 +248,14 @@ class Conductor:
         if decision.verdict != "passed":
             await self.site.ctx.enter("running")
         return Judged(made, evidence, decision)
+
+    def _by_checks(self, phase: Phase, iteration: int, made: Tried, evidence: Sequence[Evidence]) -> gate.Decision:
+        """What follows from what checks saw, and from nothing else."""
+        required = named(self._kinds, self.order)
+        if "tests" in self._kinds and tries_mutants(self.order, made, evidence):
+            required.append(MUTATION)
+        asked = [seen for seen in evidence if seen.check in required]
+        return self._decided(asked, phase, required, iteration)
 
     def _decided(
         self, evidence: Sequence[Evidence], phase: Phase, required: Sequence[str], iteration: int

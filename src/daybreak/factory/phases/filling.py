@@ -74,6 +74,24 @@ class Tried:
         return str(self.kept["tree"])
 
 
+def taken_over(order: BuildOrder) -> Tried | None:
+    """What an earlier build has left, as if it were an attempt; its number is that of no attempt of this run. None
+    where it left nothing to work on."""
+    taken = order.taken
+    if taken is None or not taken.tree:
+        return None
+    claim = Claim(outcome="finished", summary=f"taken over from run {taken.run}")
+    kept = {
+        **NOT_KEPT,
+        "worker": taken.worker,
+        "workspace": taken.workspace,
+        "tree": taken.tree,
+        "claim": msgspec.to_builtins(claim),
+        "role": taken.role,
+    }
+    return Tried(0, Role(name=taken.role), order.kind, kept, ())
+
+
 @dataclass
 class Filling:
     """Of one run. `left_s` says how much of the build's time is left, and raises where none is."""

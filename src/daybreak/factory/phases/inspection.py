@@ -11,9 +11,10 @@ from daybreak import events
 from daybreak.checks.evidence import Evidence
 from daybreak.engine import Context, Kept
 from daybreak.factory import looking, plan
+from daybreak.factory.phases.artefacts import TRACEABILITY, look_at_traceability
 from daybreak.factory.phases.filling import Tried
 from daybreak.factory.phases.order import BuildOrder
-from daybreak.factory.phases.phase import EXAMPLE, MUTATION
+from daybreak.factory.phases.phase import EXAMPLE, IMPLEMENTER, MUTATION
 from daybreak.factory.site import Branch, Site
 from daybreak.ledger import Ledger
 
@@ -53,7 +54,7 @@ class Inspection:
                 serve=order.serve,
                 require=order.sandbox,
                 cancelled=self.site.cancelled,
-                trusted=made.worker == order.embedded,
+                trusted=is_ours(made, order),
             )
             wanted = [name for name in plan.CHECKS if any(name in phase.checks for phase in order.phases.phases)]
             project = [self._looker(made.number, name, partial(result.check, name)) for name in wanted]
@@ -68,7 +69,11 @@ class Inspection:
                 phases = order.phases
                 mutation = partial(result.mutation, phases.mutants, phases.strength)
                 examples.append(self._looker(made.number, MUTATION, mutation))
-            return evidence + await self.site.side_by_side(examples)
+            evidence += await self.site.side_by_side(examples)
+            if any(TRACEABILITY in phase.checks for phase in order.phases.phases):
+                traced = partial(look_at_traceability, order.spec.requirements, made.workspace, tuple(evidence))
+                evidence += await self.site.side_by_side([self._looker(made.number, TRACEABILITY, traced)])
+            return evidence
 
     def _looker(self, number: int, name: str, look: Callable[[], Evidence]) -> Branch:
         held_out = name.removeprefix(f"{EXAMPLE}:") in self.order.held_out
@@ -86,10 +91,16 @@ class Inspection:
         return branch
 
 
+def is_ours(made: Tried, order: BuildOrder) -> bool:
+    """The embedded builder has made all of it, tests too. Where it has only added to what others left, or made one part
+    of it, it is theirs as well."""
+    return made.worker == order.embedded and made.role.name == IMPLEMENTER and not made.role.writes
+
+
 def tries_mutants(order: BuildOrder, made: Tried, evidence: Sequence[Evidence]) -> bool:
     """Tests that are ours need it not, and those that fail already say nothing about it."""
     tested = any(seen.check == "tests" and seen.outcome == "passed" for seen in evidence)
-    return bool(order.phases.mutants) and tested and made.worker != order.embedded
+    return bool(order.phases.mutants) and tested and not is_ours(made, order)
 
 
 def named(kinds: Sequence[str], order: BuildOrder) -> list[str]:
@@ -97,4 +108,6 @@ def named(kinds: Sequence[str], order: BuildOrder) -> list[str]:
     found = [name for name in plan.CHECKS if name in kinds]
     if EXAMPLE in kinds:
         found += [f"{EXAMPLE}:{example.id}" for example in order.spec.examples]
+    if TRACEABILITY in kinds:
+        found.append(TRACEABILITY)
     return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from daybreak.factory.office import Office
 from daybreak.factory.phases.phase import Phases
+from daybreak.factory.phases.takeover import Taken
 from daybreak.factory.spec.model import Specification
 from daybreak.factory.spec.source import Format
 from daybreak.host.sandbox import Strength
@@ -31,6 +32,8 @@ class BuildOrder:
     """What memory calls this kind of task."""
     embedded: str
     """Name of the worker that is a part of Daybreak."""
+    taken: Taken | None = None
+    """What an earlier build left, where this one begins at a later phase."""
 
     @property
     def attempts_max(self) -> int:

@@ -35,7 +35,7 @@ def put(project: Path, conductor: Conductor, judged: Judged, records: Iterable[_
         design = designed if isinstance(designed, Design) else None
         if design is not None:
             made[DESIGN] = design
-        made["traceability"] = artefacts.trace(
+        made[artefacts.TRACEABILITY] = artefacts.trace(
             asked, design, judged.made.workspace, dict(_texts(project)), _evidence(judged, records)
         )
     for name, artefact in made.items():

@@ -79,6 +79,9 @@ class FrontMatter(_Part):
     complexity: Literal["simple", "moderate", "complex"] | None = Field(
         None, description="Left out: estimated from the content."
     )
+    paradigm: Literal["auto", "sequential", "parallel", "chain", "tournament", "consensus"] | None = Field(
+        None, description="How workers share the build. Left out: what daybreak.toml says, else chosen from the plan."
+    )
     budget: BudgetPart | None = None
     limits: LimitsPart | None = None
     quality: QualityPart | None = None

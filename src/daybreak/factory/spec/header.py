@@ -12,7 +12,7 @@ from daybreak.agents.protocol import HttpOptions
 from daybreak.factory.spec import names, shape
 from daybreak.factory.spec.file import BudgetPart, HttpPart, LimitsPart, QualityPart
 from daybreak.factory.spec.located import Mapping, Node, Scalar
-from daybreak.factory.spec.model import Budget, Complexity, Interface, Limits, Quality
+from daybreak.factory.spec.model import Budget, Complexity, Interface, Limits, Quality, Shared
 from daybreak.factory.spec.problems import Problems, listed, meant
 
 RANGES: dict[str, tuple[int, int]] = {
@@ -67,6 +67,7 @@ class Header:
     language: str = "python"
     interfaces: tuple[Interface, ...] = ("cli",)
     complexity: Complexity | None = None
+    paradigm: Shared | None = None
     budget: Budget = field(default_factory=Budget)
     limits: Limits = field(default_factory=Limits)
     quality: Quality = field(default_factory=Quality)
@@ -91,6 +92,7 @@ class _Reader:
         header.language = self.matching(
             "language", _LANGUAGE, header.language, "write one word in small letters, such as python"
         )
+        header.paradigm = self.paradigm()
         header.budget = Budget(**self.budget())
         header.limits = Limits(**self.whole_numbers("limits", LimitsPart))
         header.quality = Quality(**self.quality())
@@ -158,6 +160,18 @@ class _Reader:
                 return name
         remedy = meant(value.text, known, f"write {', '.join(known[:-1])} or {known[-1]}, or leave it out")
         self.problems.add(value.line, "S126", f"the complexity {value.text!r} is unknown", remedy)
+        return None
+
+    def paradigm(self) -> Shared | None:
+        value = self.text("paradigm")
+        if value is None:
+            return None
+        known: tuple[Shared, ...] = get_args(Shared)
+        for name in known:
+            if value.text.strip() == name:
+                return name
+        remedy = meant(value.text, known, f"write {', '.join(known[:-1])} or {known[-1]}, or leave it out")
+        self.problems.add(value.line, "S126", f"the paradigm {value.text!r} is unknown", remedy)
         return None
 
     def part(self, key: str, model: type[BudgetPart | LimitsPart | QualityPart | HttpPart]) -> dict[str, Node]:

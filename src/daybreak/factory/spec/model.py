@@ -13,6 +13,8 @@ from daybreak.checks.example import Example
 
 Complexity = Literal["simple", "moderate", "complex"]
 Interface = Literal["cli", "http"]
+Shared = Literal["auto", "sequential", "parallel", "chain", "tournament", "consensus"]
+"""How workers share the build."""
 
 
 class _Model(BaseModel):
@@ -66,6 +68,8 @@ class Specification(_Model):
     interfaces: tuple[Interface, ...] = ("cli",)
     complexity: Complexity
     complexity_estimated: bool = False
+    paradigm: Shared | None = None
+    """None: it says nothing of it."""
     budget: Budget = Budget()
     limits: Limits = Limits()
     quality: Quality = Quality()

@@ -149,6 +149,7 @@ def _assembled(draft: Draft, problems: Problems) -> Specification:
         interfaces=head.interfaces,
         complexity=head.complexity or estimate.complexity(requirements, found, head.interfaces),
         complexity_estimated=head.complexity is None,
+        paradigm=head.paradigm,
         budget=head.budget,
         limits=head.limits,
         quality=head.quality,

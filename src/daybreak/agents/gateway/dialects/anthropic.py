@@ -58,6 +58,11 @@ class Anthropic:
             input_factor=_written_factor(body),
         )
 
+    def limited(self, action: Action, body: bytes, tokens: int, other: bool = False) -> bytes:
+        fields = dialect.fields(body)
+        dialect.put(fields, "max_tokens", tokens)
+        return dialect.encoded(fields)
+
     def meter(self, action: Action) -> Meter:
         return _Messages()
 

@@ -46,6 +46,8 @@ class Asked:
     """The most tokens that all its answers may have together."""
     output_said: bool = False
     """The request said so itself."""
+    answers: int = 1
+    """So many were asked for at once; a limit in the request holds for each."""
     input_factor: float = 1.0
     """Price of its dearest kind of input, times that of plain input."""
     usage_added: bool = False
@@ -99,6 +101,11 @@ class Dialect(Protocol):
     def asked(self, action: Action, body: bytes, model: str, enforced: str, usage: bool) -> Asked:
         """Raises RequestWrong. `model` is what the path says, `enforced` what it must be (empty: free);
         `usage`: ask the provider for usage in streams where that has to be asked for."""
+        ...
+
+    def limited(self, action: Action, body: bytes, tokens: int, other: bool = False) -> bytes:
+        """A body that says nothing of it (`Asked.body`) with that limit of output tokens for each answer; with `other`
+        under the name that some models want instead, where there is one."""
         ...
 
     def meter(self, action: Action) -> Meter: ...

@@ -25,6 +25,7 @@ _STATUS: dict[Refusal, str] = {
 }
 _ROUTE = re.compile(r"/models/([A-Za-z0-9][A-Za-z0-9._-]{0,99}):(generateContent|streamGenerateContent|countTokens)")
 _ACTIONS: dict[str, Action] = {"generateContent": "generate", "streamGenerateContent": "stream", "countTokens": "count"}
+_SETTINGS = ("generationConfig", "generation_config")
 _METHODS = {action: method for method, action in _ACTIONS.items()}
 
 
@@ -45,7 +46,7 @@ class Gemini:
             return Asked(model=enforced or model, body=dialect.encoded(fields))
         limits: list[int | None] = []
         times = 1
-        for name in ("generationConfig", "generation_config"):
+        for name in _SETTINGS:
             settings = dialect.fields(fields[name]) if dialect.value(fields, name, dict[str, Any]) else {}
             if settings:  # without a name that stands there twice
                 dialect.put(fields, name, settings)
@@ -61,7 +62,17 @@ class Gemini:
             input_tokens=dialect.input_tokens(body),
             output_max=output,
             output_said=said,
+            answers=times,
         )
+
+    def limited(self, action: Action, body: bytes, tokens: int, other: bool = False) -> bytes:
+        fields = dialect.fields(body)
+        place = next((name for name in _SETTINGS if dialect.value(fields, name, dict[str, Any])), _SETTINGS[0])
+        settings = dialect.fields(fields[place]) if dialect.value(fields, place, dict[str, Any]) else {}
+        settings.pop("max_output_tokens", None)  # null
+        dialect.put(settings, "maxOutputTokens", tokens)
+        dialect.put(fields, place, settings)
+        return dialect.encoded(fields)
 
     def meter(self, action: Action) -> Meter:
         return _Generated(holds_end=True)

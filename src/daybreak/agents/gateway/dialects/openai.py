@@ -28,6 +28,9 @@ _ROUTES: dict[tuple[str, str], Action] = {
     ("GET", "/models"): "models",
 }
 
+_LIMITS = ("max_tokens", "max_completion_tokens")
+"""All who copy the API know the first; OpenAI's models that think want the second, and refuse the first."""
+
 
 class OpenAI:
     name = "openai"
@@ -48,10 +51,11 @@ class OpenAI:
         if enforced and named != enforced:
             dialect.put(fields, "model", enforced)
         stream = dialect.value(fields, "stream", bool, False)
-        added = False
+        added, answers = False, 1
         if action == "chat":
-            limits = [dialect.value(fields, name, int) for name in ("max_completion_tokens", "max_tokens")]
-            output, said = dialect.most(*limits, times=dialect.value(fields, "n", int, 1))
+            limits = [dialect.value(fields, name, int) for name in _LIMITS]
+            answers = dialect.value(fields, "n", int, 1)
+            output, said = dialect.most(*limits, times=answers)
             if stream and usage:
                 options = dialect.value(fields, "stream_options", dict[str, Any], {})
                 if added := options.get("include_usage") is not True:
@@ -67,8 +71,19 @@ class OpenAI:
             input_tokens=dialect.input_tokens(body),
             output_max=output,
             output_said=said,
+            answers=answers,
             usage_added=added,
         )
+
+    def limited(self, action: Action, body: bytes, tokens: int, other: bool = False) -> bytes:
+        fields = dialect.fields(body)
+        if action == "responses":
+            dialect.put(fields, "max_output_tokens", tokens)
+            return dialect.encoded(fields)
+        for name in _LIMITS:
+            fields.pop(name, None)  # null
+        dialect.put(fields, _LIMITS[other], tokens)
+        return dialect.encoded(fields)
 
     def meter(self, action: Action) -> Meter:
         return _Responses() if action == "responses" else _Chat()
