@@ -20,7 +20,7 @@ demo: setup ## build, verify and deliver examples/todo/spec.md into out/todo
 	@echo; echo "Look at it:  ls out/todo    and at what was checked:  DAYBREAK_HOME=out/home $(BIN)/daybreak report"
 
 test: setup check ## lint, types, layers, and all tests but the long ones
-	$(BIN)/python -m pytest -n $(JOBS) --durations=15 -m "not chaos and not agents"
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --durations=15 -m "not chaos and not agents"
 
 coverage: setup ## the same tests, with the coverage of our own code: takes three times as long
 	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term:skip-covered -m "not chaos and not agents"
