@@ -11,7 +11,14 @@ from typing import Any
 from daybreak.checks import transcripts
 from daybreak.checks.evidence import Evidence, Mark
 from daybreak.factory.validate import pythontools, readings
-from daybreak.factory.validate.guards import MARKS_MAX, MESSAGE_CHARS_MAX, Guards, Looked, coverage_evidence
+from daybreak.factory.validate.guards import (
+    MARKS_MAX,
+    MESSAGE_CHARS_MAX,
+    Guards,
+    Looked,
+    coverage_evidence,
+    out_of_time,
+)
 from daybreak.factory.validate.planned import Planned
 from daybreak.factory.validate.readings import Tests
 from daybreak.factory.validate.running import Room
@@ -33,7 +40,7 @@ def look(check: Planned, room: Room, workspace: str, *, before: Guards | None = 
     printed = transcripts.text(finished.stdout + b"\n" + finished.stderr)
     if check.kind == "tests":
         tests = readings.read(check.reading, printed)
-        looked = [_tests(check, finished, tests, printed, workspace, before)]
+        looked = [_tests(check, finished, tests, printed, workspace, before, out_of_time(finished, room.limit_s))]
         if check.language in ("go",):
             looked.append(coverage_evidence(check.language, tests.coverage, workspace, check.command))
         return Looked(tuple(looked), Guards(passed=tuple(sorted(tests.passed)), count=tests.counts[0]))
@@ -52,7 +59,13 @@ def _unusable(finished: Finished, printed: str) -> str:
 
 
 def _tests(
-    check: Planned, finished: Finished, tests: Tests, printed: str, workspace: str, before: Guards | None
+    check: Planned,
+    finished: Finished,
+    tests: Tests,
+    printed: str,
+    workspace: str,
+    before: Guards | None,
+    late: str,
 ) -> Evidence:
     passed, failed, skipped = tests.counts
     problems = _regressions(tests, before)
@@ -62,7 +75,7 @@ def _tests(
         some = f": {', '.join(sorted(tests.failed)[:3])}" if tests.failed else ""
         problems.append(f"{failed} failed{some}")
     elif not finished.ok:
-        problems.append(f"it did not end well: {finished.ending}: {_last(printed)}")
+        problems.append(f"it did not end well: {finished.ending}: {late or _last(printed)}")
     elif not passed and (tests.known or check.reading != "any"):
         problems.append("no test was executed and passed")
     words = f"{passed} passed" if tests.known else "it ended with 0; how many tests it ran is not known"

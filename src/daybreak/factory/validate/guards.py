@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel, ConfigDict
 
 from daybreak.checks.evidence import Evidence
+from daybreak.host.process import Finished
 from daybreak.settings import ProjectLanguage
 
 MARKS_MAX = 100
@@ -31,6 +32,16 @@ class Looked:
 
     evidence: tuple[Evidence, ...]
     guards: Guards = field(default_factory=Guards)
+
+
+def out_of_time(finished: Finished, limit_s: float) -> str:
+    """What somebody can do whose tests are not at their end in time; empty where time was not over."""
+    if not finished.timed_out:
+        return ""
+    return (
+        f"in {limit_s:g} s they were not at their end: [validate] in daybreak.toml gives them longer (check_s), and "
+        "its commands name those that are to be run"
+    )
 
 
 def coverage_evidence(language: ProjectLanguage, percent: float | None, workspace: str, command: str) -> Evidence:

@@ -31,6 +31,8 @@ class Subject:
     """Files with tests that may have changed."""
     weigh: bool = False
     """A worker has made it."""
+    measure: bool = True
+    """Somebody wants the coverage of the tests, which makes them slower."""
 
     @property
     def python(self) -> list[str]:
@@ -78,6 +80,7 @@ def _look(check: Planned, room: Room, subject: Subject) -> Looked:
             before=subject.before,
             free=subject.free,
             weigh=subject.weigh,
+            measure=subject.measure,
         )
     if check.how == "command":
         return commands.look(check, room, subject.workspace, before=subject.before)

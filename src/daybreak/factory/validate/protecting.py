@@ -18,6 +18,8 @@ CONFIGURATION = (
     *("vitest.config.*", "jest.config.*", ".mocharc*"),
 )
 """Beside what `repositoryguard` knows."""
+TESTS = (*repositoryguard.TESTS, "**/*.test.*", "**/*.spec.*", "**/__tests__/**", "**/*_test.go")
+"""Also those that no command names: a project says which of its tests are run here, and the rest are still its own."""
 SILENCERS = re.compile(
     rb"#\s*noqa\b|#\s*type:\s*ignore|#\s*mypy:|#\s*nosec\b|#\s*pragma:\s*no\s*cover|#\s*(?:fmt|yapf|isort)\s*:\s*(?:off|skip)"
     rb"|#\s*(?:ruff|flake8)\s*:|#\s*pylint:\s*disable|eslint-disable|prettier-ignore|@ts-(?:ignore|nocheck|expect-error)"
@@ -31,7 +33,9 @@ def guard(plan: Plan, settings: Validate, files: Sequence[str]) -> Guard:
     """The protection of a project that holds these files."""
     commands = [one.command for one in plan.checks if one.how in ("command", "pytest")]
     of_checks = repositoryguard.of(commands, files, settings.protect, settings.allow)
-    return Guard((*of_checks.patterns, *CONFIGURATION), of_checks.protect, of_checks.allow)
+    return Guard(
+        tuple(dict.fromkeys((*of_checks.patterns, *TESTS, *CONFIGURATION))), of_checks.protect, of_checks.allow
+    )
 
 
 def violations(

@@ -19,7 +19,15 @@ from daybreak.checks import transcripts, watched
 from daybreak.checks.evidence import Evidence, Mark
 from daybreak.factory import repositorychecks, repositoryguard
 from daybreak.factory.repositorychecks import NotRunnable, Seen
-from daybreak.factory.validate.guards import MARKS_MAX, MESSAGE_CHARS_MAX, Guards, Looked, coverage_evidence
+from daybreak.factory.validate import commands
+from daybreak.factory.validate.guards import (
+    MARKS_MAX,
+    MESSAGE_CHARS_MAX,
+    Guards,
+    Looked,
+    coverage_evidence,
+    out_of_time,
+)
 from daybreak.factory.validate.planned import Planned
 from daybreak.factory.validate.running import Room
 
@@ -39,23 +47,27 @@ def look(
     before: Guards | None = None,
     free: Sequence[str] = (),
     weigh: bool = False,
+    measure: bool = True,
 ) -> Looked:
     """Run the tests on a copy, and see them in the light of `before`, what was seen of the state that this one comes
     from: tests in the files `free` may have gone. `weigh`: a worker has made this, so tests that it mended must
-    also fail where the program is broken. Raises what starting a program in a sandbox raises."""
+    also fail where the program is broken. `measure`: with coverage, which takes a multiple of the time where loops are
+    tight. Raises what starting a program in a sandbox raises."""
     [planned] = repositorychecks.plan([check.command])
-    if planned.pytest is None:
-        return _of_command(check, planned, room, workspace)
+    if planned.pytest is None:  # then only what they print and how they end is known
+        return commands.look(check.model_copy(update={"reading": "any"}), room, workspace, before=before)
     place = room.scratch / "run"
     measured = replace(
         planned,
         pytest=replace(
             planned.pytest,
             arguments=(*planned.pytest.arguments, "-p", "daybreak_measuring"),
-            environment={**planned.pytest.environment, **_telling(room, place, code)},
+            environment={**planned.pytest.environment, **_telling(room, place, code, measure=measure)},
         ),
     )
     seen = repositorychecks.run(measured, room.bench, place)
+    if late := out_of_time(seen.finished, room.limit_s):
+        seen = replace(seen, problems=(*seen.problems, late))
     assert seen.tally is not None, "pytest is always under watch"
     problems = _regressions(seen, before, free)
     missing = _missing(seen, room.files)
@@ -73,14 +85,14 @@ def look(
     return Looked((tests, beside), _guards(seen))
 
 
-def _telling(room: Room, place: Path, code: Sequence[str]) -> dict[str, str]:
+def _telling(room: Room, place: Path, code: Sequence[str], *, measure: bool) -> dict[str, str]:
     """Variables that the plugin and Python read."""
     copy = place / "copy"
     roots = [copy / "src", copy] if (room.files / "src").is_dir() else [copy]
     libraries = [path for path in site.getsitepackages() if (Path(path) / "coverage").is_dir()]
     return {
         "PYTHONPATH": os.pathsep.join(map(str, [PLUGIN, *roots])),
-        "DAYBREAK_COVERAGE": str(place / "home" / COVERAGE),
+        "DAYBREAK_COVERAGE": str(place / "home" / COVERAGE) if measure else "",
         "DAYBREAK_SOURCE": os.pathsep.join(str(copy / one) for one in measured_roots(code)),
         "DAYBREAK_TREE": str(copy),
         "DAYBREAK_LIBRARIES": libraries[0] if libraries else "",
@@ -233,11 +245,3 @@ def _guards(seen: Seen) -> Guards:
     tally = seen.tally
     assert tally is not None
     return Guards(passed=tuple(sorted(tally.passed)), tricks=seen.tricks, count=len(tally.passed))
-
-
-def _of_command(check: Planned, planned: repositorychecks.Check, room: Room, workspace: str) -> Looked:
-    """Of tests that are no plain pytest command only what they print and how they end is known."""
-    from daybreak.factory.validate import commands
-
-    del planned
-    return commands.look(check.model_copy(update={"reading": "any"}), room, workspace)

@@ -25,7 +25,9 @@ _NOT_INSTALLED = frozenset({"import-not-found", "import-untyped", "import"})
 _AFTER_THAT = frozenset({"no-any-return", "untyped-decorator", "unused-ignore", "no-any-unimported"})
 """What mypy also says where an import is missing, and would not say otherwise."""
 _NAMED = re.compile(r'named "([^"]+)"|for "([^"]+)"')
-_UNCONFIGURED = ("--isolated", "--line-length", "100")
+_UNCONFIGURED = ("--isolated", "--line-length", "100", "--select", "E4,E7,E9,F")
+"""Errors rather than tastes. Named, because what ruff looks for by itself grows with its versions: since 0.16 it is
+hundreds of rules, the order of imports among them."""
 _LINES = "lines"
 
 

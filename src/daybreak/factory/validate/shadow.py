@@ -132,6 +132,11 @@ class Shadow:
     folder: Path
     clock: Clock
     _made: dict[str, Path] = field(default_factory=dict)
+    _known: set[str] = field(default_factory=set)
+    """Commits that were seen to be there."""
+    _trees: dict[str, str] = field(default_factory=dict)
+    _paths: dict[str, list[str]] = field(default_factory=dict)
+    """Of commits, which never change: each start of git costs hundredths of a second, and every check asks."""
 
     @property
     def repository(self) -> Path:
@@ -170,7 +175,12 @@ class Shadow:
         _ok(self._git(["update-ref", f"refs/heads/{_BRANCH.format(name=commit)}", commit]), "name the state")
 
     def knows(self, commit: str) -> bool:
-        return self.repository.is_dir() and self._git(["cat-file", "-e", f"{commit}^{{tree}}"]).ok
+        if not self.repository.is_dir():
+            self._known.clear()
+            return False
+        if commit not in self._known and self._git(["cat-file", "-e", f"{commit}^{{tree}}"]).ok:
+            self._known.add(commit)
+        return commit in self._known
 
     def advance(self, commit: str, patch: bytes) -> str:
         """The state that a patch makes of another one; the same hash every time. Raises ResultUnclear."""
@@ -202,11 +212,16 @@ class Shadow:
 
     def paths(self, commit: str) -> list[str]:
         """Every path of a state, sorted; links too."""
-        listing = _ok(self._git(["ls-tree", "-r", "--name-only", "-z", commit]), "list the state")
-        return sorted(os.fsdecode(path) for path in listing.split(b"\0")[:-1])
+        if commit not in self._paths:
+            listing = _ok(self._git(["ls-tree", "-r", "--name-only", "-z", commit]), "list the state")
+            self._paths[commit] = sorted(os.fsdecode(path) for path in listing.split(b"\0")[:-1])
+        return list(self._paths[commit])
 
     def tree(self, commit: str) -> str:
-        return _ok(self._git(["rev-parse", f"{commit}^{{tree}}"]), "look at the state").decode().strip()
+        if commit not in self._trees:
+            told = _ok(self._git(["rev-parse", f"{commit}^{{tree}}"]), "look at the state")
+            self._trees[commit] = told.decode().strip()
+        return self._trees[commit]
 
     def difference(self, one: str, other: str) -> bytes:
         """What makes `other` of `one`, for `git apply`."""
@@ -231,6 +246,7 @@ class Shadow:
     def _begin(self) -> None:
         removal.remove(self.repository)
         self._made.clear()
+        self._known.clear()
         self.repository.mkdir(parents=True)
         _ok(self._git(["init", "-q", "--bare", "-b", "none", "."], cwd=self.repository), "make a repository")
 
