@@ -32,9 +32,9 @@ from daybreak.clock import SystemClock
 from daybreak.config import Places
 from daybreak.engine import VIEWS, Engine, RunResult
 from daybreak.events import AttemptClaimed, run_stream
-from daybreak.factory import repositorytask
 from daybreak.factory.kinds import repository
 from daybreak.factory.office import Office
+from daybreak.factory.repository import task as repositorytask
 from daybreak.ledger import Ledger
 from daybreak.memory import VIEWS as MEMORY
 from daybreak.policy import journal

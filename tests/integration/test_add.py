@@ -18,7 +18,8 @@ from pydantic import BaseModel
 from tests import starter
 
 from daybreak.errors import SpecError, UsageError
-from daybreak.factory import commandtask, taskfile
+from daybreak.factory import taskfile
+from daybreak.factory.command import task as commandtask
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

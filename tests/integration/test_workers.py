@@ -81,7 +81,7 @@ def settings(place: Path, api: str, server: ModelServer, closed: ModelServer | N
 
 
 def add(opened: home.Home, place: Path, *workers: str) -> str:
-    from daybreak.factory import repositorytask
+    from daybreak.factory.repository import task as repositorytask
 
     asked = repositorytask.asked(
         place / "repo",

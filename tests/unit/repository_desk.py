@@ -18,11 +18,11 @@ from daybreak.clock import SystemClock
 from daybreak.config import Places
 from daybreak.engine import VIEWS, Context, Engine, RunResult
 from daybreak.events import Event, run_stream
-from daybreak.factory import repositorytask
 from daybreak.factory.asked import Asked
 from daybreak.factory.attempting import Result
 from daybreak.factory.kinds import repository
 from daybreak.factory.office import Office
+from daybreak.factory.repository import task as repositorytask
 from daybreak.factory.warden import Warden
 from daybreak.ledger import Ledger
 from daybreak.memory import VIEWS as MEMORY

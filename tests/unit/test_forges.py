@@ -17,10 +17,11 @@ from tests.unit import repository_desk
 from tests.unit.forge_server import KEY, REPOSITORY, Server, Trouble, serving
 
 from daybreak import settings
-from daybreak.factory import repositorygit, trust
+from daybreak.factory import trust
 from daybreak.factory.forges import forge, pushing, wording
 from daybreak.factory.forges.forge import ForgeDown, ForgeRefused, PlaceUnclear
 from daybreak.factory.forges.reaching import Reached
+from daybreak.factory.repository import git as repositorygit
 from daybreak.policy.failure import classify
 from daybreak.settings import SettingsWrong
 

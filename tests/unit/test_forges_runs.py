@@ -25,7 +25,7 @@ from daybreak.factory.forges import intake, offering
 from daybreak.factory.forges.intake import IntakeWrong
 from daybreak.factory.kinds import issues, repository
 from daybreak.factory.office import Office
-from daybreak.factory.repositorytask import Offer, RepositoryArgs
+from daybreak.factory.repository.task import Offer, RepositoryArgs
 from daybreak.policy.budget import Limit
 from daybreak.policy.retry import Retry
 from daybreak.settings import Settings

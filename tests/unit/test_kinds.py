@@ -21,7 +21,7 @@ import pytest
 from daybreak.errors import DaybreakError
 from daybreak.events import BudgetSettled, CheckLooked, GateDecided, StepDone, StepFailed, StepTried
 from daybreak.factory import pythontask, tasks
-from daybreak.factory.commandrun import CommandFailed, CommandMissing, CommandTimeout, SecretMissing, classify
+from daybreak.factory.command.run import CommandFailed, CommandMissing, CommandTimeout, SecretMissing, classify
 from daybreak.factory.kinds import command, python
 from daybreak.factory.pythontask import TaskArgumentsWrong, TaskNotLoaded
 from daybreak.factory.tasks import TaskWrong

@@ -21,7 +21,7 @@ from daybreak.factory.merging import branches, joined
 from daybreak.factory.merging.branches import NotMergeable
 from daybreak.factory.merging.target import NoSuchBranch, Target, TargetDirty
 from daybreak.factory.merging.task import MergeWrong
-from daybreak.factory.repositorytask import RepositoryArgs
+from daybreak.factory.repository.task import RepositoryArgs
 from daybreak.host.workspaces import Author
 
 ADD = "def add(one, other):\n    return one + other\n"

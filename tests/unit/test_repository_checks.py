@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from daybreak.checks.evidence import Evidence
-from daybreak.factory import repositorychecks
-from daybreak.factory.regression import Base, Looking
-from daybreak.factory.repositorychecks import Bench, NotRunnable, plan
-from daybreak.factory.repositorytask import NoWorker, RepositoryTaskWrong, asked
+from daybreak.factory.repository import checks as repositorychecks
+from daybreak.factory.repository.checks import Bench, NotRunnable, plan
+from daybreak.factory.repository.regression import Base, Looking
+from daybreak.factory.repository.task import NoWorker, RepositoryTaskWrong, asked
 from daybreak.host.workspaces import CommitUnknown, NotARepository
 
 HERE = Path(__file__).parent

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daybreak.factory import repositoryguard
-from daybreak.factory.repositorychecks import plan
-from daybreak.factory.repositorygit import Change
-from daybreak.factory.repositoryguard import of, violations
+from daybreak.factory.repository import guard as repositoryguard
+from daybreak.factory.repository.checks import plan
+from daybreak.factory.repository.git import Change
+from daybreak.factory.repository.guard import of, violations
 
 FILES = [
     "calc.py", "src/calc/core.py", "tests/test_calc.py", "tests/data/numbers.json", "conftest.py", "pyproject.toml",

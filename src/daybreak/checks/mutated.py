@@ -24,6 +24,7 @@ TOLD_BYTES_MAX = 50_000_000
 SLOWER = 4
 """How many times as long as usual tests may take before they count as hanging."""
 PATIENCE_S = 5.0
+TEST_CHARS_MAX = 1_000
 _NEAR = 6
 """Lines of one statement: what runs is told of its first line, or of those that do something."""
 _MUTATING = str(Path(__file__).with_name("mutating.py"))
@@ -68,6 +69,17 @@ class Change:
             "timeout_s": limit_s,
             "cpu_s": limit_s,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What became of one change."""
+
+    outcome: str
+    """`killed`, `survived` or `timeout`."""
+    test: str = ""
+    """The one that failed first, or was under way when the time was over; empty where none was. Told by the tests'
+    own process: good for people, and no proof."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,23 +142,30 @@ class Suite:
     def outcomes(
         self, parts: Sequence[Sequence[Change]], reached: Reached, *, budget_s: float, lanes: int = 1
     ) -> dict[int, str]:
-        """`killed`, `survived` or `timeout` by the id of the change; nothing of those for which the time was over.
+        """`killed`, `survived` or `timeout` by the id of the change; see `tried`."""
+        tried = self.tried(parts, reached, budget_s=budget_s, lanes=lanes)
+        return {id_: one.outcome for id_, one in tried.items()}
+
+    def tried(
+        self, parts: Sequence[Sequence[Change]], reached: Reached, *, budget_s: float, lanes: int = 1
+    ) -> dict[int, Tried]:
+        """By the id of the change; nothing of those for which the time was over.
 
         Each part has a process of its own, `lanes` of them at a time. Raises HostError.
         """
-        found: dict[int, str] = {}
+        found: dict[int, Tried] = {}
         deadline = time.monotonic() + budget_s
         waiting, taking = iter(enumerate(parts)), threading.Lock()
 
         def hear(line: bytes) -> None:
             try:
                 told = json.loads(line)
-                outcome, id_ = told["outcome"], told["id"]
-            except (ValueError, KeyError, TypeError, RecursionError):
+                outcome, id_, test = told["outcome"], told["id"], str(told.get("test", ""))[:TEST_CHARS_MAX]
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 return  # not the runner's; what it does not tell is not known
             if outcome in ("killed", "survived", "timeout") and isinstance(id_, int):
                 with taking:
-                    found.setdefault(id_, outcome)
+                    found.setdefault(id_, Tried(outcome, test))
 
         def work() -> None:
             while True:

@@ -31,6 +31,8 @@ import pytest
 
 CHANNEL = 9
 MEMORY_BYTES_MAX = 4 * 1024**3
+UNDER_WAY = "under-way"
+TEST_BYTES_MAX = 1_000
 
 
 def tell(**values: object) -> None:
@@ -133,7 +135,8 @@ def run_changes(tree: Path, work: Path, cache: Path, order: dict[str, Any]) -> N
         source = file.read_bytes()
         file.write_bytes(source[: change["start"]] + change["text"].encode() + source[change["end"] :])
         outcome = _outcome(place, copy, change, order)
-        tell(kind="done", id=change["id"], outcome=outcome, ms=round((time.monotonic() - began) * 1000))
+        test = _under_way(place / UNDER_WAY) if outcome != "survived" else ""
+        tell(kind="done", id=change["id"], outcome=outcome, test=test, ms=round((time.monotonic() - began) * 1000))
         shutil.rmtree(place, ignore_errors=True)
 
 
@@ -173,21 +176,42 @@ def _be_tests(place: Path, copy: Path, change: dict[str, Any], order: dict[str, 
         resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
         _enter(copy, place, order["sources"])
         names = [str(copy / test) for test in change["tests"]] or [str(copy / "tests")]
-        plugins = [InOrder(change["tests"])]
+        plugins = [InOrder(change["tests"], place / UNDER_WAY)]
         code = int(pytest.main([*arguments(copy), "-x", *names], plugins=plugins))
     finally:
         os._exit(code)
 
 
 class InOrder:
-    """The quick ones first, as they were asked for."""
+    """The quick ones first, as they were asked for; the one that is under way is written down."""
 
-    def __init__(self, tests: list[str]) -> None:
+    def __init__(self, tests: list[str], under_way: Path) -> None:
         self._rank = {test: number for number, test in enumerate(tests)}
+        self._under_way = os.open(under_way, os.O_WRONLY | os.O_CREAT, 0o600)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items.sort(key=lambda item: self._rank.get(item.nodeid, len(self._rank)))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        told = nodeid.encode()[:TEST_BYTES_MAX]
+        os.pwrite(self._under_way, told, 0)
+        os.ftruncate(self._under_way, len(told))
+
+
+def _under_way(file: Path) -> str:
+    """What was written there; empty where nothing was. Tests could put anything in its place."""
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    try:
+        return os.read(handle, TEST_BYTES_MAX).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    finally:
+        os.close(handle)
 
 
 # -- both

@@ -347,7 +347,7 @@ def _refuse(words: Words, why: str, *given: object) -> None:
 
 def _of_repository(words: Words, repo: Path) -> Asked:
     from daybreak.cli import home, issues
-    from daybreak.factory import repositorytask
+    from daybreak.factory.repository import task as repositorytask
 
     other = (words.command, words.unchecked, words.title, words.arg, words.args, words.output)
     _refuse(words, "--command, --unchecked, --title, --arg, --args and --output are for other tasks", *other)
@@ -392,7 +392,7 @@ def _of_command(words: Words) -> Asked:
     from pydantic import ValidationError
 
     from daybreak.factory import taskfile
-    from daybreak.factory.commandtask import CommandTask
+    from daybreak.factory.command.task import CommandTask
 
     assert words.command is not None
     _refuse(words, "--arg, --args and --output are for other tasks", words.arg, words.args, words.output)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from daybreak.cli.home import Home
     from daybreak.engine.placement import Placement
     from daybreak.factory.asked import Asked
-    from daybreak.factory.repositorytask import Offer
+    from daybreak.factory.repository.task import Offer
     from daybreak.settings import Settings
 
 
@@ -24,7 +24,7 @@ def offer(request: str | None, into: str | None, told: Settings) -> Offer | None
     if request is None:
         return None
     from daybreak.factory.forges import forge, reaching
-    from daybreak.factory.repositorytask import Offer
+    from daybreak.factory.repository.task import Offer
     from daybreak.host.workspaces import git
 
     where = forge.place(request)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -48,6 +48,22 @@ class Result:
     claim: Claim
     usage: Usage = NOTHING_USED
     duration_ms: int = 0
+
+
+class Working(Protocol):
+    """`attempting.Attempts`, as far as it is used here."""
+
+    def work(
+        self, number: int, name: str, brief: Brief, folder: Path, scratch: Path, *, time_s: float, require: Strength
+    ) -> Result:
+        """Have a worker work in `folder`; its claim."""
+        ...
+
+
+class MakeWorking(Protocol):
+    """Makes that for one run."""
+
+    def __call__(self, ctx: Context, office: Office, warden: Warden, cancelled: threading.Event) -> Working: ...
 
 
 @dataclass

@@ -121,7 +121,7 @@ def prepare(kind: str, folder: Path) -> Tiny:
 
 def asked(name: str, repository: Path, settings: Settings, environment: Mapping[str, str], *, sandbox: str) -> Asked:
     """What the queue takes for worker `name`: one attempt. Raises what `repositorytask.asked` does."""
-    from daybreak.factory import repositorytask
+    from daybreak.factory.repository import task as repositorytask
 
     return repositorytask.asked(
         repository,

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from daybreak.errors import SpecError, UsageError
 from daybreak.factory import asked as asking
 from daybreak.factory.asked import Asked
-from daybreak.factory.commandtask import CommandTask
+from daybreak.factory.command.task import CommandTask
 from daybreak.factory.spec import toml_nodes
 from daybreak.factory.spec.located import Mapping as Table
 from daybreak.factory.spec.located import Node, Sequence
@@ -309,7 +309,7 @@ def _given(value: Any) -> str:
 
 def _model_at(at: Where) -> type[BaseModel]:
     """The table in which that place lies."""
-    from daybreak.factory import commandtask
+    from daybreak.factory.command import task as commandtask
 
     tables: dict[str, type[BaseModel]] = {
         "step": commandtask.Step,

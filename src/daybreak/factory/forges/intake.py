@@ -14,11 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from daybreak.engine.placement import Placement
 from daybreak.engine.queue import Queue
 from daybreak.errors import UsageError
-from daybreak.factory import repositorytask
 from daybreak.factory.asked import Asked
 from daybreak.factory.forges import forge
 from daybreak.factory.forges.forge import Issue
-from daybreak.factory.repositorytask import Offer, RepositoryArgs, Source
+from daybreak.factory.repository import task as repositorytask
+from daybreak.factory.repository.task import Offer, RepositoryArgs, Source
 from daybreak.host.workspaces import git
 from daybreak.ids import Entropy
 from daybreak.ledger import Ledger

@@ -15,7 +15,7 @@ from daybreak.errors import PolicyError, UsageError
 from daybreak.factory.forges import pushing, reaching, wording
 from daybreak.factory.forges.forge import ForgeError, Request
 from daybreak.factory.forges.wording import Told
-from daybreak.factory.repositorytask import Offer
+from daybreak.factory.repository.task import Offer
 from daybreak.factory.warden import Warden
 from daybreak.policy.retry import Retry
 from daybreak.settings import Settings

@@ -11,9 +11,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from daybreak.factory import repositorygit
 from daybreak.factory.forges import forge
 from daybreak.factory.forges.reaching import Reached
+from daybreak.factory.repository import git as repositorygit
 from daybreak.host.workspaces import git
 
 _ASK = """\

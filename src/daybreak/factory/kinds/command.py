@@ -26,9 +26,9 @@ from daybreak.clock import Clock
 from daybreak.config import Places
 from daybreak.engine import Absent, Context, Found, Kept, Parked, step_key
 from daybreak.errors import CheckError, UsageError
-from daybreak.factory import commandchecks
-from daybreak.factory.commandrun import CommandUnexpected, Order, Outcome, Runner, classify, in_thread
-from daybreak.factory.commandtask import Check, CommandTask, Step
+from daybreak.factory.command import checks as commandchecks
+from daybreak.factory.command.run import CommandUnexpected, Order, Outcome, Runner, classify, in_thread
+from daybreak.factory.command.task import Check, CommandTask, Step
 from daybreak.factory.warden import Warden
 from daybreak.host import removal
 from daybreak.host.sandbox import Sandbox, SandboxRefused

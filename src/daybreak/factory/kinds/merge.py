@@ -24,14 +24,17 @@ from daybreak.clock import Clock, stamp
 from daybreak.config import Places
 from daybreak.engine import Context, Kept, Parked, Queue
 from daybreak.errors import CheckError, DeliveryError, HostError, UsageError
-from daybreak.factory import regression, repositorychecks, repositorygit, repositoryguard
 from daybreak.factory.merging import again, branches, joined
 from daybreak.factory.merging.branches import Entry
 from daybreak.factory.merging.joined import NotJoined
 from daybreak.factory.merging.target import Target
 from daybreak.factory.merging.task import KIND, MergeArgs
-from daybreak.factory.regression import Base
-from daybreak.factory.repositorychecks import Bench, Check
+from daybreak.factory.repository import checks as repositorychecks
+from daybreak.factory.repository import git as repositorygit
+from daybreak.factory.repository import guard as repositoryguard
+from daybreak.factory.repository import regression
+from daybreak.factory.repository.checks import Bench, Check
+from daybreak.factory.repository.regression import Base
 from daybreak.factory.site import Site
 from daybreak.factory.warden import Warden
 from daybreak.host.sandbox import STRENGTHS

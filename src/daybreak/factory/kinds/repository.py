@@ -9,12 +9,11 @@ Nothing here believes a worker.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -26,28 +25,23 @@ from daybreak.clock import Clock
 from daybreak.config import Places
 from daybreak.engine import Context, Kept, Parked
 from daybreak.errors import CheckError, DeliveryError, HostError
-from daybreak.factory import (
-    attempting,
-    cascading,
-    recall,
-    repositorychecks,
-    repositorygit,
-    repositoryguard,
-)
+from daybreak.factory import attempting, cascading, recall
 from daybreak.factory import brief as briefs
-from daybreak.factory.attempting import Attempts, Result
+from daybreak.factory.attempting import Attempts, MakeWorking
 from daybreak.factory.cascading import Course, NobodyLeft
 from daybreak.factory.office import Office
-from daybreak.factory.regression import Base
+from daybreak.factory.repository import checks as repositorychecks
+from daybreak.factory.repository import git as repositorygit
+from daybreak.factory.repository import guard as repositoryguard
 from daybreak.factory.repository.branch import Branch
 from daybreak.factory.repository.checkout import Checkouts
+from daybreak.factory.repository.checks import Check
 from daybreak.factory.repository.left import Left
 from daybreak.factory.repository.looking import CHANGE, PROTECTED, VETOES, VIOLATIONS_MAX, Looker
-from daybreak.factory.repositorychecks import Check
-from daybreak.factory.repositorytask import KIND, Offer, RepositoryArgs
+from daybreak.factory.repository.regression import Base
+from daybreak.factory.repository.task import KIND, Offer, RepositoryArgs
 from daybreak.factory.site import Site
 from daybreak.factory.warden import Warden
-from daybreak.host.sandbox import Strength
 from daybreak.host.workspaces import Workspace
 from daybreak.ledger import Ledger
 from daybreak.memory.lessons import Lesson
@@ -76,22 +70,6 @@ class NotAdmitted(CheckError):
     """What an issue says looks like orders to a worker, and nobody said that it may be worked on."""
 
     code = "C198"
-
-
-class Working(Protocol):
-    """`attempting.Attempts`, as far as it is used here."""
-
-    def work(
-        self, number: int, name: str, brief: Brief, folder: Path, scratch: Path, *, time_s: float, require: Strength
-    ) -> Result:
-        """Have a worker work in `folder`; its claim."""
-        ...
-
-
-class MakeWorking(Protocol):
-    """Makes that for one run."""
-
-    def __call__(self, ctx: Context, office: Office, warden: Warden, cancelled: threading.Event) -> Working: ...
 
 
 @dataclass(frozen=True)

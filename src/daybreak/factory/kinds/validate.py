@@ -19,9 +19,9 @@ from daybreak.config import Places
 from daybreak.engine import Context, Kept, Parked
 from daybreak.errors import CheckError
 from daybreak.factory import machine
-from daybreak.factory.attempting import Attempts
+from daybreak.factory.attempting import Attempts, MakeWorking
 from daybreak.factory.cascading import Course
-from daybreak.factory.kinds.repository import BRANCH, MakeWorking
+from daybreak.factory.kinds.repository import BRANCH
 from daybreak.factory.office import Office
 from daybreak.factory.site import Site
 from daybreak.factory.validate import handover, planning, shadow

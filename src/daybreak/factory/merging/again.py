@@ -9,7 +9,7 @@ from daybreak.engine.queue import Queue
 from daybreak.factory.merging import branches
 from daybreak.factory.merging.branches import Entry
 from daybreak.factory.merging.joined import Clash
-from daybreak.factory.repositorytask import KIND, PROMPT_CHARS_MAX, RepositoryArgs
+from daybreak.factory.repository.task import KIND, PROMPT_CHARS_MAX, RepositoryArgs
 from daybreak.ledger import Ledger
 from daybreak.policy.budget import Limit
 from daybreak.policy.injection import fence

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from daybreak import events
 from daybreak.errors import UsageError
-from daybreak.factory import repositorygit
-from daybreak.factory.repositorytask import KIND, RepositoryArgs
+from daybreak.factory.repository import git as repositorygit
+from daybreak.factory.repository.task import KIND, RepositoryArgs
 from daybreak.host.sandbox import Strength
 from daybreak.host.workspaces import git
 from daybreak.ledger import Ledger

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daybreak.errors import CheckError
-from daybreak.factory import repositorygit
+from daybreak.factory.repository import git as repositorygit
 from daybreak.host.merge import Conflict, Conflicts, MergeRefused, TooLarge, merge
 from daybreak.host.workspaces import Author, git
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from daybreak.errors import DeliveryError, UsageError
-from daybreak.factory import repositorygit
+from daybreak.factory.repository import git as repositorygit
 from daybreak.host.workspaces import TargetMoved, git
 
 SHOWN_MAX = 5

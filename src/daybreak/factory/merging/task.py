@@ -11,12 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from daybreak.engine.placement import Placement
 from daybreak.errors import UsageError
-from daybreak.factory import repositorychecks, repositorygit
 from daybreak.factory.asked import Asked
 from daybreak.factory.merging import branches
 from daybreak.factory.merging.branches import Entry
 from daybreak.factory.merging.target import Target
-from daybreak.factory.repositorytask import CHECKS_MAX, COMMAND_CHARS_MAX
+from daybreak.factory.repository import checks as repositorychecks
+from daybreak.factory.repository import git as repositorygit
+from daybreak.factory.repository.task import CHECKS_MAX, COMMAND_CHARS_MAX
 from daybreak.host.sandbox import STRENGTHS, Strength
 from daybreak.host.workspaces import git
 from daybreak.ledger import Ledger

@@ -9,7 +9,7 @@ from typing import Any
 
 from daybreak.checks.evidence import Evidence
 from daybreak.clock import stamp
-from daybreak.factory import repositorygit
+from daybreak.factory.repository import git as repositorygit
 from daybreak.factory.repository.checkout import Checkouts
 from daybreak.factory.repository.left import Left
 from daybreak.factory.repository.looking import CHANGE, PROTECTED

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from daybreak.clock import Clock
 from daybreak.engine import Parked
-from daybreak.factory import repositorygit
+from daybreak.factory.repository import git as repositorygit
+from daybreak.factory.repository.checks import Bench
+from daybreak.factory.repository.git import ResultUnclear
 from daybreak.factory.repository.left import Left
-from daybreak.factory.repositorychecks import Bench
-from daybreak.factory.repositorygit import ResultUnclear
-from daybreak.factory.repositorytask import RepositoryArgs
+from daybreak.factory.repository.task import RepositoryArgs
 from daybreak.factory.site import Site
 from daybreak.host.workspaces import CommitUnknown, NotARepository, Workspace, Workspaces
 from daybreak.ledger import Ledger

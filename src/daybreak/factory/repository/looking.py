@@ -8,12 +8,15 @@ from functools import partial
 from pathlib import Path
 
 from daybreak.checks.evidence import Evidence, Mark
-from daybreak.factory import regression, repositorychecks, repositorygit, repositoryguard
-from daybreak.factory.regression import Base
+from daybreak.factory.repository import checks as repositorychecks
+from daybreak.factory.repository import git as repositorygit
+from daybreak.factory.repository import guard as repositoryguard
+from daybreak.factory.repository import regression
 from daybreak.factory.repository.checkout import Checkouts
+from daybreak.factory.repository.checks import Check
+from daybreak.factory.repository.git import ResultUnclear
 from daybreak.factory.repository.left import Left
-from daybreak.factory.repositorychecks import Check
-from daybreak.factory.repositorygit import ResultUnclear
+from daybreak.factory.repository.regression import Base
 
 CHANGE, PROTECTED = "change", "protected"
 """Checks of ours: something was changed, and nothing that is protected."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from daybreak.clock import Clock
 from daybreak.errors import DeliveryError
-from daybreak.factory import repositorygit
-from daybreak.factory.repositorygit import Change
+from daybreak.factory.repository import git as repositorygit
+from daybreak.factory.repository.git import Change
 from daybreak.factory.validate import shadow
 from daybreak.factory.validate.shadow import Shadow
 from daybreak.host import files, process

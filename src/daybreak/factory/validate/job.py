@@ -7,7 +7,7 @@ from pathlib import Path
 
 from daybreak.clock import Clock
 from daybreak.engine import Context
-from daybreak.factory.repositoryguard import Guard
+from daybreak.factory.repository.guard import Guard
 from daybreak.factory.site import Site
 from daybreak.factory.validate import planning, protecting, shadow
 from daybreak.factory.validate.planned import Plan

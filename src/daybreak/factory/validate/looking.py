@@ -9,7 +9,7 @@ from pathlib import Path
 from daybreak.checks import complexity, documentation, measured, security
 from daybreak.checks.evidence import Evidence
 from daybreak.errors import HostError
-from daybreak.factory import repositorychecks
+from daybreak.factory.repository import checks as repositorychecks
 from daybreak.factory.validate import commands, pythontests, pythontools, scripts
 from daybreak.factory.validate.guards import Guards, Looked, coverage_evidence
 from daybreak.factory.validate.planned import Planned

@@ -15,9 +15,10 @@ import msgspec
 from daybreak.agents.protocol import Brief, Finding
 from daybreak.engine import Kept
 from daybreak.errors import HostError
-from daybreak.factory import attempting, cascading, recall, repositorygit
+from daybreak.factory import attempting, cascading, recall
 from daybreak.factory.cascading import Course, NobodyLeft
 from daybreak.factory.office import Office
+from daybreak.factory.repository import git as repositorygit
 from daybreak.factory.validate import fixers
 from daybreak.factory.validate.examining import decided, examine
 from daybreak.factory.validate.job import Job
@@ -27,7 +28,7 @@ from daybreak.factory.validate.task import KIND
 from daybreak.host.workspaces import Workspace
 
 if TYPE_CHECKING:
-    from daybreak.factory.kinds.repository import Working
+    from daybreak.factory.attempting import Working
 
 STALLED_LEAST = 2
 """So many rounds in a row without progress are a verdict, and one for each worker that could be asked."""

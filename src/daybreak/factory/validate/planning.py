@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from daybreak.factory import repositoryguard
+from daybreak.factory.repository import guard as repositoryguard
 from daybreak.factory.validate import languages
 from daybreak.factory.validate.planned import THRESHOLDS, WEIGHTS, How, Plan, Planned, Reading
 from daybreak.factory.validate.surroundings import Surroundings

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from daybreak.factory import repositoryguard
-from daybreak.factory.repositorygit import Change
-from daybreak.factory.repositoryguard import Guard, Violation
+from daybreak.factory.repository import guard as repositoryguard
+from daybreak.factory.repository.git import Change
+from daybreak.factory.repository.guard import Guard, Violation
 from daybreak.factory.validate.planned import Plan
 from daybreak.settings import Validate
 

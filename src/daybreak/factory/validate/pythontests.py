@@ -17,8 +17,9 @@ from pathlib import Path
 
 from daybreak.checks import transcripts, watched
 from daybreak.checks.evidence import Evidence, Mark
-from daybreak.factory import repositorychecks, repositoryguard
-from daybreak.factory.repositorychecks import NotRunnable, Seen
+from daybreak.factory.repository import checks as repositorychecks
+from daybreak.factory.repository import guard as repositoryguard
+from daybreak.factory.repository.checks import NotRunnable, Seen
 from daybreak.factory.validate import commands
 from daybreak.factory.validate.guards import (
     MARKS_MAX,

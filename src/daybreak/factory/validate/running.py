@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daybreak.checks import sandboxed
-from daybreak.factory import repositorychecks
-from daybreak.factory.repositorychecks import Bench
+from daybreak.factory.repository import checks as repositorychecks
+from daybreak.factory.repository.checks import Bench
 from daybreak.factory.validate.surroundings import Surroundings
 from daybreak.host import process
 from daybreak.host.process import Finished

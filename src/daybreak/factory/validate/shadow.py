@@ -16,7 +16,7 @@ from pathlib import Path
 
 from daybreak.clock import Clock
 from daybreak.errors import CheckError
-from daybreak.factory import repositorygit
+from daybreak.factory.repository import git as repositorygit
 from daybreak.host import process, removal
 from daybreak.host.workspaces import Author, NotARepository, Workspace, Workspaces, git
 

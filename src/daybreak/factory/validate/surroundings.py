@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from daybreak.factory import repositorychecks
+from daybreak.factory.repository import checks as repositorychecks
 from daybreak.host.programs import Platform, Program, ProgramUnfit, find
 
 KEPT = ("PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "GOMODCACHE", "GOPATH", "GRADLE_USER_HOME")

@@ -10,8 +10,9 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from daybreak.errors import DaybreakError, UsageError
-from daybreak.factory import repositorygit, task
+from daybreak.factory import task
 from daybreak.factory.asked import Asked
+from daybreak.factory.repository import git as repositorygit
 from daybreak.factory.validate import shadow
 from daybreak.factory.validate.surroundings import Surroundings
 from daybreak.host.sandbox import STRENGTHS, Strength

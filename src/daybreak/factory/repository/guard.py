@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from daybreak.factory.repositorygit import Change
+from daybreak.factory.repository.git import Change
 
 TESTS = ("**/test_*.py", "**/*_test.py", "**/tests/**", "**/test/**")
 """Where tests lie when a check does not say."""

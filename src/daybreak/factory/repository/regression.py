@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict
 from daybreak.checks import transcripts, watched
 from daybreak.checks.evidence import Evidence, Mark
 from daybreak.errors import HostError
-from daybreak.factory import repositorychecks
-from daybreak.factory.repositorychecks import Bench, Check, NotRunnable, Seen, Weighed
+from daybreak.factory.repository import checks as repositorychecks
+from daybreak.factory.repository.checks import Bench, Check, NotRunnable, Seen, Weighed
 
 MARKS_MAX = 100
 MESSAGE_CHARS_MAX = 4_000

@@ -9,9 +9,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from daybreak.errors import UsageError
-from daybreak.factory import repositorychecks, repositorygit, repositoryguard, task
+from daybreak.factory import task
 from daybreak.factory.asked import Asked
-from daybreak.factory.repositoryguard import Guard
+from daybreak.factory.repository import checks as repositorychecks
+from daybreak.factory.repository import git as repositorygit
+from daybreak.factory.repository import guard as repositoryguard
+from daybreak.factory.repository.guard import Guard
 from daybreak.host.sandbox import STRENGTHS, Strength
 from daybreak.host.workspaces import git
 from daybreak.settings import BUILDER, Settings

@@ -1,4 +1,4 @@
-"""Runs a repository's own tests under watch: `python repositorypytest.py WATCHING MODULE PYTEST_ARGUMENT...`.
+"""Runs a repository's own tests under watch: `python suite.py WATCHING MODULE PYTEST_ARGUMENT...`.
 
 As `checks/watching.py` (at the path WATCHING, whose parts are used) does for projects that we know the shape of; here
 the configuration, plugins and arguments are the repository's own. MODULE is 1 for `python -m pytest`, which imports

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from daybreak.checks.evidence import Evidence, Mark, Outcome
 from daybreak.factory import quantity
-from daybreak.factory.commandrun import CommandFailed, Order, Runner, tail
-from daybreak.factory.commandrun import Outcome as Ended
-from daybreak.factory.commandtask import Check, Expected
+from daybreak.factory.command.run import CommandFailed, Order, Runner, tail
+from daybreak.factory.command.run import Outcome as Ended
+from daybreak.factory.command.task import Check, Expected
 from daybreak.host import truth
 from daybreak.host.truth import Observation, Probe
 

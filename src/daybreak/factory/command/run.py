@@ -22,7 +22,7 @@ from daybreak.engine import Parked, spend
 from daybreak.engine.flow import Paused
 from daybreak.errors import PolicyError, UsageError, WorkerError
 from daybreak.factory import machine, quantity
-from daybreak.factory.commandtask import CommandTask
+from daybreak.factory.command.task import CommandTask
 from daybreak.factory.warden import Warden
 from daybreak.host import process, removal
 from daybreak.host.sandbox import Sandbox, SandboxMissing, SandboxRefused
