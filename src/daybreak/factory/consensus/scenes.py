@@ -221,10 +221,12 @@ class Stage(Cast):
                 yield "up to a value", {f"{name}_max": middle}, name
                 yield "between two equal values", {f"{name}_min": middle, f"{name}_max": middle}, name
                 yield "a limit that is none", {f"{name}_min": "x"}, name
-            if field.type.name in ("text", "choice") and values:
-                text = str(values[0])
+            words = [value[0] if isinstance(value, list) else value for value in values if value]
+            if (field.type.of or field.type).name in ("text", "choice") and words:
+                text = str(words[0])
                 yield "search", {"search": text[-2:].upper()}, name
-                yield "search and sort", {"search": text[:2], "sort": f"-{name}"}, name
+                if field.type.of is None:
+                    yield "search and sort", {"search": text[:2], "sort": f"-{name}"}, name
             if field.type.name == "choice":
                 yield "no such choice", {name: "no-such"}, name
         for limit, offset in ((1, 0), (2, 1), (0, 0), (100, 2), (1, 100), (-1, 0), (1, -1)):

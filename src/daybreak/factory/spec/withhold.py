@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import lru_cache
 
 import yaml
 
@@ -20,7 +21,7 @@ from daybreak.factory.spec.source import Format
 _KEY = "acceptance"
 
 
-def without_examples(text: str, held_out_ids: set[str], *, format: Format) -> str:
+def without_examples(text: str, held_out_ids: Collection[str], *, format: Format) -> str:
     """The text without the blocks of these ids.
 
     Markdown stays as it is, line for line; a heading whose blocks all go takes its prose with it, for that
@@ -28,6 +29,12 @@ def without_examples(text: str, held_out_ids: set[str], *, format: Format) -> st
     whose blocks all go leaves with its title. Line ends become `\\n`. Raises SpecInvalid where the text cannot be
     read at all; ids that do not occur are ignored.
     """
+    return _without_examples(text, frozenset(held_out_ids), format)
+
+
+@lru_cache(maxsize=8)
+def _without_examples(text: str, held_out_ids: frozenset[str], format: Format) -> str:
+    """Kept, since every attempt of a run asks for the same, and reading a specification takes milliseconds."""
     problems = Problems("the specification")
     clean = source.clean(text, problems)
     draft = None if clean is None else drafted(clean, format, problems)
