@@ -110,7 +110,7 @@ def prove(
         sys.stdout.buffer.flush()
     else:
         _write_new(output, data)
-    _tell_made(made, output, len(data), as_json=as_json)
+    _tell_made(made, output, len(data), where.keys / keyfile.PUBLIC, as_json=as_json)
 
 
 def _chain(text: str | None) -> Chain:
@@ -164,7 +164,8 @@ def _write_new(path: Path, data: bytes) -> None:
         raise OutputTaken(f"{path} cannot be written: {error.strerror}", hint="look at the disk.") from error
 
 
-def _tell_made(made: Bundle, output: Path | None, size: int, *, as_json: bool) -> None:
+def _tell_made(made: Bundle, output: Path | None, size: int, key: Path, *, as_json: bool) -> None:
+    """`key`: the file that whoever checks it needs, beside what was made."""
     from daybreak.ledger.record import decode_header
 
     if as_json:
@@ -174,12 +175,13 @@ def _tell_made(made: Bundle, output: Path | None, size: int, *, as_json: bool) -
             "events": [entry.index for entry in made.events],
             "chain": sum(len(entry.chain) for entry in made.events),
             "checkpoint": made.checkpoint,
+            "key": key,
         }
         faces.result_json(told)
         return
     speak = faces.say if output is None else faces.result
     if output is not None:
-        speak(f"{output}: {size:,} bytes; check it with `daybreak ledger check {output} --key KEY`")
+        speak(f"{output}: {size:,} bytes; check it with `daybreak ledger check {output} --key {key}`")
     if len(made.events) == 1:
         entry = made.events[0]
         header = decode_header(entry.header)
