@@ -80,7 +80,7 @@ def measure(count: int, idle_s: float) -> tuple[float, int]:
 
 
 def main() -> None:
-    idle_s = float(sys.argv[1]) if len(sys.argv) > 1 else IDLE_S
+    idle_s = float(os.environ.get("IDLE_S", IDLE_S))
     for count in (0, WAITING):
         share, resident = measure(count, idle_s)
         print(
