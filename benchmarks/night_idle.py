@@ -1,6 +1,6 @@
 """What a night costs while it waits: processor time and memory of an idle supervisor, beside the goals.
 
-    python benchmarks/night_idle.py [seconds]
+    IDLE_S=60 python -m benchmarks night_idle
 
 A real `daybreak night` in a process of its own, with an empty queue and with 1,000 tasks that may not begin yet; what
 it used is read from /proc by this process. The first seconds, in which it starts, do not count.
