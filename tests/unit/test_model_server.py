@@ -862,7 +862,8 @@ def test_what_a_script_function_raises_is_raised_at_the_end(clients: Clients) ->
     with pytest.raises(KeyError, match="no such turn"):
         server.__exit__(None, None, None)
     with pytest.raises(ScriptWrong), ModelServer(lambda request: "Hello.") as server:
-        assert httpx.post(f"{server.url('anthropic')}/v1/messages", json={}).status_code == 500
+        broken = httpx.post(f"{server.url('anthropic')}/v1/messages", json={})
+    assert (broken.status_code, broken.headers["connection"]) == (500, "close")
     with pytest.raises(openai.InternalServerError) as caught, ModelServer(breaks) as server:
         clients.chat(server, False)
     assert "no such turn" in caught.value.__notes__[0]

@@ -107,6 +107,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             self.owner.take(request, completion)
         except Exception:
+            self.close_connection = True
             self._fail(dialect or _CHAT, Broken(), request)
             request.end("answered")
             raise  # `__exit__` of the server tells it
@@ -267,6 +268,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response_only(status, phrase)
         for name, value in headers.items():
             self.send_header(name, value)
+        if self.close_connection:  # said, so that no client begins its next request in the moment before it goes
+            self.send_header("Connection", "close")
         self.end_headers()
 
     def _open_stream(self, request: Request) -> None:
