@@ -128,7 +128,7 @@ class Supervisor:
             self.night = self._tell.night = ids.new("night", self._clock.now(), self._entropy)
             stack.enter_context(self._locks.hold(self.night))
             stack.enter_context(trail.on_night(self.night))
-            await self._begin(before)
+            await self._begin_beside(before)
             stack.callback(self._waking.listen(self._log))
             async with anyio.create_task_group() as group:
                 if self._keeper is not None or self._hooks.beat is not None or self._hooks.ping is not None:
@@ -183,6 +183,31 @@ class Supervisor:
             "`daybreak unlock` ends one that hangs",
             owner=held.owner,
         )
+
+    async def _begin_beside(self, taken: list[Takeover]) -> None:
+        """A helper's first words wait for whoever holds the ledger: that one is watched meanwhile, since it may have
+        stopped in the middle of a commit."""
+        if not self._helper or self._keeper is None:
+            return await self._begin(taken)
+        failure: Exception | None = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch, self._keeper, taken)
+            try:
+                await self._begin(taken)
+            except Exception as problem:  # noqa: BLE001 - raised below as it is, and not in a group
+                failure = problem
+            group.cancel_scope.cancel("the night has begun")
+        if failure is not None:
+            raise failure
+        return None
+
+    async def _watch(self, keeper: Keeper, taken: list[Takeover]) -> None:
+        """Touches no ledger."""
+        while True:
+            for one in await keeper.look([LOCK]):
+                taken.append(one)
+                _log.warning("%s", one.words)
+            await self._sleep(self._plan.look_s)
 
     async def _begin(self, taken: Sequence[Takeover]) -> None:
         dead = await self._recovery.close_dead()
