@@ -597,6 +597,34 @@ def test_the_run_of_a_stopped_owner_is_taken_over_once_its_beat_stays_away() -> 
     assert (note.run, note.details["pid"]) == (run, 77)
 
 
+def test_a_helper_whose_first_words_wait_for_a_supervisor_that_stands_still_ends_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It stands still in the middle of a commit, and until it is gone nobody can append."""
+    # shows: N5 N14
+    night = Scene(locks=BeatingLocks(), quick=quick)
+    night.add("quick")
+    night.locks.stop_owner(LOCK)
+    helper = night.supervisor(plan(once=True, if_busy="help", lease_s=60))
+    append = helper._tell.append
+
+    async def held(*given: Any) -> Any:
+        while LOCK in night.locks.foreign:  # noqa: ASYNC110 - virtual time
+            await trio.sleep(1)
+        return await append(*given)
+
+    monkeypatch.setattr(helper._tell, "append", held)
+
+    async def work_in_time() -> Any:
+        with trio.fail_after(600):
+            return await helper.work()
+
+    result = night.run(work_in_time)
+    assert result.counts == {"done": 1}
+    assert night.locks.ended == [LOCK]
+    assert [note.details["pid"] for note in night.noted("takeover")] == [77]
+
+
 def test_an_owner_that_never_promised_to_beat_is_left_alone() -> None:
     """A person who goes on with one run by hand."""
     # shows: N5

@@ -34,7 +34,7 @@ from daybreak.engine.recovery import Recovery
 from daybreak.engine.surroundings import Sleep
 from daybreak.engine.telling import Teller, said
 from daybreak.engine.waking import Waking
-from daybreak.errors import DaybreakError, LedgerBusy
+from daybreak.errors import DaybreakError, HostError, LedgerBusy
 from daybreak.events import POLICY, NightBegan, NightEnded
 from daybreak.host.locks import LockHeld
 from daybreak.ids import Entropy
@@ -202,9 +202,14 @@ class Supervisor:
         return None
 
     async def _watch(self, keeper: Keeper, taken: list[Takeover]) -> None:
-        """Touches no ledger."""
+        """Touches no ledger. What cannot be looked at is left to the night's first look around, which says so."""
         while True:
-            for one in await keeper.look([LOCK]):
+            try:
+                seen = await keeper.look([LOCK])
+            except HostError as problem:
+                _log.warning("the supervisor's lock cannot be looked at: %s", problem.message)
+                return
+            for one in seen:
                 taken.append(one)
                 _log.warning("%s", one.words)
             await self._sleep(self._plan.look_s)
