@@ -3,7 +3,8 @@
 `python -m benchmarks accepts` is a short form. The figures of the documentation come from the long one:
 `COUNT=300 RESULTS=FILE python -m benchmarks accepts`, which appends what it finds to FILE and goes on from there when
 it is begun again. `SPECS=stock,todo` names the specifications, `TIME=3000` ends it after that many seconds, and
-`ONLY=table` prints what FILE holds.
+`ONLY=table` prints what FILE holds. `AGAIN=1` looks again at those of FILE that the gates get wrong, and at those whose
+difference was seen in a probe that there no longer is: after a change of the product.
 
 Wrong programs are what the embedded builder makes with one small change (see `checks.mutants`): in what the
 specification declares, which is a requirement misread, and in the machinery. A change counts as wrong only where

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.accepts.asking import RIGHT
-from benchmarks.accepts.programs import SHARES, Program
-from daybreak.factory.consensus import Ask, Candidate, Observation, Probe, agree
+from benchmarks.accepts.programs import COVERED_MOST, SHARES, Program
+from daybreak.factory.consensus import Agreement, Ask, Candidate, Observation, Probe, agree, wider
+from daybreak.settings import Sharing
 
 WORKER_RIGHT = 0.7
 WRONG_MAX, RIGHT_MIN = 0.005, 0.95
@@ -58,15 +59,37 @@ class Judged:
     accepted: Mapping[str, bool]
 
 
-TESTS, VISIBLE, HELD_OUT, MUTATION, CONSENSUS = GATES = (
+CANDIDATES, CANDIDATES_MAX = Sharing().candidates, Sharing().candidates_max
+TESTS, VISIBLE, HELD_OUT, COVERED, MUTATION, OF_THREE, CONSENSUS = GATES = (
     "own tests alone",
     "+ visible examples",
     "+ held-out examples",
+    "+ coverage by its tests",
     "+ mutation check",
-    "+ consensus of 3",
+    f"+ consensus of {CANDIDATES}, never more",
+    f"+ consensus of {CANDIDATES}, up to {CANDIDATES_MAX} where they split",
 )
-UNTESTED = "no tests, all examples, consensus of 3"
+THOROUGH = f"the same, and coverage of {COVERED_MOST:g} % asked for"
+"""By tests for lines that none runs: whether they notice anything depends on what they ask."""
+UNTESTED = "no tests, all examples, consensus"
 """As if a worker's tests said what its program does, so that they notice nothing."""
+
+
+@dataclass(frozen=True)
+class Strong:
+    """The weakest suites that are enough: workers are sent back to write at least these."""
+
+    covers: int
+    """As much as the check `tests` asks for."""
+    mutation: int
+    """And as many mistakes noticed as the check `mutation` asks for."""
+
+    @classmethod
+    def of(
+        cls, coverages: Sequence[float], coverage_min: float, strengths: Sequence[float], strength_min: float
+    ) -> Strong:
+        covers = enough(coverages, coverage_min)
+        return cls(covers, max(covers, enough(strengths, strength_min)))
 
 
 def suite_of(program: Program) -> int:
@@ -74,13 +97,13 @@ def suite_of(program: Program) -> int:
     return int(hashlib.sha256(f"suite {program.id}".encode()).hexdigest(), 16) % len(SHARES)
 
 
-def strong_enough(strengths: Sequence[float], strength_min: float) -> int:
-    """The weakest suite that the mutation check lets pass, or the last."""
-    return next((rank for rank, score in enumerate(strengths) if score >= strength_min), len(strengths) - 1)
+def enough(scores: Sequence[float], least: float) -> int:
+    """The weakest suite that a check lets pass, or the last."""
+    return next((rank for rank, score in enumerate(scores) if score >= least), len(scores) - 1)
 
 
-def judged(programs: Sequence[Program], strong: int, seed: int) -> list[Judged]:
-    """Of one specification. `strong`: the suite that workers are sent back to write, at least."""
+def judged(programs: Sequence[Program], strong: Strong, seed: int) -> list[Judged]:
+    """Of one specification."""
 
     def passes(one: Program) -> dict[str, bool]:
         def unnoticed(suite: int) -> bool:
@@ -91,31 +114,30 @@ def judged(programs: Sequence[Program], strong: int, seed: int) -> list[Judged]:
             TESTS: tests,
             VISIBLE: tests and one.visible,
             HELD_OUT: tests and one.visible and one.held_out,
-            MUTATION: one.visible and one.held_out and unnoticed(max(suite_of(one), strong)),
+            COVERED: one.visible and one.held_out and unnoticed(max(suite_of(one), strong.covers)),
+            MUTATION: one.visible and one.held_out and unnoticed(max(suite_of(one), strong.mutation)),
             UNTESTED: one.visible and one.held_out,
         }
 
     told = [(one, passes(one)) for one in programs]
     chance = random.Random(seed)
     probed = [(one, found) for one, found in told if one.meant_right or one.sampled]
-    agreed = {MUTATION: _agreement(told, MUTATION, chance), UNTESTED: _agreement(probed, UNTESTED, chance)}
-    return [
-        Judged(
-            one,
-            {
-                **found,
-                CONSENSUS: found[MUTATION] and agreed[MUTATION](one),
-                UNTESTED: found[UNTESTED] and (one.sampled or one.meant_right) and agreed[UNTESTED](one),
-            },
-        )
-        for one, found in told
-    ]
+    tested, untested = _agreement(told, MUTATION, chance), _agreement(probed, UNTESTED, chance)
+    judged = []
+    for one, found in told:
+        of_three, wins = tested(one) if found[MUTATION] else (False, False)
+        asked = found[UNTESTED] and (one.sampled or one.meant_right)
+        more = {OF_THREE: of_three, CONSENSUS: wins, UNTESTED: asked and untested(one)[1]}
+        more[THOROUGH] = wins and not one.noticed_if_run
+        judged.append(Judged(one, {**found, **more}))
+    return judged
 
 
 def _agreement(
     told: Sequence[tuple[Program, Mapping[str, bool]]], gate: str, chance: random.Random
-) -> Callable[[Program], bool]:
-    """Whether a program wins with two others that passed that gate, made by workers that are right so often."""
+) -> Callable[[Program], tuple[bool, bool]]:
+    """Whether a program wins with two others that passed that gate, made by workers that are right so often; and
+    whether it does where more are asked for as the product asks for them."""
     groups = [[one for one, _ in told if one.meant_right == right and (right or one.wrong)] for right in (True, False)]
     pools = [[one for one, found in told if found[gate] and one in group] for group in groups]
     odds = [
@@ -123,28 +145,38 @@ def _agreement(
         for share, pool, group in zip((WORKER_RIGHT, 1 - WORKER_RIGHT), pools, groups, strict=True)
     ]
 
-    def wins(one: Program) -> bool:
+    def wins(one: Program) -> tuple[bool, bool]:
         theirs = [[other for other in pool if other is not one] for pool in pools]  # nobody makes that very mistake too
         likely = [share if pool else 0.0 for share, pool in zip(odds, theirs, strict=True)]
         if not any(likely):
-            return False
-        return _agreed([one, *(chance.choice(chance.choices(theirs, likely)[0]) for _ in range(2))])
+            return False, False
+        programs = [one, *(_drawn(chance, theirs, likely) for _ in range(CANDIDATES - 1))]
+        found = first = _agreed(programs)
+        while wider(found, CANDIDATES_MAX) is not None:
+            programs.append(_drawn(chance, theirs, likely))
+            found = _agreed(programs)
+        return first.winner == _FIRST, found.winner == _FIRST
 
     return wins
 
 
+def _drawn(chance: random.Random, pools: Sequence[Sequence[Program]], likely: Sequence[float]) -> Program:
+    return chance.choice(chance.choices(pools, likely)[0])
+
+
 _ASKED = Probe.of("console", "everything", (Ask(line="everything"),))
 """Stands for all probes of the consensus: what a program did in them is one word."""
+_FIRST = "0"
 
 
-def _agreed(programs: Sequence[Program]) -> bool:
-    candidates = [Candidate(name=str(number), worker="w", workspace=f"{number:064}") for number in range(len(programs))]
+def _agreed(programs: Sequence[Program]) -> Agreement:
+    candidates = [Candidate(name=str(number), worker="", workspace=f"{number:064}") for number in range(len(programs))]
     seen = [
         Observation(candidate=one.name, workspace=one.workspace, probe=_ASKED.id, answers=(program.behaviour,))
         for one, program in zip(candidates, programs, strict=True)
     ]
     passed = {one.name: program.held_out for one, program in zip(candidates, programs, strict=True)}
-    return agree(candidates, [_ASKED], seen, passed).verdict == "agreed"
+    return agree(candidates, [_ASKED], seen, passed)
 
 
 # -- telling
@@ -155,25 +187,25 @@ def table(found: Sequence[Judged]) -> list[str]:
     wrong = [one for one in found if one.program.wrong and not one.program.meant_right]
     right = [one for one in found if one.program.meant_right]
     lines = [
-        f"{'accepted by':40} {f'of {len(wrong)} wrong ones':>34}   {f'of {len(right)} right ones':>34}",
-        f"{'':40} {f'(rate; at most, {SURE:.0%} sure)':>34}   {f'(rate; at least, {SURE:.0%} sure)':>34}",
+        f"{'accepted by':46} {f'of {len(wrong)} wrong ones':>34}   {f'of {len(right)} right ones':>34}",
+        f"{'':46} {f'(rate; at most, {SURE:.0%} sure)':>34}   {f'(rate; at least, {SURE:.0%} sure)':>34}",
     ]
-    for gate in GATES:
-        lines.append(f"{gate:40} {_told(wrong, gate, upper)}   {_told(right, gate, lower)}")
+    for gate in (*GATES, THOROUGH):
+        lines.append(f"{gate:46} {_told(wrong, gate, upper)}   {_told(right, gate, lower)}")
     sampled = [one for one in wrong if one.program.sampled]
-    lines.append(f"{UNTESTED:40} {_told(sampled, UNTESTED, upper)}   {_told(right, UNTESTED, lower)}")
+    lines.append(f"{UNTESTED:46} {_told(sampled, UNTESTED, upper)}   {_told(right, UNTESTED, lower)}")
     outside = [one for one in sampled if not one.program.inside]
-    lines.append(f"{'  of those seen from outside':40} {_told(outside, UNTESTED, upper)}")
+    lines.append(f"{'  of those seen from outside':46} {_told(outside, UNTESTED, upper)}")
     hard = [one for one in wrong if one.program.visible]
     lines.append(f"of those {len(hard)} wrong ones alone that pass the visible examples:")
-    for gate in (VISIBLE, HELD_OUT, MUTATION, CONSENSUS):
-        lines.append(f"  {gate:38} {_told(hard, gate, upper)}")
+    for gate in (VISIBLE, HELD_OUT, COVERED, MUTATION, CONSENSUS):
+        lines.append(f"  {gate:44} {_told(hard, gate, upper)}")
     for title, key in (("specification", "spec"), ("change", "sort")):
         for value in sorted({getattr(one.program, key) for one in wrong}):
             some = [one for one in wrong if getattr(one.program, key) == value]
             lines.append(f"  everything on, {title} {value:23} {_told(some, CONSENSUS, upper)}")
     seen = [one for one in wrong if not one.program.inside]
-    lines.append(f"  {'everything on, noticed from outside too':38} {_told(seen, CONSENSUS, upper)}")
+    lines.append(f"  {'everything on, noticed from outside too':44} {_told(seen, CONSENSUS, upper)}")
     inside = sum(one.program.inside for one in sampled)
     unknown = sum(not one.program.wrong and not one.program.meant_right for one in found)
     lines.append(f"left out: {unknown} changed programs in which nobody sees a difference")
@@ -216,7 +248,7 @@ def survivors(found: Sequence[Judged]) -> list[str]:
             judge = ", seen by the judge's probes" if program.judged_wrong else ""
             lines.append(f"  wrong: {program.spec}: {program.name}: {probes}; {tests}{judge}")
         if program.meant_right and not one.accepted[CONSENSUS]:
-            gate = next(gate for gate in GATES if not one.accepted[gate])
+            gate = next(gate for gate in GATES if gate != OF_THREE and not one.accepted[gate])
             lines.append(
                 f"  right and refused ({gate}): {program.spec}: {program.sort}: {program.name}: {_why(program)}"
             )

@@ -8,14 +8,16 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.accepts import figures
+from benchmarks.accepts.asking import RIGHT
 from benchmarks.accepts.programs import ROOT, SHARES, Bench, Program
 from benchmarks.accepts.rewrites import rewritten
 from daybreak.checks import strength
+from daybreak.factory.spec.model import Quality
 
 SPECS = Path(__file__).with_name("specs")
 JUDGING = ("surgery", "stock", "gatherings")
@@ -23,6 +25,8 @@ JUDGING = ("surgery", "stock", "gatherings")
 ROUND = 18
 """Programs of one specification before the next one's turn."""
 MEMORY = Path("/dev/shm")
+COVERAGE_MIN = Quality().coverage
+"""Percent, where a specification says nothing."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,14 @@ class Size:
     """Changes by which the strength of a suite is measured."""
 
 
+@dataclass(frozen=True)
+class Least:
+    """What checks ask of a suite, in percent."""
+
+    coverage: float
+    strength: float
+
+
 SHORT, LONG = Size(10, 4, 48, 1, 12), Size(400, 40, 48, 3, 40)
 
 
@@ -48,6 +60,7 @@ class Results:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.strengths: dict[str, list[float]] = {}
+        self.coverages: dict[str, list[float]] = {}
         self.programs: dict[str, Program] = {}
         for line in path.read_text().splitlines() if path.exists() else ():
             self._take(json.loads(line))
@@ -55,6 +68,8 @@ class Results:
     def _take(self, told: dict[str, object]) -> None:
         if "strengths" in told:
             self.strengths[str(told["spec"])] = list(told["strengths"])  # type: ignore[call-overload]
+        elif "coverages" in told:
+            self.coverages[str(told["spec"])] = list(told["coverages"])  # type: ignore[call-overload]
         else:
             program = Program(**told)  # type: ignore[arg-type]
             self.programs[program.id] = program
@@ -65,11 +80,28 @@ class Results:
                 file.write(json.dumps(told) + "\n")
                 self._take(told)
 
-    def judged(self, strength_min: float, seed: int) -> list[figures.Judged]:
+    def strong(self, spec: str, least: Least) -> figures.Strong:
+        return figures.Strong.of(self.coverages[spec], least.coverage, self.strengths[spec], least.strength)
+
+    def judged(self, least: Least, seed: int) -> list[figures.Judged]:
         found = []
-        for spec, strengths in self.strengths.items():
+        for spec in self.coverages:
             some = [one for one in self.programs.values() if one.spec == spec]
-            found += figures.judged(some, figures.strong_enough(strengths, strength_min), seed)
+            found += figures.judged(some, self.strong(spec, least), seed)
+        return found
+
+    def doubtful(self, spec: str, probes: Collection[str], least: Least, seed: int) -> set[str]:
+        """Programs of a specification that the gates get wrong, and those whose difference was seen in a probe that
+        there no longer is: to be looked at again where the product has changed."""
+        found = set()
+        for one in self.judged(least, seed):
+            program = one.program
+            if program.spec != spec:
+                continue
+            known = program.wrong or program.meant_right
+            gone = program.behaviour not in ("", RIGHT) and program.behaviour.partition(" ")[0] not in probes
+            if gone or (known and one.accepted[figures.CONSENSUS] != program.meant_right):
+                found.add(program.id)
         return found
 
 
@@ -81,10 +113,10 @@ class Looking:
     results: Results
     size: Size
     strong: int
-    """The weakest suite that the mutation check lets pass."""
+    """The weakest suite that the checks of tests let pass."""
 
-    def waiting(self) -> Iterator[list[Program]]:
-        """Programs that nobody has looked at, those of all sorts mixed."""
+    def waiting(self, again: Collection[str] | None = None) -> Iterator[list[Program]]:
+        """Programs that nobody has looked at, those of all sorts mixed; or those of these ids."""
         bench, size = self.bench, self.size
         wrong = bench.wrong_ones(size.count)
         right = bench.unchanged_ones(max(2, size.right // 4))
@@ -96,7 +128,9 @@ class Looking:
             mixed.append(program)
             if number % every == 0 and right:
                 mixed.append(right.pop(0))
-        left = [one for one in [*mixed, *right] if one.id not in self.results.programs]
+        every_one = {one.id: one for one in [*mixed, *right]}
+        done = self.results.programs.keys() if again is None else every_one.keys() - set(again)
+        left = [one for id_, one in every_one.items() if id_ not in done]
         for at in range(0, len(left), ROUND):
             yield left[at : at + ROUND]
 
@@ -104,6 +138,20 @@ class Looking:
         self.bench.test(programs, 1)
         self.bench.examine(programs, self.strong)
         self.results.add(*(one.told() for one in programs))
+
+    def grow(self, least: Least) -> None:
+        """Wrong programs that tests let pass are put to suites that have grown."""
+        made = {one.id: one for one in self.bench.wrong_ones(self.size.count)}
+        strong = self.results.strong(self.bench.spec.name, least)
+        waiting = {
+            one.program.id: max(figures.suite_of(one.program), strong.mutation)
+            for one in self.results.judged(least, self.bench.seed)
+            if one.program.id in made and one.accepted[figures.MUTATION] and one.program.noticed_if_run is None
+        }
+        for id_ in waiting:
+            self.results.programs[id_].changes = made[id_].changes
+        self.bench.test_grown(waiting, self.results.programs)
+        self.results.add(*(self.results.programs[id_].told() for id_ in waiting))
 
     def compare(self, most: int) -> None:
         """Whether the product's own checks, in sandboxes of their own, say the same of the first wrong ones."""
@@ -116,22 +164,24 @@ class Looking:
         print(f"  of {len(chosen)} programs, the product's own checks say the same of {same}", flush=True)
 
 
-def begin(path: Path, top: Path, results: Results, size: Size, seed: int, strength_min: float) -> Looking:
+def begin(path: Path, top: Path, results: Results, size: Size, seed: int, least: Least) -> Looking:
     scratch = top / path.parent.name / path.stem
     scratch.mkdir(parents=True)
     bench = Bench(path, scratch, seed, size.probes, size.judges)
     bench.know()
     if bench.spec.name not in results.strengths:
         results.add({"spec": bench.spec.name, "strengths": bench.strengths(size.sample, 1)})
-    suites = zip(SHARES, results.strengths[bench.spec.name], strict=True)
+    if bench.spec.name not in results.coverages:
+        results.add({"spec": bench.spec.name, "coverages": bench.coverages()})
+    suites = zip(SHARES, results.strengths[bench.spec.name], results.coverages[bench.spec.name], strict=True)
     print(
         f"{bench.spec.name}: {len(bench.known)} probes, "
         f"{len(bench.spec.examples)} examples ({len(bench.held_out)} held out), {len(bench.reached.tests)} tests; "
-        "strength of suites in percent: " + ", ".join(f"{share:.0%}: {score:g}" for share, score in suites),
+        "strength and coverage of suites in percent: "
+        + ", ".join(f"{share:.0%}: {score:g} and {covers:g}" for share, score, covers in suites),
         flush=True,
     )
-    strong = figures.strong_enough(results.strengths[bench.spec.name], strength_min)
-    return Looking(bench, results, size, strong)
+    return Looking(bench, results, size, results.strong(bench.spec.name, least).mutation)
 
 
 def run(
@@ -139,18 +189,24 @@ def run(
     results: Results,
     size: Size,
     seed: int,
-    strength_min: float,
+    least: Least,
     until: float,
     compare: int,
+    *,
+    again: bool = False,
 ) -> None:
-    """One specification after the other, until all is looked at or the time is over."""
+    """One specification after the other, until all is looked at or the time is over. `again`: only at what is known and
+    doubtful."""
     holder = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="daybreak-accepts-", dir=holder) as folder:
         for path in paths:
             began = _cpu_s()
-            looking = begin(path, Path(folder).resolve(), results, size, seed, strength_min)
+            looking = begin(path, Path(folder).resolve(), results, size, seed, least)
             ready, count = _cpu_s(), 0
-            for programs in looking.waiting():
+            name = looking.bench.spec.name
+            for programs in looking.waiting(
+                results.doubtful(name, looking.bench.known, least, seed) if again else None
+            ):
                 if time.monotonic() > until:
                     break
                 looking.look(programs)
@@ -158,6 +214,7 @@ def run(
                 each = (_cpu_s() - ready) / count
                 print(f"  {count} programs, {each:.2f} s of processor time each", file=sys.stderr, flush=True)
             print(f"  processor time: {ready - began:.0f} s to know the right one, {_cpu_s() - ready:.0f} s to look")
+            looking.grow(least)
             looking.compare(compare)
             if time.monotonic() > until:
                 return
@@ -186,14 +243,19 @@ def main() -> None:
         int(get("SAMPLE", size.sample)),
     )
     names = get("SPECS", ",".join(JUDGING[:1] if short else JUDGING)).split(",")
-    seed, strength_min = int(get("SEED", "1")), float(get("STRENGTH", str(strength.STRENGTH_MIN)))
+    seed = int(get("SEED", "1"))
+    least = Least(float(get("COVERAGE", COVERAGE_MIN)), float(get("STRENGTH", strength.STRENGTH_MIN)))
     began = time.monotonic()
     until = began + float(get("TIME", "inf"))
     with tempfile.TemporaryDirectory() as own:
         results = Results(Path(get("RESULTS", f"{own}/results.jsonl")))
         if get("ONLY") != "table":
-            run([find(name) for name in names], results, size, seed, strength_min, until, int(get("COMPARE", "1")))
-        found = results.judged(strength_min, seed)
+            again, paths = get("AGAIN") == "1", [find(name) for name in names]
+            run(paths, results, size, seed, least, until, int(get("COMPARE", "1")), again=again)
+        found = results.judged(least, seed)
     for line in [*figures.survivors(found), *figures.table(found)]:
         print(line)
-    print(f"{time.monotonic() - began:.0f} s; seed {seed}, {size.probes} probes at most, strength {strength_min:g} %")
+    print(
+        f"{time.monotonic() - began:.0f} s; seed {seed}, {size.probes} probes at most, coverage {least.coverage:g} %, "
+        f"strength {least.strength:g} %"
+    )

@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from coverage.parser import PythonParser
 
 from benchmarks.accepts.asking import RIGHT
 from daybreak.agents.builder import project
 from daybreak.checks import install, sandboxed
 from daybreak.checks.examples import run_example
 from daybreak.checks.mutants import MODULE, Mutant, changed_functions, controls, mutants
-from daybreak.checks.mutated import Change, Reached, Suite
+from daybreak.checks.mutated import SRC, Change, Reached, Suite
 from daybreak.checks.product import Product
+from daybreak.checks.tests import _NOT_MEASURED
 from daybreak.factory import brief, holdout
 from daybreak.factory.consensus import observe, probes
 from daybreak.factory.spec import Specification, read_text
@@ -35,6 +39,8 @@ DECLARED = "models.py"
 """What the specification declares; the rest is machinery that all programs of the builder have in common."""
 SHARES = (0.1, 0.3, 0.6, 1.0)
 """How much of the tests that there are each suite holds; each holds the ones before it."""
+COVERED_MOST = 99.0
+"""Percent, for whoever writes `quality: {coverage: 99}`."""
 KEY = b"which examples are held out, for everybody who repeats this"
 BATCH = 12
 NEAR = 8
@@ -70,6 +76,8 @@ class Program:
     """RIGHT, or the first difference in the probes of the consensus; empty where it came to none, since something has
     refused it already."""
     judged_wrong: bool = False
+    noticed_if_run: bool | None = None
+    """By its worker's suite with tests added until they run COVERED_MOST percent of the program; None: not asked."""
 
     @property
     def sampled(self) -> bool:
@@ -113,6 +121,7 @@ class Bench:
     known: dict[str, list[str]] = field(default_factory=dict)
     reach: dict[str, dict[str, set[int]] | None] = field(default_factory=dict)
     """By example or probe: which lines of which file it runs; None: not known, so any."""
+    _counting: dict[tuple[str, int], tuple[int, ...] | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.text = self.path.read_text()
@@ -265,6 +274,55 @@ class Bench:
             round(100 * sum(one.killed_by is not None and one.killed_by <= rank for one in sample) / len(sample), 1)
             for rank in range(len(SHARES))
         ]
+
+    def coverages(self) -> list[float]:
+        """Which part of the program each suite runs, in percent, as the check `tests` counts it."""
+        return [self._covered(self._suite(rank)) for rank in range(len(SHARES))]
+
+    def _suite(self, rank: int) -> set[str]:
+        return {test for test in self.reached.tests if self.rank(test) <= rank}
+
+    def _lines(self) -> dict[tuple[str, int], tuple[int, ...] | None]:
+        """Every line that counts, and which tests run it, by number: of those that run on import all; None: no test."""
+        if not self._counting:
+            for path, text in self.sources().items():
+                parser = PythonParser(text=text.decode(), exclude="|".join(_NOT_MEASURED))
+                parser.parse_source()
+                ran = self.reached.lines.get(f"{SRC}/{path}", {})
+                everybody = tuple(range(len(self.reached.tests)))
+                for line in sorted(parser.statements):
+                    self._counting[path, line] = ran[line] or everybody if line in ran else None
+        return self._counting
+
+    def _covered(self, suite: Collection[str]) -> float:
+        lines, tests = self._lines(), self.reached.tests
+        ran = sum(found is not None and any(tests[one] in suite for one in found) for found in lines.values())
+        return math.floor(1000 * ran / len(lines)) / 10
+
+    def grown(self, rank: int, least: float) -> set[str]:
+        """That suite, with the quickest test for one line after the other that no test runs, until so much is covered.
+        Who is told which lines nobody runs writes tests that run them, whatever these lines do."""
+        suite, tests, seconds = self._suite(rank), self.reached.tests, self.reached.seconds
+        for found in self._lines().values():
+            if found is None or any(tests[one] in suite for one in found):
+                continue
+            if self._covered(suite) >= least:
+                break
+            suite.add(tests[min(found, key=lambda one: seconds[one])])
+        return suite
+
+    def test_grown(self, programs: Mapping[str, int], known: Mapping[str, Program]) -> None:
+        """Whether the suites of these programs, by id, notice them once they have grown."""
+        changes = []
+        for number, (id_, rank) in enumerate(programs.items()):
+            change = self._change(number, known[id_])
+            suite = self.grown(rank, COVERED_MOST)
+            changes.append(replace(change, tests=tuple(one for one in change.tests if one in suite)))
+        asked = [one for one in changes if one.tests]
+        parts = [asked[at : at + BATCH] for at in range(0, len(asked), BATCH)]
+        told = self.suite.tried(parts, self.reached, budget_s=TESTS_S_MAX, lanes=1)
+        for number, id_ in enumerate(programs):
+            known[id_].noticed_if_run = number in told and told[number].outcome != "survived"
 
     def test(self, programs: Sequence[Program], lanes: int) -> None:
         """Which suite notices each program first: its tests run in order of the weakest suite that has them."""

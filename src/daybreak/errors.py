@@ -15,7 +15,19 @@
     │   ├── BlobMissing · BlobDamaged              content-addressed bytes beside the ledger
     │   ├── DraftRefused      this event may not be appended (shape, view constraint)
     │   │   ├── FenceMissing  a fenced stream needs an epoch
+    │   │   ├── SubjectGone   L171  its subject was forgotten
     │   │   └── IdemConflict  the same idempotency key was used with another payload
+    │   ├── ViewsUnclear      L151  a view does not take the events that the ledger holds
+    │   ├── FollowedAnother   L152  another file lies where the followed ledger was
+    │   ├── SubjectUnknown    L172  nothing was ever sealed for a subject of that name
+    │   ├── SubjectKeysBroken L173  the keys of subjects, or the list of those destroyed, cannot be used
+    │   ├── NothingToDisclose L174  the event is not sealed, or nobody can open it any more
+    │   ├── WitnessSilent · WitnessRefuses · WitnessFalse · WitnessContradicts   L181 to L184, elsewhere
+    │   ├── ReplicaLost       L191  a replica cannot be reached or written
+    │   ├── ReplicaDamaged    L192  what a replica holds is not what was signed
+    │   ├── NotReplicated     L193  too few replicas have it, and the policy wants them to
+    │   ├── RestoreTaken      L194  there is something in the place that a ledger is to be restored to
+    │   ├── TargetUnknown     L195  no replica has that name
     │   ├── LedgerBusy        another process held the ledger too long; nothing was written
     │   └── LedgerStopped     the disk failed or the ledger is closed; reopen it
     ├── PolicyError     P1xx  it may not happen
@@ -52,6 +64,7 @@
     │   ├── StepTimeout     E210  a step took longer than it may
     │   ├── SignalMissing   E211  what a run waited for did not come in time
     │   ├── OnceDone        E212  going back would do again what must happen once
+    │   ├── PastForgotten   E213  what a run was given or has kept was forgotten with its subject
     │   ├── SupervisorBusy  E221  another supervisor works on this state folder
     │   └── ScheduleBusy    E231  too many changed one schedule at the same moment
     ├── WorkerError     W1xx  a worker could not do its work

@@ -49,7 +49,7 @@ class LedgerCopy(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
     """The old log's name."""
     public_key: str
-    """The old log's verification key."""
+    """The verification key that the old log began with."""
     size: int
     """Events that were copied."""
     head: str
@@ -60,6 +60,8 @@ class LedgerCopy(msgspec.Struct, frozen=True, kw_only=True):
     """The name of the snapshot that it came from."""
     consent: str = ""
     """The old key's signature under the new one, in base64; empty where the old key was lost."""
+    handovers: list[KeyRotated] = []
+    """How the old log's key went on after the copy, up to the one that consents."""
 
 
 class LedgerCreated(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -72,6 +74,42 @@ class LedgerCreated(Event, frozen=True, kw_only=True, omit_defaults=True):
     """Verification key, as a C2SP note verifier key."""
     continues: LedgerCopy | None = None
     """Where this log was restored from a copy of another."""
+
+
+class KeyRotated(Event, frozen=True, kw_only=True):
+    """From this event on the ledger's heads are signed by another key. Both keys sign what stands here."""
+
+    type: ClassVar[str] = "key.rotated"
+    origin: str
+    """The ledger's name, which stays."""
+    old: str
+    """The verification key until now."""
+    new: str
+    """The verification key from now on."""
+    size: int
+    """Events before this one: the old key signs no head of more."""
+    root: str
+    """Root over them, in base64."""
+    why: str = ""
+    by_old: str = ""
+    """The old key's signature under all of the above, in base64."""
+    by_new: str = ""
+    """The new key's signature under the same."""
+
+
+class KeyRevoked(Event, frozen=True, kw_only=True):
+    """An older key is not believed any more where it signed a head of more events than `size`."""
+
+    type: ClassVar[str] = "key.revoked"
+    origin: str
+    key: str
+    """The verification key that is revoked."""
+    size: int
+    why: str
+    by: str
+    """The verification key that says so: a later one."""
+    signature: str = ""
+    """Its signature under all of the above, in base64."""
 
 
 class RunHeld(Event, frozen=True, kw_only=True):
@@ -137,6 +175,125 @@ class SnapshotsPruned(Event, frozen=True, kw_only=True):
     removed: list[str]
     verified: str
     """The one that was read back whole before."""
+
+
+class ReplicaLapsed(Event, frozen=True, kw_only=True):
+    """A target of the replicas does not acknowledge any more. What is appended meanwhile is durable all the same."""
+
+    type: ClassVar[str] = "replica.lapsed"
+    target: str
+    size: int
+    """Events that it was known to hold."""
+    code: str
+    problem: str
+    left: int
+    """Targets that still acknowledge."""
+    wanted: int
+    """So many must, for an event to be replicated: with fewer, nothing is."""
+
+
+class ReplicaCaughtUp(Event, frozen=True, kw_only=True):
+    """A target that had lapsed holds everything again."""
+
+    type: ClassVar[str] = "replica.caught_up"
+    target: str
+    size: int
+    left: int
+    """Targets that acknowledge, this one included."""
+    wanted: int
+
+
+class WitnessLapsed(Event, frozen=True, kw_only=True):
+    """A witness takes no heads any more. Work goes on, unless the rule of witnesses says otherwise."""
+
+    type: ClassVar[str] = "witness.lapsed"
+    witness: str
+    kind: str
+    size: int
+    """Events that it has witnessed."""
+    state: Literal["failing", "contradicts"]
+    """contradicts: it says, and does not prove, that the ledger was cut or rewritten."""
+    code: str
+    problem: str
+    witnessed: int
+    """Events that all who are required have witnessed."""
+
+
+class WitnessCaughtUp(Event, frozen=True, kw_only=True):
+    """A witness that had lapsed takes heads again."""
+
+    type: ClassVar[str] = "witness.caught_up"
+    witness: str
+    kind: str
+    size: int
+    witnessed: int
+
+
+class SubjectForgotten(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The key of a subject was destroyed: what was sealed with it cannot be read any more, by anybody. From here on
+    nothing is sealed for that subject."""
+
+    type: ClassVar[str] = "subject.forgotten"
+    key: str
+    """The name of the key, which stands in the header of every event that it sealed. The subject is not named."""
+    events: int
+    """Events that were sealed with it."""
+    streams: int
+    """In so many streams."""
+    why: str = ""
+
+
+class ViewDrift(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a view's table does not say what the events say. Holds nothing of what stands in it."""
+
+    view: str
+    table: str
+    kind: Literal["definition", "missing", "unexplained", "unreadable"]
+    """definition: it is defined otherwise; missing: rows that events explain are not there; unexplained: rows that no
+    event explains; a row that was changed is one of each. unreadable: it holds what is no text."""
+    rows: int
+    """How many; 0 for a definition."""
+    severity: Literal["low", "normal", "critical"]
+
+
+class ViewsDrifted(Event, frozen=True, kw_only=True):
+    """Views did not say what the events say."""
+
+    type: ClassVar[str] = "views.drifted"
+    size: int
+    """Events that they were compared with."""
+    drifts: list[ViewDrift]
+
+
+class ViewsRepaired(Event, frozen=True, kw_only=True):
+    """Views were made again from the events, and compared once more before that was committed."""
+
+    type: ClassVar[str] = "views.repaired"
+    size: int
+    views: list[str]
+
+
+class ViewsRepairFailed(Event, frozen=True, kw_only=True):
+    """Views that drifted could not be made again; they were left as they were."""
+
+    type: ClassVar[str] = "views.repair_failed"
+    views: list[str]
+    why: str
+    nth: int
+    """The how manieth failure since views last agreed."""
+
+
+class ViewsReconciled(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Views were compared with the events. The next comparison may begin here."""
+
+    type: ClassVar[str] = "views.reconciled"
+    size: int
+    """Events that were replayed, from the first."""
+    mode: Literal["full", "incremental"]
+    kept: str
+    """SHA-256 of the file with the replayed views, which holds a random number too."""
+    drifts: int = 0
+    """Places where views still differ."""
 
 
 # -- tasks and runs
@@ -584,6 +741,31 @@ class CandidatesCompared(Event, frozen=True, kw_only=True):
     """Inputs on which they differ, the smallest first, with the answers."""
     disqualified: dict[str, str] = {}
     """By attempt, and why its word did not count."""
+    added: list[int] = []
+    """Those of them that were asked for since the ones before split: their attempts."""
+
+
+class ConsensusWidened(Event, frozen=True, kw_only=True):
+    """Candidates split, and one more might decide: it was asked for, or why it was not."""
+
+    type: ClassVar[str] = "consensus.widened"
+    run: str
+    candidates: int
+    """How many had split."""
+    split: str
+    """How many did the same, the most first: `2:1`."""
+    attempt: int
+    """The new one's; 0 where none was asked for."""
+    worker: str
+    """Who was to be asked first; empty where nobody was."""
+    tolerated: int
+    """How many faulty ones change nothing once there is one more."""
+    needed: int
+    """How many have to do the same then."""
+    why: str
+    """Why that worker, or why nobody."""
+    splits: list[dict[str, Any]] = []
+    """The smallest input on which they differed, with the answers."""
 
 
 class ReviewMade(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -937,3 +1119,15 @@ def _all(base: type[Event]) -> dict[str, type[Event]]:
 
 BY_TYPE: dict[str, type[Event]] = _all(Event)
 """Every event class by its `type`."""
+
+PERSONAL: dict[str, tuple[str, ...]] = {
+    TaskAdded.type: ("title", "args"),
+    RunMoved.type: ("why", "hint"),
+    StepDone.type: ("result",),
+    StepFailed.type: ("message", "hint"),
+    StepTried.type: ("what", "tries", "adapted"),
+    Signalled.type: ("value",),
+    Answered.type: ("answer",),
+}
+"""Events that can be sealed for a subject (`Draft.subject`), and their fields that are then secret: text, or any JSON.
+The others stay readable, so that a run keeps its order and its states when the subject is forgotten."""

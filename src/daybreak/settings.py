@@ -15,10 +15,10 @@ import stat
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from daybreak.errors import UsageError
 
@@ -190,6 +190,9 @@ class Sharing(_Settings):
     """What `auto` takes where several workers are to make the same thing."""
     candidates: int = Field(default=3, ge=2, le=16)
     """How many make it."""
+    candidates_max: int = Field(default=4, ge=0, le=7)
+    """How many a consensus may ask in the end: one more each time that they split so that one more may decide. 0, or no
+    more than `candidates`: never one more."""
 
 
 class Gate(_Settings):
@@ -219,10 +222,73 @@ class Forge(_Settings):
         return (self.address or usual[self.kind]).rstrip("/")
 
 
+WitnessKind = Literal["file", "git", "timestamp", "tlog"]
+
+
+class WitnessPlace(_Settings):
+    """A place outside the ledger that remembers its signed heads."""
+
+    kind: WitnessKind
+    path: str = ""
+    """`file`: a folder; `git`: a repository."""
+    owner: str = Field(default="", pattern=r"^[a-z_][a-z0-9_-]{0,31}$|^$")
+    """`file`: the user whom the file is given to; only root can give it away."""
+    ref: str = Field(default="refs/heads/daybreak-witness", pattern=r"^refs/heads/.+$")
+    """`git`: the branch that the heads are committed to; nobody may have it checked out."""
+    remote: str = ""
+    """`git`: where the branch is pushed to as well, by the name of the remote or its address; empty: nowhere."""
+    address: str = Field(default="", pattern=r"^(https?://.*)?$")
+    """`tlog`: what stands before `/add-checkpoint`; `timestamp`: the server's address."""
+    key: str = Field(default="", max_length=10_000)
+    """`tlog`: the witness's public key, `name+id+base64`."""
+    certificates: str = ""
+    """`timestamp`: a PEM file with the certificates that its answers must lead to."""
+    timeout_s: float = Field(default=10, gt=0, le=600)
+    """It counts as silent after so long."""
+    every_s: float | None = Field(default=None, ge=0, le=86_400)
+    """It is not asked more often than that; without it 1 for a file, 5 for tlog, 60 for git, 3600 for timestamps."""
+
+
+class Witnessing(_Settings):
+    """Which witnesses must have seen an event before it is called *witnessed*."""
+
+    required: tuple[_Name, ...] = ()
+    """All of these."""
+    at_least: int = Field(default=0, ge=0, le=100)
+    """And so many of all that are named in `witnesses`."""
+    deliveries: Literal["durable", "witnessed"] = "durable"
+    """What an event must be before something is done outside that the ledger must not forget."""
+    wait_s: float = Field(default=30, gt=0, le=3_600)
+    """A delivery waits so long for the witnesses, and fails then."""
+    start_s: float = Field(default=5, gt=0, le=600)
+    """Work begins after so long, with whoever has answered by then."""
+    believe: Literal["word", "proof"] = "word"
+    """What stops work when a witness says that the ledger was cut or rewritten. `word`: also the bare word of a
+    required one; `proof`: only what this ledger's own key has signed. Whoever is not believed is reported."""
+    stop_after_s: float = Field(default=0, ge=0, le=31 * 86_400)
+    """Work stops when nothing was *witnessed* for so long although there is something to witness; 0: it never does."""
+
+
+class Copies(_Settings):
+    """Where replicas of the ledger are kept, and what waits for them."""
+
+    targets: tuple[Annotated[str, Field(min_length=1, max_length=2_000)], ...] = ()
+    """Folders, best on other disks; or URLs that fsspec knows (`s3://bucket/folder`), with the extra `replicas`."""
+    acknowledge: int = Field(default=0, ge=0, le=100)
+    """So many of them make an event *replicated*; 0: more than half."""
+    deliveries: Literal["durable", "replicated"] = "durable"
+    """What everything before a delivery, and before a step that must happen once, has to be."""
+    wait_s: float = Field(default=30, gt=0, le=3_600)
+    """How long a delivery waits for that before its run gives way to others."""
+
+
 ProjectLanguage = Literal["python", "javascript", "go", "rust", "java", "generic"]
 CheckKind = Literal[
     "tests", "coverage", "types", "lint", "format", "security", "syntax", "complexity", "documentation", "build"
 ]
+
+
+_Command = Annotated[str, Field(min_length=1, max_length=10_000)]
 
 
 class Validate(_Settings):
@@ -231,8 +297,9 @@ class Validate(_Settings):
 
     languages: tuple[ProjectLanguage, ...] = ()
     """Only these; empty: those that are found."""
-    commands: dict[CheckKind, Annotated[str, Field(min_length=1, max_length=10_000)]] = {}
-    """Shell text in place of the usual check of that kind; in a `generic` project all that there is."""
+    commands: dict[str, _Command | dict[CheckKind, _Command]] = {}
+    """Shell text in place of the usual check of that kind: by kind, for the language with most files (in a `generic`
+    project all that there is); or by language and kind, which goes before."""
     fixers: tuple[Annotated[str, Field(min_length=1, max_length=10_000)], ...] = ()
     """Shell text that mends what it can, beside the usual fixers."""
     threshold: float = Field(default=85, ge=0, le=100)
@@ -256,6 +323,20 @@ class Validate(_Settings):
     complexity_max: int = Field(default=10, ge=1, le=1_000)
     """Ways through a function; above that it counts as too complex."""
 
+    @field_validator("commands", mode="before")
+    @classmethod
+    def _by_kind_or_language(cls, told: Any) -> Any:
+        for name, value in told.items() if isinstance(told, Mapping) else ():
+            if problem := _wrong_command(str(name), value):
+                raise ValueError(problem)
+        return told
+
+    def commands_for(self, language: ProjectLanguage, *, first: bool) -> dict[CheckKind, str]:
+        """Those for a language of a project; `first`: it is the one with most files."""
+        own = self.commands.get(language, {})
+        found = {kind: told for kind, told in self.commands.items() if first and isinstance(told, str)}
+        return cast(dict[CheckKind, str], {**found, **(own if isinstance(own, dict) else {})})
+
 
 class Settings(_Settings):
     """All of it. Without a file: the embedded builder alone."""
@@ -273,6 +354,9 @@ class Settings(_Settings):
     paradigm: Sharing = Sharing()
     forges: dict[_Name, Forge] = {}
     validation: Validate = Field(default=Validate(), alias="validate")
+    witnesses: dict[_Name, WitnessPlace] = {}
+    witness: Witnessing = Witnessing()
+    replicas: Copies = Copies()
     templates: str = ""
     """Folder with templates of briefs that go before ours."""
     path: str = ""
@@ -500,6 +584,8 @@ def _worded(error: Any) -> str:
         return f"{place}: {_SAID.get(field, _SAID['name'])}"
     if error["type"] == "literal_error":
         return f"{place}: is one of {error['ctx']['expected']}"
+    if error["type"] == "value_error":
+        return f"{place}: {message.removeprefix('Value error, ')}"
     if error["type"] == "missing":
         return f"{place}: is missing"
     return f"{place}: {message[:1].lower()}{message[1:]}"
@@ -532,6 +618,12 @@ def _fields(loc: list[str]) -> Iterable[str]:
             return Sharing.model_fields
         case ["forges", _]:
             return Forge.model_fields
+        case ["witnesses", _]:
+            return WitnessPlace.model_fields
+        case ["witness"]:
+            return Witnessing.model_fields
+        case ["replicas"]:
+            return Copies.model_fields
     return ()
 
 
@@ -558,6 +650,14 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield from (f"providers.{name}.{one}" for one in _wrong_provider(provider))
     for name, forge in settings.forges.items():
         yield from (f"forges.{name}.{one}" for one in _wrong_forge(forge))
+    for name, place in settings.witnesses.items():
+        yield from (f"witnesses.{name}.{one}" for one in _wrong_witness(place))
+    for name in settings.witness.required:
+        if name not in settings.witnesses:
+            yield f"witness.required: there is no witness {name}{nearest(name, settings.witnesses)}"
+    if settings.witness.at_least > len(settings.witnesses):
+        yield f"witness.at_least: {settings.witness.at_least} of {len(settings.witnesses)} witnesses cannot be"
+    yield from (f"replicas.{one}" for one in _wrong_copies(settings.replicas))
     for name, breaker in settings.breakers.items():
         yield from (f"breakers.{name!r:.80}: {one}" for one in _wrong_breaker(name, breaker, settings))
 
@@ -594,8 +694,28 @@ def _wrong_validation(told: Validate) -> Iterator[str]:
     for field in ("exclude", "protect", "allow"):
         if any(not one or one.startswith("/") or "\0" in one for one in getattr(told, field)):
             yield f"{field}: a pattern is empty or begins with /; they are relative to the project"
-    if any("\0" in text for text in (*told.commands.values(), *told.fixers)):
+    own = (text for one in told.commands.values() for text in ([one] if isinstance(one, str) else one.values()))
+    if any("\0" in text for text in (*own, *told.fixers)):
         yield "commands or fixers: hold a zero character"
+
+
+def _wrong_command(name: str, value: Any) -> str:
+    """What is wrong with an entry of `validate.commands`; empty where nothing is."""
+    kinds, known = get_args(CheckKind), get_args(ProjectLanguage)
+    if name in kinds:
+        return "" if isinstance(value, str) else f"{name} is a kind of check, and holds the text of a command"
+    if name not in known:
+        what = "language" if isinstance(value, Mapping) else "kind of check"
+        those = known if isinstance(value, Mapping) else kinds
+        return f"there is no {what} {name!r:.60}{nearest(name, those)}; there are {', '.join(those)}"
+    if not isinstance(value, Mapping):
+        return f"{name} is a language: write [validate.commands.{name}], with a command for each kind of check"
+    for kind, text in value.items():
+        if kind not in kinds:
+            return f"{name}: there is no kind of check {str(kind)!r:.60}{nearest(str(kind), kinds)}"
+        if not isinstance(text, str):
+            return f"{name}.{kind} holds the text of a command"
+    return ""
 
 
 def _wrong_forge(forge: Forge) -> Iterator[str]:
@@ -612,6 +732,53 @@ def _wrong_forge(forge: Forge) -> Iterator[str]:
         yield "address: has a user, a query or a fragment; a token is named by `key`"
     elif parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
         yield "address: is http, which shows the token to everybody on the way; use https"
+
+
+_WITNESS_NEEDS: dict[str, tuple[str, ...]] = {
+    "file": ("path",),
+    "git": ("path",),
+    "timestamp": ("address", "certificates"),
+    "tlog": ("address", "key"),
+}
+_WITNESS_TAKES = {"file": {"owner"}, "git": {"ref", "remote"}}
+
+
+def _wrong_witness(place: WitnessPlace) -> Iterator[str]:
+    for field in _WITNESS_NEEDS[place.kind]:
+        if not getattr(place, field):
+            yield f"{field}: is missing; a witness of the kind {place.kind} has one"
+    takes = {*_WITNESS_NEEDS[place.kind], *_WITNESS_TAKES.get(place.kind, ()), "kind", "timeout_s", "every_s"}
+    for field in sorted(place.model_fields_set - takes):
+        yield f"{field}: a witness of the kind {place.kind} has none"
+    for field in ("path", "ref", "remote", "certificates"):
+        if not getattr(place, field).isprintable() or getattr(place, field).startswith("-"):
+            yield f"{field}: begins with - or holds characters that cannot be seen"
+    if not place.address:
+        return
+    try:
+        parts = urlsplit(place.address)
+        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        parts, usable = None, False
+    if parts is None or not usable or not place.address.isprintable() or " " in place.address:
+        yield "address: is no address of a server"
+    elif parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        yield "address: has a user, a query or a fragment"
+
+
+def _wrong_copies(copies: Copies) -> Iterator[str]:
+    if copies.acknowledge > len(copies.targets):
+        yield f"acknowledge: {copies.acknowledge} of {len(copies.targets)} targets cannot be"
+    if copies.deliveries == "replicated" and not copies.targets:
+        yield "deliveries: nothing can be replicated without targets"
+    for target in dict.fromkeys(one for one in copies.targets if copies.targets.count(one) > 1):
+        yield f"targets: {target:.200} is named more than once, and counts once"
+    for target in copies.targets:
+        _, mark, rest = target.partition("://")
+        if not target.isprintable():
+            yield "targets: one holds characters that cannot be seen"
+        elif mark and ":" in rest.partition("/")[0].rpartition("@")[0]:
+            yield "targets: one holds a password; fsspec finds those in its own configuration or the environment"
 
 
 def _wrong_provider(provider: Provider) -> Iterator[str]:
@@ -668,6 +835,13 @@ def _rooted(settings: Settings, folder: Path) -> Settings:
     for name, forge in settings.forges.items():
         kind, _, place = forge.key.partition(":")
         forges[name] = forge.model_copy(update={"key": f"file:{absolute(place)}"}) if kind == "file" else forge
+    witnesses = {}
+    for name, witness in settings.witnesses.items():
+        paths = {one: absolute(getattr(witness, one)) for one in ("path", "certificates") if getattr(witness, one)}
+        witnesses[name] = witness.model_copy(update=paths)
     templates = absolute(settings.templates) if settings.templates else ""
     changes = {"workers": workers, "providers": providers, "forges": forges, "templates": templates}
+    changes["witnesses"] = witnesses
+    targets = tuple(one if "://" in one else absolute(one) for one in settings.replicas.targets)
+    changes["replicas"] = settings.replicas.model_copy(update={"targets": targets})
     return settings.model_copy(update=changes)

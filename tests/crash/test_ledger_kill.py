@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -196,8 +198,9 @@ def _apply(disk: dict[str, bytearray], name: str, what: str, detail: Any) -> Non
     file[offset : offset + len(data)] = data
 
 
+@pytest.mark.parametrize("states", [40, pytest.param(1_000, marks=pytest.mark.chaos)])
 def test_nothing_acknowledged_is_lost_when_the_power_goes(
-    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch, states: int
 ) -> None:
     """Unsynced writes vanish, arrive torn or out of order, at random moments, also while the log is folded in."""
     # shows: N4, N14
@@ -216,7 +219,7 @@ def test_nothing_acknowledged_is_lost_when_the_power_goes(
         lines = list(journal.lines)
     random = Random(11)
     assert any(what == "write" and name == "ledger.db" for what, name, _ in lines), "the log was folded in"
-    for _ in range(40):
+    for _ in range(states):
         at, acknowledged, head = random.choice(marks)
         extra = random.randrange(0, 8)
         disk = after_power_loss(lines[: at + extra], random)
@@ -229,3 +232,61 @@ def test_nothing_acknowledged_is_lost_when_the_power_goes(
             for name, data in disk.items():
                 (root / "ledger" / name).write_bytes(data)
             whole(root, acknowledged)
+
+
+def acknowledging(root: Path, number: int, count: int) -> int:
+    """A process that appends and writes down, in one system call each, what it was told is durable; its id."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            told = os.open(root / f"told-{number}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            with open_in(root) as ledger:
+                for turn in range(count):
+                    step = StepDone(run="r", branch="", name="step", nth=turn, args="", result="x" * (turn % 7) * 700)
+                    own, shared = (
+                        Draft(f"control:{number}", step, idem=f"{number}/{os.getpid()}/{turn}"),
+                        Draft("queue", step),
+                    )
+                    records = ledger.append([own, shared])
+                    os.write(told, f"{records[0].index} {records[0].hash.hex()}\n".encode())
+            status = 0
+        finally:
+            os._exit(status)
+    return pid
+
+
+@pytest.mark.parametrize(("rounds", "count"), [(1, 12), pytest.param(12, 60, marks=pytest.mark.chaos)])
+def test_eight_processes_append_at_once_and_some_are_killed(tmp_path: Path, rounds: int, count: int) -> None:
+    """Batches alternate; chain, tree and head stay right; whatever anybody was told is there, at its place."""
+    # shows: N4 N14
+    open_in(tmp_path).close()
+    random = Random(3)
+    died = 0
+    for _ in range(rounds):
+        pids = {number: acknowledging(tmp_path, number, count) for number in range(8)}
+        doomed = random.sample(sorted(pids), 4)
+        for number in doomed:
+            told = tmp_path / f"told-{number}"
+            enough = (told.stat().st_size if told.exists() else 0) + random.randrange(0, count // 2) * 60
+            while not (told.exists() and told.stat().st_size >= enough):
+                if os.waitid(os.P_PID, pids[number], os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                    break
+                os.sched_yield()
+            os.kill(pids[number], signal.SIGKILL)
+        ends = {number: os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for number, pid in pids.items()}
+        assert all(ends[number] == 0 for number in ends if number not in doomed), ends
+        died += sum(status == -signal.SIGKILL for status in ends.values())
+    assert died > 0
+    with open_in(tmp_path) as ledger:
+        hashes = {record.index: record.hash.hex() for record in ledger.read_all()}
+        ledger.append([Draft("queue", STEP)])
+    acknowledged = 0
+    for number in range(8):
+        for line in (tmp_path / f"told-{number}").read_text().splitlines():
+            index, digest = line.split()
+            assert hashes[int(index)] == digest
+            acknowledged += 1
+    assert acknowledged >= rounds * 4 * count
+    found = verify(tmp_path / "ledger", keys=tmp_path / "keys", witness=tmp_path / "witness")
+    assert (found.problems, found.events) == ([], len(hashes) + 1)

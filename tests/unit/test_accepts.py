@@ -7,7 +7,7 @@ import ast
 import pytest
 from benchmarks.accepts import figures
 from benchmarks.accepts.asking import RIGHT, plain_words
-from benchmarks.accepts.figures import CONSENSUS, GATES, HELD_OUT, MUTATION, TESTS, UNTESTED, VISIBLE
+from benchmarks.accepts.figures import CONSENSUS, GATES, HELD_OUT, MUTATION, OF_THREE, TESTS, UNTESTED, VISIBLE, Strong
 from benchmarks.accepts.programs import Program
 from benchmarks.accepts.rewrites import WAYS, rewritten
 
@@ -100,7 +100,7 @@ def test_a_rate_stands_never_alone() -> None:
     """Every line of the table has counts, and how far they can be off; too few are said to be too few."""
     programs = [program(number, right=False) for number in range(9)]
     programs += [program(number + 100, right=True) for number in range(9)]
-    lines = figures.table(figures.judged(programs, 3, 1))
+    lines = figures.table(figures.judged(programs, Strong(3, 3), 1))
     rates = [line for line in lines if line.startswith(("own", "+", "no tests"))]
     assert len(rates) == len(GATES) + 1
     assert all(" of " in line and line.count("%;") == 2 for line in rates)
@@ -127,10 +127,30 @@ def test_each_gate_refuses_what_it_sees_and_keeps_what_those_before_it_refuse(
     """
     right = [program(number, right=True) for number in range(20)]
     one = program(999, right=False, judged_wrong=True, **seen)
-    [found] = [told for told in figures.judged([*right, one], 3, 1) if told.program is one]
+    [found] = [told for told in figures.judged([*right, one], Strong(3, 3), 1) if told.program is one]
     for gate, expected in zip((TESTS, VISIBLE, HELD_OUT, MUTATION, CONSENSUS), accepted, strict=True):
         assert expected is None or found.accepted[gate] == expected, gate
     assert not found.accepted[UNTESTED] or one.sampled
+
+
+def test_one_more_candidate_saves_right_programs_and_lets_no_wrong_one_win_that_is_seen() -> None:
+    """Where one of three is another, the fourth decides; a program that differs from all has nobody beside it."""
+    # shows: F7
+    right = [program(number, right=True) for number in range(40)]
+    wrong = [program(100 + number, right=False, behaviour=f"another {number}") for number in range(40)]
+    found = figures.judged([*right, *wrong], Strong(3, 3), 1)
+    counts = {
+        gate: sum(one.accepted[gate] for one in found if one.program.meant_right) for gate in (OF_THREE, CONSENSUS)
+    }
+    assert counts[CONSENSUS] > counts[OF_THREE]
+    assert not any(one.accepted[CONSENSUS] for one in found if not one.program.meant_right)
+
+
+def test_who_is_sent_back_for_coverage_writes_the_weakest_suite_that_has_it() -> None:
+    """And for the mutation check no weaker one; the last, where none is enough."""
+    assert Strong.of([65, 84.9, 85, 99], 85, [70, 80, 90, 95], 60) == Strong(2, 2)
+    assert Strong.of([85, 90, 95, 99], 85, [10, 20, 59, 60], 60) == Strong(0, 3)
+    assert Strong.of([10, 20, 30, 40], 85, [10, 20, 30, 40], 60) == Strong(3, 3)
 
 
 def program(number: int, *, right: bool, **seen: object) -> Program:

@@ -20,8 +20,10 @@ from daybreak.factory.consensus import (
     Probe,
     Review,
     agree,
+    next_workers,
     smallest,
     tolerated,
+    wider,
 )
 
 RIGHT = ("exit 0\nadded note 1", "exit 0\n1 note")
@@ -71,6 +73,15 @@ def decided(behaviours: Sequence[str], f: int | None = None, failing: Iterable[i
     return agree([candidate(name) for name in names], PROBES, observations, acceptance, f=f, **more)  # type: ignore[arg-type]
 
 
+def asked_for(how: Sequence[str], start: int, most: int, failing: Iterable[int] = ()) -> Agreement:
+    """What comes of it where the first `start` of them are asked, and one more whenever it may decide."""
+    count = start
+    while (more := wider(found := decided(how[:count], failing=failing), min(most, len(how)))) is not None:
+        assert (more.candidates, more.tolerated) == (count + 1, tolerated(count + 1))
+        count += 1
+    return found
+
+
 FAULTS: dict[str, Callable[[int], str]] = {
     "wrong, each in another way": lambda number: f"wrong {number}",
     "colluding (the same wrong answer)": lambda number: "wrong together",
@@ -88,6 +99,7 @@ def test_the_fault_table(capsys: pytest.CaptureFixture[str]) -> None:
     # shows: F7
     sizes = [(3, 0), (4, 1), (7, 2), (10, 3)]
     header = [f"n={n} f={f}: {count} faulty" for n, f in sizes for count in (f, f + 1)]
+    header += [f"3+1, f=1: {count} faulty" for count in (1, 2)]
     lines = []
     for fault, behaviour in FAULTS.items():
         row = []
@@ -103,12 +115,30 @@ def test_the_fault_table(capsys: pytest.CaptureFixture[str]) -> None:
                     assert found.verdict == "ambiguous", (fault, n, f, found)
                 assert found.f == f
                 row.append(found.verdict)
+        row += [_reached_by_one_more(fault, [behaviour(number) for number in range(count)]) for count in (1, 2)]
         lines.append((fault, row))
     with capsys.disabled():
         print("\n\nThe fault table (F7): kinds of fault, and what is decided")
         print(f"{'':38}" + " ".join(f"{name:>17}" for name in header))
         for fault, row in lines:
             print(f"{fault:38}" + " ".join(f"{verdict:>17}" for verdict in row))
+
+
+def _reached_by_one_more(fault: str, faulty: Sequence[str]) -> str:
+    """The verdict where three are asked, and a fourth if it may decide: the same wherever the faulty ones stand.
+    Three honest ones need no fourth."""
+    verdicts = set()
+    for places in itertools.combinations(range(4), len(faulty)):
+        how = ["right"] * 4
+        for place, behaviour in zip(places, faulty, strict=True):
+            how[place] = behaviour
+        found = asked_for(how, 3, 4, () if "passes" in fault else places)
+        if found.verdict == "agreed":
+            assert how[int(str(found.winner)[1:])] == "right"
+            assert len(faulty) <= found.f or found.n == 3 == how[:3].count("right"), (fault, how, found)
+        verdicts.add(found.verdict)
+    assert verdicts == ({"agreed"} if len(faulty) == 1 else {"ambiguous"}), fault
+    return verdicts.pop()
 
 
 behaviours = st.sampled_from(["wrong", "wrong 2", "wrong 3", "crashing", "silent", "half", "equivocating", "right"])
@@ -180,6 +210,75 @@ def test_less_than_3f_plus_1_is_never_said_to_tolerate_f(how: list[str], f: int)
     assert 3 * found.f + 1 <= max(1, len(how))
     assert found.f == tolerated(len(how))
     assert (found.verdict == "agreed") == (found.winner is not None)
+
+
+@given(
+    st.lists(st.sampled_from(["right", "wrong", "wrong 2", "silent", "equivocating"]), min_size=7, max_size=7),
+    st.sets(st.integers(0, 6)),
+    st.integers(2, 5),
+    st.integers(0, 7),
+)
+@settings(max_examples=120, deadline=None)
+def test_no_sequence_of_widenings_accepts_a_minority_or_more_than_f_liars(
+    how: list[str], failing: set[int], start: int, most: int
+) -> None:
+    """Whoever wins after any number of widenings has n - f of all that were asked behind it, and passes acceptance;
+    what a liar says wins only where more than f lie; and no more are asked than may be."""
+    # shows: F7
+    found = asked_for(how, start, most, failing)
+    asked = how[: found.n]
+    assert start <= found.n <= max(start, most)
+    assert found.f == tolerated(found.n)
+    assert 3 * found.f + 1 <= found.n or found.f == 0
+    if found.verdict == "agreed":
+        winner = int(str(found.winner)[1:])
+        alike = sum(one == asked[winner] for one in asked)
+        assert winner not in failing
+        assert alike >= found.needed == found.n - found.f
+        assert 2 * alike > found.n
+        assert asked[winner] == "right" or sum(one != "right" for one in asked) > found.f
+    if sum(one != "right" for one in asked) <= found.f and not failing & set(range(found.n)):
+        assert found.verdict == "agreed"
+
+
+def test_one_more_is_asked_only_where_it_may_decide() -> None:
+    """Two of three that pass; not one that is decided, not three that all differ, not for nothing."""
+    # shows: F7
+    split = decided(["right", "right", "wrong"])
+    more = wider(split, 4)
+    assert more is not None
+    assert (more.split, more.candidates, more.tolerated, more.needed) == ("2:1", 4, 1, 3)
+    assert more.leading == {"c0", "c1"}
+    assert wider(decided(["right", "right", "silent"]), 4) is not None
+    assert wider(split, 3) is wider(split, 0) is None
+    assert wider(decided(["right"] * 3), 4) is None
+    assert wider(decided(["right", "wrong", "wrong 2"]), 7) is None
+    assert wider(decided(["right", "right", "wrong"], failing=[0, 1]), 7) is None
+    even = decided(["right", "right", "wrong", "wrong"])
+    assert wider(even, 6) is None  # five of seven are the next that two can become
+    assert wider(even, 7) is not None
+
+
+def test_who_is_asked_next_is_not_an_author_of_the_leading_cluster() -> None:
+    """Whoever was not asked yet, then whoever differed; nobody's second copy decides while there is somebody else."""
+    # shows: F7
+    made = {"c0": "one", "c1": "two", "c2": "three"}
+    asked = ["one", "two", "three"]
+    four = ["one", "two", "three", "four"]
+    assert next_workers(four, made, asked, frozenset({"c0", "c1"})) == ("four", "three")
+    assert next_workers(four[:3], made, asked, frozenset({"c0", "c1"})) == ("three",)
+    assert next_workers(four[:3], made, asked, frozenset({"c0", "c2"})) == ("two",)
+    assert next_workers(["one", "two"], {"c0": "one"}, ["one", "two", "one"], frozenset({"c0"})) == ("two",)
+    twice = {"c0": "one", "c1": "two", "c2": "one"}
+    assert next_workers(["one", "two"], twice, ["one", "two", "one"], frozenset({"c0", "c1"})) == ("two", "one")
+    assert next_workers(["one"], made, asked, frozenset({"c0"})) == ("one",)
+
+
+def test_several_candidates_of_one_worker_are_told() -> None:
+    """f counts candidates; a mistake of the same worker in three of them is one mistake."""
+    # shows: F7
+    told = decided(["right"] * 4).reasons
+    assert told[1:] == ("w made 4 of these 4: what it gets wrong may be wrong in all of them",)
 
 
 def test_three_candidates_are_a_vote_that_tolerates_nobody() -> None:

@@ -81,6 +81,64 @@ def test_limits_conflicts_questions_and_deletes_are_tried(library: Specification
     } <= about
 
 
+STAMPED = """\
+---
+name: desk
+interfaces: [http]
+---
+# Desk
+
+Calls that somebody answers.
+
+## Objectives
+- answer calls
+
+## Requirements
+
+### Functional Requirements
+- **FR-001**: System MUST keep calls and close them
+
+### Key Entities
+
+#### Call
+
+| field | type | rules |
+|---|---|---|
+| text | text | required |
+| closed_at | timestamp | |
+| created_at | timestamp | automatic |
+| state | choice: open, closed | default open |
+
+Actions:
+- `close`: state open -> closed; set closed_at now
+
+## Acceptance
+
+### FR-001 calls
+```http
+GET /calls
+
+200
+[]
+```
+"""
+
+
+def test_nobody_is_asked_for_an_order_that_is_chance() -> None:
+    """Two things done in one second stand in another order than the same two on both sides of its end: a right program
+    would be another one now and then. What was given, not stamped, is asked for in every order."""
+    # shows: F7
+    spec = read_text(STAMPED, name="spec.md", format="md")
+    for seed in range(20):
+        for probe in probes(spec, seed, 200):
+            lines = [ask.line for ask in probe.asks]
+            assert not any("sort=-created_at" in line for line in lines)
+            done = any("/close" in line for line in lines)
+            assert not (done and any("sort=closed_at" in line or "sort=-closed_at" in line for line in lines))
+    asked = {ask.line for probe in probes(spec, 1, 200) for ask in probe.asks}
+    assert {"GET /calls?sort=created_at", "GET /calls?sort=-closed_at", "GET /calls?sort=-text"} <= asked
+
+
 @pytest.mark.parametrize(
     ("field", "inside", "outside"),
     [

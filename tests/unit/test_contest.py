@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,20 @@ from tests.unit.build_desk import SPECIFICATION, Desk, says
 from tests.unit.test_phases import _Looked, puts
 
 from daybreak.agents.protocol import Claim
-from daybreak.events import AttemptBegan, CandidatesCompared, GateDecided
+from daybreak.events import (
+    AttemptBegan,
+    CandidatesCompared,
+    ConsensusWidened,
+    Event,
+    GateDecided,
+    StepDone,
+    run_stream,
+)
 from daybreak.factory import consensus, looking
 from daybreak.factory.consensus import Observation, Probe
+from daybreak.report.run import collect
+from daybreak.settings import Role as RoleSettings
+from daybreak.settings import Settings, Worker
 
 WORKERS = ("json:one", "json:two", "json:three", "json:four")
 ALL = ("lint", "example", "tests/tests", "Containerfile")
@@ -113,8 +126,80 @@ def test_what_most_do_wins_a_consensus(desk: Desk) -> None:
     assert event.splits
 
 
+def test_where_three_split_a_fourth_is_asked_and_a_kill_between_any_two_steps_changes_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three of four decide; who was asked and why is told; and a process that dies after each step that it keeps, from
+    the split on, goes on where it was: nobody works, and nothing is observed, a second time."""  # shows: F4, F7
+    wrong = puts(*ALL, "wrong", says="four")
+    by_worker(desk, one=wrong, **{name: puts(*ALL, says="five", who=name) for name in ("two", "three", "four")})
+    looks: Counter[tuple[str, str, int]] = Counter()
+
+    def observe(product: Any, probe: Probe, scratch: Path, **asked: Any) -> Observation:
+        looks[asked["workspace"], probe.id, asked["asked"]] += 1
+        return _observe(product, probe, scratch, **asked)
+
+    monkeypatch.setattr(consensus, "observe", observe)
+    died = dies_after_each_step(desk, monkeypatch)
+    run = desk.submit(*WORKERS, paradigm="consensus", candidates=3)
+    lives = 0
+    result = None
+    while result is None:
+        lives += 1
+        with suppress(BaseException):  # what ends a process
+            result = desk.supervise(run)
+    assert result.state == "done"
+    assert lives == len(died) + 1
+    assert {"widen", "choose", "attempt", "gate", "observe", "agree"} <= set(died)
+    assert not (desk.output / "wrong").exists()
+    assert sorted(desk.asked) == sorted(WORKERS)
+    assert len({workspace for workspace, _, _ in looks}) == 4
+    assert set(looks.values()) == {1}
+    event = compared(desk, run)
+    assert (event.verdict, event.candidates, event.tolerated, event.added) == ("agreed", 4, 1, [4])
+    [widened] = desk.events(run, ConsensusWidened)
+    assert (widened.split, widened.attempt, widened.worker, widened.needed) == ("2:1", 4, "json:four", 3)
+    gates = [line for line in collect(desk.ledger.read(run_stream(run))).gates if "candidates" in line.what]
+    assert (gates[0].what, gates[0].outcome) == ("3 candidates split 2:1", "one more is asked")
+    assert gates[0].summary == "a fourth is asked, json:four first (not asked before); 3 of 4 have to agree, f = 1"
+    assert gates[1].marks[0] == "3 of 4 do the same and pass acceptance (1 faulty of 4 would change nothing)"
+
+
+def dies_after_each_step(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """From the first `widen` on the process dies after each step that is kept; the names of those steps."""
+    died: list[str] = []
+    append = desk.ledger.append
+
+    def dying(drafts: Any) -> Any:
+        records = append(drafts)
+        for record in records:
+            event: Event = record.event
+            if isinstance(event, StepDone) and (died or event.name == "widen"):
+                died.append(event.name)
+                raise KeyboardInterrupt("killed")
+        return records
+
+    monkeypatch.setattr(desk.ledger, "append", dying)
+    return died
+
+
+@pytest.mark.parametrize(("attempts", "most"), [(1, 4), (3, 0)])
+def test_no_more_are_asked_than_may_be(desk: Desk, attempts: int, most: int) -> None:
+    """Each one more is an attempt of the specification's; and who wants none in addition says so."""  # shows: F5, F7
+    desk.settings = Settings.model_validate({"paradigm": {"candidates_max": most}})
+    by_worker(desk, one=puts(*ALL, says="four"), **{name: puts(*ALL, says="five") for name in ("two", "three", "four")})
+    text = SPECIFICATION.replace("attempts: 3", f"attempts: {attempts}")
+    run = desk.submit(*WORKERS, paradigm="consensus", candidates=3, text=text)
+    parked = desk.supervise(run)
+    assert parked.state == "parked"
+    assert len(desk.asked) == 3
+    assert [event.attempt for event in desk.events(run, ConsensusWidened)] == ([0] if most else [])
+    assert compared(desk, run).candidates == 3
+
+
 def test_where_they_differ_a_person_chooses(desk: Desk) -> None:
-    """With the input on which they differ, and both answers; nothing is delivered before."""  # shows: F7
+    """With the input on which they differ, and both answers; nothing is delivered before. Where everybody was asked, a
+    fourth candidate comes from whoever differed, and decides nothing by saying the same again."""  # shows: F7
     by_worker(desk, one=puts(*ALL, says="four"), two=puts(*ALL, says="five"), three=puts(*ALL, says="five"))
     run = desk.submit(*WORKERS[:3], paradigm="consensus", candidates=3)
     parked = desk.supervise(run)
@@ -126,7 +211,24 @@ def test_where_they_differ_a_person_chooses(desk: Desk) -> None:
     assert again.state == "parked"
     answer(desk, run, again.question, "2")
     assert desk.supervise(run).state == "done"
-    assert compared(desk, run).tolerated == 0
+    assert [event.worker for event in desk.events(run, ConsensusWidened)] == ["json:one"]
+    assert (compared(desk, run).candidates, compared(desk, run).tolerated) == (4, 1)
+
+
+def test_nobody_stands_in_for_whoever_differed_with_a_second_copy_of_what_leads(desk: Desk) -> None:
+    """Who differed cannot be asked any more: then there is no fourth, and a person decides, instead of an author of the
+    leading cluster who says the same again. Where a role has its own workers, they take turns too."""  # shows: F7
+    names = ["one", "two", "three"]
+    desk.settings = desk.office.settings = Settings(
+        roles={"implementer": RoleSettings(workers=tuple(names))},
+        workers={name: Worker(kind="python", program=f"json:{name}") for name in (*names, "four")},
+    )
+    left = [puts(*ALL, says="four"), says(Claim(outcome="refused", summary="not today", trouble="refused"))]
+    by_worker(desk, one=lambda folder: left.pop(0)(folder), two=puts(*ALL, says="five"), three=puts(*ALL, says="five"))
+    run = desk.submit(*names, "four", paradigm="consensus", candidates=3)
+    assert desk.supervise(run).state == "parked"
+    assert sorted(desk.asked) == sorted([*names, "one"])
+    assert (compared(desk, run).candidates, compared(desk, run).verdict) == (4, "ambiguous")
 
 
 def test_whoever_chooses_none_gets_none(desk: Desk) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ import msgspec
 import pytest
 
 from daybreak.errors import LedgerBehind, LedgerError, LedgerForked
-from daybreak.ledger import Draft, Verification
+from daybreak.ledger import Draft, Prover, Verification, keyfile
+from daybreak.ledger.proofcheck import NotIncluded
 from daybreak.ledger.record import decode_header, encode_header
 from daybreak.ledger.tree import leaf_hash
+from daybreak.testing.clock import FakeClock
 
 
 def _load(name: str) -> Any:
@@ -35,6 +38,8 @@ Home, step, grant = shelf.Home, shelf.step, shelf.grant
 
 EVENTS = 600
 """Two full tiles, a partial one, and a partial tile above."""
+GROWN = 200
+"""Events after which there is one tile more."""
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +174,19 @@ def test_a_duplicated_event_is_noticed(home: Any) -> None:
     says(home, f"event {EVENTS} (copy")
 
 
+def test_an_inserted_event_is_noticed(home: Any) -> None:
+    """In the middle, the rest moved on, as the next of a stream that has nothing behind it."""
+    # shows: N3
+    forge(home)
+    home.sql(
+        f"UPDATE event SET leaf = -2 WHERE leaf = {EVENTS}",
+        "UPDATE event SET leaf = -leaf - 10 WHERE leaf >= 300",
+        "UPDATE event SET leaf = 300 WHERE leaf = -2",
+        "UPDATE event SET leaf = -leaf - 9 WHERE leaf < -2",
+    )
+    says(home, "tile 1 of level 0", "event 300")
+
+
 def forge(home: Any) -> None:
     """What an attacker without the key can do best: a well-formed event with right hashes that chains."""
     header = home.rows("SELECT header FROM event WHERE stream = 'queue' ORDER BY seq DESC LIMIT 1")[0][0]
@@ -270,20 +288,22 @@ def test_rows_heads_and_tiles_truncated_together_are_noticed_from_outside(home: 
     """An old head with its own rows and tiles is whole in itself: only the outside knows better."""
     # shows: N3
     old = home.copy("old")
-    home.fill(40, start=EVENTS)
-    notes = {name: (place.ledger / "ledger.db") for name, place in (("old", old), ("new", home))}
-    assert notes["old"] != notes["new"]
+    home.fill(GROWN, start=EVENTS)
     (size, note) = old.rows("SELECT size, note FROM head")[0]
+    tiles = old.rows("SELECT level, n, hashes FROM tile")
+    assert len(home.rows("SELECT 1 FROM tile")) > len(tiles)
     home.sql(
         f"DELETE FROM event WHERE leaf >= {EVENTS}",
         ("UPDATE head SET size = ?, note = ?", (size, note)),
         f"DELETE FROM view_steps WHERE leaf >= {EVENTS}",
+        "DELETE FROM tile",
+        *[("INSERT INTO tile VALUES (?, ?, ?)", tile) for tile in tiles],
     )
     assert noticed(home) == {"outside"}
     found = home.verify()
     assert [problem.place for problem in found.problems] == ["witness"]
-    assert f"{EVENTS + 40} events were known outside, the ledger holds {EVENTS}" in found.problems[0].what
-    with pytest.raises(LedgerBehind, match=f"holds {EVENTS} events, but {EVENTS + 40} were known outside"):
+    assert f"{EVENTS + GROWN} events were known outside, the ledger holds {EVENTS}" in found.problems[0].what
+    with pytest.raises(LedgerBehind, match=f"holds {EVENTS} events, but {EVENTS + GROWN} were known outside"):
         home.open()
 
 
@@ -298,14 +318,20 @@ def test_an_old_copy_put_back_is_noticed_from_outside(home: Any) -> None:
         home.open()
 
 
-def test_deleting_everything_is_noticed(home: Any) -> None:
-    """Whoever knows the key or a head knows that there was something."""
+def test_deleting_everything_is_noticed_by_who_has_the_key(home: Any, tmp_path: Path) -> None:
+    """Whoever knows a key or a head knows that there was something; the empty place alone does not say so."""
     # shows: N3
     shutil.rmtree(home.ledger)
-    assert noticed(home) >= {"key", "outside"}
-    assert f"{EVENTS} events were known outside" in home.verify().problems[-1].what
+    never = Home(tmp_path / "never", home.views).verify(keys=None, witness=None)
+    alone, with_key, with_head = observers(home).values()
+    assert [problem.what for problem in alone.problems] == [problem.what for problem in never.problems]
+    assert (with_key.ok, with_head.ok) == (False, False)
+    assert f"{EVENTS} events were known outside" in with_head.problems[-1].what
     with pytest.raises(LedgerError):
         home.open()
+    Home(home.root.with_name("anew"), home.views).fill(3)
+    put_back(home, Home(home.root.with_name("anew")))  # and another one begun in its place
+    assert noticed(home) == {"key", "outside"}
 
 
 def test_a_rewrite_under_another_key_is_noticed_by_who_has_the_key(home: Any, tmp_path: Path) -> None:
@@ -342,9 +368,38 @@ def test_two_histories_for_two_auditors_are_noticed_from_outside(home: Any) -> N
     assert noticed(home) == {"outside"}
 
 
+def test_what_a_stolen_key_signs_from_now_on_is_not_noticed_by_anybody(home: Any) -> None:
+    """The thief appends as the owner would: no observer can tell. What was known outside before stays as it was."""
+    # shows: N3
+    with home.open() as thief:
+        thief.append([Draft("queue", step(77, "forged"))])
+    assert noticed(home) == set()
+    other = home.copy("other")
+    home.fill(3, start=EVENTS + 1)
+    assert noticed(home) == set()
+    other.fill(5, start=9 * EVENTS)  # a second forgery in the place of what is known outside by now
+    put_back(home, other)
+    assert noticed(home) == {"outside"}, "nothing that was known outside can be taken back"
+
+
+def test_a_clock_set_back_is_not_noticed_but_bounded_from_outside(home: Any) -> None:
+    """Times are what the clock said, and only their order is proved: who kept a head, and when it was, knows that
+    whatever is not in it came later, whatever its time says."""
+    # shows: N3
+    with home.open() as ledger:
+        known = ledger.head()
+        newest = list(ledger.read("queue"))[-1].ts
+    with home.open(clock=FakeClock(datetime(2020, 1, 1, tzinfo=UTC))) as ledger:
+        (record,) = ledger.append([Draft("queue", step(78, "backdated"))])
+    assert record.ts < newest
+    assert noticed(home) == set()
+    assert record.index >= known.size, "so it is not in the head that was known before"
+    with Prover(home.ledger, keyfile.load_verifier(home.keys)) as prover, pytest.raises(NotIncluded):
+        prover.prove([record.index], at=known.text)
+
+
 def _start_again_with(home: Any) -> None:
     """A witness of nothing under this key, as at a beginning."""
-    from daybreak.ledger import keyfile
     from daybreak.ledger.witness import Witness
 
     home.witness.mkdir(parents=True)
@@ -478,3 +533,93 @@ def test_problems_are_limited_but_counted(home: Any) -> None:
     found = home.verify()
     assert len(found.problems) == 1000
     assert found.more > 100
+
+
+NOT, NOTICED = "**not**", "noticed"
+TABLE: dict[str, tuple[str, str, str, list[Any]]] = {
+    "edit, delete in the middle, reorder, duplicate or insert events, change tiles": (
+        NOTICED,
+        NOTICED,
+        NOTICED,
+        [
+            test_an_edit_is_noticed,
+            test_an_edit_with_every_hash_mended_is_noticed,
+            test_a_deleted_event_is_noticed,
+            test_a_deleted_event_with_the_rest_moved_up_is_noticed,
+            test_reordered_events_are_noticed,
+            test_a_duplicated_event_is_noticed,
+            test_an_inserted_event_is_noticed,
+            test_a_raw_insert_with_correct_hashes_is_noticed,
+            test_a_changed_tile_is_noticed,
+            test_a_changed_head_is_noticed,
+        ],
+    ),
+    "truncate rows only": (NOTICED, NOTICED, NOTICED, [test_truncated_rows_are_noticed]),
+    "truncate rows, heads and tiles together, or put an old copy back": (
+        NOT,
+        NOT,
+        NOTICED,
+        [
+            test_rows_heads_and_tiles_truncated_together_are_noticed_from_outside,
+            test_an_old_copy_put_back_is_noticed_from_outside,
+        ],
+    ),
+    "delete everything": (NOT, NOTICED, NOTICED, [test_deleting_everything_is_noticed_by_who_has_the_key]),
+    "rewrite everything under another key": (
+        NOT,
+        NOTICED,
+        NOTICED,
+        [test_a_rewrite_under_another_key_is_noticed_by_who_has_the_key],
+    ),
+    "rewrite everything with the stolen key, or show two histories to two auditors": (
+        NOT,
+        NOT,
+        NOTICED,
+        [
+            test_a_rewrite_with_the_stolen_key_is_noticed_from_outside,
+            test_two_histories_for_two_auditors_are_noticed_from_outside,
+        ],
+    ),
+    "steal the key and forge from now on": (
+        NOT,
+        NOT,
+        "only what came before is protected",
+        [test_what_a_stolen_key_signs_from_now_on_is_not_noticed_by_anybody],
+    ),
+    "set the clock back": (
+        NOT,
+        NOT,
+        "only outside timestamps bound it",
+        [test_a_clock_set_back_is_not_noticed_but_bounded_from_outside],
+    ),
+    "flip a bit in the write-ahead log, so that acknowledged events vanish": (
+        NOT,
+        NOT,
+        NOTICED,
+        [test_a_flipped_bit_in_the_write_ahead_log_is_noticed_from_outside],
+    ),
+    "let bits rot in the file": (
+        "noticed, or nothing reads otherwise",
+        "the same",
+        "the same",
+        [],  # test_ledger_damage: every byte
+    ),
+    "change a view by hand": (
+        "noticed by rebuilding and comparing",
+        "",
+        "",
+        [test_a_view_changed_by_hand_is_noticed, test_a_view_of_another_definition_is_noticed],
+    ),
+}
+"""Each row of the page on trust, what its columns say, and the tests that perform it."""
+
+
+def test_the_page_on_trust_says_what_the_tests_show() -> None:
+    """Row by row: no attack is promised to be noticed that is not performed here, and none is missing."""
+    # shows: N3
+    text = (Path(__file__).parents[2] / "docs" / "explanation" / "trust.md").read_text()
+    begin = text.index("| what somebody does to the database")
+    rows = text[begin:].partition("\n\n")[0].split("\n")[2:]
+    split = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    told = {what: tuple(columns) for what, *columns in split}
+    assert told == {row: columns[:3] for row, columns in TABLE.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 import apsw
@@ -16,7 +17,7 @@ from daybreak.engine import VIEWS
 from daybreak.engine.nights import NIGHTS
 from daybreak.engine.schedule_view import SCHEDULES
 from daybreak.events import POLICY, BudgetOpened, BudgetReserved, StepDone, control_stream
-from daybreak.ledger import scratch
+from daybreak.ledger import Ledger, Statement, scratch
 from daybreak.ledger.record import Draft, Record
 from daybreak.ledger.views import View
 from daybreak.memory.lessons import LESSONS
@@ -90,6 +91,20 @@ def test_a_view_that_names_no_events_hears_all() -> None:
     with MemoryLedger(clock=FakeClock(), views=[view]) as ledger:
         ledger.append([Draft(control_stream("r"), StepDone(run="r", branch="", name="n", nth=0, args="a", result=1))])
     assert seen == ["ledger.created", "step.done"]
+
+
+def test_a_view_hears_the_first_event_of_a_new_ledger(tmp_path: Path) -> None:
+    """It is written before any view has a table, and reaches them all the same, once."""
+    view = View(
+        "kinds",
+        1,
+        "CREATE TABLE view_kinds (kind TEXT) STRICT;",
+        lambda record: [Statement("INSERT INTO view_kinds VALUES (?)", (record.type,))],
+    )
+    folders = {name: tmp_path / name for name in ("keys", "witness")}
+    with Ledger.open(tmp_path / "ledger", **folders, clock=FakeClock(), views=[view]) as ledger:
+        assert ledger.query("SELECT kind FROM view_kinds") == [("ledger.created",)]
+        assert ledger.compare_views() == []
 
 
 def test_a_database_that_was_given_back_is_empty_when_it_is_taken_again() -> None:

@@ -182,3 +182,44 @@ def test_incidents_of_the_run_are_told_first() -> None:
     (line,) = report.incidents
     assert (line.what, line.outcome, line.attempt) == ("level 1: injection marked", "logged", 2)
     assert "## Incidents" in render.to_markdown(report)
+
+
+def test_the_report_says_how_the_work_was_shared_and_what_was_there_already() -> None:
+    """The paradigm with its reason, and what was taken over with the decisions it stands on: as text, as JSON, and
+    while it happens."""
+    # shows: F6, F14, N2
+    plan = {**PLAN, "paradigm": "consensus", "paradigm_why": "it is complex", "candidates": 3}
+    taken = events.WorkTakenOver(
+        run=RUN,
+        source="run-0",
+        begin="testing",
+        phases=["design", "implementation"],
+        gates={"design": 7, "implementation": 19},
+        artefacts={"design": "d" * 64},
+        workspace="a" * 64,
+        tree="b" * 64,
+        worker="codex [bold]",
+        role="implementer",
+    )
+    made = events.PlanMade(run=RUN, plan=plan)
+    report = collect(story(made, taken))
+    assert report.paradigm is not None
+    assert (report.paradigm.outcome, report.paradigm.event) == ("consensus of 3", f"run:{RUN}#2")
+    assert report.taken_over is not None
+    told = report.model_dump(mode="json")
+    assert told["taken_over"]["event"] == f"run:{RUN}#3"
+    console = Console(record=True, width=200, file=open("/dev/null", "w"))  # noqa: SIM115
+    render.to_terminal(report, console)
+    console.file.close()
+    for text in (console.export_text(), render.to_markdown(report)):
+        assert "How the work was shared" in text
+        assert "consensus of 3" in text
+        assert "it is complex" in text
+        assert "from run run-0: design, implementation, with what codex [bold] made (aaaaaaaaaaaa)" in text
+        assert "implementation passed there: event 19 of the ledger" in text
+    progress = Progress(StillClock())
+    assert progress.take(made) == "paradigm consensus of 3: it is complex"
+    assert (progress.take(taken) or "").startswith("taken over from run run-0: design, implementation, with what codex")
+    old = collect(story())
+    assert (old.paradigm, old.taken_over) == (None, None)
+    assert "How the work was shared" not in render.to_markdown(old)

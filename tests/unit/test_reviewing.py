@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from daybreak.factory import consensus, looking
 from daybreak.factory.attempting import Result
 from daybreak.factory.consensus import objecting
 from daybreak.factory.consensus.objecting import Objection, Said
-from daybreak.factory.phases import phase, reviewing
+from daybreak.factory.phases import panel, phase
 from daybreak.factory.phases.phase import PhaseUnknown, Role, assigned
 from daybreak.factory.phases.vetoing import Review, Reviewed, evidence_of, mender
 from daybreak.host import tree
@@ -686,7 +686,14 @@ def test_places_are_those_of_the_result_as_it_was_made(tmp_path: Path) -> None:
     (tmp_path / "made/src/a.py").write_text("one\ntwo")
     (tmp_path / "made/empty").write_text("")
     taken = tree.take(tmp_path / "made")
-    asked = partial(reviewing._lines, taken.packed, taken.tree.hash, tmp_path / "as-made")
+
+    @contextmanager
+    def opened(scratch: Path) -> Iterator[Path]:
+        tree.unpack(taken.packed, scratch / "workspace", taken.tree.hash)
+        yield scratch / "workspace"
+
+    subject = panel.Subject(1, CODER, taken.tree.hash, opened, lambda *_: Brief(name="n", title="t", summary="s"))
+    asked = panel._AsMade(subject, tmp_path / "as-made", ExitStack()).lines
     assert [asked(path) for path in ("src/a.py", "./src/a.py", "empty")] == [2, 2, 0]
     odd = ("src", "../outside", str(tmp_path / "outside"), "a\0b", "x" * 5_000, "src/../../outside", "src/a.py/b")
     assert [asked(path) for path in odd] == [None] * len(odd)

@@ -154,11 +154,13 @@ def test_a_waiting_run_takes_no_worker_and_is_waited_for() -> None:
 
 
 def test_what_waits_beyond_the_deadline_does_not_keep_a_once_night() -> None:
-    """Its time would come after the end anyway."""
+    """Its time would come after the end anyway; the last words say when."""
     night = Scene(sleepy=sleepy)
     night.add("sleepy")
+    due = night.after(hours=1)
     result = night.night(plan(once=True, until=night.after(minutes=30)))
     assert (result.why, result.counts) == ("empty", {"waiting": 1})
+    assert result.text == f"nothing more is ready: 1 waiting; the next is due at {due:%Y-%m-%d %H:%M} UTC"
     assert result.ended - result.began < timedelta(minutes=1)
 
 

@@ -164,6 +164,38 @@ def test_settings_name_commands_and_leave_out(tmp_path: Path) -> None:
     assert code == ["a.py"]
 
 
+def test_each_language_of_a_project_has_its_own_commands(tmp_path: Path) -> None:
+    """A table of a language counts for it alone; what has no language is for the one with most files, and gives way to
+    a table; what is for a language that is not there is said."""
+    # shows: P7, P8
+    both = {**PYTHON, "package.json": '{"scripts": {"test": "jest"}}', "web/a.js": "", "web/a.test.js": ""}
+    told = Validate(
+        commands={
+            "tests": "make python",
+            "lint": "make lint",
+            "javascript": {"tests": "make web", "build": "make bundle"},
+            "python": {"lint": "make strict"},
+            "rust": {"tests": "cargo nextest run"},
+        }
+    )
+    made = plan(tmp_path, both, told)
+    commands = {one.name: one.command for one in made.checks}
+    assert made.languages[0] == "python"
+    assert (commands["tests:python"], commands["lint:python"]) == ("make python", "make strict")
+    assert (commands["tests:javascript"], commands["build:javascript"]) == ("make web", "make bundle")
+    assert commands["syntax:javascript"] == "parse every file"
+    assert not any(name.endswith(":rust") for name in commands)
+    assert any("the commands for rust are not run" in note for note in made.notes)
+    again = Validate.model_validate(told.model_dump(mode="json"))
+    assert again == told
+    generic = plan(tmp_path / "c", {"main.c": ""}, Validate(commands={"generic": {"tests": "make test"}}))
+    assert [one.name for one in generic.checks if one.kind == "tests"] == ["tests:generic"]
+    assert not any("name commands in [validate]" in note for note in generic.notes)
+    read = checked({"validate": {"commands": {"go": {"tests": "make"}, "tests": "x"}}}, Path("/x/daybreak.toml"))
+    assert read.validation.commands_for("go", first=False) == {"tests": "make"}
+    assert read.validation.commands_for("rust", first=False) == {}
+
+
 def test_hostile_project_files_are_read_as_nothing(tmp_path: Path) -> None:
     """Broken, odd and deep configuration changes no plan."""
     # shows: P8
@@ -204,6 +236,13 @@ def test_settings_that_make_no_sense_are_told_by_name() -> None:
         ({"exclude": ["/etc/**"]}, "begins with /"),
         ({"comands": {}}, "did you mean commands?"),
         ({"commands": {"tests": "a\0b"}}, "zero character"),
+        ({"commands": {"go": {"tests": "a\0b"}}}, "zero character"),
+        ({"commands": {"javscript": {"tests": "make"}}}, "there is no language 'javscript'; did you mean javascript?"),
+        ({"commands": {"typs": "make"}}, "there is no kind of check 'typs'; did you mean types?"),
+        ({"commands": {"go": "make"}}, "go is a language: write [validate.commands.go]"),
+        ({"commands": {"go": {"lnt": "make"}}}, "go: there is no kind of check 'lnt'; did you mean lint?"),
+        ({"commands": {"tests": {"go": "make"}}}, "tests is a kind of check, and holds the text of a command"),
+        ({"commands": {"rust": {"tests": 3}}}, "rust.tests holds the text of a command"),
         ({"threshold": 101}, "threshold"),
     ):
         with pytest.raises(SettingsWrong) as wrong:

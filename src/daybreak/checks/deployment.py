@@ -23,7 +23,10 @@ _INSTRUCTIONS = frozenset(
     }
 )
 _SECRET = re.compile(r"(?i)(password|passwd|secret|token|api_?key)\s*=\s*['\"]?[^\s'\"$]{6,}")
-_TESTING = re.compile(r"\b(pytest|unittest|tox|nox|npm (run )?test|go test|cargo test|mvn|gradle|make test)\b")
+_TESTING = re.compile(
+    r"\b(pytest|unittest|tox|nox|(npm|yarn|pnpm|bun) (run )?test|node --test|deno test|go test|cargo (test|nextest)|"
+    r"mvnw?|gradlew?|make (test|check)|just test)\b"
+)
 
 
 def look(tree: Path, workspace: str) -> Evidence:

@@ -28,6 +28,10 @@ class Product:
     """The delivered tree, as `files` examples look at it."""
     prefix: Path
     """Where it is installed: `bin`, `lib`."""
+    readable: tuple[Path, ...] = ()
+    """What else it needs to run, such as the folder that its language is installed in; real."""
+    programs: tuple[Path, ...] = ()
+    """Folders of programs that it may start, after its own and before the system's."""
 
     @property
     def bin(self) -> Path:
@@ -44,7 +48,7 @@ class Product:
 
     def environment(self, scratch: Path) -> dict[str, str]:
         """What it runs in: its commands, `python3`, the system's programs; nothing of ours."""
-        return clean_environment(scratch, path=[self.bin])
+        return clean_environment(scratch, path=[self.bin, *self.programs])
 
 
 def make_prefix(prefix: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from daybreak.checks.evidence import Evidence, Mark
@@ -34,6 +35,44 @@ def look(tree: Path, workspace: str, *, name: str) -> Evidence:
         outcome="failed" if marks else "passed",
         summary=f"{marks[0].place}: {marks[0].message}" if marks else f"{files} files, nothing missing",
         counts={"files": files},
+        marks=tuple(marks),
+    )
+
+
+def look_at(
+    tree: Path,
+    workspace: str,
+    *,
+    language: str,
+    project_files: Sequence[str],
+    code: Sequence[str],
+    tests: Sequence[str],
+    silencing: int = 0,
+    silencing_max: int = 0,
+    others: Sequence[str] = (),
+) -> Evidence:
+    """The same of a result in any other language: README.md, one of `project_files` (none: not asked for), `code` and
+    `tests` (paths) with something in them, no special files. `silencing`: comments that make checks look away, of which
+    there may be `silencing_max`. `others`: languages that nobody looks at."""
+    marks = [Mark(message=problem, place="README.md") for problem in [_problem(tree / "README.md")] if problem]
+    if project_files and all(_problem(tree / name) for name in project_files):
+        marks.append(Mark(message="is missing", place=" or ".join(project_files)))
+    if not any(_problem(tree / path) is None for path in code):
+        marks.append(Mark(message=f"there is no code in {language}"))
+    if not any(_problem(tree / path) is None for path in tests):
+        marks.append(Mark(message="there is no file with tests"))
+    if silencing > silencing_max:
+        marks.append(Mark(message=f"{silencing} comments make checks look away; {silencing_max} are allowed here"))
+    marks += _strange_files(tree)
+    files = sum(len(names) for _, _, names in os.walk(tree))
+    unseen = f"; nobody looks at its {', '.join(others)}" if others else ""
+    first = f"{marks[0].place}: {marks[0].message}".removeprefix(": ") if marks else ""
+    return Evidence(
+        check=CHECK,
+        workspace=workspace,
+        outcome="failed" if marks else "passed",
+        summary=f"{first or f'{files} files, nothing missing'}{unseen}",
+        counts={"files": files, "silencing": silencing},
         marks=tuple(marks),
     )
 

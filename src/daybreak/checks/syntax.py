@@ -83,6 +83,11 @@ def look(
     )
 
 
+def silencers_allowed(lines: int) -> int:
+    """How many comments of a kind may make checks look away in so many lines of code."""
+    return max(SILENCERS_ALWAYS_ALLOWED, math.floor(lines * SILENCERS_PER_100_LINES_MAX / 100))
+
+
 def _too_silent(found: dict[str, Any]) -> list[Mark]:
     silenced: dict[str, list[tuple[str, int]]] = found["silenced"]
     marks = [
@@ -90,7 +95,7 @@ def _too_silent(found: dict[str, Any]) -> list[Mark]:
         for kind in _NEVER
         for path, line in silenced[kind]
     ]
-    allowed = max(SILENCERS_ALWAYS_ALLOWED, math.floor(found["lines"] * SILENCERS_PER_100_LINES_MAX / 100))
+    allowed = silencers_allowed(found["lines"])
     for kind, places in silenced.items():
         if kind not in _NEVER and len(places) > allowed:
             path, line = places[0]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from daybreak.cli import arguments, faces
-from daybreak.cli.arguments import Json, SandboxWanted
+from daybreak.cli.arguments import FromPhase, Json, SandboxWanted
 from daybreak.errors import DaybreakError, HostError, SpecError, UsageError
 
 if TYPE_CHECKING:
@@ -27,11 +27,13 @@ EXAMPLES = (
     "daybreak add shop.tasks:publish --arg limit=20    "
     "daybreak add --command 'make all' --check 'test -s out.bin' --not-before 22:00 --budget '30min'    "
     "daybreak add --repo . 'sort the list by date' --check 'pytest -q' --worker codex    "
+    "daybreak add spec.md --from-phase testing    "
     "daybreak add --from github:octocat/hello --label daybreak --check 'pytest -q'"
 )
 SPECIFICATIONS = frozenset({".md", ".markdown", ".yaml", ".yml", ".json"})
 TASK_TABLES = frozenset({"step", "check", "unchecked"})
 """What a task file has and a specification in TOML has not."""
+_ONLY_SPECIFICATIONS = "--from-phase is for specifications"
 T = TypeVar("T")
 
 
@@ -176,6 +178,16 @@ def add(
     budget: Annotated[
         str | None, typer.Option("--budget", metavar="AMOUNTS", help="The most it may use: '2usd 30min 100000tokens'.")
     ] = None,
+    secret_subject: Annotated[
+        str | None,
+        typer.Option(
+            "--secret-subject",
+            metavar="NAME",
+            help="Of a Python task: whom it is about. What it is given, keeps and is answered is stored encrypted, and "
+            "`daybreak ledger redact NAME` forgets it.",
+            show_default=False,
+        ),
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="Run it once, although it has a schedule of its own.")] = False,
     output: Annotated[
         Path | None,
@@ -191,6 +203,7 @@ def add(
         ),
     ] = None,
     sandbox: SandboxWanted = "degraded",
+    from_phase: FromPhase = None,
     as_json: Json = False,
 ) -> None:
     """Put work into the queue. Nothing runs yet: `daybreak night` works the queue off, `daybreak queue list` shows it.
@@ -205,24 +218,26 @@ def add(
     words = Words(
         task, command, tuple(check or ()), unchecked, title, tuple(arg or ()), args, output, tuple(worker or ()),
         sandbox, repo, tuple(protect or ()), tuple(allow or ()), attempts, guards_only,
-        source, tuple(label or ()), assignee, request, into,
+        source, tuple(label or ()), assignee, request, into, from_phase,
     )  # fmt: skip
     if source is not None:
+        wrong.value(lambda: _refuse_subject(secret_subject))
         _take_issues(wrong, words, place, more=after or once or dedupe, as_json=as_json)
         return
     found = wrong.value(lambda: _found(words))
     if found is not None:
         place = wrong.value(lambda: _checked(found, place)) or place
+        wrong.value(lambda: _check_subject(secret_subject, found, once=once))
     wrong.raise_all()
     assert found is not None, "what was not found was told"
-    _put(found, {**place, "after": tuple(after or ())}, once=once, as_json=as_json)
+    _put(found, {**place, "after": tuple(after or ())}, once=once, subject=secret_subject, as_json=as_json)
 
 
-def read(words: Sequence[str]) -> Asked | BuildTask:
+def read(words: Sequence[str], *, from_phase: str | None = None) -> Asked | BuildTask:
     """What these words name: a file, or a Python task and NAME=VALUE for its arguments. Raises what is wrong."""
     if not words:
         raise TaskUnclear("what is to be added?", hint="name a file or a Python task")
-    return _found(Words(words[0], arg=tuple(words[1:])))
+    return _found(Words(words[0], arg=tuple(words[1:]), from_phase=from_phase))
 
 
 # -- everything that is wrong, at once
@@ -312,6 +327,7 @@ class Words:
     assignee: str | None = None
     request: str | None = None
     into: str | None = None
+    from_phase: str | None = None
 
 
 def _found(words: Words) -> Asked | BuildTask:
@@ -319,6 +335,7 @@ def _found(words: Words) -> Asked | BuildTask:
 
     _refuse(words, "--label and --assignee are for --from", words.labels, words.assignee)
     if words.repo is not None:
+        _refuse(words, _ONLY_SPECIFICATIONS, words.from_phase)
         return _of_repository(words, words.repo)
     _refuse(words, "--request and --into are for --repo and --from", words.request, words.into)
     only = (words.protect, words.allow, words.attempts, words.guards_only)
@@ -329,9 +346,11 @@ def _found(words: Words) -> Asked | BuildTask:
             hint="name a file or a Python task, or give --command with --check",
         )
     if words.command is not None:
+        _refuse(words, _ONLY_SPECIFICATIONS, words.from_phase)
         return _of_command(words)
     assert words.task is not None
     if pythontask.looks_like_one(words.task):
+        _refuse(words, _ONLY_SPECIFICATIONS, words.from_phase)
         return _of_python(words, words.task)
     _refuse(words, "--arg and --args are for Python tasks", words.arg or words.args)
     return _of_file(words, arguments.path(words.task))
@@ -377,6 +396,7 @@ def _take_issues(wrong: _Gathered, words: Words, place: dict[str, Any], *, more:
     def found() -> Asked:
         other = (words.command, words.unchecked, words.title, words.arg, words.args, words.output, words.request)
         _refuse(words, "--command, --unchecked, --title, --arg, --args, --output and --request are for others", *other)
+        _refuse(words, _ONLY_SPECIFICATIONS, words.from_phase)
         _refuse(
             words, "an issue has words of its own, and --after, --once and --dedupe are for others", words.task, more
         )
@@ -440,6 +460,7 @@ def _of_file(words: Words, path: Path) -> Asked | BuildTask:
     _refuse(words, "--check, --unchecked and --title belong to --command", words.checks, words.unchecked, words.title)
     if not _is_specification(path):
         _refuse(words, "--output is for specifications", words.output)
+        _refuse(words, _ONLY_SPECIFICATIONS, words.from_phase)
         return taskfile.read(path)
     return task.make(
         path,
@@ -449,6 +470,7 @@ def _of_file(words: Words, path: Path) -> Asked | BuildTask:
         sandbox=words.sandbox,
         assume=False,
         accept_unshown=False,
+        begin=words.from_phase or "",
         cwd=Path.cwd(),
     )
 
@@ -486,7 +508,28 @@ def _checked(found: Asked | BuildTask, place: dict[str, Any]) -> dict[str, Any]:
 # -- into the queue
 
 
-def _put(found: Asked | BuildTask, place: dict[str, Any], *, once: bool, as_json: bool) -> None:
+def _refuse_subject(subject: str | None) -> None:
+    if subject is not None:
+        raise TaskUnclear(
+            "--secret-subject is for a Python task that runs once: what other tasks and their workers write "
+            "(workspaces, transcripts, results) could not be forgotten",
+            hint="leave it out, and give such a task nothing that must be forgotten",
+        )
+
+
+def _check_subject(subject: str | None, found: Asked | BuildTask, *, once: bool) -> None:
+    """Raises TaskUnclear, DraftRefused."""
+    from daybreak.factory.asked import Asked
+    from daybreak.ledger.subjects import checked
+
+    if subject is None:
+        return
+    if not isinstance(found, Asked) or found.kind != "python" or (found.schedule is not None and not once):
+        _refuse_subject(subject)
+    checked(subject)
+
+
+def _put(found: Asked | BuildTask, place: dict[str, Any], *, once: bool, subject: str | None, as_json: bool) -> None:
     from daybreak.cli import home
     from daybreak.factory.asked import Asked
 
@@ -495,7 +538,7 @@ def _put(found: Asked | BuildTask, place: dict[str, Any], *, once: bool, as_json
         if runs:
             place["after"] = runs
         if isinstance(found, Asked):
-            told = _asked(opened, found.placed(**place), once=once)
+            told = _asked(opened, found.placed(**place), once=once, subject=subject)
         else:
             told = _build(opened, found, _placement(place))
     if as_json:
@@ -509,10 +552,10 @@ def _put(found: Asked | BuildTask, place: dict[str, Any], *, once: bool, as_json
         faces.say(f"{told['title']}: " + ("it is in the queue already" if told["existed"] else "in the queue"))
 
 
-def _asked(opened: Home, asked: Asked, *, once: bool) -> dict[str, Any]:
+def _asked(opened: Home, asked: Asked, *, once: bool, subject: str | None) -> dict[str, Any]:
     if asked.schedule is not None and not once:
         return _schedule(opened, asked)
-    added = opened.engine.queue.add(asked.kind, asked.title, asked.args, asked.placement)
+    added = opened.engine.queue.add(asked.kind, asked.title, asked.args, asked.placement, subject=subject)
     return {"run": added.run, "existed": added.existed, "kind": asked.kind, "title": asked.title}
 
 

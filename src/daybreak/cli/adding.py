@@ -42,6 +42,8 @@ class Place(TypedDict, total=False):
     budget: str | Limit
     once: bool
     """One run now, although the task has a schedule of its own."""
+    subject: str
+    """Whom it is about: what it is given, keeps and is answered is stored encrypted, and can be forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +88,17 @@ def add(task: str | Callable[..., Awaitable[Any]], place: Place | None = None, /
     asked = pythontask.asked(path, folder.resolve(), args=args)
     if title := told.pop("title", ""):
         asked = replace(asked, title=title)
-    once = told.pop("once", False)
-    return _put(asked.placed(**told), once=once)
+    once, subject = told.pop("once", False), told.pop("subject", None)
+    return _put(asked.placed(**told), once=once, subject=subject)
 
 
-def _put(asked: Asked, *, once: bool) -> Added:
+def _put(asked: Asked, *, once: bool, subject: str | None) -> Added:
     if asked.schedule is not None and not once:
+        if subject is not None:
+            raise NotAdded(
+                "what a schedule adds cannot be about somebody: a schedule is kept as it is",
+                hint="leave `subject` out, or say `once`",
+            )
         from daybreak.cli.schedule import opened as opened_schedules
 
         with opened_schedules() as schedules:
@@ -100,7 +107,7 @@ def _put(asked: Asked, *, once: bool) -> Added:
     from daybreak.cli.queue import opened
 
     with opened() as (queue, _):
-        added = queue.add(asked.kind, asked.title, asked.args, asked.placement)
+        added = queue.add(asked.kind, asked.title, asked.args, asked.placement, subject=subject)
     return Added(added.run, added.existed)
 
 
@@ -108,7 +115,7 @@ def _put(asked: Asked, *, once: bool) -> Added:
 
 
 def _checked(place: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a Placement, `title` and `once`. Raises NotAdded, MomentWrong, AmountsUnclear."""
+    """Fields of a Placement, `title`, `once` and `subject`. Raises NotAdded, MomentWrong, AmountsUnclear."""
     from daybreak.cli.queue import moment_of
     from daybreak.clock import SystemClock
     from daybreak.policy.budget import Limit
@@ -123,7 +130,7 @@ def _checked(place: Mapping[str, Any]) -> dict[str, Any]:
             f"a place has no {', '.join(unknown)[:80]}",
             hint=f"it has {', '.join(Place.__annotations__)}; arguments of the task are given by name behind it",
         )
-    for name, kind in (("title", str), ("once", bool)):
+    for name, kind in (("title", str), ("once", bool), ("subject", str)):
         if not isinstance(told.get(name, kind()), kind):
             raise NotAdded(f"{name} is {ascii(told[name])[:60]}", hint=f"give a {kind.__name__}")
     for name in ("not_before", "deadline"):

@@ -115,4 +115,13 @@ SandboxWanted = Annotated[
         "The strongest that there is is used.",
     ),
 ]
+FromPhase = Annotated[
+    str | None,
+    typer.Option(
+        "--from-phase",
+        help="Begin with this phase, on what an earlier build of the same specification has left.",
+        show_default="the first one",
+        metavar="PHASE",
+    ),
+]
 Assume = Annotated[bool, typer.Option("--assume", help="Go on despite open questions; the assumptions are reported.")]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from daybreak.cli import arguments
-from daybreak.cli.arguments import Assume, Json, SandboxWanted, Workers
+from daybreak.cli.arguments import Assume, FromPhase, Json, SandboxWanted, Workers
 from daybreak.errors import UsageError
 
 EXAMPLES = (
@@ -74,15 +74,7 @@ def build(
             show_default="as the specification's budget says",
         ),
     ] = None,
-    from_phase: Annotated[
-        str | None,
-        typer.Option(
-            "--from-phase",
-            help="Begin with this phase, on what an earlier build of the same specification has left.",
-            show_default="the first one",
-            metavar="PHASE",
-        ),
-    ] = None,
+    from_phase: FromPhase = None,
     paradigm: Annotated[
         str | None,
         typer.Option(
@@ -135,7 +127,7 @@ def build(
             )
         wanted = task.drafted(requirement, **rules)
         looking.join()
-        with home.opened() as opened:
+        with home.opened(asking=True) as opened:
             run = task.submit_draft(wanted, opened.engine, opened.ledger)
             raise typer.Exit(supervise.until_over(opened, run, as_json=as_json))
     assert file is not None
@@ -149,7 +141,7 @@ def build(
     if not as_json:
         plan.show(made, stderr=True)
     plans.refuse_shortages(made)
-    with home.opened() as opened:
+    with home.opened(asking=True) as opened:
         run = task.submit(asked, opened.engine, opened.ledger)
         raise typer.Exit(supervise.until_over(opened, run, as_json=as_json))
 

@@ -16,6 +16,7 @@ from daybreak.cli.prove import FileUnusable, read_file, read_text
 if TYPE_CHECKING:
     from daybreak.ledger import Checkpoint, Proven, ProvenEvent, Verifier
     from daybreak.ledger.proofcheck import ProvenLink
+    from daybreak.ledger.witness.cosigning import Cosignature, CosignerKey
 
 EXAMPLES = (
     "Examples:  daybreak ledger check event.proof --key ledger.vkey\n\n"
@@ -30,7 +31,11 @@ def check(
     key: Annotated[
         list[str],
         typer.Option(
-            "--key", "-k", help="The log's public key: a file (ledger.vkey) or its text. Repeatable.", metavar="KEY"
+            "--key",
+            "-k",
+            help="The log's public key, the first or a later one: a file (ledger.vkey, or `ledger keys export --json`) "
+            "or its text. Repeatable.",
+            metavar="KEY",
         ),
     ],
     head: Annotated[
@@ -41,18 +46,30 @@ def check(
             metavar="CHECKPOINT",
         ),
     ] = None,
+    witness_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--witness-key",
+            help="A witness's public key, a file or its text: the checkpoint must be cosigned by it. Repeatable.",
+            metavar="KEY",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check a proof offline, with nothing but the file and the public key. Exit 1 if anything is not as signed."""
     from daybreak.ledger import check_proof
+    from daybreak.ledger.witness.proving import check_cosigned
 
     keys = [_key(text) for text in key]
     heads = [read_text(path, "the head") for path in head or []]
+    witnesses = [_witness_key(text) for text in witness_key or []]
     proven = check_proof(_bytes(bundle), keys, heads)
+    cosigned = check_cosigned(proven.checkpoint, witnesses)
     if as_json:
-        faces.result_json(_as_json(bundle, proven))
+        seen = [{"name": one.name, "key": one.key_id, "at": one.at} for one in cosigned]
+        faces.result_json({**_as_json(bundle, proven), "witnesses": seen})
         return
-    _tell_proven(bundle, proven)
+    _tell_proven(bundle, proven, cosigned)
 
 
 def _bytes(name: str) -> bytes:
@@ -67,6 +84,7 @@ def _bytes(name: str) -> bytes:
 def _key(told: str) -> Verifier:
     """From a file or from the text itself."""
     from daybreak.ledger import Verifier
+    from daybreak.ledger.keyring import KeyHistory, Keyring
     from daybreak.ledger.note import NoteError
 
     is_file = os.path.lexists(told) or "+" not in told
@@ -78,14 +96,29 @@ def _key(told: str) -> Verifier:
             hint="give ledger.vkey, beside it; never hand this one out.",
         )
     try:
-        return Verifier.parse(text)
+        return Keyring(KeyHistory.parse(text)) if text.lstrip().startswith("{") else Verifier.parse(text)
     except NoteError as error:
         raise FileUnusable(
             f"the key {where} cannot be used: {error}", hint="give the log's ledger.vkey, as its owner published it."
         ) from error
 
 
-def _tell_proven(name: str, proven: Proven) -> None:
+def _witness_key(told: str) -> CosignerKey:
+    """From a file or from the text itself."""
+    from daybreak.ledger.note import NoteError
+    from daybreak.ledger.witness.cosigning import CosignerKey
+
+    text = read_text(arguments.path(told), "the key") if os.path.lexists(told) or "+" not in told else told
+    try:
+        return CosignerKey.parse(text)
+    except NoteError as error:
+        raise FileUnusable(
+            f"the witness's key {arguments.cut(told)} cannot be used: {error}",
+            hint="give the public key that the witness's operator publishes: name+id+base64.",
+        ) from error
+
+
+def _tell_proven(name: str, proven: Proven, cosigned: tuple[Cosignature, ...]) -> None:
     checkpoint = proven.checkpoint
     faces.result(f"{name}: true, signed by the key {proven.key_id} of {checkpoint.origin}")
     faces.result(f"checkpoint  {checkpoint.size:,} events, root {checkpoint.root.hex()}")
@@ -93,9 +126,11 @@ def _tell_proven(name: str, proven: Proven) -> None:
         faces.result(f"continues   the checkpoint of {proven.older.size:,} events, root {proven.older.root.hex()}")
     if proven.heads:
         faces.result(f"agrees      with {proven.heads} known from elsewhere")
+    for one in cosigned:
+        faces.result(f"witnessed   by {one.name} (key {one.key_id}), {faces.moment(one.at)}")
     for event in proven.events:
         _tell_event(event)
-    if not proven.heads:
+    if not proven.heads and not cosigned:
         faces.say("whoever holds the secret key could show others another history: --head compares with one you know")
 
 
@@ -103,7 +138,12 @@ def _tell_event(proven: ProvenEvent) -> None:
     header = proven.event.header
     by = f" by {header.actor}" if header.actor else ""
     faces.result(f"event {proven.index}  {header.ts}  {header.stream}#{header.seq}  {header.type}{by}  ({header.id})")
-    faces.result(f"  payload   {_shown(proven.event.payload)}")
+    if header.commit is None:
+        faces.result(f"  payload   {_shown(proven.event.payload)}")
+    elif proven.event.disclosed is None:
+        faces.result("  payload   secret, and not disclosed")
+    else:
+        faces.result(f"  disclosed {_shown(proven.event.disclosed)}")
     if proven.chain:
         since = "the whole stream before it" if proven.complete else f"since #{proven.chain[0].header.seq}"
         faces.result(f"  chain     {len(proven.chain):,} events of {header.stream}, {since}")
@@ -154,6 +194,7 @@ def _link_json(link: ProvenLink) -> dict[str, Any]:
         "hash": link.hash.hex(),
         "withheld": link.payload is None,
         **_payload_json(link.payload),
+        **({} if header.commit is None else {"secret": True, "disclosed": _payload_json(link.disclosed)["payload"]}),
     }
 
 

@@ -16,7 +16,9 @@ from daybreak.errors import UsageError
 from daybreak.events import FINAL
 
 if TYPE_CHECKING:
+    from daybreak.clock import Clock
     from daybreak.engine import Context, Engine, Listener, TaskFunction
+    from daybreak.factory.witnessing import Panel
     from daybreak.ledger import Ledger, Record
     from daybreak.ledger.views import View
     from daybreak.policy.breaker import BreakerRule
@@ -120,22 +122,19 @@ def views() -> list[View]:
 
 
 @contextmanager
-def opened() -> Iterator[Home]:
-    """The home of this process, closed again at the end."""
+def opened(*, asking: bool = False) -> Iterator[Home]:
+    """The home of this process, closed again at the end. `asking`: work is to be done, so witnesses are asked
+    first what they know of the ledger."""
     from daybreak.cli import logs
     from daybreak.engine import Engine
     from daybreak.factory.kinds import Kinds
     from daybreak.factory.office import Office
-    from daybreak.ledger import Ledger
 
     where, clock = arguments.usable_home(places()), SystemClock()
     _finish_restore(where)
-    with (
-        logs.writing(where),
-        Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=views()) as ledger,
-    ):
+    told, problem = _settings_or_why_not()
+    with logs.writing(where), open_ledger(where, told, asking=asking) as ledger:
         listeners: list[Listener] = []
-        told, problem = _settings_or_why_not()
         office = Office(told, ledger, where, clock, os.environ)
         instead = {} if problem is None else dict.fromkeys(("build", "issues", "repository"), _unusable(problem))
         kinds = Kinds(ledger, where, clock, office, instead)
@@ -144,6 +143,41 @@ def opened() -> Iterator[Home]:
             yield Home(where, ledger, engine, listeners)
         finally:
             office.close()
+
+
+@contextmanager
+def open_ledger(where: Places | None = None, told: Settings | None = None, *, asking: bool = False) -> Iterator[Ledger]:
+    """The ledger of this home alone, with its witnesses and replicas beside it, as `opened` has it."""
+    from daybreak.ledger import Ledger
+
+    where, clock = where or arguments.usable_home(places()), SystemClock()
+    told = told or _settings_or_why_not()[0]
+    with (
+        Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=views()) as ledger,
+        witnessed(ledger, told, where, clock, asking=asking),
+    ):
+        if told.replicas.targets:
+            from daybreak.cli import replicas
+
+            replicas.begin(ledger, told)
+        yield ledger
+
+
+@contextmanager
+def witnessed(ledger: Ledger, told: Settings, where: Places, clock: Clock, *, asking: bool) -> Iterator[Panel | None]:
+    """The witnesses of the settings beside an open ledger; None where there are none."""
+    if not told.witnesses:
+        yield None
+        return
+    from daybreak.factory.witnessing import beside
+
+    panel = beside(ledger, told, where.witness, clock, os.environ)
+    try:
+        panel.compare(asking=asking)
+        panel.start()
+        yield panel
+    finally:
+        panel.close()
 
 
 def _finish_restore(where: Places) -> None:

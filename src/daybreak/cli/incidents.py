@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daybreak.cli import arguments, faces
+from daybreak.cli import faces
 from daybreak.cli.arguments import ArgumentWrong, Json
 
 if TYPE_CHECKING:
@@ -21,12 +21,10 @@ app = typer.Typer(help="Look at incidents and close them.", no_args_is_help=True
 def opened() -> Iterator[Journal]:
     from daybreak.cli import home
     from daybreak.clock import SystemClock
-    from daybreak.ledger import Ledger
     from daybreak.policy.journal import Journal
 
-    where, clock = arguments.usable_home(home.places()), SystemClock()
-    with Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=home.views()) as ledger:
-        yield Journal(ledger, clock, actor="person")
+    with home.open_ledger() as ledger:
+        yield Journal(ledger, SystemClock(), actor="person")
 
 
 @app.command("list", epilog="Examples:  daybreak incidents list    daybreak incidents list --open --json")

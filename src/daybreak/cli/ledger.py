@@ -68,10 +68,10 @@ def show(
             picked = home.pick_run(opened, run)
             records = [*opened.records(picked), *opened.ledger.read(events.control_stream(picked))]
     if as_json:
-        faces.result_json([_as_json(record) for record in records])
+        faces.result_json([as_told(record) for record in records])
         return
     for record in records:
-        faces.result(_line(record))
+        faces.result(line(record))
 
 
 def _progress() -> Any:
@@ -81,7 +81,7 @@ def _progress() -> Any:
     return lambda done, total: print(f"\r{done:,} of {total:,} events", end="", file=sys.stderr)  # noqa: T201
 
 
-def _as_json(record: Record) -> dict[str, Any]:
+def as_told(record: Record) -> dict[str, Any]:
     import msgspec
 
     return {
@@ -94,14 +94,24 @@ def _as_json(record: Record) -> dict[str, Any]:
         "actor": record.actor,
         "epoch": record.epoch,
         "hash": record.hash.hex(),
-        "payload": msgspec.json.decode(record.payload),
+        "payload": msgspec.json.decode(record.words),
+        **_secret(record),
     }
+
+
+def _secret(record: Record) -> dict[str, Any]:
+    """Only of an event that is about somebody."""
+    if record.secret is None:
+        return {}
+    return {"secret": {"subject": record.subject, "key": record.secret.key, "redacted": record.redacted}}
 
 
 SHOWN_BYTES = 120
 
 
-def _line(record: Record) -> str:
-    body = record.payload.decode(errors="replace")
+def line(record: Record) -> str:
+    body = record.words.decode(errors="replace")
+    if record.secret is not None:
+        body = f"[{'redacted' if record.redacted else f'about {record.subject}'}] {body}"
     cut = body if len(body) <= SHOWN_BYTES else body[:SHOWN_BYTES] + "…"
     return f"{record.index:>6}  {record.ts}  {record.stream}#{record.seq}  {record.type}  {cut}"

@@ -19,9 +19,11 @@ from daybreak.cli import (
     check,
     doctor,
     faces,
+    follow,
     history,
     incidents,
     init,
+    keys,
     ledger,
     logs,
     memory,
@@ -31,7 +33,10 @@ from daybreak.cli import (
     plan,
     prove,
     queue,
+    reconcile,
+    redact,
     rehearse,
+    replicas,
     report,
     runs,
     schedule,
@@ -42,6 +47,7 @@ from daybreak.cli import (
     trust,
     unlock,
     validate,
+    witness,
 )
 from daybreak.cli.arguments import Json
 from daybreak.errors import DaybreakError
@@ -92,10 +98,17 @@ app.command("retry", epilog="Examples:  daybreak retry run-0k3    daybreak retry
 app.command("fork", epilog="Example:  daybreak fork run-0k3 --from attempt")(history.fork)
 app.command("rollback", epilog="Example:  daybreak rollback run-0k3 --to attempt")(history.rollback)
 app.add_typer(ledger_app, name="ledger")
+app.command("reconcile", epilog=reconcile.EXAMPLES)(reconcile.reconcile)
 ledger_app.command("verify", epilog="Example:  daybreak ledger verify")(ledger.verify)
 ledger_app.command("show", epilog="Examples:  daybreak ledger show    daybreak ledger show run-0k3")(ledger.show)
+ledger_app.command("follow", epilog=follow.EXAMPLES)(follow.follow)
 ledger_app.command("prove", epilog=prove.EXAMPLES)(prove.prove)
 ledger_app.command("check", epilog=check.EXAMPLES)(check.check)
+ledger_app.add_typer(replicas.app, name="replicas")
+ledger_app.add_typer(keys.app, name="keys")
+ledger_app.add_typer(witness.app, name="witness")
+ledger_app.command("subjects", epilog="Example:  daybreak ledger subjects --json")(redact.subjects)
+ledger_app.command("redact", epilog=redact.EXAMPLES)(redact.redact)
 app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(token.app, name="token")
 app.add_typer(incidents.app, name="incidents")
@@ -113,9 +126,18 @@ def version(as_json: Json = False) -> None:
         faces.result(__version__)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        faces.result(__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     context: typer.Context,
+    show: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show what is logged, as it happens.")] = False,
 ) -> None:

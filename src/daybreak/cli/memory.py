@@ -36,14 +36,8 @@ class NothingKnown(UsageError):
 @contextmanager
 def opened() -> Iterator[Ledger]:
     from daybreak.cli import home
-    from daybreak.clock import SystemClock
-    from daybreak.ledger import Ledger
-    from daybreak.memory import VIEWS
 
-    where, clock = arguments.usable_home(home.places()), SystemClock()
-    others = [view for view in home.views() if view not in VIEWS]
-    views = [*others, *VIEWS]
-    with Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=views) as ledger:
+    with home.open_ledger() as ledger:
         yield ledger
 
 

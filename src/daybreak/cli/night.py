@@ -85,7 +85,7 @@ def night(
     _check_report(report_to)
     home.settings()  # a night with a daybreak.toml that cannot be used would only park its builds
     taken = _make_way(plan)
-    with home.opened() as opened:
+    with home.opened(asking=True) as opened:
         result = _Night(opened, plan, ping, report_to, as_json, taken).work()
     if as_json:
         faces.result_json(_as_json(result))
@@ -381,14 +381,14 @@ def _preflight(home: Home) -> list[Found]:
 
 def _reconcile(home: Home) -> list[Found]:
     """Do the views say what the events say? They are made again where they do not."""
+    from daybreak.cli.reconcile import lines
     from daybreak.engine.night import Found
 
-    different = home.ledger.compare_views()
-    if not different:
-        return [Found(0, "all views agree with the events")]
-    home.ledger.rebuild_views()
-    places = sorted({f"{one.view}.{one.table}" for one in different})
-    return [Found(2, f"{len(different)} rows of views differed and were made again: {', '.join(places)}"[:1000])]
+    found = home.ledger.reconcile()
+    if not found.drifts:
+        return [Found(0, f"all views agree with {found.size} events ({found.mode}, {found.replayed} read)")]
+    level = 2 if found.left or found.severity == "critical" else 1
+    return [Found(level, "\n".join(lines(found))[:1000], {"incident": found.incident} if found.incident else {})]
 
 
 def _snapshot(home: Home) -> list[Found]:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daybreak.cli import faces
-from daybreak.cli.arguments import Assume, Json, SandboxWanted, SpecFile, Workers
+from daybreak.cli.arguments import Assume, FromPhase, Json, SandboxWanted, SpecFile, Workers
 
 if TYPE_CHECKING:
     from daybreak.factory.plan import Plan
 
-EXAMPLES = "Examples:  daybreak plan spec.md    daybreak plan spec.md --json"
+EXAMPLES = (
+    "Examples:  daybreak plan spec.md    daybreak plan spec.md --json    daybreak plan spec.md --from-phase testing"
+)
 
 
 def plan(
@@ -21,6 +23,7 @@ def plan(
     worker: Workers = None,
     sandbox: SandboxWanted = "degraded",
     assume: Assume = False,
+    from_phase: FromPhase = None,
     as_json: Json = False,
 ) -> None:
     """Show what would be built from FILE, by whom, in which order, within which limits."""
@@ -36,8 +39,12 @@ def plan(
         sandbox=sandbox,
         assume=assume,
         accept_unshown=False,
+        begin=from_phase or "",
         cwd=Path.cwd(),
     )
+    if from_phase is not None:
+        with home.opened() as opened:
+            asked = task.taking_over(asked, opened.ledger)
     made = task.planned(asked, home.places(), told, os.environ)
     if as_json:
         faces.result_json(made.model_dump(mode="json"))

@@ -17,6 +17,7 @@ from daybreak.cli.arguments import Json
 from daybreak.errors import UsageError
 
 if TYPE_CHECKING:
+    from daybreak.config import Places
     from daybreak.ledger import Bundle, Prover
     from daybreak.ledger.proof import Chain
 
@@ -83,6 +84,12 @@ def prove(
     withhold: Annotated[
         bool, typer.Option("--without-payload", help="Prove that it happened, without saying what it says.")
     ] = False,
+    disclose: Annotated[
+        bool, typer.Option("--disclose", help="Of a secret event also what it says, so that it can be checked.")
+    ] = False,
+    cosigned: Annotated[
+        bool, typer.Option("--cosigned", help="In the newest checkpoint that witnesses have cosigned.")
+    ] = False,
     tlog: Annotated[bool, typer.Option("--tlog", help="As a C2SP tlog-proof, which other programs can check.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -90,18 +97,29 @@ def prove(
     from daybreak.cli import home
     from daybreak.ledger import Prover, keyfile, write_bundle, write_tlog
     from daybreak.ledger.proof import find_ledger
+    from daybreak.ledger.subjects import SubjectKeys
 
     if not events and older is None:
         raise ProofAskWrong("there is nothing to prove", hint="name an event, or a checkpoint with --from.")
     if as_json and output is None:
         raise ProofAskWrong("--json tells about a file", hint="give --output too; the proof itself is JSON.")
+    if cosigned and at is not None:
+        raise ProofAskWrong("--cosigned and --at were given", hint="give one of the two.")
     notes = [None if path is None else read_text(path, "the checkpoint") for path in (older, at)]
     where = home.places()
     find_ledger(where.ledger)  # before its key: where there is no ledger, no key is missing
+    if cosigned:
+        notes[1] = _cosigned(where)
     with Prover(where.ledger, keyfile.load_verifier(where.keys)) as prover:
         wanted = [index for name in events or [] for index in _indexes(prover, name)]
         made = prover.prove(
-            wanted, chain=_chain(chain), payloads=payloads, withhold=withhold, older=notes[0], at=notes[1]
+            wanted,
+            chain=_chain(chain),
+            payloads=payloads,
+            withhold=withhold,
+            older=notes[0],
+            at=notes[1],
+            disclose=SubjectKeys(where.keys, where.witness) if disclose else None,
         )
     data = write_tlog(made) if tlog else write_bundle(made)
     if output is None:
@@ -109,8 +127,23 @@ def prove(
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     else:
-        _write_new(output, data)
+        write_new(output, data)
     _tell_made(made, output, len(data), where.keys / keyfile.PUBLIC, as_json=as_json)
+
+
+def _cosigned(where: Places) -> str:
+    """The newest head that a witness has cosigned, with the cosignatures. Raises NotCosigned."""
+    from daybreak.ledger import keyfile
+    from daybreak.ledger.witness.kept import Kept
+    from daybreak.ledger.witness.proving import NotCosigned
+
+    verifier = keyfile.with_history(where.keys, keyfile.load_verifier(where.keys))
+    for head in Kept(where.witness, verifier).cosigned():
+        return head.text
+    raise NotCosigned(
+        "no witness has cosigned a head of this ledger",
+        hint='name one of the kind "tlog" in daybreak.toml, then `daybreak ledger witness check`.',
+    )
 
 
 def _chain(text: str | None) -> Chain:
@@ -145,7 +178,7 @@ def _progress() -> Callable[[int, int], None] | None:
     return show
 
 
-def _write_new(path: Path, data: bytes) -> None:
+def write_new(path: Path, data: bytes) -> None:
     """Never over a file that is there. Raises OutputTaken."""
     arguments.path(path)
     try:

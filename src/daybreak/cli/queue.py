@@ -62,10 +62,9 @@ def opened() -> Iterator[tuple[Queue, Clock]]:
     from daybreak.cli import home
     from daybreak.clock import SystemClock
     from daybreak.engine.queue import Queue
-    from daybreak.ledger import Ledger
 
-    where, clock = arguments.usable_home(home.places()), SystemClock()
-    with Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=home.views()) as ledger:
+    clock = SystemClock()
+    with home.open_ledger() as ledger:
         yield Queue(ledger, clock, os.urandom), clock
 
 

@@ -89,7 +89,6 @@ def _rehearsed(
     from daybreak.engine.experience import Assumed
     from daybreak.engine.night import Plan
     from daybreak.engine.rehearsal import rehearse as play
-    from daybreak.ledger import Ledger
     from daybreak.policy.budget import Limit
 
     where, clock = arguments.usable_home(home.places()), SystemClock()
@@ -99,7 +98,7 @@ def _rehearsed(
     assumed = [Assumed.parse(text) for text in assume]
     if not where.ledger.is_dir():
         return None
-    with Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=home.views()) as ledger:
+    with home.open_ledger(where) as ledger:
         found = play(ledger, now, plan, nights=nights, seed=seed, assumed=assumed)
     return found if found.drawn else None
 

@@ -76,7 +76,7 @@ def resume(
     """Go on with RUN where it stopped. Steps that were kept are not done again."""
     from daybreak.cli import home, supervise
 
-    with home.opened() as opened:
+    with home.opened(asking=True) as opened:
         picked = home.pick_unfinished(opened, run)
         if budget is not None:
             home.raise_budget(opened, picked, budget)

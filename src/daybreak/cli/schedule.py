@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 import typer
 
 from daybreak.cli import faces
-from daybreak.cli.arguments import Json
+from daybreak.cli.arguments import FromPhase, Json
 from daybreak.errors import UsageError
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def add(
     waiting_max: WaitingMax = None,
     project: Project = None,
     priority: Priority = None,
+    from_phase: FromPhase = None,
     as_json: Json = False,
 ) -> None:
     """Make schedule NAME, or edit it. Windows that have begun by now are never run because of an edit."""
@@ -126,7 +127,7 @@ def add(
     from daybreak.clock import SystemClock
     from daybreak.factory.asked import Asked
 
-    found = read(task)
+    found = read(task, from_phase=from_phase)
     rules: Any = {"catch_up": catch_up, "late_s": late_s, "gap": gap, "repeated": repeated, "overlap": overlap}
     rules["waiting_max"] = waiting_max
     said = {rule: value for rule, value in rules.items() if value is not None}
@@ -330,21 +331,17 @@ def _opened() -> Iterator[tuple[Schedules, Ledger]]:
     from daybreak.cli import home
     from daybreak.clock import SystemClock
     from daybreak.engine.queue import Queue
-    from daybreak.engine.schedule_view import SCHEDULES
     from daybreak.engine.schedules import Schedules
-    from daybreak.ledger import Ledger
 
-    where, clock = home.places(), SystemClock()
-    views = [view for view in home.views() if view.name != SCHEDULES.name]
-    with Ledger.open(
-        where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=[*views, SCHEDULES]
-    ) as ledger:
+    clock = SystemClock()
+    with home.open_ledger() as ledger:
         yield Schedules(ledger, clock, Queue(ledger, clock, os.urandom)), ledger
 
 
 def _build(task: BuildTask, ledger: Ledger) -> Asked:
-    """A specification as it is now, which each window builds. What was delivered before is replaced, unless somebody
-    has changed it."""
+    """A specification as it is now, which each window builds, from its beginning or from the phase that was named on
+    what was left until now. What was delivered before is replaced, unless somebody has changed it.
+    Raises NothingToTakeOver."""
     from daybreak.factory.asked import Asked
     from daybreak.factory.kinds import build
 

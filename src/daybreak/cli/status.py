@@ -55,6 +55,7 @@ def look(home: Home) -> Standing:
 
     clock = SystemClock()
     now = clock.now()
+    replicas = home.ledger.replicas
     schedules = Schedules(home.ledger, clock, home.engine.queue)
     coming = [moment for moment in (home.engine.queue.wake_at(now), schedules.wake_at(now)) if moment is not None]
     open_nights = [row.night for row in nights.open_nights(home.ledger)]
@@ -66,6 +67,7 @@ def look(home: Home) -> Standing:
         locks={name: lock(home, name) for name in names},
         beats={name: _told(home, name) for name in open_nights},
         wakes=min(coming, default=None),
+        replicas=[] if replicas is None else [f"{one.target} {one.why}" for one in replicas.standings() if one.why],
     )
 
 

@@ -45,15 +45,14 @@ def opened() -> Iterator[tuple[Journal, PrivateKey, PublicKey]]:
 
     from daybreak.cli import home
     from daybreak.clock import SystemClock
-    from daybreak.ledger import Ledger
     from daybreak.policy import rootkey
     from daybreak.policy.journal import Journal
 
-    where, clock = arguments.usable_home(home.places()), SystemClock()
+    where = arguments.usable_home(home.places())
     root = rootkey.load_or_make(where.keys)
     public = KeyPair.from_private_key(root).public_key
-    with Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=home.views()) as ledger:
-        yield Journal(ledger, clock, actor="person"), root, public
+    with home.open_ledger(where) as ledger:
+        yield Journal(ledger, SystemClock(), actor="person"), root, public
 
 
 ATTEMPT_MAX = 1_000_000

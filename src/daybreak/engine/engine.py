@@ -22,10 +22,10 @@ from typing import Any, Protocol
 import anyio
 
 from daybreak.clock import Clock, stamp
-from daybreak.engine import code, live, past, plain, states, step, trail
+from daybreak.engine import code, live, past, plain, secrecy, states, step, trail
 from daybreak.engine.context import Context
 from daybreak.engine.flow import CancelHonoured, Parked, Paused, Waiting
-from daybreak.engine.history import RETURN, History, Identity
+from daybreak.engine.history import RETURN, History, Identity, past_forgotten
 from daybreak.engine.journal import Journal
 from daybreak.engine.log import Log
 from daybreak.engine.placement import Placement
@@ -49,6 +49,7 @@ from daybreak.events import (
 )
 from daybreak.host import locks as host_locks
 from daybreak.ids import Entropy
+from daybreak.ledger import sealing
 from daybreak.ledger.record import Draft
 from daybreak.policy.accounts import Accounts
 from daybreak.policy.breaker import BreakerRule
@@ -129,6 +130,13 @@ class _Task:
     again: bool
     """It failed, and somebody asked for it to be tried again."""
     budget: dict[str, int]
+    subject: str | None = None
+    """Whom it is about: its title and arguments are secret then. Empty where that was forgotten."""
+
+    @property
+    def shown(self) -> str:
+        """The title as it may stand in a machine's log."""
+        return self.title if self.subject is None else sealing.SECRET
 
 
 @dataclass
@@ -171,13 +179,16 @@ class Engine:
         self.queue = Queue(ledger, clock, entropy)
         self._under_way: dict[str, _UnderWay] = {}
 
-    def submit(self, kind: str, title: str, args: Any, placement: Placement | None = None) -> str:
+    def submit(
+        self, kind: str, title: str, args: Any, placement: Placement | None = None, *, subject: str | None = None
+    ) -> str:
         """Put a task into the queue, durable at return; the id of its run. `args` is a dictionary of JSON.
+        `subject`: whom it is about, as in `Queue.add`.
 
         With a dedupe word, it is the run that is there already. Raises UnknownKind, and what `Queue.add` raises.
         """
         self._function(kind)
-        return self.queue.add(kind, title, args, placement).run
+        return self.queue.add(kind, title, args, placement, subject=subject).run
 
     def cancel(self, run: str, why: str = "") -> None:
         """Ask for a run to be cancelled; its owner honours that before the next step."""
@@ -188,15 +199,17 @@ class Engine:
     def signal(self, run: str, name: str, value: Any = None) -> None:
         """Tell a run that what it waits for (`ctx.wait_for`) has happened."""
         self._task(run)
-        kept = plain.plain(value, f"the value of the signal {name!r}")
-        self._log.append([Draft(control_stream(run), Signalled(run=run, name=name, value=kept), trace=run)])
+        kept, about = plain.plain(value, f"the value of the signal {name!r}"), secrecy.subject_of(self._log, run)
+        told = Signalled(run=run, name=name, value=kept)
+        self._log.append([Draft(control_stream(run), told, trace=run, subject=about)])
         self._tell(run)
 
     def answer(self, run: str, question: str, answer: Any) -> None:
         """Answer a question that a run was, or will be, parked with; used when it is supervised again."""
         self._task(run)
-        kept = plain.plain(answer, f"the answer to {question!r}")
-        self._log.append([Draft(control_stream(run), Answered(run=run, question=question, answer=kept), trace=run)])
+        kept, about = plain.plain(answer, f"the answer to {question!r}"), secrecy.subject_of(self._log, run)
+        told = Answered(run=run, question=question, answer=kept)
+        self._log.append([Draft(control_stream(run), told, trace=run, subject=about)])
 
     def resumable(self) -> list[Resumable]:
         """Runs that are not final, oldest first."""
@@ -245,7 +258,7 @@ class Engine:
             if history.state in FINAL and not task.again:
                 return _standing(history)
             journal = await self._lease(task, history, night)
-            _lines.info("leased, in epoch %d", journal.epoch, extra={"kind": task.kind, "title": task.title})
+            _lines.info("leased, in epoch %d", journal.epoch, extra={"kind": task.kind, "title": task.shown})
             purse = Purse(self._accounts, self._clock, journal, account)
             one = self._under_way[run] = _UnderWay(journal)
             try:
@@ -292,8 +305,11 @@ class Engine:
         cut = past.find(run, kept, before)
         past.check_once(run, kept, cut, again=again)
         placed = Placement(project=self._project(run))
-        new, drafts = self.queue.drafts(task.kind, title or f"{task.title} (from {cut.name})", task.args, placed)
-        copies = past.copies(records, source=run, run=new, cut=cut)
+        if task.subject == "":
+            raise past_forgotten(run, "what it was asked for")
+        named = title or f"{task.title} (from {cut.name})"
+        new, drafts = self.queue.drafts(task.kind, named, task.args, placed, subject=task.subject)
+        copies = past.copies(records, source=run, run=new, cut=cut, subject=task.subject)
         await self._log.append_async([*drafts, *copies])
         return new
 
@@ -314,8 +330,8 @@ class Engine:
     async def _lease(self, task: _Task, history: History, night: str) -> Journal:
         """Take the run over, whoever had it. One commit, so that no crash leaves it half taken."""
         run = history.run
-        fingerprint = code.fingerprint(self._kinds.get(task.kind), task.args)
-        journal, granted = self._granted(history, night=night, fingerprint=fingerprint)
+        fingerprint = "" if task.subject == "" else code.fingerprint(self._kinds.get(task.kind), task.args)
+        journal, granted = self._granted(history, night=night, fingerprint=fingerprint, subject=task.subject)
         died = history.state in states.ACTIVE
         opening: list[Event] = [granted]
         if history.state in FINAL:
@@ -333,12 +349,21 @@ class Engine:
         journal.state = "running"
         return journal
 
-    def _granted(self, history: History, *, night: str = "", fingerprint: str = "") -> tuple[Journal, LeaseGranted]:
+    def _granted(
+        self, history: History, *, night: str = "", fingerprint: str = "", subject: str | None = None
+    ) -> tuple[Journal, LeaseGranted]:
         me, run = self._locks.me, history.run
         epoch = self._log.epoch(run_stream(run)) + 1
         owner = self._entropy(16).hex()
         journal = Journal(
-            self._log, run, clock=self._clock, epoch=epoch, owner=owner, state=history.state, gen=history.gen
+            self._log,
+            run,
+            clock=self._clock,
+            epoch=epoch,
+            owner=owner,
+            state=history.state,
+            gen=history.gen,
+            subject=subject or None,
         )
         granted = LeaseGranted(run=run, owner=owner, host=me.host, pid=me.pid, night=night, code=fingerprint)
         return journal, granted
@@ -372,7 +397,7 @@ class Engine:
             if journal.broken is not None:
                 raise journal.broken
             await _record(journal, result, purse)
-            _lines.info("the run is %s", result.state, extra=_said(result))
+            _lines.info("the run is %s", result.state, extra=_said(result, task.subject))
         except BaseException as problem:
             if journal.broken is None and journal.state not in FINAL and not isinstance(problem, Exception):
                 with shielded():
@@ -400,6 +425,8 @@ class Engine:
         run = journal.run
         try:
             journal.honour()
+            if task.subject == "":
+                raise past_forgotten(run, "what it was asked for")
             if history.barren >= BARREN_MAX:  # not counting this one, which has not been read
                 raise Parked(BARREN.format(history.barren), why="see what the machine's log says of them")
             await self._may_begin(task, root)
@@ -441,9 +468,11 @@ class Engine:
     def _crashed(self, journal: Journal, problem: Exception) -> RunResult:
         if journal.broken is not None:
             raise journal.broken
-        blob = self._log.put_blob(live.trace(problem))
         why = f"{type(problem).__name__}: {problem}"
-        hint = f"an error in the task's code; its traceback is blob {blob}"
+        if journal.subject is None:
+            hint = f"an error in the task's code; its traceback is blob {self._log.put_blob(live.trace(problem))}"
+        else:
+            hint = "an error in the task's code; its traceback is not kept, because the run is about somebody"
         return RunResult(journal.run, "failed", why=why, code=CRASHED, hint=hint, error=problem)
 
     # -- looking things up
@@ -459,13 +488,17 @@ class Engine:
 
     def _task(self, run: str) -> _Task:
         rows = self._log.query(
-            "SELECT kind, title, args, budget, deadline, state = 'failed' AND answered,"
+            "SELECT place, kind, title, args, budget, deadline, state = 'failed' AND answered,"
             " EXISTS (SELECT 1 FROM view_runs_after a WHERE a.run = view_runs.run) FROM view_runs WHERE run = ?",
             (run,),
         )
-        for kind, title, args, budget, deadline, again, waits_for in rows:
+        for place, kind, title, args, budget, deadline, again, waits_for in rows:
             limits = dict(plain.decode(budget.encode())) if budget else {}
-            return _Task(kind, title, plain.decode(args.encode()), deadline, bool(waits_for), bool(again), limits)
+            told, subject = plain.decode(args.encode()), None
+            if sealing.is_secret(told):
+                words = secrecy.read(self._log, run, place)
+                title, told, subject = words.title, words.args, words.subject
+            return _Task(kind, title, told, deadline, bool(waits_for), bool(again), limits, subject)
         raise UnknownRun(f"there is no run {run!r}", hint="`daybreak runs` lists them")
 
     def _project(self, run: str) -> str:
@@ -497,9 +530,10 @@ class Engine:
         return Resumable(run, kind, title, state, why, question, owner, orphaned)
 
 
-def _said(result: RunResult) -> dict[str, str]:
-    """Why it stands so, for a log line."""
-    told = {"why": result.why, "code": result.code, "question": result.question}
+def _said(result: RunResult, subject: str | None) -> dict[str, str]:
+    """Why it stands so, for a log line; not where it is about somebody."""
+    why = result.why if subject is None else sealing.SECRET
+    told = {"why": why, "code": result.code, "question": result.question}
     return {name: text for name, text in told.items() if text}
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from daybreak.errors import HistoryDiverged
+from daybreak.errors import EngineError, HistoryDiverged
 from daybreak.events import (
     LeaseGranted,
     RunHeld,
@@ -25,6 +25,12 @@ from daybreak.ledger.record import Record
 ASK = "ctx.ask"
 RETURN = "ctx.return"
 """The name under which the value of the task itself is kept, in the commit that ends the run."""
+
+
+class PastForgotten(EngineError):
+    """What a run was given or has kept was forgotten with its subject: it cannot go on."""
+
+    code = "E213"
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -51,6 +57,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """Position in the ledger."""
     identity: Identity
     event: StepDone | StepFailed
+    redacted: bool = False
+    """What it says was forgotten with the run's subject."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +127,15 @@ class History:
     def next(self, asked: Identity) -> Outcome | None:
         """The kept outcome of the step that the code asks for; None where the branch has come to its end.
 
-        Raises HistoryDiverged where the branch goes on with another step than that.
+        Raises HistoryDiverged where the branch goes on with another step than that, PastForgotten where the outcome
+        cannot be read any more.
         """
         kept = self.outcomes.get(asked.branch)
         if kept:
             if kept[0].identity != asked:
                 raise diverged(self.run, held=str(kept[0].identity), asked=str(asked))
+            if kept[0].redacted:
+                raise past_forgotten(self.run, f"the outcome of {asked}")
             return kept.popleft()
         intent = self.intents.get(asked.branch)
         if intent and intent.identity != asked:
@@ -172,7 +183,7 @@ class History:
             case StepDone(name=name) as done if name == RETURN:
                 self.returned = done
             case StepDone() | StepFailed() as event:
-                self._take_outcome(Outcome(record.index, _identity(event), event))
+                self._take_outcome(Outcome(record.index, _identity(event), event, record.redacted))
             case StepIntended() as event:
                 self.intents[event.branch] = Intent(record.index, _identity(event), self.host)
             case StepTried() as event:
@@ -205,6 +216,13 @@ class History:
 
 def _identity(event: StepDone | StepFailed | StepIntended | StepTried) -> Identity:
     return Identity(event.branch, event.name, event.nth, event.args)
+
+
+def past_forgotten(run: str, what: str) -> PastForgotten:
+    return PastForgotten(
+        f"run {run} cannot go on: {what} was forgotten with the subject that it is about",
+        hint="what it has done stays done; start a new run where there is still something to do",
+    )
 
 
 def diverged(run: str, *, held: str, asked: str) -> HistoryDiverged:

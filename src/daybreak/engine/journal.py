@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -10,6 +11,7 @@ import anyio
 from daybreak.clock import Clock
 from daybreak.engine import states
 from daybreak.engine.flow import CancelHonoured, Paused, Stop
+from daybreak.engine.history import past_forgotten
 from daybreak.engine.log import Log
 from daybreak.engine.scopes import shielded
 from daybreak.errors import DraftRefused, LedgerBusy
@@ -25,7 +27,9 @@ from daybreak.events import (
     control_stream,
     run_stream,
 )
+from daybreak.ledger import sealing
 from daybreak.ledger.record import Draft, Record
+from daybreak.ledger.subjects import SubjectGone
 
 BUSY_TRIES = 3
 """How often an append is tried while another process holds the ledger; each try waits by itself."""
@@ -42,8 +46,21 @@ class Journal:
     raises it again, and nothing more is recorded: what happened meanwhile is for the next owner to find out.
     """
 
-    def __init__(self, log: Log, run: str, *, clock: Clock, epoch: int, owner: str, state: State, gen: int = 0) -> None:
+    def __init__(
+        self,
+        log: Log,
+        run: str,
+        *,
+        clock: Clock,
+        epoch: int,
+        owner: str,
+        state: State,
+        gen: int = 0,
+        subject: str | None = None,
+    ) -> None:
+        """`subject`: whom the run is about; what can be secret in its events is sealed."""
         self.log = log
+        self.subject = subject
         self._clock = clock
         self.run = run
         self.epoch = epoch
@@ -67,6 +84,8 @@ class Journal:
         self._hold: PauseAsked | None = None
         self._answers: list[tuple[int, Answered]] = []
         self._signals: list[tuple[int, Signalled]] = []
+        self._forgotten: set[int] = set()
+        """Positions of answers and signals that cannot be read any more."""
 
     async def append(
         self, events: Sequence[Event], idem: str | None = None, *, moves: bool = False
@@ -87,6 +106,8 @@ class Journal:
             )
             for place, event in enumerate(events)
         ]
+        if self.subject is not None:
+            drafts = [self._about(draft, self.subject) for draft in drafts]
         self.moved_s = self._clock.monotonic()
         with shielded():
             try:
@@ -94,6 +115,10 @@ class Journal:
                     return await self.log.append_async(drafts)
                 except LedgerBusy as busy:
                     return await self._append_again(drafts, busy)
+            except SubjectGone:
+                if not moves:
+                    raise
+                return await self.log.append_async([_without_words(draft) for draft in drafts])
             except DraftRefused:
                 raise
             except BaseException as problem:
@@ -101,6 +126,14 @@ class Journal:
                     self.broken = problem
                 raise
         raise AssertionError("a shielded scope swallows no cancellation")
+
+    @staticmethod
+    def _about(draft: Draft, subject: str) -> Draft:
+        """Sealed, where there is anything secret in it."""
+        event = draft.event
+        if not sealing.can_be_sealed(event) or (isinstance(event, RunMoved) and not (event.why or event.hint)):
+            return draft
+        return replace(draft, subject=subject)
 
     async def pass_on(self, word: Answered) -> None:
         """Put a person's word, which was given in other words, into the control stream for the ledger to read."""
@@ -146,13 +179,22 @@ class Journal:
         """The latest answer to a question behind a position in the ledger, with its own position."""
         self._follow_control()
         found = [(index, told.answer) for index, told in self._answers if told.question == question and index > after]
-        return found[-1] if found else None
+        return self._readable(found[-1], f"the answer to {question!r}") if found else None
 
     def signal(self, name: str, *, after: int) -> tuple[int, Any] | None:
         """The earliest signal of that name behind a position in the ledger, with its own position."""
         self._follow_control()
         found = [(index, told.value) for index, told in self._signals if told.name == name and index > after]
-        return found[0] if found else None
+        return self._readable(found[0], f"the signal {name!r}") if found else None
+
+    def _note(self, record: Record) -> None:
+        if record.redacted:
+            self._forgotten.add(record.index)
+
+    def _readable(self, found: tuple[int, Any], what: str) -> tuple[int, Any]:
+        if found[0] in self._forgotten:
+            raise past_forgotten(self.run, what)
+        return found
 
     async def _append_again(self, drafts: Sequence[Draft], busy: LedgerBusy) -> Sequence[Record]:
         """Another process held the ledger for too long and nothing was appended: try again."""
@@ -175,7 +217,16 @@ class Journal:
                     self._hold = None
                 case Answered() as told:
                     self._answers.append((record.index, told))
+                    self._note(record)
                 case Signalled() as signalled:
                     self._signals.append((record.index, signalled))
+                    self._note(record)
                 case _:
                     pass
+
+
+def _without_words(draft: Draft) -> Draft:
+    """What must be recorded although its subject was forgotten meanwhile: how a run ends, and not why."""
+    if draft.subject is None:
+        return draft
+    return replace(draft, event=sealing.stripped(draft.event, ""), subject=None)

@@ -15,7 +15,7 @@ import logging
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 import anyio
@@ -29,7 +29,9 @@ from daybreak.engine.step import Absent, Effect, Found, Lookup, Spending
 from daybreak.engine.surroundings import Surroundings, Told
 from daybreak.errors import DaybreakError, DraftRefused, EngineError, LedgerError, StepError
 from daybreak.events import Answered, BudgetReserved, Event, StepDone, StepIntended, StepTried
+from daybreak.ledger import sealing
 from daybreak.ledger.holds import REPEAT, OnceIsHeld
+from daybreak.ledger.replicas.problems import NotReplicated
 from daybreak.policy.breaker import BreakerRule, Circuit
 from daybreak.policy.budget import Amounts, BudgetSpent
 from daybreak.policy.failure import Failure, classify
@@ -37,6 +39,9 @@ from daybreak.policy.retry import Again, GaveUp, Retry, Tries
 
 RESERVED = "ctx."
 """Names of steps that begin so are the engine's own."""
+
+INSECURE = timedelta(minutes=1)
+"""How long a `once` step waits where the ledger is not on enough replicas."""
 
 _AT = "_daybreak_index"
 _A_TRY = Amounts(attempts=1)
@@ -97,6 +102,11 @@ class Live:
             if settled := await self._begin(tries):
                 await self._tell_breaker(mark, None)
                 return await self._record(settled.value, 0)
+            if call.effect == "once" and (why := await self._insecure()):
+                await self._tell_breaker(mark, Stop(why))
+                tries = await self._stand_back(tries, kwargs, why)
+                await journal.before_live_step()
+                continue
             began = self._around.clock.monotonic()
             spending = Spending()
             try:
@@ -112,7 +122,8 @@ class Live:
                 if isinstance(problem, LedgerError | Stop) or not isinstance(problem, Exception | SystemExit):
                     raise
                 with trail.on_step(call.identity, tries.attempts + tries.outages):
-                    _lines.info("failed: %s: %s", type(problem).__name__, problem)
+                    said = problem if journal.subject is None else sealing.SECRET
+                    _lines.info("failed: %s: %s", type(problem).__name__, said)
                     found = await self._after_failure(problem, tries, kwargs, self._since_ms(began), spending)
                 if isinstance(found, Found):
                     return await self._record(found.value, self._since_ms(began), spending)
@@ -157,7 +168,10 @@ class Live:
                 return rule.succeeded(circuit, mark), None
             if not isinstance(problem, Exception) or isinstance(problem, Stop):
                 return rule.abandoned(circuit, mark), None
-            return rule.failed(circuit, self._classify(problem), mark, now), None
+            failure = self._classify(problem)
+            if self._around.journal.subject is not None:
+                failure = replace(failure, what=sealing.SECRET)  # breakers are everybody's
+            return rule.failed(circuit, failure, mark, now), None
 
         with shielded():
             await self._around.circuits.change_async(name, after)
@@ -189,6 +203,41 @@ class Live:
             self._stop_spending(spent)
         self._reserved = "" if reserved is None else reserved.key
         return None
+
+    async def _insecure(self) -> str:
+        """Why the effect may not begin yet: the intent is not where policy wants it, and could be forgotten after it.
+        Empty where it may."""
+        try:
+            await self._around.journal.log.secure_async()
+        except NotReplicated as problem:
+            return problem.message
+        except LedgerError as problem:
+            self._around.journal.broken = problem
+            raise
+        return ""
+
+    async def _stand_back(self, tries: Tries, kwargs: Mapping[str, Any], why: str) -> Tries:
+        """Nothing has happened: take the intent back, as a try that an outage kept from beginning, and wait."""
+        call, around = self._call, self._around
+        later, tries = around.clock.now() + INSECURE, replace(tries, outages=tries.outages + 1)
+        tried = StepTried(
+            run=self._run,
+            branch=call.identity.branch,
+            name=call.identity.name,
+            nth=call.identity.nth,
+            args=call.identity.args,
+            kind="outage",
+            what=why,
+            again=stamp(later),
+            tries=_plain_tries(tries),
+            adapted=dict(kwargs) if kwargs != call.kwargs else {},
+            duration_ms=0,
+        )
+        key, self._reserved = self._reserved, ""
+        settled = [around.accounts.settle(key, Amounts(), run=self._run)[0]] if key else []
+        await around.journal.append([tried, *settled])
+        await self._rest(later, why)
+        return tries
 
     def _reservation(self, tries: Tries) -> BudgetReserved | None:
         around, call = self._around, self._call
@@ -296,7 +345,8 @@ class Live:
 
     async def _keep_failure(self, problem: BaseException, duration_ms: int, spending: Spending) -> NoReturn:
         identity, around = self._call.identity, self._around
-        blob = "" if isinstance(problem, DaybreakError) else around.journal.log.put_blob(trace(problem))
+        untold = isinstance(problem, DaybreakError) or around.journal.subject is not None
+        blob = "" if untold else around.journal.log.put_blob(trace(problem))
         event = step.failed(self._run, identity, step.as_error(identity, problem, blob), duration_ms)
         records = await around.journal.append([event, *self._settlement(spending)], idem=identity.key)
         raise at(step.error(event), records[0].index) from problem

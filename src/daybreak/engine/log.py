@@ -17,6 +17,11 @@ class Log(Protocol):
 
     async def append_async(self, drafts: Sequence[Draft]) -> Sequence[Record]: ...
 
+    async def secure_async(self) -> None:
+        """Returns when everything appended so far is kept wherever policy wants it before something is done outside.
+        Raises NotReplicated where that takes too long; other errors of the ledger."""
+        ...
+
     def read(self, stream: str, *, after: int = -1) -> Iterator[Record]:
         """Records of a stream with `seq` above `after`, in order."""
         ...

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from daybreak.engine.history import RETURN, History, Outcome
+from daybreak.engine.history import RETURN, History, Outcome, past_forgotten
 from daybreak.errors import EngineError, UsageError
 from daybreak.events import (
     AttemptTurn,
@@ -103,8 +103,12 @@ def failing(history: History) -> tuple[int, str]:
     return last.index, last.identity.key
 
 
-def copies(records: Iterable[Record], *, source: str, run: str, cut: KeptStep) -> list[Draft]:
-    """What makes a new run begin with everything that counts in its source before the cut."""
+def copies(
+    records: Iterable[Record], *, source: str, run: str, cut: KeptStep, subject: str | None = None
+) -> list[Draft]:
+    """What makes a new run begin with everything that counts in its source before the cut; `subject`: whom it is about.
+
+    Raises PastForgotten where some of that cannot be read any more."""
     forked = RunForked(run=run, source=source, before=cut.key, index=cut.index)
     counting, back = list(records), [record for record in records if isinstance(record.event, RunRolledBack)]
     for record in back:
@@ -117,8 +121,19 @@ def copies(records: Iterable[Record], *, source: str, run: str, cut: KeptStep) -
             continue
         if isinstance(record.event, StepIntended) and not _ended(record, counting, cut.index):
             continue
+        if record.redacted:
+            raise past_forgotten(source, f"what it kept in event {record.index}")
+        about = None if record.secret is None else subject
         drafts.append(
-            Draft(run_stream(run), _of(record.event, run), record.actor, epoch=0, idem=record.idem, trace=run)
+            Draft(
+                run_stream(run),
+                _of(record.event, run),
+                record.actor,
+                epoch=0,
+                idem=record.idem,
+                trace=run,
+                subject=about,
+            )
         )
     return drafts
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from daybreak import ids
 from daybreak.clock import Clock, stamp
-from daybreak.engine import picking, plain
+from daybreak.engine import picking, plain, secrecy
 from daybreak.engine.listing import Row, listing
 from daybreak.engine.log import Log
 from daybreak.engine.picking import Pick
@@ -115,21 +115,28 @@ class Queue:
 
     # -- in
 
-    def drafts(self, kind: str, title: str, args: Any, placement: Placement) -> tuple[str, list[Draft]]:
+    def drafts(
+        self, kind: str, title: str, args: Any, placement: Placement, *, subject: str | None = None
+    ) -> tuple[str, list[Draft]]:
         """The id of a new run, and what puts it into the queue once it is appended.
 
         `args` is a dictionary of JSON. Raises NotPlain, and UnknownRun for what it waits for and is not there.
         """
         self._check_known(placement.after)
-        return self._drafts(kind, title, args, placement)
+        return self._drafts(kind, title, args, placement, subject)
 
-    def add(self, kind: str, title: str, args: Any, placement: Placement | None = None) -> Added:
+    def add(
+        self, kind: str, title: str, args: Any, placement: Placement | None = None, *, subject: str | None = None
+    ) -> Added:
         """Put a task into the queue, durable at return; or find the one with the same dedupe word that is not over.
+
+        `subject`: whom it is about. Its title and arguments, what its steps keep, and the answers and signals that it
+        is given are then sealed, and can be forgotten (`ledger.redaction`).
 
         Raises NotPlain and UnknownRun before anything is recorded, DraftRefused where its window has a run already.
         """
         placed = placement or Placement()
-        run, drafts = self.drafts(kind, title, args, placed)
+        run, drafts = self.drafts(kind, title, args, placed, subject=subject)
         if (known := self._same(placed.dedupe)) is not None:
             return Added(known, existed=True)
         try:
@@ -180,13 +187,18 @@ class Queue:
             words[placed.dedupe] = run
         return Added(run, existed=False), drafts
 
-    def _drafts(self, kind: str, title: str, args: Any, placement: Placement) -> tuple[str, list[Draft]]:
+    def _drafts(
+        self, kind: str, title: str, args: Any, placement: Placement, subject: str | None = None
+    ) -> tuple[str, list[Draft]]:
         kept = checked_task(kind, title, args)
         moment = self._clock.now()
         run, task = (ids.new(prefix, moment, self._entropy) for prefix in ("run", "task"))
         added = TaskAdded(task=task, run=run, kind=kind, title=title, args=kept, **placement.as_fields())
         queued = RunMoved(run=run, old="queued", new="queued")
-        return run, [Draft(QUEUE, added, trace=run), Draft(run_stream(run), queued, epoch=0, trace=run)]
+        return run, [
+            Draft(QUEUE, added, trace=run, subject=subject),
+            Draft(run_stream(run), queued, epoch=0, trace=run),
+        ]
 
     def _same(self, dedupe: str) -> str | None:
         """The run with that word that is not over."""
@@ -283,12 +295,14 @@ class Queue:
         return self._tell(run, CancelAsked(run=run, why=why))
 
     def answer(self, run: str, answer: Any) -> bool:
-        """Answer the question that a run is parked with. Raises UnknownRun, NotInQueue, NotPlain."""
+        """Answer the question that a run is parked with. Raises UnknownRun, NotInQueue, NotPlain, PastForgotten."""
         self._unfinished(run, "answered")
         rows = self._log.query("SELECT question FROM view_runs WHERE run = ? AND state = 'parked'", (run,))
         for (question,) in rows:
             kept = plain.plain(answer, f"the answer to {question[:80]!r}")
-            return self._tell(run, Answered(run=run, question=question, answer=kept))
+            return self._tell(
+                run, Answered(run=run, question=question, answer=kept), secrecy.subject_of(self._log, run)
+            )
         raise NotInQueue(f"run {run} asks nothing", hint="`daybreak queue list` says what waits for an answer")
 
     def named(self, beginning: str) -> list[str]:
@@ -308,11 +322,11 @@ class Queue:
     def _is_paused(self, project: str) -> bool:
         return bool(self._log.query("SELECT 1 FROM view_runs_paused WHERE project = ?", (project,)))
 
-    def _tell(self, run: str, event: Event) -> bool:
-        return self._say(control_stream(run), event, run)
+    def _tell(self, run: str, event: Event, subject: str | None = None) -> bool:
+        return self._say(control_stream(run), event, run, subject)
 
-    def _say(self, stream: str, event: Event, trace: str = "") -> bool:
-        self._log.append([Draft(stream, event, trace=trace)])
+    def _say(self, stream: str, event: Event, trace: str = "", subject: str | None = None) -> bool:
+        self._log.append([Draft(stream, event, trace=trace, subject=subject)])
         return True
 
     def _unfinished(self, run: str, what: str) -> _Standing:

@@ -84,7 +84,7 @@ def _apply(record: Record) -> Iterable[Statement]:
 
 
 _OF = (ScheduleSet, ScheduleRemoved, WindowOpened, WindowSkipped, RunMoved)
-SCHEDULES = View(name="schedules", version=1, schema=_SCHEMA, apply=_apply, of=_OF)
+SCHEDULES = View(name="schedules", version=1, schema=_SCHEMA, apply=_apply, of=_OF, weight="critical")
 """Register it where the ledger is opened."""
 
 

@@ -180,11 +180,12 @@ def failed(run: str, identity: Identity, problem: DaybreakError, duration_ms: in
 
 
 def as_error(identity: Identity, problem: BaseException, traceback_blob: str) -> DaybreakError:
-    """What a step raised, as an error that can be kept."""
+    """What a step raised, as an error that can be kept. `traceback_blob` is empty where there is none."""
     if isinstance(problem, DaybreakError):
         return problem
     said = str(problem) if isinstance(problem, StepExited) else f"{type(problem).__name__}: {problem}"
-    return StepError(f"{identity} failed: {said}", hint=f"its traceback is blob {traceback_blob}")
+    kept = f"is blob {traceback_blob}" if traceback_blob else "is not kept, because the run is about somebody"
+    return StepError(f"{identity} failed: {said}", hint=f"its traceback {kept}")
 
 
 # -- event to outcome

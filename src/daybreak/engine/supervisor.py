@@ -48,7 +48,7 @@ LOCK = "supervisor"
 _log = logging.getLogger(__name__)
 _ALARMS = "SELECT incident, kind, what FROM view_incidents WHERE level >= 3"
 _WORDS: dict[Why, str] = {
-    "empty": "the queue is empty",
+    "empty": "nothing more is ready",
     "deadline": "the night's time is over",
     "budget": "the night's budget is used up",
     "stopped": "the night was stopped",
@@ -287,7 +287,8 @@ class Supervisor:
                 if self._crew.is_broke:
                     self._end("budget")
                 elif self._plan.once:
-                    self._end("empty")
+                    wake = self._engine.queue.wake_at(self._clock.now())
+                    self._end("empty", f"the next is due at {wake:%Y-%m-%d %H:%M} UTC" if wake else "")
         return None
 
     def _is_to_come(self) -> bool:

@@ -290,5 +290,5 @@ _OF = (
     QueuePaused,
     QueueResumed,
 )
-RUNS = View(name="runs", version=2, schema=_SCHEMA, apply=_apply, of=_OF)
+RUNS = View(name="runs", version=2, schema=_SCHEMA, apply=_apply, of=_OF, weight="critical")
 """Register it where the ledger is opened."""

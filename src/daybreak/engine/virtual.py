@@ -203,6 +203,9 @@ class VirtualLog:
     async def append_async(self, drafts: Sequence[Draft]) -> list[Record]:
         return self.append(drafts)
 
+    async def secure_async(self) -> None:
+        """Nothing happens outside."""
+
     def read(self, stream: str, *, after: int = -1) -> Iterator[Record]:
         """Nothing: events are not kept."""
         return iter(())

@@ -9,6 +9,8 @@ from daybreak.checks import complexity, documentation, lint
 from daybreak.checks.evidence import Evidence
 from daybreak.factory import deliver
 from daybreak.factory.spec.model import Specification
+from daybreak.factory.validate import languages
+from daybreak.settings import ProjectLanguage
 
 MARKS_MAX = 20
 """Findings of one check that go into a brief; more would drown the rest."""
@@ -50,8 +52,8 @@ def make(
 def constraints(spec: Specification) -> tuple[str, ...]:
     """What every result is held to beside its specification, a sentence each: nobody should learn from a failed
     attempt what could have been said before it."""
-    if spec.language.casefold() != "python":
-        return ()
+    if languages.called(spec.language) != "python":
+        return _elsewhere(spec)
     package = spec.name.replace("-", "_")
     return (
         f"The result is a Python project: `pyproject.toml`, `README.md`, code below `src/{package}/` with an "
@@ -67,6 +69,31 @@ def constraints(spec: Specification) -> tuple[str, ...]:
         f"There is a README, and {documentation.SHARE:g} % of what is public has a docstring.",
         f"No function has a complexity (McCabe) above {complexity.MOST}; nothing of what bandit calls medium or high.",
         "Comments that silence these tools are counted, and hardly any may stand.",
+        f"The name {deliver.MANIFEST} is taken.",
+    )
+
+
+_PROJECT: dict[ProjectLanguage, str] = {
+    "javascript": "`package.json` whose `bin` names the command `{name}` and its file (`npm run build` is run where "
+    "there is such a script), tests that `npm test` or `node --test` runs",
+    "go": "`go.mod`, the command in `cmd/{name}` or at the top, tests that `go test ./...` runs",
+    "rust": "`Cargo.toml` with a binary `{name}`, tests that `cargo test` runs",
+    "java": "`pom.xml` or `build.gradle`, an executable file `bin/{name}` that starts it, tests of maven or gradle",
+}
+
+
+def _elsewhere(spec: Specification) -> tuple[str, ...]:
+    """Of a result that is not in Python."""
+    language = languages.called(spec.language)
+    made = _PROJECT.get(language, "an executable file `bin/{name}` that starts it, and tests").format(name=spec.name)
+    return (
+        f"The result is a project in {spec.language}: `README.md`, {made}.",
+        f"Acceptance examples run the command `{spec.name}` as installed. Nothing is fetched: it may depend only on "
+        "what is there without a network.",
+        "Its own tests pass, and fail where the program does nothing; where their coverage can be measured it is at "
+        f"least {spec.quality.coverage} %.",
+        "Linters, formatters and checkers of types that the project configures must be there and find nothing.",
+        "Comments that silence tools are counted, and hardly any may stand.",
         f"The name {deliver.MANIFEST} is taken.",
     )
 

@@ -51,7 +51,11 @@ def cores() -> int:
 
 def has_room(folder: Path) -> bool:
     """Whether there is disk enough to go on in `folder`: far less than to begin."""
-    return shutil.disk_usage(_existing(folder)).free >= DISK_BYTES_LEAST
+    try:
+        free = shutil.disk_usage(folder).free
+    except FileNotFoundError:
+        free = shutil.disk_usage(_existing(folder)).free
+    return free >= DISK_BYTES_LEAST
 
 
 def _existing(folder: Path) -> Path:

@@ -11,6 +11,8 @@ from daybreak.errors import HostError
 from daybreak.factory.machine import Machine
 from daybreak.factory.spec import not_shown
 from daybreak.factory.spec.model import Specification
+from daybreak.factory.toolbox import OF_PYTHON
+from daybreak.factory.validate import languages
 from daybreak.host.sandbox import STRENGTHS, Strength
 
 CHECKS = (
@@ -218,6 +220,17 @@ def refuse_shortages(plan: Plan) -> None:
         )
 
 
+def _checks(spec: Specification) -> list[str]:
+    """Of a result in another language than Python those are named like that; which there are, the result says."""
+    language = languages.called(spec.language)
+    own = ("syntax", "tests") if language != languages.GENERIC else ("tests",)
+    if language == "python":
+        return list(CHECKS)
+    return [
+        f"{check}:{language}" if check in own else check for check in CHECKS if check in own or check not in OF_PYTHON
+    ]
+
+
 def _steps(spec: Specification, worker: str) -> list[PlannedStep]:
     steps = [
         PlannedStep(
@@ -231,7 +244,7 @@ def _steps(spec: Specification, worker: str) -> list[PlannedStep]:
     steps.append(PlannedStep(name="attempt", does="build the project", by=worker, weight_s=_SECONDS["attempt"]))
     steps += [
         PlannedStep(name=f"check {check}", does=f"look at {check}", by="checks", weight_s=_SECONDS.get(check, 0.2))
-        for check in CHECKS
+        for check in _checks(spec)
     ]
     steps += [
         PlannedStep(

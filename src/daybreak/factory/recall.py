@@ -103,7 +103,7 @@ def pack(records: Iterable[_Record], *, chars_max: int = CHARS_MAX, lessons: Seq
 
 def _read(records: Iterable[_Record]) -> _Story:
     story = _Story()
-    for record in _counting(list(records)):
+    for record in _counting([record for record in records if type(record.event) in _TELLING]):
         _take(story, record.event)
     return story
 
@@ -139,6 +139,22 @@ def _take(story: _Story, event: events.Event) -> None:
             story.attempt(event.attempt).seen.append(event)
         case events.GateDecided() if event.attempt:
             story.attempt(event.attempt).gate = event
+
+
+_TELLING = frozenset(
+    (
+        events.TaskAdded,
+        events.LeaseGranted,
+        events.Answered,
+        events.AttemptBegan,
+        events.AttemptTurn,
+        events.AttemptClaimed,
+        events.CheckLooked,
+        events.GateDecided,
+        events.RunRolledBack,
+    )
+)
+"""What is looked at; the most of a long run is something else."""
 
 
 def _outcome(looked: events.CheckLooked) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -30,6 +31,10 @@ class Numbers:
         self._ctx, self._last = ctx, last
         self._knows = False
         self._lock = threading.Lock()
+
+    async def next(self) -> int:
+        """As `take`, without a thread where nothing has to be read."""
+        return self.take() if self._knows else await anyio.to_thread.run_sync(self.take)
 
     def take(self) -> int:
         """The next one. Inside a step, which keeps it."""
@@ -83,7 +88,7 @@ class Site:
         if self.numbers is None:
             self.number += 1
         else:
-            self.number = int(await self.ctx.step("number", self.numbers.take))
+            self.number = int(await self.ctx.step("number", self.numbers.next))
         return self.number
 
     def branch(self, ctx: Context, numbers: Numbers) -> Site:
@@ -102,7 +107,8 @@ class Site:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A fresh folder of this run, gone afterwards. Waits for a person where the disk is full."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if not os.path.isdir(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         self.refuse_full_disk()
         with removal.scratch(self.folder, tell=partial(self.warden.remains, self.number)) as folder:
             yield folder

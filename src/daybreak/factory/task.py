@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,8 @@ from daybreak.factory.phases.takeover import Taken
 from daybreak.factory.phases.wanted import BuildArgs
 from daybreak.factory.spec import format_of, read
 from daybreak.factory.spec.model import Budget, Specification
+from daybreak.factory.toolbox import LanguageUnknown, Toolbox
+from daybreak.factory.validate import languages
 from daybreak.host.sandbox import STRENGTHS, Strength
 from daybreak.ledger import Ledger
 from daybreak.policy.budget import Limit
@@ -45,6 +48,8 @@ class BuildTask:
     phases: Phases = field(default_factory=lambda: phase.configured(Settings()))
     taken: Taken | None = None
     """What an earlier build left, where this one begins at a later phase; see `taking_over`."""
+    tools: Toolbox | None = None
+    """For checks of other languages than Python."""
 
     def args(self, ledger: Ledger) -> BuildArgs:
         """As the ledger keeps it; the specification's text is put there. Raises NothingToTakeOver."""
@@ -62,6 +67,7 @@ class BuildTask:
             as_written=self.as_written,
             phases=self.phases,
             taken=taken,
+            tools=self.tools,
         )
 
 
@@ -79,6 +85,12 @@ class NobodyDrafts(UsageError):
     """There is nobody who could draft a specification."""
 
     code = "U233"
+
+
+class NobodyWrites(UsageError):
+    """Nobody in the order writes the language that a specification asks for."""
+
+    code = "U256"
 
 
 class SandboxUnknown(UsageError):
@@ -103,17 +115,21 @@ def make(
     candidates: int = 0,
     begin: str = "",
     cwd: Path,
+    environment: Mapping[str, str] | None = None,
 ) -> BuildTask:
     """Read `path`. The result goes to `output`, or to NAME in `cwd`. Without `workers`, the order of the settings.
     Without `paradigm`, what the specification or the settings say; else it is chosen when the build begins. `begin`:
-    the phase to begin with.
+    the phase to begin with. `environment` says where tools of other languages lie; None: this process's.
 
-    Raises SpecInvalid with all problems at once, SandboxUnknown, PhaseUnknown, and SettingsWrong for a worker that
-    there is not."""
+    Raises SpecInvalid with all problems at once, SandboxUnknown, PhaseUnknown, LanguageUnknown, NobodyWrites, and
+    SettingsWrong for a worker that there is not."""
     if sandbox not in STRENGTHS:
         raise SandboxUnknown(f"there is no sandbox {sandbox!r}", hint=f"one of {', '.join(STRENGTHS)}")
     spec = read(path)
     order = ordered(workers, settings, cwd)
+    tools = _tools(settings, cwd, environment)
+    if not skeleton:  # which is asked for where nobody could build it
+        _refuse_language(spec, order, settings, tools)
     return BuildTask(
         path=path,
         text=path.read_bytes(),
@@ -136,7 +152,29 @@ def make(
             begin=begin,
         ),
         spends=_spends(order, settings),
+        tools=tools,
     )
+
+
+def _tools(settings: Settings, cwd: Path, environment: Mapping[str, str] | None) -> Toolbox:
+    return Toolbox.of(cwd.resolve(), settings.validation, os.environ if environment is None else environment)
+
+
+def _refuse_language(spec: Specification, order: Sequence[str], settings: Settings, tools: Toolbox) -> None:
+    """Raises LanguageUnknown, NobodyWrites."""
+    wanted = languages.called(spec.language)
+    if wanted == languages.GENERIC and "tests" not in tools.settings.commands_for(languages.GENERIC, first=True):
+        known = ", ".join(one.name for one in languages.LANGUAGES)
+        raise LanguageUnknown(
+            f"nobody here knows how tests in {spec.language} are run, so no result could pass",
+            hint=f'say it in daybreak.toml: [validate.commands] tests = "make test"; known are {known}',
+        )
+    if wanted != "python" and all(settings.worker(name).kind == "builder" for name in order):
+        raise NobodyWrites(
+            f"the specification asks for {spec.language}, and the embedded builder, who alone would be asked, writes "
+            "Python only",
+            hint="name a worker that writes it (`--worker`, or `daybreak init`), or ask for `language: python`",
+        )
 
 
 @dataclass(frozen=True)
@@ -163,6 +201,7 @@ def drafted(
     paradigm: str = "",
     candidates: int = 0,
     cwd: Path,
+    environment: Mapping[str, str] | None = None,
 ) -> DraftTask:
     """A build from a requirement. Raises RequirementUnclear, NobodyDrafts, SandboxUnknown, SettingsWrong."""
     if sandbox not in STRENGTHS:
@@ -194,6 +233,7 @@ def drafted(
         as_written=bool(workers),
         phases=phase.configured(settings, only, iterations=iterations, paradigm=paradigm, candidates=candidates),
         requirement=words,
+        tools=_tools(settings, cwd, environment),
     )
     return DraftTask(words, args, spends=_spends(order, settings))
 

@@ -33,6 +33,12 @@ def risks(settings: Settings) -> list[str]:
             told.append(f"provider {name}: sends {provider.key} to {provider.address}")
     for name, forge in settings.forges.items():
         told.append(f"forge {name}: sends {forge.key} to {forge.api}")
+    told += [
+        f"witness {name}: {'writes heads to' if place.path else 'sends heads to'} {place.path or place.address}"
+        + (f", pushed to {place.remote}" if place.remote else "")
+        for name, place in settings.witnesses.items()
+    ]
+    told += [f"replicas: sends the whole ledger to {target}" for target in settings.replicas.targets]
     for name, worker in settings.workers.items():
         if worker.environment:
             told.append(f"worker {name}: is given {', '.join(worker.environment)}")

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING
 from daybreak.clock import Clock
 from daybreak.config import Places
 from daybreak.engine import Parked
+from daybreak.engine.flow import Waiting
 from daybreak.host.removal import Removal
 from daybreak.host.sandbox import Sandbox, Strength
 from daybreak.ledger import Ledger
+from daybreak.ledger.replicas.problems import NotReplicated
 from daybreak.policy import rootkey
 from daybreak.policy.door import Ask, Door
 from daybreak.policy.grant import TIERS, Grant
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 DELIVERY_LIFE = timedelta(minutes=10)
 LIFE_MIN = timedelta(minutes=1)
+UNREPLICATED = timedelta(minutes=1)
+"""How long a delivery gives way to other work where the ledger is not on enough replicas."""
 
 
 class Warden:
@@ -41,6 +45,7 @@ class Warden:
 
     def __init__(self, run: str, ledger: Ledger, places: Places, clock: Clock) -> None:
         self._run = run
+        self._ledger = ledger
         self._keys = places.keys
         self._clock = clock
         self._journal = Journal(ledger, clock)
@@ -98,9 +103,15 @@ class Warden:
         )
 
     def may_deliver(self, attempt: int, output: Path) -> None:
-        """Ask whether the verified result may go to `output`. Raises as `worker_sandbox` does."""
+        """Ask whether the verified result may go to `output`, and see to it that what led to it is not forgotten:
+        witnessed, and replicated where policy wants that. Raises as `worker_sandbox` does; Waiting where there are not
+        enough replicas at present, for `UNREPLICATED`."""
         token = self._mint(attempt, "deliver", Grant.of(deliver=[output]), DELIVERY_LIFE)
         self._ask(token, attempt, "deliver", output)
+        try:
+            self._ledger.secure()
+        except NotReplicated as problem:
+            raise Waiting(self._clock.now() + UNREPLICATED, f"nothing is delivered: {problem.message}") from problem
 
     def command(
         self,

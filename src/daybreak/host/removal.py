@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -35,6 +36,8 @@ _FOLDER = (
     | getattr(os, "O_NONBLOCK", 0)
     | getattr(os, "O_CLOEXEC", 0)
 )
+_FACTS_BYTES = 4096
+_MOUNT = re.compile(rb"^mnt_id:\s*(\d+)$", re.MULTILINE)
 _MOUNTED = "another file system is mounted there"
 _MOVED = "it was moved while it was removed"
 
@@ -286,12 +289,17 @@ def _identity(descriptor: int) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _mount(descriptor: int) -> tuple[int, str]:
+def _mount(descriptor: int) -> tuple[int, bytes]:
     """What must be equal in a folder and in what is in it: the device, and the mount where the system tells."""
-    told = ""
-    with suppress(OSError), open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as lines:
-        told = next((line for line in lines if line.startswith("mnt_id:")), "")
-    return os.fstat(descriptor).st_dev, told
+    told = b""
+    with suppress(OSError):
+        facts = os.open(f"/proc/self/fdinfo/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            told = os.read(facts, _FACTS_BYTES)
+        finally:
+            os.close(facts)
+    found = _MOUNT.search(told)
+    return os.fstat(descriptor).st_dev, found[1] if found else b""
 
 
 def _grant(name: str, at: int) -> None:

@@ -9,6 +9,7 @@ from daybreak.ledger.views import Difference, Statement, View
 
 if TYPE_CHECKING:
     from daybreak.ledger.bundle import Bundle, read_proof, write_bundle, write_tlog
+    from daybreak.ledger.following import Following, follow
     from daybreak.ledger.proof import Prover, prove
     from daybreak.ledger.proofcheck import Proven, ProvenEvent, check_proof
     from daybreak.ledger.verification import Problem, Verification, verify
@@ -18,6 +19,7 @@ __all__ = [
     "Checkpoint",
     "Difference",
     "Draft",
+    "Following",
     "Ledger",
     "Problem",
     "Proven",
@@ -30,6 +32,7 @@ __all__ = [
     "Verifier",
     "View",
     "check_proof",
+    "follow",
     "prove",
     "read_proof",
     "verify",
@@ -40,10 +43,12 @@ __all__ = [
 
 _PROOFS = {
     "Bundle": "bundle",
+    "Following": "following",
     "Proven": "proofcheck",
     "ProvenEvent": "proofcheck",
     "Prover": "proof",
     "check_proof": "proofcheck",
+    "follow": "following",
     "prove": "proof",
     "read_proof": "bundle",
     "write_bundle": "bundle",

@@ -12,11 +12,15 @@ from collections.abc import Callable
 from datetime import datetime
 from hashlib import sha256
 
+from msgspec import structs
+
 from daybreak import ids
 from daybreak.clock import stamp
 from daybreak.errors import FenceMissing, IdemConflict, LeaseLost
 from daybreak.events import LeaseGranted
 from daybreak.ledger.record import FORMAT, Draft, Header, Record, Submission, encode_header
+from daybreak.ledger.sealing import Sealed, Secret
+from daybreak.ledger.subjects import gone
 
 Tip = tuple[int, str | None, int]
 """The end of a stream: (seq of its last event or -1, its leaf hash in hex or None, its current epoch or 0)."""
@@ -64,8 +68,10 @@ class Admission:
         load_tip: Callable[[str], Tip],
         find_idem: Callable[[str, int, str], Record | None],
         check_hold: Callable[[Draft], None] | None = None,
+        is_forgotten: Callable[[str], bool] | None = None,
     ) -> None:
-        """`check_hold` raises for what must wait for a person, in a log that was restored from a copy (`holds`)."""
+        """`check_hold` raises for what must wait for a person, in a log that was restored from a copy (`holds`).
+        `is_forgotten` tells of a subject's key whether the log says that it was destroyed."""
         self.records: list[Record] = []
         self._size = size
         self._key_id = key_id
@@ -75,6 +81,7 @@ class Admission:
         self._load_tip = load_tip
         self._find_idem = find_idem
         self._check_hold = check_hold
+        self._is_forgotten = is_forgotten
         self._journal: list[tuple[str, Tip]] = []
         self._idems: dict[tuple[str, int, str], Record] = {}
 
@@ -82,6 +89,8 @@ class Admission:
         """All of its records, or an error (LeaseLost, FenceMissing, IdemConflict) and nothing changed."""
         records, journal = len(self.records), len(self._journal)
         try:
+            if submission.sealed is not None:
+                return self._admit_secrets(submission, submission.sealed)
             return [
                 self._admit(draft, payload, digest)
                 for draft, payload, digest in zip(
@@ -91,6 +100,18 @@ class Admission:
         except BaseException:
             self.undo(records, journal)
             raise
+
+    def _admit_secrets(self, submission: Submission, sealed: list[Sealed | None]) -> list[Record]:
+        """What is given back can be read; in `records`, which views see, secrets are closed."""
+        found = []
+        for draft, payload, digest, seal in zip(
+            submission.drafts, submission.payloads, submission.digests, sealed, strict=True
+        ):
+            if seal is not None and self._is_forgotten is not None and self._is_forgotten(seal.box.key):
+                raise gone(draft.subject or "", seal.box.key)
+            record = self._admit(draft, payload, digest, seal)
+            found.append(record if seal is None else structs.replace(record, secret=seal.secret))
+        return found
 
     def mark(self) -> tuple[int, int]:
         """Where `undo` goes back to."""
@@ -106,7 +127,7 @@ class Admission:
             self._tips[stream] = tip
         del self._journal[journal:]
 
-    def _admit(self, draft: Draft, payload: bytes, digest: str) -> Record:
+    def _admit(self, draft: Draft, payload: bytes, digest: str, seal: Sealed | None = None) -> Record:
         stream, epoch = draft.stream, draft.epoch
         tip = self._tips.get(stream)
         if tip is None:
@@ -117,7 +138,7 @@ class Admission:
                 raise _fence_missing(stream, current)
             granted = current
         elif type(draft.event) is LeaseGranted:
-            if (earlier := self._earlier(draft, payload)) is not None and earlier.epoch == epoch == current:
+            if (earlier := self._earlier(draft, payload, seal)) is not None and earlier.epoch == epoch == current:
                 return earlier
             granted = current + 1
             if epoch != granted:
@@ -126,11 +147,11 @@ class Admission:
             raise _lease_lost(draft, current)
         else:
             granted = current
-        if draft.idem is not None and (earlier := self._earlier(draft, payload)) is not None:
+        if draft.idem is not None and (earlier := self._earlier(draft, payload, seal)) is not None:
             return earlier
         if self._check_hold is not None:
             self._check_hold(draft)
-        record = self._form(draft, payload, digest, seq + 1, prev)
+        record = self._form(draft, payload, digest, seq + 1, prev, seal)
         self._journal.append((stream, tip))
         self._tips[stream] = (seq + 1, record.hash.hex(), granted)
         self.records.append(record)
@@ -138,13 +159,15 @@ class Admission:
             self._idems[stream, draft.gen, draft.idem] = record
         return record
 
-    def _form(self, draft: Draft, payload: bytes, digest: str, seq: int, prev: str | None) -> Record:
+    def _form(
+        self, draft: Draft, payload: bytes, digest: str, seq: int, prev: str | None, seal: Sealed | None
+    ) -> Record:
         label = self._labels.next()
         kind = draft.event.type
         header = encode_header(
             Header(
                 draft.actor,
-                None,
+                None if seal is None else seal.commit,
                 draft.epoch,
                 draft.gen,
                 label,
@@ -175,22 +198,32 @@ class Admission:
             payload,
             sha256(b"\x00" + header).digest(),
             header,
+            None if seal is None else Secret(seal.box.key),
         )
 
-    def _earlier(self, draft: Draft, payload: bytes) -> Record | None:
+    def _earlier(self, draft: Draft, payload: bytes, seal: Sealed | None) -> Record | None:
         """The record that already has this draft's key; raises IdemConflict if it says something else."""
         if draft.idem is None:
             return None
         earlier = self._idems.get((draft.stream, draft.gen, draft.idem)) or self._find_idem(
             draft.stream, draft.gen, draft.idem
         )
-        if earlier is not None and (earlier.type != draft.event.type or earlier.payload != payload):
+        if earlier is not None and (earlier.type != draft.event.type or not _says_the_same(earlier, payload, seal)):
             raise IdemConflict(
                 f"key {draft.idem!r} on {draft.stream} was used for {earlier.type} number {earlier.seq}, "
                 f"which says something else than this {draft.event.type}",
                 hint="the same work gave two results: use another key, or find out why it is not repeatable.",
             )
         return earlier
+
+
+def _says_the_same(earlier: Record, payload: bytes, seal: Sealed | None) -> bool:
+    """Encryption gives other bytes each time, so of secrets what was encrypted is compared."""
+    if seal is None:
+        return earlier.payload == payload
+    if earlier.secret is None or earlier.secret.key != seal.box.key:
+        return False
+    return seal.box.open(earlier.payload).payload == seal.plain
 
 
 def _lease_lost(draft: Draft, current: int) -> LeaseLost:

@@ -10,11 +10,16 @@ The bundle is one line of canonical JSON (RFC 8785) and a line end, so one conte
         "path": [BASE64, …],      the RFC 6962 inclusion proof, the leaf's sibling first
         "payload": TEXT}, …],     the bytes whose SHA-256 the header names
      "format": "daybreak-proof/1",
+     "keys": {"first": KEY, "handovers": [{"path": [BASE64, …], "rotation": {…}}, …], "revocations": [{…}, …]},
      "older": {"checkpoint": NOTE, "path": [BASE64, …]}}   an earlier checkpoint and the RFC 6962 consistency proof
 
-`older` may be absent. A payload that is not UTF-8 stands as base64 under `payload_base64`; one that is withheld is
-absent. Or, for one event, a C2SP tlog-proof (https://c2sp.org/tlog-proof), which other programs can check; its `extra`
-line holds `{"chain", "header", "payload"}` in the same form. Whether anything of it is true is for `proofcheck`.
+`older` and `keys` may be absent. `keys` tells of a log whose key was rotated: the statements that both keys of each
+rotation signed, each with the consistency proof between its tree and the checkpoint's (`keyring`). A payload that is
+not UTF-8 stands as base64 under `payload_base64`; one that is withheld is absent. What was sealed for a subject stands
+there as it is stored; where it is disclosed, the event also has `"disclosed": {"payload": TEXT, "salt": BASE64}`,
+which the header commits to (`sealing`). Or, for one event, a C2SP tlog-proof (https://c2sp.org/tlog-proof), which
+other programs can check; its `extra` line holds `{"chain", "disclosed", "header", "payload"}` in the same form.
+Whether anything of it is true is for `proofcheck`.
 """
 
 from __future__ import annotations
@@ -30,6 +35,9 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from daybreak.errors import LedgerError
+from daybreak.events import KeyRevoked, KeyRotated
+from daybreak.ledger.keyring import FORMAT as HISTORY_FORMAT
+from daybreak.ledger.keyring import KeyHistory
 
 FORMAT: Final = "daybreak-proof/1"
 MAGIC = b"c2sp.org/tlog-proof@v1\n"
@@ -62,12 +70,25 @@ class ProofTooLarge(LedgerError):
     code = "L142"
 
 
+class Disclosed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a sealed payload says, and the salt with which its header commits to that."""
+
+    payload: str
+    salt: str
+
+    @property
+    def salt_bytes(self) -> bytes:
+        """Raises ProofUnreadable."""
+        return from_base64(self.salt, "a salt")
+
+
 class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """An event without its place: the canonical header and, unless it is withheld, the payload."""
 
     header: str
     payload: str | None = None
     payload_base64: str | None = None
+    disclosed: Disclosed | None = None
 
     @property
     def payload_bytes(self) -> bytes | None:
@@ -86,10 +107,11 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     chain: list[Link] = []
     payload: str | None = None
     payload_base64: str | None = None
+    disclosed: Disclosed | None = None
 
     @property
     def link(self) -> Link:
-        return Link(self.header, self.payload, self.payload_base64)
+        return Link(self.header, self.payload, self.payload_base64, self.disclosed)
 
 
 class Older(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,6 +121,27 @@ class Older(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: Nodes
 
 
+class Handover(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One key handed over to the next: the statement, and that it speaks of the checkpoint's log."""
+
+    rotation: KeyRotated
+    path: Nodes
+    """Consistency proof between the tree of `rotation.size` events and that of the checkpoint, whichever is newer."""
+
+
+class Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """All keys of the log, so that whoever trusts any one of them can tell the others."""
+
+    first: str
+    handovers: list[Handover] = []
+    revocations: list[KeyRevoked] = []
+
+    @property
+    def history(self) -> KeyHistory:
+        rotations = tuple(handover.rotation for handover in self.handovers)
+        return KeyHistory(HISTORY_FORMAT, self.first, rotations, tuple(self.revocations))
+
+
 class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Everything that somebody needs who has the verification key and nothing else."""
 
@@ -106,6 +149,7 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     format: Literal["daybreak-proof/1"]
     events: Annotated[list[Entry], msgspec.Meta(max_length=EVENTS_MAX)] = []
     older: Older | None = None
+    keys: Keys | None = None
 
 
 class _Extra(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -115,6 +159,8 @@ class _Extra(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     chain: list[Link] = []
     payload: str | None = None
     payload_base64: str | None = None
+    disclosed: Disclosed | None = None
+    keys: Keys | None = None
 
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -245,7 +291,8 @@ def write_tlog(bundle: Bundle) -> bytes:
             "a tlog-proof holds one event and one checkpoint", hint="leave --tlog away, or prove one event alone."
         )
     entry = bundle.events[0]
-    extra = to_base64(_encode(_Extra(entry.header, entry.chain, entry.payload, entry.payload_base64)))
+    inside = _Extra(entry.header, entry.chain, entry.payload, entry.payload_base64, entry.disclosed, bundle.keys)
+    extra = to_base64(_encode(inside))
     if len(extra) > EXTRA_BYTES:
         raise ProofTooLarge(
             f"event {entry.index} with what goes with it is too long for a tlog-proof",
@@ -276,8 +323,10 @@ def _read_tlog(data: bytes) -> Bundle:
     _check_form(raw, _encode(extra))
     if len(lines) - 2 > _PATH_MAX:
         raise _unreadable(f"its path is longer than {_PATH_MAX} hashes")
-    entry = Entry(extra.header, int(number), lines[2:], extra.chain, extra.payload, extra.payload_base64)
-    return Bundle(checkpoint, FORMAT, [entry])
+    said = (extra.payload, extra.payload_base64, extra.disclosed)
+    return Bundle(
+        checkpoint, FORMAT, [Entry(extra.header, int(number), lines[2:], extra.chain, *said)], keys=extra.keys
+    )
 
 
 def schema_text() -> str:

@@ -14,9 +14,11 @@ import msgspec
 
 from daybreak.errors import DaybreakError
 from daybreak.events import LeaseGranted
+from daybreak.ledger import sealing
 from daybreak.ledger.admission import START, Tip, fenced
 from daybreak.ledger.blobs import BlobStore
 from daybreak.ledger.record import FORMAT, Header, decode_header, encode_header, place
+from daybreak.ledger.sealing import Subjects
 
 Row = tuple[int, str, int, int, str | None, bytes, bytes | None]
 """leaf, stream, seq, gen, idem, header, payload"""
@@ -31,9 +33,14 @@ class ChainCheck:
     """Give it pages in leaf order. `add(place, what)` takes each finding."""
 
     def __init__(
-        self, keys: Callable[[Sequence[int]], list[str | None]], blobs: BlobStore, add: Callable[[str, str], None]
+        self,
+        keys: Callable[[Sequence[int]], list[str | None]],
+        blobs: BlobStore,
+        add: Callable[[str, str], None],
+        subjects: Subjects | None = None,
     ) -> None:
-        """`keys` gives the id of the key that each of some leaves must name."""
+        """`keys` gives the id of the key that each of some leaves must name. With `subjects` what is sealed and was not
+        forgotten is opened and compared with its commitment."""
         self.tips: dict[str, Tip] = {}
         self.expected = 0
         """The leaf that comes next."""
@@ -41,6 +48,7 @@ class ChainCheck:
         self._keys = keys
         self._blobs = blobs
         self._add = add
+        self._subjects = subjects
 
     def readable(self, rows: list[Row]) -> list[Row]:
         """The rows that hold bytes where bytes belong: in a damaged file a STRICT column can hold anything."""
@@ -158,8 +166,27 @@ class ChainCheck:
             self._add(where, f"names the signing key {header.key}, the ledger's is {key_id}")
         if header.v != FORMAT:
             self._add(where, f"its header has version {header.v}, this program knows {FORMAT}")
-        if header.commit is not None:
-            self._add(where, "its header holds a commitment, which this version does not know")
+        if header.commit is not None:  # nothing may be wrong: who has a commitment is only looked at more closely
+            self._sealed(where, header.commit, header.payload, row[6])
+
+    def _sealed(self, where: str, commit: str, digest: str, stored: bytes | None) -> None:
+        """Is a sealed payload what its header commits to, as far as that can be seen here?"""
+        try:
+            payload = self._blobs.get(digest) if stored is None else stored
+        except (DaybreakError, OSError):
+            return  # which `_blob` says
+        if problem := sealing.problem(commit, payload):
+            self._add(where, problem)
+            return
+        try:
+            box = None if self._subjects is None else self._subjects.find(sealing.key_of(commit))
+            opened = None if box is None else box.open(payload)
+        except (DaybreakError, OSError) as error:
+            self._add(where, f"its sealed payload: {error}")
+            return
+        # Without the key it was forgotten, or the key is elsewhere: what was signed is whole all the same.
+        if opened is not None and not sealing.commits_to(commit, opened.salt, opened.payload):
+            self._add(where, "what is sealed in it is not what its header commits to")
 
     def _blob(self, where: str, digest: str) -> None:
         try:

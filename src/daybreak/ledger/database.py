@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import time
@@ -11,9 +12,12 @@ from pathlib import Path
 import apsw
 
 from daybreak.errors import LedgerForeign, LedgerTampered
+from daybreak.host.disks import network
 from daybreak.host.durable import sync_folder
 from daybreak.ledger.scratch import keep_plans
 from daybreak.ledger.views import stored_objects
+
+_log = logging.getLogger("daybreak.ledger")
 
 FILE = "ledger.db"
 BLOBS = "blobs"
@@ -62,12 +66,25 @@ def check_sqlite() -> None:
 def connect_writer(path: Path) -> apsw.Connection:
     """Read and write. Creates an empty file (mode 0600) where there is none; changes nothing else yet."""
     check_sqlite()
+    warn_of_network(path.parent)
     if not path.exists():
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
         sync_folder(path.parent)
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=STATEMENTS_KEPT)
     _common(connection)
     return connection
+
+
+@cache
+def warn_of_network(folder: Path) -> None:
+    """Say once for each process that a ledger does not belong there. It is not refused: it may be all there is."""
+    if kind := network(folder):
+        _log.warning(
+            "the ledger in %s lies on a file system (%s) where locks and syncs cannot be relied on: what was "
+            "acknowledged may be lost, and two processes may damage it; put it on a local disk (DAYBREAK_HOME)",
+            folder,
+            kind,
+        )
 
 
 def make_durable(connection: apsw.Connection, path: Path) -> None:
@@ -81,6 +98,15 @@ def make_durable(connection: apsw.Connection, path: Path) -> None:
     sync_folder(path.parent)
     connection.pragma("synchronous", "full")
     connection.wal_autocheckpoint(CHECKPOINT_PAGES)
+
+
+def close(connection: apsw.Connection) -> None:
+    """The last connection to close folds the write-ahead log in. Where the disk refuses that, the log stays, nothing is
+    lost, and the next one to open the file goes on from it."""
+    try:
+        connection.close()
+    except apsw.Error as error:
+        _log.warning("%s was not folded in as it was closed: %s", connection, error)
 
 
 def connect_reader(path: Path) -> apsw.Connection:

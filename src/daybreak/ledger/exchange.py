@@ -172,7 +172,7 @@ def exchange_guards(places: Places, intent: Intent) -> None:
             for name in names:
                 new, before = folder / f"new-{intent.label}" / name, folder / f"before-{intent.label}" / name
                 _exchange(folder / name, new, before)
-        for name in TOKEN_KEYS:
+        for name in (*TOKEN_KEYS, keyfile.HISTORY, keyfile.NEXT):
             if (places.keys / name).exists():
                 make_folder(places.keys / f"before-{intent.label}")
                 _rename(places.keys / name, places.keys / f"before-{intent.label}" / name)

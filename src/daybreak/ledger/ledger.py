@@ -8,6 +8,7 @@ Whole-ledger checks are in `verification`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,8 @@ from concurrent.futures import Future
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakSet
 
 import anyio.to_thread
 import apsw
@@ -23,19 +25,28 @@ import apsw
 from daybreak import ids
 from daybreak.clock import Clock
 from daybreak.errors import LedgerError, LedgerMissing, LedgerStopped, LedgerTampered, WitnessMissing
+from daybreak.events import KEYS
 from daybreak.host.durable import make_folder
-from daybreak.ledger import database, keyfile, rows
+from daybreak.ledger import comparing, database, keyfile, rotation, rows
+from daybreak.ledger.bells import Bells
 from daybreak.ledger.blobs import BlobStore
 from daybreak.ledger.files import locked
+from daybreak.ledger.keyring import Keyring
 from daybreak.ledger.log import Log
-from daybreak.ledger.note import Checkpoint, Signer, Verifier
+from daybreak.ledger.note import Checkpoint, Signer
 from daybreak.ledger.record import BLOB_BYTES, Draft, Record, Submission
 from daybreak.ledger.sinks import LoopSink
+from daybreak.ledger.subjects import SubjectKeys
 from daybreak.ledger.tiles import TileReader
 from daybreak.ledger.tree import consistency_proof, inclusion_proof, remembered
 from daybreak.ledger.views import Difference, View, Views
 from daybreak.ledger.witness import Keeper, Witness
 from daybreak.ledger.writer import Writer
+
+if TYPE_CHECKING:
+    from daybreak.ledger.following import Following
+    from daybreak.ledger.reconciliation import Reconciliation
+    from daybreak.ledger.replicas import Replicas, Replication
 
 
 class Ledger:
@@ -44,22 +55,33 @@ class Ledger:
     Not for use across a fork: open it again in the child.
     """
 
-    def __init__(self, directory: Path, log: Log, verifier: Verifier, witness: Witness) -> None:
+    def __init__(
+        self, directory: Path, log: Log, keyring: Keyring, witness: Witness, keys: Path, entropy: ids.Entropy
+    ) -> None:
         """Use `Ledger.open`."""
         self.directory = directory
-        self.verifier = verifier
+        self.verifier = keyring
+        """Opens heads by every key that the ledger has had; its `text` is the present one."""
+        self._keys = keys
+        self._entropy = entropy
         self._views = log.views
         self._path = directory / database.FILE
         self._blobs = BlobStore(directory / database.BLOBS)
         self._reader = database.connect_reader(self._path)
         self._reading = threading.Lock()
-        self._rows = rows.Rows(self._reader, self._blobs)
+        self.subjects = SubjectKeys(keys, witness.path.parent, entropy)
+        """The keys of what is sealed."""
+        self._rows = rows.Rows(self._reader, self._blobs, self.subjects)
         self._head = log.head
         self._subtrees: dict[tuple[int, int], bytes] = {}
-        self._keeper = Keeper(witness, verifier, self._witness_failed)
+        self._securing: list[Callable[[], object]] = []
+        self._keeper = Keeper(witness, keyring, self._witness_failed)
         self._writer_connection = log.connection
+        self._bells = Bells(directory)
+        self._followings: WeakSet[Following] = WeakSet()
         self._writer = Writer(log, self._committed)
         self._sink: LoopSink | None = None
+        self._replicas: Replicas | None = None
         self._closed = False
 
     @classmethod
@@ -99,15 +121,21 @@ class Ledger:
         kept = Views(views)
         with locked(outside.lock):
             signer = _signer(path, keys, outside, clock, entropy)
-            head = outside.read(signer.verifier)
+            keyring = keyfile.with_history(keys, signer.verifier)
+            keyring = Keyring(keyring.history, rotation.source(path))
+            head = outside.read(keyring)
         if head is None:
             raise WitnessMissing(
                 f"there is no head at {outside.path} to compare the ledger with",
                 hint="put the witness file back. Without it a cut or an old copy could not be noticed.",
             )
-        log = _log(path, head, signer, clock, kept, entropy)
-        outside.raise_to(log.head, signer.verifier)
-        return cls(directory, log, signer.verifier, outside)
+        log = _log(path, head, signer, keyring, keys, clock, kept, entropy)
+        outside.raise_to(log.head, keyring)
+        keyfile.settle(keys, keyring)
+        ledger = cls(directory, log, keyring, outside, keys, entropy)
+        if ledger.subjects.concern():
+            ledger._settle_subjects()
+        return ledger
 
     # -- append
 
@@ -137,7 +165,8 @@ class Ledger:
             loop = asyncio.get_running_loop()
         except RuntimeError:  # another event loop: anyio knows how to wait there
             return await anyio.to_thread.run_sync(self.append, drafts)
-        submission = Submission(drafts)
+        rotation.refuse(drafts)
+        submission = Submission(drafts, self.subjects)
         if submission.longest > BLOB_BYTES:
             await anyio.to_thread.run_sync(self._store_large, submission)
         sink = self._sink
@@ -154,7 +183,8 @@ class Ledger:
         return self._writer.subscribe(callback)
 
     def _prepare(self, drafts: Sequence[Draft]) -> Submission:
-        submission = Submission(drafts)
+        rotation.refuse(drafts)
+        submission = Submission(drafts, self.subjects)
         self._store_large(submission)
         return submission
 
@@ -190,6 +220,18 @@ class Ledger:
             yield from records
             after = records[-1].index
 
+    def follow(self, *, after: int | None = None) -> Following:
+        """Records as they come, whoever appends them: `for record in …` or `async for record in …`, from behind the
+        event with index `after` (-1: everything; None: what comes from now on), until it or the ledger is closed.
+        Raises LedgerBehind where there are not so many events."""
+        from daybreak.ledger.following import Following
+
+        if self._closed:
+            raise LedgerStopped("the ledger was closed", hint="open it again.")
+        following = Following(self.directory, after=after, subjects=self.subjects)
+        self._followings.add(following)
+        return following
+
     def streams(self) -> list[str]:
         """Every stream, in the order of their first events."""
         with self._locked_rows() as read:
@@ -199,6 +241,16 @@ class Ledger:
         """The stream's current epoch; 0 before any lease."""
         with self._locked_rows() as read:
             return read.tip(stream)[2]
+
+    def sealed_by(self, key: str, start: int, end: int) -> list[str]:
+        """The stream of each event from index `start` to before `end` that the subject's key of that name sealed."""
+        with self._locked_rows() as read:
+            return read.sealed_by(key, start, end)
+
+    def forgotten_subjects(self) -> dict[str, str]:
+        """The names of the subjects' keys that were destroyed, each with when."""
+        with self._locked_rows() as read:
+            return read.forgotten()
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Ask the views, on a connection that cannot write. Another process's appends show in a view once this
@@ -233,6 +285,23 @@ class Ledger:
         head, path = self._proof(lambda size, subtree: consistency_proof(old, size, subtree))
         return head, path
 
+    def newest(self) -> Checkpoint:
+        """The newest signed head in the file, also where another process wrote it."""
+        head, _ = self.consistency_proof(0)
+        return head
+
+    def proof_between(self, old: int, new: int) -> list[bytes]:
+        """The path that shows that the tree of `new` leaves begins with that of `old`; there are at least `new` events.
+        Raises ValueError for an `old` that is greater, LedgerTampered."""
+        with self._locked_rows() as read:
+            tiles = TileReader(max(new, read.last_leaf() + 1), lru_cache(64)(read.tile), read.leaf_hashes)
+            return consistency_proof(old, new, remembered(tiles.subtree, self._subtrees))
+
+    def compare(self, known: Checkpoint) -> None:
+        """Is a head that is known outside one of this ledger's? Raises LedgerBehind, LedgerForked, LedgerTampered."""
+        with self._locked_rows() as read:
+            comparing.compare(self._path, read, read.last_leaf() + 1, known)
+
     def _proof(self, make: Callable[[int, Callable[[int, int], bytes]], list[bytes]]) -> tuple[Checkpoint, list[bytes]]:
         with self._locked_rows() as read:
             stored = read.head()
@@ -242,6 +311,59 @@ class Ledger:
             head = newest if note == newest.text else self.verifier.open(note)
             tiles = TileReader(size, lru_cache(64)(read.tile), read.leaf_hashes)  # eight levels of a path are one tile
             return head, make(size, remembered(tiles.subtree, self._subtrees))
+
+    # -- keys
+
+    def rotate_key(self, *, why: str = "", keep_old: bool = False) -> Record:
+        """Give the ledger another signing key; returns the event, which both keys signed and from which on the new one
+        signs. Other processes that have the ledger open take it up with their next append.
+
+        The old secret is overwritten and removed, or kept beside the new one as `old-<id>.key` with `keep_old`.
+        A crash leaves the old state or the new one: opening the ledger again finishes or takes back what was begun.
+        Raises KeyMissing, KeyExposed, KeyWrong, RevocationRefused (of `why`), LedgerBusy, LedgerStopped.
+        """
+        rotation.check_why(why)
+        with self._changing_keys() as old:
+            new = Signer(old.verifier.origin, self._entropy(32))
+            rotation.check_new(new, self.verifier)
+            keyfile.prepare(self._keys, new, old, keep_old=keep_old)
+            known = self.verifier.history
+            return self._append_key_event(lambda _, head: (rotation.rotated(old, new, head, known, why), new))
+
+    def revoke_key(self, key: str, *, size: int | None = None, why: str = "") -> Record:
+        """Say that an earlier key (its id, or the beginning of it) is not to be believed where it signed more than
+        `size` events; without a size, more than were there when it handed over. Returns the event. Raises as
+        `rotate_key`."""
+        rotation.check_why(why)
+        with self._changing_keys() as present:
+            draft = rotation.revoked(present, self.verifier, key, size, why)
+            return self._append_key_event(lambda signer, _: (draft, signer))
+
+    @contextlib.contextmanager
+    def _changing_keys(self) -> Iterator[Signer]:
+        """The present key, while no other process changes it; afterwards the files say what the ledger says."""
+        what = f"the keys in {self._keys} could not be changed, and nothing was"
+        try:
+            with keyfile.rotating(self._keys):
+                self.verifier.learn_more()
+                yield rotation.signer(self._path, self._keys, self.verifier)
+                what = f"the ledger knows of the change, but the files in {self._keys} do not all say so yet"
+                self.sync_witness()  # before the old secret goes: nothing that is kept outside waits for it any more
+                keyfile.install(self._keys, self.verifier.history)
+        except OSError as error:
+            raise LedgerStopped(
+                f"{what}: {error}",
+                hint="look at the disk, its space and its rights; opening the ledger again settles what was begun.",
+            ) from error
+
+    def _append_key_event(self, make: Callable[[Signer, Checkpoint], tuple[Draft, Signer]]) -> Record:
+        def work(log: Log) -> Record:
+            record = log.append_key_event(make)
+            self._committed(log.head)
+            return record
+
+        record: Record = self._writer.run(work)
+        return record
 
     # -- views
 
@@ -259,6 +381,91 @@ class Ledger:
         finally:
             connection.close()
 
+    @property
+    def views(self) -> Views:
+        """Those that it was opened with."""
+        return self._views
+
+    def reconcile(
+        self, *, full: bool = False, repair: bool = True, progress: Callable[[int, int], None] | None = None
+    ) -> Reconciliation:
+        """Make the views again from the events, beside the ledger, compare, and repair what differs; by itself it
+        reads only what is new since the last time. See `reconciliation.reconcile`."""
+        from daybreak.ledger.reconciliation import reconcile  # whoever only appends starts without it
+
+        return reconcile(self, full=full, repair=repair, progress=progress)
+
+    def on_writer(self, work: Callable[[Log], Any]) -> Any:
+        """Have something done between two transactions, and wait for it. What it raises, LedgerBusy aside, stops the
+        ledger."""
+        return self._writer.run(work)
+
+    def rows_of(self, connection: apsw.Connection) -> rows.Rows:
+        """The ledger's tables as another connection to the same file sees them."""
+        return rows.Rows(connection, self._blobs)
+
+    # -- replicas
+
+    def replicate(self, rule: Replication) -> Replicas:
+        """From now on keep copies in `rule.targets`, on threads of their own; once for each open ledger. A target that
+        cannot be reached is reported, by an event, and tried again."""
+        from daybreak.ledger.replicas import Replicas
+
+        assert self._replicas is None, "a ledger is replicated by one rule"
+        self._replicas = Replicas(
+            self.directory,
+            rule,
+            lambda: self.verifier,
+            self.rows_of,
+            lambda event: self.submit([Draft(KEYS, event, "replicas")]),
+            self._head.size,
+        )
+        return self._replicas
+
+    @property
+    def replicas(self) -> Replicas | None:
+        """None where `replicate` was not called."""
+        return self._replicas
+
+    @property
+    def replicated(self) -> int:
+        """So many events are on as many targets as the rule wants; 0 where there are no replicas."""
+        return 0 if self._replicas is None else self._replicas.replicated
+
+    def wait_replicated(self, size: int | None = None, timeout_s: float | None = None) -> None:
+        """Returns when as many targets as the rule wants hold `size` events (all that are durable now) on disk; each is
+        asked anew. Raises NotReplicated after `timeout_s` (that of the rule), or where there are no replicas."""
+        if self._replicas is None:
+            from daybreak.ledger.replicas import NotReplicated
+
+            raise NotReplicated("the ledger has no replicas", hint="name targets in `[replicas]` of daybreak.toml.")
+        wanted = self._head.size if size is None else size
+        self._replicas.wait(wanted, self._replicas.rule.wait_s if timeout_s is None else timeout_s)
+
+    def secure(self) -> None:
+        """Before something is done outside that the ledger must not forget: the head kept outside covers everything
+        acknowledged, and so do the replicas where their rule says that deliveries need it.
+
+        Raises WitnessBroken, LedgerForked, NotReplicated.
+        """
+        self.sync_witness()
+        if self._replicas is not None and self._replicas.rule.deliveries == "replicated":
+            self.wait_replicated()
+        for also in self._securing:
+            also()
+
+    def secure_also(self, also: Callable[[], object]) -> None:
+        """From now on `secure` calls this too; what it raises is raised there."""
+        self._securing.append(also)
+
+    def refuse(self, error: LedgerError) -> None:
+        """Append nothing more: what is known outside says that this must not go on. Whoever appends is told why."""
+        self._witness_failed(error)
+
+    async def secure_async(self) -> None:
+        """As `secure`, without blocking the loop."""
+        await anyio.to_thread.run_sync(self.secure, abandon_on_cancel=True)
+
     # -- end
 
     def sync_witness(self) -> None:
@@ -270,14 +477,19 @@ class Ledger:
         if self._closed:
             return
         self._closed = True
+        for following in list(self._followings):
+            following.close()
         self._writer.close()
+        if self._replicas is not None:
+            self._replicas.close()
+        self._bells.close()
         self._keeper.close()
         try:
             self._keeper.sync()
         finally:
             with self._reading:
                 self._reader.close()
-            self._writer_connection.close()
+            database.close(self._writer_connection)
 
     def __enter__(self) -> Self:
         return self
@@ -290,9 +502,22 @@ class Ledger:
     def _committed(self, head: Checkpoint) -> None:
         self._head = head
         self._keeper.tell(head)
+        if self._replicas is not None:
+            self._replicas.tell(head)
+        self._bells.ring()
 
     def _witness_failed(self, error: LedgerError) -> None:
         self._writer.stop(LedgerStopped(f"the ledger stopped: {error.message}", hint=error.hint))
+
+    def _settle_subjects(self) -> None:
+        """Finish what a crash left of a redaction, and redo one that an old copy does not know of."""
+        from daybreak.ledger import redaction  # most ledgers have no subjects
+
+        try:
+            redaction.settle(self)
+        except BaseException:
+            self.close()
+            raise
 
     def _locked_rows(self) -> _Reading:
         return _Reading(self)
@@ -346,7 +571,16 @@ def _holds_something(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
 
 
-def _log(path: Path, outside: Checkpoint, signer: Signer, clock: Clock, views: Views, entropy: ids.Entropy) -> Log:
+def _log(
+    path: Path,
+    outside: Checkpoint,
+    signer: Signer,
+    keyring: Keyring,
+    keys: Path,
+    clock: Clock,
+    views: Views,
+    entropy: ids.Entropy,
+) -> Log:
     """The log, checked; created where nothing was ever witnessed."""
     if outside.size and not _holds_something(path):
         raise _missing(path, outside)
@@ -364,6 +598,8 @@ def _log(path: Path, outside: Checkpoint, signer: Signer, clock: Clock, views: V
                 connection,
                 path=path,
                 signer=signer,
+                keyring=keyring,
+                keys=keys,
                 blobs=BlobStore(path.parent / database.BLOBS),
                 clock=clock,
                 views=views,

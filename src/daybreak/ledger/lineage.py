@@ -11,21 +11,17 @@ the older one's leaf 2, and so on.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from daybreak.events import KEYS, LedgerCopy, LedgerCreated
+from daybreak.ledger.keyring import KeyHistory, Keyring, root_of
 from daybreak.ledger.note import NoteError, Signer, Verifier
 from daybreak.ledger.rows import Rows
 from daybreak.ledger.tree import Frontier
 
-_PRIVATE = "PRIVATE+KEY+"
 _CONSENT = b"daybreak: a log goes on from a copy\n"
 """Begins what is signed. No checkpoint begins so: the name of a log has no spaces."""
 
@@ -37,30 +33,28 @@ def first_stream(origin: str, continues: LedgerCopy | None) -> str:
 
 def consent(old: Signer, public_key: str, copy: LedgerCopy) -> LedgerCopy:
     """The same, with the old key's word that the log with that public key goes on from it."""
-    key = Ed25519PrivateKey.from_private_bytes(_bytes_of(old.text.removeprefix(_PRIVATE)))
-    signature = key.sign(_statement(public_key, copy))
-    return msgspec.structs.replace(copy, consent=base64.b64encode(signature).decode())
+    return msgspec.structs.replace(copy, consent=old.vouch(_statement(public_key, copy)))
 
 
-def consents(copy: LedgerCopy, public_key: str) -> bool:
-    """Is the old key's word good?"""
-    try:
-        raw = _bytes_of(Verifier.parse(copy.public_key).text)
-        signature = base64.b64decode(copy.consent, validate=True)
-        Ed25519PublicKey.from_public_bytes(raw).verify(signature, _statement(public_key, copy))
-    except (NoteError, InvalidSignature, binascii.Error, ValueError):
-        return False
-    return True
-
-
-def _bytes_of(key: str) -> bytes:
-    """Of a key in the C2SP form: origin, id and base64 of a type byte and the key, with `+` between."""
-    return base64.b64decode(key.split("+", 2)[2])[1:]
+def consents(copy: LedgerCopy, public_key: str, old: Verifier | None = None) -> bool:
+    """Is the word of the old log's last key good? Without `old`, that is the last one that the copy speaks of."""
+    if old is None:
+        old = Verifier.parse(copy.handovers[-1].new if copy.handovers else copy.public_key)
+    return old.stands_for(_statement(public_key, copy), copy.consent)
 
 
 def _statement(public_key: str, copy: LedgerCopy) -> bytes:
-    plain = msgspec.structs.replace(copy, consent="")
+    plain = msgspec.to_builtins(msgspec.structs.replace(copy, consent=""))
+    if not copy.handovers:
+        del plain["handovers"]  # as it was signed before there were any
     return _CONSENT + msgspec.json.encode([public_key, plain])
+
+
+def keyring_of(copy: LedgerCopy, inside: KeyHistory) -> Keyring:
+    """The old log's keys: those that the copy speaks of, and those that came after it. Raises NoteError."""
+    return Keyring(
+        msgspec.structs.replace(inside, first=copy.public_key, rotations=(*inside.rotations, *copy.handovers))
+    )
 
 
 def copies(created: LedgerCreated, first_of: Callable[[int], LedgerCreated | None]) -> Iterator[LedgerCopy]:
@@ -93,7 +87,9 @@ class _Part:
     start: int
     end: int
     copy: LedgerCopy
-    verifier: Verifier | None
+    keyring: Keyring | None
+    roots: dict[int, bytes]
+    """What the rotations in it say of its tree: size -> root."""
     tree: Frontier
 
 
@@ -105,12 +101,18 @@ class LineageCheck:
 
     def __init__(
         self,
-        key_id: str | None,
+        key: Verifier | None,
         created: LedgerCreated | None,
         first_of: Callable[[int], LedgerCreated | None],
+        history_of: Callable[[LedgerCreated, int], KeyHistory],
         add: Callable[[str, str], None],
     ) -> None:
-        self._key_id = key_id
+        """`key`: that of this log, or its keyring. `history_of` gives the keys of the log that begins at a leaf; raises
+        NoteError."""
+        self._key = key
+        self._plain = None if isinstance(key, Keyring) and key.history.rotations else key
+        """This log's only key."""
+        self._history_of = history_of
         self._add = add
         self._seen = 0
         self._parts: list[_Part] = []
@@ -118,14 +120,15 @@ class LineageCheck:
             return
         public_key = created.public_key
         for start, copy in enumerate(copies(created, first_of), 1):
-            self._parts.append(_Part(start, start + copy.size, copy, self._verifier(start, copy), Frontier()))
-            self._check(start, copy, first_of(start), public_key)
+            self._parts.append(self._part(start, copy, first_of(start), public_key))
             public_key = copy.public_key
 
     def keys(self, leaves: Sequence[int]) -> list[str | None]:
         """The id of the key that each of these leaves must name."""
-        if not self._parts:
-            return [self._key_id] * len(leaves)
+        if not self._parts and self._plain is not None:
+            return [self._plain.key_id] * len(leaves)
+        if not self._parts and leaves and (key := self._key_of(leaves[0])) == self._key_of(leaves[-1]):
+            return [key] * len(leaves)  # no key comes back
         return [self._key_of(leaf) for leaf in leaves]
 
     def extend(self, hashes: Sequence[bytes]) -> None:
@@ -135,6 +138,9 @@ class LineageCheck:
         for leaf, digest in enumerate(hashes, self._seen):
             for part in self._parts:
                 if part.start <= leaf < part.end:
+                    root = part.roots.get(part.tree.size)
+                    if root is not None and root != part.tree.root():
+                        self._add(f"event {leaf}", "a rotation in an old log speaks of other events before it")
                     part.tree.append(digest)
         self._seen += len(hashes)
 
@@ -142,11 +148,11 @@ class LineageCheck:
         """All leaves were given."""
         for part in self._parts:
             where = f"event {part.start - 1}"
-            if part.verifier is None:
+            if part.keyring is None:
                 continue  # reported
             try:
-                head = part.verifier.open(part.copy.head)
-                if part.copy.witnessed and part.verifier.open(part.copy.witnessed).size < head.size:
+                head = part.keyring.open(part.copy.head)
+                if part.copy.witnessed and part.keyring.open(part.copy.witnessed).size < head.size:
                     self._add(where, "names a witnessed head of the old log that is older than the copy")
             except NoteError as error:
                 self._add(where, f"names a head of the old log that is not signed as it should be: {error}")
@@ -157,25 +163,26 @@ class LineageCheck:
                 )
 
     def _key_of(self, leaf: int) -> str | None:
-        key = self._key_id
+        key = self._key.key_of(leaf) if isinstance(self._key, Keyring) else self._key.key_id if self._key else None
         for part in self._parts:  # each lies inside the one before
             if part.start <= leaf < part.end:
-                key = part.verifier.key_id if part.verifier else None
+                key = part.keyring.key_of(leaf - part.start) if part.keyring else None
         return key
 
-    def _verifier(self, start: int, copy: LedgerCopy) -> Verifier | None:
-        try:
-            verifier = Verifier.parse(copy.public_key)
-            if verifier.origin != copy.origin:
-                raise NoteError("its origin is not its key's")
-        except NoteError as error:
-            self._add(f"event {start - 1}", f"does not name the old log's key: {error}")
-            return None
-        return verifier
-
-    def _check(self, start: int, copy: LedgerCopy, first: LedgerCreated | None, public_key: str) -> None:
-        where = f"event {start - 1}"
+    def _part(self, start: int, copy: LedgerCopy, first: LedgerCreated | None, public_key: str) -> _Part:
+        where, part = f"event {start - 1}", _Part(start, start + copy.size, copy, None, {}, Frontier())
         if first is None or (first.origin, first.public_key) != (copy.origin, copy.public_key):
             self._add(where, f"says that {copy.origin} follows, which event {start} does not begin")
-        if copy.consent and not consents(copy, public_key):
+        try:
+            inside = self._history_of(LedgerCreated(origin=copy.origin, public_key=copy.public_key), start)
+            part.keyring = keyring_of(copy, inside)
+            if part.keyring.origin != copy.origin:
+                raise NoteError("its origin is not its key's")
+            part.roots = {rotated.size: root_of(rotated) for rotated in inside.rotations}
+        except NoteError as error:
+            self._add(where, f"does not name the old log's key: {error}")
+            part.keyring = None
+            return part
+        if copy.consent and not consents(copy, public_key, part.keyring.present):
             self._add(where, f"the old log's key did not sign that {copy.origin} goes on under this one")
+        return part

@@ -7,7 +7,7 @@ An error from the disk leaves the object unusable: the caller stops and never re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import apsw
@@ -24,10 +24,11 @@ from daybreak.errors import (
     LedgerTampered,
 )
 from daybreak.events import KEYS, LedgerCreated
-from daybreak.ledger import database, lineage
+from daybreak.ledger import database, lineage, rotation
 from daybreak.ledger.admission import Admission, Tip
 from daybreak.ledger.blobs import BlobStore
 from daybreak.ledger.holds import Holds
+from daybreak.ledger.keyring import Keyring, root_of
 from daybreak.ledger.note import Checkpoint, NoteError, Signer
 from daybreak.ledger.record import BLOB_BYTES, Draft, Record, Submission
 from daybreak.ledger.rows import Rows
@@ -64,16 +65,22 @@ class Log:
         *,
         path: Path,
         signer: Signer,
+        keyring: Keyring,
+        keys: Path,
         blobs: BlobStore,
         clock: Clock,
         views: Views,
         entropy: ids.Entropy,
     ) -> None:
+        """`keyring`: what is known of the ledger's keys outside of it; it learns what the ledger says. `keys`: the
+        folder where another process that rotates the key puts the new one."""
         self.connection = connection
         self.views = views
         self.rows = Rows(connection, blobs)
         self._path = path
         self._signer = signer
+        self._keyring = keyring
+        self._keys = keys
         self._clock = clock
         self._entropy = entropy
         self._tips: dict[str, Tip] = {}
@@ -86,6 +93,8 @@ class Log:
         self.is_long = False
         """The write-ahead log has become long: `fold_in` when nobody waits."""
         connection.set_wal_hook(self._committed)
+        self._created = LedgerCreated(origin="", public_key="")
+        """The first event, once there is one."""
         self._check_hold: Callable[[Draft], None] | None = None
         """Only a log that was restored from a copy can hold runs; others need not ask."""
         self.head = Checkpoint(signer.verifier.origin, 0, self._edge.root(), "")
@@ -102,7 +111,7 @@ class Log:
                 admission = self._admission(_no_record)
                 first = LedgerCreated(origin=verifier.origin, public_key=verifier.text)
                 admission.admit(Submission([Draft(KEYS, first)]))
-                self._insert(admission.records)
+                self._insert_rows(admission.records)  # the tables of views are made, and filled, by `load`
                 self._grow(admission.records)
             self.connection.execute("COMMIT")
         except BaseException:
@@ -125,6 +134,7 @@ class Log:
             except LookupError as error:
                 raise LedgerTampered(f"{self._path}: {error}", hint=_REPAIR) from error
             self._check_root(head)
+            self._check_handover(head)
             self._settle_views(head.size)
             self.connection.execute("COMMIT")
         except BaseException:
@@ -215,6 +225,45 @@ class Log:
             raise
         self._seen = self.connection.data_version()
 
+    def settle_views(self) -> None:
+        """Bring views up to date with what other processes appended. Raises LedgerBusy."""
+        self._begin()
+        try:
+            self._settle_views(self.head.size)
+            self.connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        self._seen = self.connection.data_version()
+
+    def remake_views(self, names: Collection[str], differs: Callable[[apsw.Connection, Rows], str]) -> str:
+        """Make these views again, all or none, in one transaction that is committed only where `differs`, asked inside
+        it, says nothing. Gives why that failed; empty where it did not. Raises LedgerBusy.
+
+        What it says names errors and rules of the database, and never a value.
+        """
+        self._begin()
+        try:
+            self.views.remake(self.connection, names, lambda start: self.rows.all(start - 1))
+            problem = differs(self.connection, self.rows)
+            if not problem:
+                self.connection.execute("COMMIT")
+        except Exception as error:
+            self._roll_back()
+            if isinstance(error, (apsw.Error, OSError)) and not isinstance(error, _REFUSALS):
+                raise  # the disk is to blame
+            return _named(error)
+        except BaseException:
+            self._roll_back()
+            raise
+        self._roll_back()
+        self._seen = self.connection.data_version()
+        return problem
+
+    def label(self, prefix: str) -> str:
+        """A new name, by the ledger's clock."""
+        return ids.new(prefix, self._clock.now(), self._entropy)
+
     def _begin(self, *, patient: bool = True) -> None:
         self._patience.ends = not patient
         try:
@@ -255,10 +304,10 @@ class Log:
             load_tip=self.rows.tip,
             find_idem=find_idem,
             check_hold=self._check_hold,
+            is_forgotten=self.rows.is_forgotten,
         )
 
-    def _insert(self, records: Sequence[Record]) -> None:
-        """Rows and views."""
+    def _insert_rows(self, records: Sequence[Record]) -> None:
         rows = [
             (
                 record.index,
@@ -272,6 +321,10 @@ class Log:
             for record in records
         ]
         self.connection.executemany(INSERT_EVENT, rows)
+
+    def _insert(self, records: Sequence[Record]) -> None:
+        """Rows and views."""
+        self._insert_rows(records)
         try:
             self.views.apply(self.connection, records)
         except apsw.Error as error:
@@ -324,19 +377,70 @@ class Log:
                 # The first error is on its way to the caller, who stops using this connection.
                 return
 
+    # -- the key
+
+    def append_key_event(self, make: Callable[[Signer, Checkpoint], tuple[Draft, Signer]]) -> Record:
+        """One event about the ledger's keys, in a transaction of its own. `make` is given the present key and head,
+        when nobody else can append, and gives the event and the key that signs from this event on. Raises as `commit`.
+        """
+        self._begin()
+        before = self._signer
+        try:
+            draft, self._signer = make(before, self.head)
+            admission = self._admission(_no_record)
+        except BaseException:
+            self._signer = before
+            self._roll_back()
+            raise
+        try:
+            (record,) = admission.admit(Submission([draft]))
+            self._insert(admission.records)
+            head = self._grow(admission.records)
+            self.connection.execute("COMMIT")
+        except BaseException:
+            self._signer = before
+            admission.undo()
+            self._roll_back()
+            raise
+        self.head = head
+        self._orphans = []
+        self._seen = self.connection.data_version()
+        self._keyring.learn(rotation.read(self.rows, self._created))
+        return record
+
+    def _check_keys(self) -> None:
+        """Are the ledger's keys those that are known outside of it? Then the present one is taken. Raises KeyWrong,
+        KeyRevoked, LedgerBehind, LedgerTampered."""
+        history, known = rotation.read(self.rows, self._created), self._keyring.history
+        if not self._keyring.learn(history):
+            raise KeyWrong(
+                f"{self._path} was made with the key {history.first}, but the key here is {known.keys[-1]}",
+                hint="put the ledger's own key back; if the key is right, somebody replaced the ledger.",
+            )
+        if self._keyring.history.rotations != history.rotations or not set(known.revocations) <= set(
+            history.revocations
+        ):
+            raise LedgerBehind(
+                f"{self._path} holds {self.rows.last_leaf() + 1} events, but does not know of a change of its keys "
+                "that is known outside: it was cut short, or an old copy was put back",
+                hint="put the newest copy of the ledger back. Nothing was changed.",
+            )
+        self._take_key()
+
+    def _take_key(self) -> None:
+        """The present key signs from now on; somebody else may have rotated it."""
+        present = self._keyring.present
+        if self._signer.verifier.text != present.text:
+            self._signer = rotation.signer(self._path, self._keys, self._keyring)
+
     # -- checks
 
     def _check_first(self) -> None:
         first = self.rows.page(-1, 1)
-        ours = self._signer.verifier
         if not first or not isinstance(first[0].event, LedgerCreated):
             raise LedgerTampered(f"{self._path} does not begin with ledger.created", hint=_REPAIR)
-        created = first[0].event
-        if created.public_key != ours.text or created.origin != ours.origin:
-            raise KeyWrong(
-                f"{self._path} was made with the key {created.public_key}, but the key here is {ours.text}",
-                hint="put the ledger's own key back; if the key is right, somebody replaced the ledger.",
-            )
+        self._created = first[0].event
+        self._check_keys()
         logs = lineage.logs(self.rows)
         self._check_hold = Holds(self.rows, logs).check if logs else None
 
@@ -345,6 +449,9 @@ class Log:
         if row is None:
             raise LedgerTampered(f"{self._path} has no signed head", hint=_REPAIR)
         size, note = row
+        if not self._signer.verifier.signed(note):  # another process may have rotated the key
+            self._keyring.learn(rotation.read(self.rows, self._created))
+            self._take_key()
         try:
             head = self._signer.verifier.open(note)
         except NoteError as error:
@@ -362,6 +469,20 @@ class Log:
             raise LedgerTampered(
                 f"the events of {self._path} do not add up to its signed head of {head.size}", hint=_REPAIR
             )
+
+    def _check_handover(self, head: Checkpoint) -> None:
+        """Are the events before the last rotation those that both keys signed? So a stolen key rewrites nothing that
+        was there before it."""
+        for rotated in self._keyring.history.rotations[-1:]:
+            try:
+                same = self.rows.tiles(head.size).root(rotated.size) == root_of(rotated)
+            except LookupError as error:
+                raise LedgerTampered(f"{self._path}: {error}", hint=_REPAIR) from error
+            if not same:
+                raise LedgerForked(
+                    f"the first {rotated.size} events of {self._path} are not those after which the key was rotated",
+                    hint="somebody rewrote the ledger with the present key: put a copy from before back.",
+                )
 
     def _settle_views(self, size: int) -> None:
         self.views.settle(self.connection, size, lambda start: self.rows.all(start - 1))
@@ -382,6 +503,15 @@ def _busy(path: Path) -> LedgerBusy:
         f"another process has held {path} for {database.BUSY_S:.0f} s",
         hint="nothing was written; find the process that holds it (fuser), then try again.",
     )
+
+
+def _named(error: Exception) -> str:
+    """An error in words that hold no value of an event."""
+    if isinstance(error, DaybreakError):
+        return f"{error.code} {type(error).__name__}"
+    if isinstance(error, apsw.Error):
+        return f"{type(error).__name__}: {error}"[:200]
+    return type(error).__name__
 
 
 def _admit(admission: Admission, submission: Submission) -> Outcome:

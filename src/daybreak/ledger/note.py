@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -92,6 +93,27 @@ class Verifier:
             return self._read(body, note)
         raise NoteError(f"it is not signed by the key {self.key_id} of {self.origin}")
 
+    def signed(self, note: str) -> bool:
+        """Does it bear a signature that says that it is this key's? Whether it is, `open` finds out."""
+        prefix = f"— {self.origin} "
+        for line in note.partition("\n\n")[2].split("\n"):
+            if line.startswith(prefix):
+                with contextlib.suppress(NoteError):
+                    if _unbase64(line[len(prefix) :], "the signature")[:4] == self._key_id:
+                        return True
+        return False
+
+    def stands_for(self, statement: bytes, signature: str) -> bool:
+        """Is this the key's signature (in base64) under a statement that is no checkpoint?"""
+        try:
+            raw = base64.b64decode(signature, validate=True)
+            if base64.b64encode(raw).decode() != signature:
+                return False  # bits that mean nothing: a second form of the same
+            self._key.verify(raw, statement)
+        except (InvalidSignature, binascii.Error, ValueError):
+            return False
+        return True
+
     def _read(self, body: str, note: str) -> Checkpoint:
         lines = body[:-1].split("\n")
         if len(lines) != 3 or lines[0] != self.origin:
@@ -136,6 +158,12 @@ class Signer:
         """The C2SP signing key: a secret."""
         key = base64.b64encode(_ED25519 + self._seed).decode()
         return f"{_PRIVATE}{self.verifier.origin}+{self.verifier.key_id}+{key}"
+
+    def vouch(self, statement: bytes) -> str:
+        """The key's signature, in base64, under a statement, which must begin as no checkpoint can: its first line
+        holds a space."""
+        assert b" " in statement.partition(b"\n")[0]
+        return base64.b64encode(self._key.sign(statement)).decode()
 
     def sign(self, size: int, root: bytes) -> Checkpoint:
         origin = self.verifier.origin

@@ -12,10 +12,11 @@ from daybreak.config import Places
 from daybreak.errors import KeyMissing, KeyWrong, LedgerError, LedgerForked, LedgerTampered
 from daybreak.events import KEYS, SnapshotCreated, control_stream, run_stream
 from daybreak.host.snapshots import Snapshot
-from daybreak.ledger import database, keyfile, rows, snapshot, verification, witness
+from daybreak.ledger import database, keyfile, rotation, rows, snapshot, verification, witness
 from daybreak.ledger.admission import START
 from daybreak.ledger.blobs import BlobStore
 from daybreak.ledger.exchange import TOKEN_KEYS
+from daybreak.ledger.keyring import KeyHistory, Keyring
 from daybreak.ledger.note import Checkpoint, NoteError, Signer, Verifier
 
 _PREFIXES = (run_stream(""), control_stream(""))
@@ -28,7 +29,10 @@ class OldLog:
     snapshot: Snapshot
     folder: Path
     """Of the unpacked ledger."""
-    verifier: Verifier
+    verifier: Keyring
+    """All its keys that are known, also those that came after the copy."""
+    inside: KeyHistory
+    """Those that the copy speaks of."""
     head: Checkpoint
     """Over everything in the copy."""
     highest: Checkpoint
@@ -47,8 +51,22 @@ class MovedOn:
     runs: frozenset[str]
 
 
-def find_key(name: str, verifier: Verifier, present: Path, packed: Path) -> Signer:
-    """The old log's signing key: in its place, where an earlier restore put it, or in the snapshot.
+def keys_of(public_key: str, database_file: Path, present: Path, packed: Path) -> tuple[Keyring, KeyHistory]:
+    """All keys of the old log that are known: from the copy, from the folders of keys. And those in the copy alone."""
+    inside = Keyring.of(Verifier.parse(public_key), rotation.source(database_file))
+    inside.learn_more()
+    known = Keyring.of(inside)
+    for folder in (packed, *_aside(present), present):
+        with contextlib.suppress(KeyWrong, NoteError):  # another ledger's, or damaged: it says nothing about this one
+            history = keyfile.load_history(folder)
+            if history is not None:
+                known.learn(history)
+    return known, inside.history
+
+
+def find_key(name: str, keyring: Keyring, present: Path, packed: Path) -> Signer:
+    """The old log's signing key, the last that is known: in its place, where an earlier restore put it, or in the
+    snapshot.
 
     Raises KeyMissing, KeyWrong, KeyExposed.
     """
@@ -56,14 +74,14 @@ def find_key(name: str, verifier: Verifier, present: Path, packed: Path) -> Sign
     for folder in (present, *_aside(present), packed):
         if not keyfile.exists(folder):
             continue
-        signer = keyfile.load(folder)
-        if signer.verifier.text == verifier.text:
+        signer = keyfile.find(folder, keyring.present)
+        if signer is not None:
             return signer
-        other = other or signer.verifier.text
+        other = other or keyfile.load(folder).verifier.text
     if other:
-        raise _another(name, verifier.text, present, other)
+        raise _another(name, keyring.text, present, other)
     raise KeyMissing(
-        f"the key of {verifier.origin} is not at {present}, nor in snapshot {name}",
+        f"the key of {keyring.origin} is not at {present}, nor in snapshot {name}",
         hint="put ledger.key there. If it is lost for good: --without-key; then no signature shows that the new log "
         "goes on from the old one",
     )
@@ -74,10 +92,11 @@ def check_public_key(name: str, public_key: str, present: Path) -> None:
 
     Raises KeyWrong.
     """
-    known = []
+    known: list[str] = []
     for folder in (present, *_aside(present)):
         with contextlib.suppress(KeyMissing, FileNotFoundError):
-            known.append(keyfile.load_verifier(folder).text)
+            key = keyfile.load_verifier(folder)
+            known += [key.text, *keyfile.with_history(folder, key).history.keys]
     if known and public_key not in known:
         raise _another(name, public_key, present, known[0])
 
@@ -97,10 +116,11 @@ def other_keys(present: Path, packed: Path) -> tuple[Path, ...]:
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
                 found[path.name] = path
-    return tuple(path for name, path in found.items() if name not in (keyfile.SECRET, keyfile.PUBLIC, *TOKEN_KEYS))
+    ended = (keyfile.SECRET, keyfile.PUBLIC, keyfile.HISTORY, *TOKEN_KEYS)
+    return tuple(path for name, path in found.items() if name not in ended and not name.startswith(keyfile.KEPT))
 
 
-def highest(name: str, folder: Path, head: Checkpoint, verifier: Verifier, noted: str, present: Places) -> Checkpoint:
+def highest(name: str, folder: Path, head: Checkpoint, verifier: Keyring, noted: str, present: Places) -> Checkpoint:
     """The highest signed head of the old log: in the copy, in its manifest, outside, in the present ledger.
 
     Raises LedgerForked where the copy is of another history than one of them.

@@ -17,12 +17,15 @@ import apsw
 import msgspec
 
 from daybreak.errors import LedgerError, LedgerForked, LedgerMissing, LedgerStopped, LedgerTampered
-from daybreak.ledger import bundle, database, rows
+from daybreak.events import LedgerCreated
+from daybreak.ledger import bundle, database, rotation, rows, sealing
 from daybreak.ledger.blobs import BlobStore
-from daybreak.ledger.bundle import Bundle, Entry, Link, Older
+from daybreak.ledger.bundle import Bundle, Disclosed, Entry, Handover, Keys, Link, Older
+from daybreak.ledger.keyring import Keyring
 from daybreak.ledger.note import Checkpoint, Verifier
 from daybreak.ledger.proofcheck import NotIncluded, check_order, check_proof, open_checkpoint
-from daybreak.ledger.record import decode_header
+from daybreak.ledger.record import Header, decode_header
+from daybreak.ledger.sealing import Subjects
 from daybreak.ledger.tiles import TileReader
 from daybreak.ledger.tree import EMPTY_ROOT, Subtree, consistency_proof, inclusion_proof, remembered
 
@@ -54,9 +57,20 @@ class _Wish(NamedTuple):
     chain: Chain
     payloads: bool
     withhold: bool
+    disclose: Subjects | None
+    """Has the keys of what is sealed, where that is to be disclosed."""
 
 
 _VERIFY = "stop using it and run `daybreak ledger verify`, which names every place; then restore a copy."
+
+
+_LEAVE = "leave --disclose away; the event can be proved all the same."
+
+
+class NothingToDisclose(LedgerError):
+    """The event is not sealed, or nobody here can open it."""
+
+    code = "L174"
 
 
 class EventUnknown(LedgerError):
@@ -75,11 +89,14 @@ def prove(
     withhold: bool = False,
     older: str | None = None,
     at: str | None = None,
+    disclose: Subjects | None = None,
 ) -> Bundle:
     """A proof from the ledger in `directory`; what it takes and raises stands at `Prover.prove` and `Prover.find`."""
     with Prover(directory, verifier) as prover:
         found = [event if isinstance(event, int) else prover.find(event) for event in events]
-        return prover.prove(found, chain=chain, payloads=payloads, withhold=withhold, older=older, at=at)
+        return prover.prove(
+            found, chain=chain, payloads=payloads, withhold=withhold, older=older, at=at, disclose=disclose
+        )
 
 
 def find_ledger(directory: Path) -> Path:
@@ -96,7 +113,8 @@ class Prover:
     def __init__(self, directory: Path, verifier: Verifier) -> None:
         """`verifier`: the ledger's public key. Raises LedgerMissing, LedgerForeign, LedgerTampered."""
         self.path = find_ledger(directory)
-        self.verifier = verifier
+        self.verifier = Keyring.of(verifier)
+        """Grows to all keys that the ledger had, if the given one is among them."""
         with rows.readable(self.path):
             self._connection = _connect(self.path)
         try:
@@ -170,13 +188,17 @@ class Prover:
         withhold: bool = False,
         older: str | None = None,
         at: str | None = None,
+        disclose: Subjects | None = None,
     ) -> Bundle:
         """That these events (by index) are in the log, and that it continues `older`.
 
         chain: how much of each event's stream before it goes with it, as headers; with `payloads` their payloads too.
         `auto` means nothing where there are several events. withhold: the events' own payloads stay out.
         older, at: signed notes; `at` is proved in instead of the newest head, for somebody who knows that one.
-        Raises EventUnknown, NotIncluded (the event is newer than `at`), NotContinued, ProofTooLarge, ProofByAnother,
+        disclose: of the events that are sealed for a subject, also what they say, with the salt that shows it; the keys
+        are taken from there (`subjects.SubjectKeys`). Without it a proof of them shows that they were, and no secret.
+        Raises EventUnknown, NothingToDisclose, NotIncluded (the event is newer than `at`), NotContinued, ProofTooLarge,
+        ProofByAnother,
         LedgerForked (a checkpoint is not one of this ledger), LedgerTampered, BlobMissing, BlobDamaged.
         """
         if len(events) > bundle.EVENTS_MAX:
@@ -188,9 +210,9 @@ class Prover:
         with self._reading() as state:
             newest = state.head if at is None else self._own(at, state, "the checkpoint to prove in")
             continued = None if older is None else self._older(older, newest, state)
-            wish, room = _Wish(newest, chain, payloads, withhold), _Room()
+            wish, room = _Wish(newest, chain, payloads, withhold, disclose), _Room()
             entries = [self._entry(index, state, wish, room) for index in events]
-            made = Bundle(newest.text, bundle.FORMAT, entries, continued)
+            made = Bundle(newest.text, bundle.FORMAT, entries, continued, self._keys(newest, state))
         check_proof(made, [self.verifier])
         return made
 
@@ -224,6 +246,7 @@ class Prover:
                 if stored is None:
                     raise LedgerTampered(f"{self.path} has no signed head", hint=_VERIFY)
                 if stored[1] != self._head.text:
+                    self._learn()
                     self._head, _ = open_checkpoint(stored[1], [self.verifier], f"the signed head of {self.path}")
                 head = self._head
                 tiles = TileReader(head.size, lru_cache(64)(self._rows.tile), self._rows.leaf_hashes)
@@ -232,6 +255,23 @@ class Prover:
                 raise LedgerTampered(f"{self.path}: {error}", hint=_VERIFY) from error
             finally:
                 self._connection.execute("COMMIT")
+
+    def _learn(self) -> None:
+        """The ledger's keys may have changed."""
+        first = next(iter(self._rows.page(-1, 1)), None)
+        if first is not None and isinstance(first.event, LedgerCreated):
+            self.verifier.learn(rotation.read(self._rows, first.event))
+
+    def _keys(self, newest: Checkpoint, state: _State) -> Keys | None:
+        """What tells the keys from one another; None where there has only been one."""
+        history = self.verifier.history
+        if not history.rotations:
+            return None
+        handovers = []
+        for rotated in history.rotations:
+            path = consistency_proof(min(rotated.size, newest.size), max(rotated.size, newest.size), state.subtree)
+            handovers.append(Handover(rotated, [bundle.to_base64(node) for node in path]))
+        return Keys(history.first, handovers, list(history.revocations))
 
     def _own(self, text: str, state: _State, what: str) -> Checkpoint:
         """A signed note that is one of this ledger's heads."""
@@ -266,7 +306,20 @@ class Prover:
         room.take(link)
         before = self._chain(header.stream, header.seq, wish, room)
         path = [bundle.to_base64(node) for node in inclusion_proof(index, wish.newest.size, state.subtree)]
-        return Entry(link.header, index, path, before, link.payload, link.payload_base64)
+        disclosed = None
+        if wish.disclose is not None:
+            disclosed = self._disclosed(index, header, wish.disclose)
+            room.take(Link("", disclosed.payload))
+        return Entry(link.header, index, path, before, link.payload, link.payload_base64, disclosed)
+
+    def _disclosed(self, index: int, header: Header, subjects: Subjects) -> Disclosed:
+        if header.commit is None:
+            raise NothingToDisclose(f"event {index} is not sealed: what it says stands in its payload", hint=_LEAVE)
+        box = subjects.find(sealing.key_of(header.commit))
+        if box is None:
+            raise NothingToDisclose(f"what event {index} said was forgotten, or its key is not here", hint=_LEAVE)
+        opened = box.open(self._rows.page(index - 1, 1)[0].payload)
+        return Disclosed(opened.payload.decode(), bundle.to_base64(opened.salt))
 
     def _check_index(self, index: int, state: _State) -> None:
         if not 0 <= index < state.head.size:

@@ -18,7 +18,9 @@ from hashlib import sha256
 import msgspec
 
 from daybreak.errors import LedgerError
+from daybreak.ledger import sealing
 from daybreak.ledger.bundle import Bundle, Entry, Link, ProofUnreadable, nodes, read_proof
+from daybreak.ledger.keyring import KeyEnded, Keyring, root_of
 from daybreak.ledger.note import Checkpoint, NoteError, Verifier
 from daybreak.ledger.record import FORMAT, Header, decode_header, encode_header, place
 from daybreak.ledger.tree import leaf_hash, verify_consistency, verify_inclusion
@@ -33,6 +35,12 @@ class ProofByAnother(LedgerError):
     """The checkpoint is of another log, or not signed by the key that was given."""
 
     code = "L143"
+
+
+class ProofByEndedKey(ProofByAnother):
+    """The checkpoint is signed by a key of the log that had handed over by then, or was revoked."""
+
+    code = "L127"
 
 
 class ProofChanged(LedgerError):
@@ -73,6 +81,8 @@ class ProvenLink:
     hash: bytes
     """RFC 6962 leaf hash of the header."""
     payload: bytes | None
+    disclosed: bytes | None = None
+    """What the payload says, where it is sealed and was disclosed: the very bytes that the header commits to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +115,20 @@ class Proven:
 
 
 def check_proof(data: bytes | Bundle, keys: Sequence[Verifier], heads: Sequence[str] = ()) -> Proven:
-    """Is all of it true? `keys`: one of them must have signed. `heads`: signed notes known from elsewhere; each must be
-    of the tree of the proof's checkpoint or of its older one.
+    """Is all of it true? `keys`: one of them must have signed, or be one of the log's keys, the first or any later one,
+    if the proof says how they were handed over; a `Keyring` also knows which of them ended where. `heads`: signed
+    notes known from elsewhere; each must be of the tree of the proof's checkpoint or of its older one.
 
-    Raises ProofUnreadable, ProofByAnother, ProofChanged, NotIncluded, NotContinued, HeadDiffers, HeadUnrelated.
+    Raises ProofUnreadable, ProofByAnother, ProofByEndedKey, ProofChanged, NotIncluded, NotContinued, HeadDiffers,
+    HeadUnrelated.
     """
     bundle = data if isinstance(data, Bundle) else read_proof(data)
     if not bundle.events and bundle.older is None:
         raise ProofUnreadable("there is neither an event nor an older checkpoint in it", hint="it proves nothing.")
+    given, keys = keys, _known_keys(bundle, keys)
     checkpoint, verifier = open_checkpoint(bundle.checkpoint, keys, "the checkpoint")
+    _check_handovers(bundle, checkpoint)
+    _check_known_past(bundle, checkpoint, verifier.key_id, given)
     older = None
     if bundle.older is not None:
         older, _ = open_checkpoint(bundle.older.checkpoint, keys, "the older checkpoint")
@@ -125,14 +140,71 @@ def check_proof(data: bytes | Bundle, keys: Sequence[Verifier], heads: Sequence[
     return Proven(checkpoint, verifier.key_id, events, older, len(heads))
 
 
+def _known_keys(bundle: Bundle, keys: Sequence[Verifier]) -> list[Verifier]:
+    """The given keys, and the others that the proof derives from them. Raises ProofChanged."""
+    if bundle.keys is None:
+        return list(keys)
+    history = bundle.keys.history
+    try:
+        history.spans()
+        known: list[Verifier] = []
+        for key in keys:
+            keyring = Keyring.of(key)
+            keyring.learn(history)  # or it is of another log: it stays alone
+            known.append(keyring)
+    except NoteError as error:
+        raise ProofChanged(f"what it says of the log's keys is not as it was signed: {error}", hint=_HINT) from error
+    return known
+
+
+def _check_handovers(bundle: Bundle, checkpoint: Checkpoint) -> None:
+    """Was each key handed over in this very log? Raises NotContinued."""
+    for handover in bundle.keys.handovers if bundle.keys is not None else ():
+        size, root = handover.rotation.size, root_of(handover.rotation)
+        path = nodes(handover.path, f"the consistency proof of the rotation at {size} events")
+        ends = sorted([(size, root), (checkpoint.size, checkpoint.root)])
+        if not verify_consistency(ends[0][0], ends[1][0], ends[0][1], ends[1][1], path):
+            raise NotContinued(
+                f"the tree of {checkpoint.size} events and that of {size}, after which the key was rotated, are not of "
+                "one log",
+                hint="do not believe it: whoever has one of the keys may have rewritten what was before.",
+            )
+
+
+def _check_known_past(bundle: Bundle, checkpoint: Checkpoint, key_id: str, given: Sequence[Verifier]) -> None:
+    """Where it is known that the key was rotated before, the proof must show that what was there then is there still:
+    otherwise whoever has the present key could sign another past. Raises NotContinued."""
+    shown = [] if bundle.keys is None else [handover.rotation for handover in bundle.keys.handovers]
+    unseen: int | None = None
+    for key in given:
+        if key_id not in _ids(key):
+            continue
+        known = key.history.rotations if isinstance(key, Keyring) else ()
+        missing = [rotated.size for rotated in known if rotated.size < checkpoint.size and rotated not in shown]
+        if not missing:
+            return
+        unseen = missing[-1]
+    if unseen is not None:
+        raise NotContinued(
+            f"it does not show that the first {unseen} of {checkpoint.size} events are those after which the key was "
+            "rotated, which is known here",
+            hint="ask for a proof made with a present version; a log that cannot show this may have been rewritten.",
+        )
+
+
 def open_checkpoint(text: str, keys: Sequence[Verifier], what: str) -> tuple[Checkpoint, Verifier]:
     """The checkpoint in a signed note and the key that signed it; signatures by keys that nobody asked about are left
     alone. Raises ProofUnreadable where it is no note, ProofByAnother, ProofChanged."""
     origin, signatures = _parts(text, what)
     for verifier in keys:
-        if verifier.origin == origin and (origin, verifier.key_id) in signatures:
+        if verifier.origin == origin and any((origin, key_id) in signatures for key_id in _ids(verifier)):
             try:
-                return verifier.open(text), verifier
+                return verifier.opened(text) if isinstance(verifier, Keyring) else (verifier.open(text), verifier)
+            except KeyEnded as error:
+                raise ProofByEndedKey(
+                    f"{what} is not to be believed: {error}",
+                    hint="ask for a proof in a newer checkpoint; if there is none, the key may have been stolen.",
+                ) from error
             except (NoteError, ValueError) as error:
                 raise ProofChanged(f"{what} was changed: {error}", hint=_HINT) from error
     if origin not in {verifier.origin for verifier in keys}:
@@ -143,9 +215,13 @@ def open_checkpoint(text: str, keys: Sequence[Verifier], what: str) -> tuple[Che
         )
     theirs = ", ".join(sorted({key for name, key in signatures if name == origin})[:4]) or "none of that name"
     raise ProofByAnother(
-        f"{what} is not signed by the key {' or '.join(verifier.key_id for verifier in keys)}, but by {theirs}",
+        f"{what} is not signed by the key {' or '.join(name for key in keys for name in _ids(key))}, but by {theirs}",
         hint="is this the log's present key? A log that says so under another key may be a forgery.",
     )
+
+
+def _ids(key: Verifier) -> list[str]:
+    return key.key_ids if isinstance(key, Keyring) else [key.key_id]
 
 
 _HINT = "do not believe it; ask for the proof again, or for the reason."
@@ -256,7 +332,12 @@ def _link(link: Link, what: str) -> ProvenLink:
     payload = link.payload_bytes
     if payload is not None and sha256(payload).hexdigest() != header.payload:
         raise ProofChanged(f"the payload of {what} is not the one that its header names", hint=_HINT)
-    return ProvenLink(header, leaf_hash(raw), payload)
+    disclosed = None
+    if link.disclosed is not None:
+        disclosed = link.disclosed.payload.encode()
+        if not sealing.commits_to(header.commit, link.disclosed.salt_bytes, disclosed):
+            raise ProofChanged(f"what is disclosed of {what} is not what its header commits to", hint=_HINT)
+    return ProvenLink(header, leaf_hash(raw), payload, disclosed)
 
 
 def _compare(head: Checkpoint, *known: Checkpoint | None) -> None:

@@ -2,7 +2,8 @@
 
 The header is canonical JSON (RFC 8785) restricted so that a fast encoder gives exactly that: ASCII keys in order,
 no floats, integers within ±(2**53 - 1), text without lone surrogates. All of this is checked before encoding.
-The payload is the JSON of the event's fields, encoded once; the very bytes that were hashed are stored.
+The payload is the JSON of the event's fields, encoded once; the very bytes that were hashed are stored. Of a draft with
+a subject they are encrypted (`sealing`).
 """
 
 from __future__ import annotations
@@ -18,12 +19,17 @@ import msgspec
 
 from daybreak import events
 from daybreak.errors import DraftRefused, LedgerTampered
+from daybreak.ledger import exact, sealing
+from daybreak.ledger.sealing import Sealed, Secret, Subjects
 
 FORMAT = 1
 """The `v` of every header."""
 
 BLOB_BYTES = 64 * 1024
 """A payload longer than this lies in the blob store under its hash."""
+
+PAYLOAD_MAX = 64 * 1024 * 1024
+"""Bytes of the longest payload that is taken."""
 
 INTEGER_MAX = 2**53 - 1
 TEXT_MAX = 4096
@@ -37,7 +43,9 @@ class Draft:
     """An event to be appended.
 
     `epoch` fences streams that have an owner; `idem` makes a repeat return the first record; `gen` is the
-    generation of a run; `trace` correlates across the night.
+    generation of a run; `trace` correlates across the night. `subject`: whom the event is about; its secret fields
+    (`events.PERSONAL`) are encrypted, and can be forgotten with all others of that subject (`redaction`). The rest of
+    the draft is never secret: stream, actor, idem and trace stand in the header.
     """
 
     stream: str
@@ -47,6 +55,7 @@ class Draft:
     idem: str | None = None
     gen: int = 0
     trace: str = ""
+    subject: str | None = None
 
 
 class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -90,6 +99,7 @@ class Record(msgspec.Struct, frozen=True, dict=True):
 
     `index` counts leaves over all streams from 0, `seq` inside the stream from 0. `hash` is the RFC 6962 leaf
     hash of `header`, the canonical bytes. Position is (stream, seq) and the index; `id` is only a label.
+    `payload` holds the bytes that were hashed, and `words` what they say.
     """
 
     index: int
@@ -106,15 +116,43 @@ class Record(msgspec.Struct, frozen=True, dict=True):
     payload: bytes
     hash: bytes
     header: bytes
+    secret: Secret | None = None
+    """Where the payload is sealed."""
+
+    @property
+    def words(self) -> bytes:
+        """The payload as JSON. Of a sealed one, its secret fields hold what `sealing` says where they were forgotten or
+        are not shown. Raises LedgerTampered, and what reading the subject's key raises."""
+        return self.payload if self.secret is None else sealing.words(self.type, self.payload, self.secret)
+
+    @property
+    def redacted(self) -> bool:
+        """Is some of it secret and cannot be read (any more)?"""
+        secret = self.secret
+        return secret is not None and (secret.subjects is None or secret.subjects.find(secret.key) is None)
+
+    @property
+    def closed(self) -> Record:
+        """The same, as somebody reads it who has no keys: what is secret in it is never shown."""
+        if self.secret is None or self.secret.subjects is None:
+            return self
+        return msgspec.structs.replace(self, secret=Secret(self.secret.key))
+
+    @property
+    def subject(self) -> str | None:
+        """Whom it is about; None where that is nobody, or nobody knows any more."""
+        secret = self.secret
+        return None if secret is None or secret.subjects is None else secret.subjects.label(secret.key) or None
 
     @cached_property
     def event(self) -> events.Event:
         """The typed event, or `UnknownEvent`. Raises LedgerTampered where a known type has another shape."""
         decode = _DECODERS.get(self.type)
+        words = self.payload if self.secret is None else self.words
         try:
             if decode is None:
-                return UnknownEvent(name=self.type, fields=msgspec.json.decode(self.payload))
-            return decode(self.payload)
+                return UnknownEvent(name=self.type, fields=msgspec.json.decode(words))
+            return decode(words)
         except msgspec.MsgspecError as error:
             raise LedgerTampered(
                 f"event {self.index} ({self.stream}, seq {self.seq}) is no {self.type}: {error}",
@@ -127,7 +165,10 @@ def place(index: int, stream: str, seq: int) -> str:
     return f"event {index} ({stream}, seq {seq})"
 
 
-def record_of(index: int, header: Header, raw: bytes, payload: bytes, leaf: bytes) -> Record:
+def record_of(
+    index: int, header: Header, raw: bytes, payload: bytes, leaf: bytes, subjects: Subjects | None = None
+) -> Record:
+    """`subjects` has the keys of what is sealed; without it only what stays readable can be read."""
     return Record(
         index,
         header.stream,
@@ -143,16 +184,18 @@ def record_of(index: int, header: Header, raw: bytes, payload: bytes, leaf: byte
         payload,
         leaf,
         raw,
+        None if header.commit is None else Secret(sealing.key_of(header.commit), subjects),
     )
 
 
 class Submission:
     """Drafts that go in together or not at all, with their payloads already encoded and hashed."""
 
-    __slots__ = ("digests", "drafts", "longest", "payloads")
+    __slots__ = ("digests", "drafts", "longest", "payloads", "sealed")
 
-    def __init__(self, drafts: Sequence[Draft]) -> None:
-        """Raises DraftRefused where a draft cannot be written; needs no ledger, so the caller pays for it."""
+    def __init__(self, drafts: Sequence[Draft], subjects: Subjects | None = None) -> None:
+        """Raises DraftRefused where a draft cannot be written; needs no ledger, so the caller pays for it. `subjects`
+        has the keys of drafts that are about somebody."""
         self.drafts = tuple(drafts)
         if not self.drafts:
             raise DraftRefused("there is nothing to append", hint="pass at least one draft.")
@@ -160,24 +203,58 @@ class Submission:
         """Bytes in the longest payload."""
         self.payloads: list[bytes] = []
         self.digests: list[str] = []
+        self.sealed: list[Sealed | None] | None = None
+        """For each draft; None where none of them is about somebody."""
         for draft in self.drafts:
             _check(draft)
-            try:
-                payload = _encode_payload(draft.event)
-            except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-                raise _refused(draft, f"its event is not JSON: {error}") from error
+            payload = _encoded(draft)
+            if draft.subject is not None:
+                payload = self._seal(draft, payload, subjects)
             self.longest = max(self.longest, len(payload))
             self.payloads.append(payload)
             self.digests.append(sha256(payload).hexdigest())
+
+    def _seal(self, draft: Draft, payload: bytes, subjects: Subjects | None) -> bytes:
+        if subjects is None:
+            raise _refused(draft, "it is about somebody, and there are no keys of subjects here")
+        if not sealing.can_be_sealed(draft.event):
+            raise _refused(draft, "it is about somebody, but nothing in an event of its type is secret")
+        assert draft.subject is not None
+        sealed = subjects.box(draft.subject).seal(draft.event, payload, subjects)
+        if self.sealed is None:
+            self.sealed = [None] * len(self.drafts)
+        self.sealed[len(self.payloads)] = sealed
+        return sealed.payload
 
     def large(self) -> list[bytes]:
         """The payloads that belong into the blob store."""
         return [payload for payload in self.payloads if len(payload) > BLOB_BYTES]
 
 
-def _refused(draft: Draft, why: str) -> DraftRefused:
+def _encoded(draft: Draft) -> bytes:
+    """The event as JSON that reads back as the same event."""
+    try:
+        payload = _encode_payload(draft.event)
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise _refused(draft, f"its event is not JSON: {exact.why_not(draft.event) or error}") from error
+    try:
+        carried = exact.is_exact(draft.event)
+    except RecursionError:  # deeper than the interpreter goes, and not than the encoder
+        carried = False
+    if not carried and (problem := exact.why_not(draft.event)):
+        raise _refused(draft, f"JSON cannot carry {problem}")
+    if len(payload) > PAYLOAD_MAX:
+        raise _refused(
+            draft,
+            f"its event takes {len(payload):,} bytes, and {PAYLOAD_MAX:,} are the most",
+            hint="keep what is large with `put_blob`, and its name in the event.",
+        )
+    return payload
+
+
+def _refused(draft: Draft, why: str, hint: str = "correct the draft.") -> DraftRefused:
     kind = getattr(draft.event, "type", "") or type(draft.event).__name__
-    return DraftRefused(f"{kind} for stream {draft.stream!r} is refused: {why}", hint="correct the draft.")
+    return DraftRefused(f"{kind} for stream {draft.stream!r} is refused: {why}", hint=hint)
 
 
 def _check(draft: Draft) -> None:

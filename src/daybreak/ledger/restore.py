@@ -24,9 +24,9 @@ from daybreak.host.durable import make_folder, sync_folder, write_synced
 from daybreak.host.snapshots import Progress, Store, TargetOccupied
 from daybreak.host.snapshots.disk import Lock, Workplace
 from daybreak.host.snapshots.problems import checked_path, disk
-from daybreak.ledger import database, exchange, keyfile, oldlog, snapshot
+from daybreak.ledger import database, exchange, keyfile, oldlog, snapshot, subjects
 from daybreak.ledger.exchange import Intent, RestoreRefused
-from daybreak.ledger.note import Signer, Verifier
+from daybreak.ledger.note import NoteError, Signer
 from daybreak.ledger.oldlog import OldLog
 from daybreak.ledger.succession import Succession
 from daybreak.ledger.verification import Verification
@@ -78,8 +78,9 @@ class Restorer:
         """A whole home (ledger, keys, witness) in a folder that is not there yet, or is empty; whole or not at all.
 
         Nothing in `present` is changed. Every open run is held, because the original may be going on with it. Keys
-        other than the signing key come along. Raises SnapshotDamaged, SnapshotUnsound, KeyMissing, KeyWrong,
-        LedgerForked, TargetOccupied, and what `Store.unpack` raises.
+        other than the signing key come along, those of subjects too, and what is known of forgotten ones. Raises
+        SnapshotDamaged, SnapshotUnsound, KeyMissing, KeyWrong, LedgerForked, TargetOccupied, and what `Store.unpack`
+        raises.
         """
         place = checked_path(target, "the folder to restore into")
         with disk(place, "restoring"):
@@ -92,6 +93,7 @@ class Restorer:
                 restored = self._succeed(old, self._signer(), home, None, None)
                 for path in old.other_keys:
                     write_synced(home.keys / path.name, path.read_bytes())
+                subjects.carry_over(self.present.keys, self.present.witness, home.keys, home.witness)
                 sync_folder(home.ledger.parent)
                 if place.exists():
                     place.rmdir()
@@ -162,22 +164,27 @@ class Restorer:
         """The snapshot in `folder`, checked: its own checksums, then the ledger in it against the old key."""
         found = self.store.find(name)
         note = snapshot.note_of(found.manifest)
-        verifier = Verifier.parse(note.public_key)
         oldlog.check_recorded(found, self.present)
         self.store.unpack(found.name, folder, progress=self.progress)
         packed, ledger = folder / snapshot.KEYS, folder / snapshot.LEDGER
+        verifier, inside = oldlog.keys_of(note.public_key, ledger / database.FILE, self.present.keys, packed)
         key = None if self.without_key else oldlog.find_key(found.name, verifier, self.present.keys, packed)
         public = folder / "public"
         make_folder(public)
-        write_synced(public / keyfile.PUBLIC, f"{verifier.text}\n".encode())
+        write_synced(public / keyfile.PUBLIC, f"{note.public_key}\n".encode())
         # The blobs that events name are looked at with the new log, where they are by then.
         replace(self, refers=None)._check(found.name, ledger, public, None, "verifying the copy")
-        head = snapshot.stored_head(ledger / database.FILE, verifier)
+        try:
+            head = snapshot.stored_head(ledger / database.FILE, verifier)
+        except NoteError as error:
+            raise snapshot.unsound(
+                found.name, f"the head of the ledger in it is not to be believed: {error}"
+            ) from error
         if head.text != note.head or head.size != note.size:
             raise snapshot.unsound(found.name, "the ledger in it is not the one that its manifest describes")
         highest = oldlog.highest(found.name, ledger, head, verifier, note.witnessed, self.present)
         others = oldlog.other_keys(self.present.keys, packed)
-        return OldLog(found, ledger, verifier, head, highest, key, others)
+        return OldLog(found, ledger, verifier, inside, head, highest, key, others)
 
     def _succeed(
         self, old: OldLog, signer: Signer, home: Places, moved_on: frozenset[str] | None, safety: Path | None

@@ -13,11 +13,16 @@ import apsw
 import msgspec
 
 from daybreak.errors import LedgerBusy, LedgerStopped, LedgerTampered
+from daybreak.events import KEYS
 from daybreak.ledger.admission import START, Tip
 from daybreak.ledger.blobs import BlobStore
 from daybreak.ledger.record import Record, decode_header, place, record_of
+from daybreak.ledger.sealing import Subjects, needle
 from daybreak.ledger.tiles import TileReader
 from daybreak.ledger.tree import leaf_hash
+
+FORGOTTEN = "forgotten:"
+"""Begins the idempotency key of the event about a subject's destroyed key, whose name follows."""
 
 PAGE = 256
 """Rows fetched at once, so that no long read keeps the write-ahead log from being folded in."""
@@ -59,9 +64,11 @@ class _Damage:
 class Rows:
     """The ledger's tables as one connection sees them."""
 
-    def __init__(self, connection: apsw.Connection, blobs: BlobStore) -> None:
+    def __init__(self, connection: apsw.Connection, blobs: BlobStore, subjects: Subjects | None = None) -> None:
+        """`subjects` has the keys of what is sealed; without it only what stays readable can be read."""
         self._connection = connection
         self._blobs = blobs
+        self._subjects = subjects
 
     def _all(self, sql: str, *params: object) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql, params).fetchall()
@@ -150,6 +157,27 @@ class Rows:
         )
         return None if row is None else self.record(*row)[0]
 
+    def is_forgotten(self, key: str) -> bool:
+        """Does the log say that this subject's key was destroyed?"""
+        sql = "SELECT 1 FROM event WHERE stream = ? AND gen = 0 AND idem = ?"
+        return self._one(sql, KEYS, f"{FORGOTTEN}{key}") is not None
+
+    def forgotten(self) -> dict[str, str]:
+        """The subjects' keys that were destroyed, each with when: looked up in an index."""
+        rows = self._all(
+            "SELECT idem, header FROM event WHERE stream = ? AND gen = 0 AND idem > ? AND idem < ?",
+            KEYS,
+            FORGOTTEN,
+            f"{FORGOTTEN}g",
+        )
+        with _decoding(-1):
+            return {str(idem).removeprefix(FORGOTTEN): decode_header(header).ts for idem, header in rows}
+
+    def sealed_by(self, key: str, start: int, end: int) -> list[str]:
+        """The streams of the events from leaf `start` to before `end` that a subject's key sealed, one for each."""
+        sql = "SELECT stream FROM event WHERE leaf >= ? AND leaf < ? AND instr(header, ?)"
+        return [str(stream) for (stream,) in self._all(sql, start, end, needle(key).encode())]
+
     def streams(self) -> list[str]:
         """In the order of their first events."""
         rows = self._all("SELECT stream FROM event WHERE seq = 0 ORDER BY leaf")
@@ -185,7 +213,7 @@ class Rows:
             )
         else:
             data = payload
-        return record_of(leaf, header, raw, data, digest), header.prev
+        return record_of(leaf, header, raw, data, digest, self._subjects), header.prev
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """Puts a copy of the whole state away: a ledger that was verified, its blobs, and what was known of it.
 
 The ledger goes on meanwhile; the copy is that of one moment. Keys are left out unless asked for: who has the archive
-has the log, but can neither append to it nor pass another off as it.
+has the log, but can neither append to it nor pass another off as it. The keys of subjects are never in it: what was
+forgotten would live on in every archive.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from daybreak.errors import LedgerError
 from daybreak.events import SnapshotCreated
 from daybreak.host.durable import make_folder, write_synced
 from daybreak.host.snapshots import Manifest, Progress, Snapshot, Staged, Store
-from daybreak.ledger import database, keyfile, rows, verification, witness
+from daybreak.ledger import database, keyfile, rotation, rows, subjects, verification, witness
 from daybreak.ledger.blobs import BlobStore
+from daybreak.ledger.keyring import Keyring
 from daybreak.ledger.note import Checkpoint, NoteError, Verifier
 from daybreak.ledger.record import Record
 from daybreak.ledger.views import View
@@ -48,6 +50,7 @@ class LedgerNote(msgspec.Struct, frozen=True, kw_only=True):
 
     origin: str
     public_key: str
+    """That which signed its head."""
     size: int
     """Events."""
     head: str
@@ -73,9 +76,10 @@ def take(
     outside. Raises SnapshotUnsound where it is not whole (nothing is put away then), and what `Store.create` raises.
     """
     before = _text(places.witness / witness.FILE)
+    key = None if not (places.ledger / database.FILE).exists() else keyfile.load_verifier(places.keys)
 
     def inspect(staged: Staged) -> Mapping[str, Any]:
-        note = _inspect(staged, places, before, views, refers, progress)
+        note = _inspect(staged, places, key, before, views, refers, progress)
         return {"ledger": msgspec.to_builtins(note), "keys": with_keys}
 
     sources = {LEDGER: places.ledger} | ({KEYS: places.keys} if with_keys else {})
@@ -109,9 +113,11 @@ def note_of(told: Manifest) -> LedgerNote:
 
 
 def left_out(inside: str) -> bool:
-    """Temporary files, and what a restore put aside."""
+    """Temporary files, what a restore put aside, and the keys of subjects."""
     parts = inside.split("/")
-    return any(part.startswith(".") for part in parts) or parts[0].startswith(_ASIDE) or parts[0] == witness.LOCK
+    if any(part.startswith(".") for part in parts):
+        return True
+    return parts[0].startswith(_ASIDE) or parts[0] in (witness.LOCK, subjects.FOLDER)
 
 
 def stored_head(path: Path, verifier: Verifier) -> Checkpoint:
@@ -151,14 +157,15 @@ def check(
 def _inspect(
     staged: Staged,
     places: Places,
+    key: Verifier | None,
     before: str,
     views: Sequence[View],
     refers: Refers | None,
     progress: Progress | None,
 ) -> LedgerNote:
-    """Verify the copy against the key and the head known outside before it was made."""
+    """Verify the copy against the key and the head known outside before it was made. `key` is that of before, too."""
     copy = staged.databases.get(DATABASE)
-    if copy is None:
+    if copy is None or key is None:
         raise unsound("to be", f"there is no ledger in {places.ledger}")
     packed = _packed_blobs(staged)
     place = copy.parent / "verified"
@@ -168,16 +175,20 @@ def _inspect(
     outside = copy.parent / "outside"
     make_folder(outside)
     write_synced(outside / witness.FILE, before.encode())
+    public = copy.parent / "public"  # the key of that time: it may be rotated while we look
+    make_folder(public)
+    write_synced(public / keyfile.PUBLIC, key.text.encode())
     named: set[str] = set()
 
     def note_named(record: Record) -> Iterable[str]:
         named.update(refers(record) if refers else ())
         return ()  # they were read and hashed when they were packed
 
-    check("to be", place, keys=places.keys, outside=outside, views=views, refers=note_named, progress=progress)
+    check("to be", place, keys=public, outside=outside, views=views, refers=note_named, progress=progress)
     if missing := sorted(named - packed):
         raise unsound("to be", f"blob {missing[0]} is not there, and {len(missing) - 1} more that events name")
-    verifier = keyfile.load_verifier(places.keys)
+    verifier = Keyring.of(key, rotation.source(place / database.FILE))
+    verifier.learn_more()
     head = stored_head(place / database.FILE, verifier)
     return LedgerNote(
         origin=verifier.origin, public_key=verifier.text, size=head.size, head=head.text, witnessed=before

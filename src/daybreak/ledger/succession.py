@@ -106,11 +106,12 @@ class Succession:
         old, verifier = self._old, self._signer.verifier
         copy = LedgerCopy(
             origin=old.verifier.origin,
-            public_key=old.verifier.text,
+            public_key=old.inside.first,
             size=old.head.size,
             head=old.head.text,
             witnessed=old.highest.text,
             snapshot=old.snapshot.name,
+            handovers=list(old.verifier.history.rotations[len(old.inside.rotations) :]),
         )
         if old.key is not None:
             copy = lineage.consent(old.key, verifier.text, copy)

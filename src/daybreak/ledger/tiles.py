@@ -76,6 +76,14 @@ class Edge:
                 tail.clear()
         return [(level, number, hashes) for (level, number), hashes in rows.items()]
 
+    def partials(self) -> list[TileRow]:
+        """The tiles at the right edge that are not full, that of level 0 too."""
+        rows = [(0, self._high.size, b"".join(self._tail))] if self._tail else []
+        for level, hashes in enumerate(self._upper, 1):
+            if hashes:
+                rows.append((level, self._high.size >> 8 * level, hashes))
+        return rows
+
     def _climb(self, subtree: bytes, rows: dict[tuple[int, int], bytes]) -> None:
         """A tile of level 0 is full: its hash goes up, and further wherever that fills another tile."""
         self._high.append(subtree)

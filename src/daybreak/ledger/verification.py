@@ -21,13 +21,15 @@ import msgspec
 
 from daybreak.errors import DaybreakError
 from daybreak.events import LedgerCreated
-from daybreak.ledger import database, keyfile
+from daybreak.ledger import database, keyfile, rotation
 from daybreak.ledger.blobs import BlobStore
 from daybreak.ledger.chaincheck import ChainCheck, Row
+from daybreak.ledger.keyring import KeyHistory, Keyring, root_of
 from daybreak.ledger.lineage import LineageCheck
 from daybreak.ledger.note import Checkpoint, NoteError, Verifier
 from daybreak.ledger.record import Record, decode_header, place
 from daybreak.ledger.rows import Rows
+from daybreak.ledger.subjects import SubjectKeys
 from daybreak.ledger.treecheck import TreeCheck
 from daybreak.ledger.views import View, Views, stored_objects
 from daybreak.ledger.witness import Witness
@@ -92,7 +94,8 @@ def verify(
 ) -> Verification:
     """Check every event, hash, chain, tile, the head, the witness, the database's own rules, and `views`.
 
-    `keys` and `witness` may be None: then less can be noticed (an outsider who has only the database).
+    `keys` and `witness` may be None: then less can be noticed (an outsider who has only the database). What is sealed
+    for a subject is opened where its key is in `keys`; where it was forgotten, the rest is checked all the same.
     `blobs` gives the digests that a record refers to; payloads kept as blobs are always checked.
     `progress` is called with (events checked, events in all) now and then.
     """
@@ -108,9 +111,9 @@ def verify(
             result.add(str(path), f"cannot be opened: {error}")
         else:
             try:
-                _Check(result, connection, BlobStore(directory / database.BLOBS), verifier, kept).run(
-                    blobs, progress, None if witness is None else Witness(witness)
-                )
+                check = _Check(result, connection, BlobStore(directory / database.BLOBS), verifier, kept)
+                check.subjects = None if keys is None else SubjectKeys(keys, witness)
+                check.run(blobs, progress, None if witness is None else Witness(witness))
             finally:
                 connection.close()
     else:
@@ -125,7 +128,7 @@ def _key(keys: Path | None, result: Verification) -> Verifier | None:
     if keys is None:
         return None
     try:
-        return keyfile.load_verifier(keys)
+        return keyfile.with_history(keys, keyfile.load_verifier(keys))
     except DaybreakError as error:
         result.add("key", error.message)
     except OSError as error:
@@ -184,7 +187,9 @@ class _Check:
         self.rows = Rows(connection, blobs)
         self.verifier = verifier
         self.views = views
-        self.key_id: str | None = verifier.key_id if verifier else None
+        self.subjects: SubjectKeys | None = None
+        self.roots: dict[int, bytes] = {}
+        """What the rotations of the key say of the tree: size -> root."""
         self.created: LedgerCreated | None = None
 
     def run(
@@ -204,6 +209,7 @@ class _Check:
         self._events(tree, blobs, progress)
         tree.finish(self._ask("table tile", "SELECT level, n FROM tile ORDER BY level, n"))
         self._compare(tree, head, outside)
+        self._forgotten()
         self._views()
 
     def _ask(self, where: str, sql: str, *params: object) -> list[tuple[Any, ...]]:
@@ -255,13 +261,35 @@ class _Check:
                 self.result.add("event 0", f"does not name the ledger's key: {error}")
                 return
             self.created = created
-            if self.verifier is None:
-                self.verifier = named
-                self.key_id = named.key_id
-            elif self.verifier.text != named.text:
-                self.result.add("event 0", f"names the key {named.text}, the ledger's key is {self.verifier.text}")
+            self._keys(created, named)
             return
         self.result.add("event 0", "is not there: the ledger does not say whose it is")
+
+    def _keys(self, created: LedgerCreated, named: Verifier) -> None:
+        """All keys that the ledger had. Whichever of them is known, the others are vouched for by it."""
+        try:
+            history = self._history_of(created, 0)
+        except NoteError as error:
+            self.result.add("stream keys", str(error))
+            history = Keyring.of(named).history
+        known = Keyring.of(self.verifier or named)
+        before = known.history
+        if not known.learn(history):
+            self.result.add("event 0", f"names the key {named.text}, the ledger's key is {known.text}")
+            return
+        if known.history.rotations != history.rotations:
+            self.result.add("stream keys", "does not know of a rotation of the key that is known outside")
+        elif not set(before.revocations) <= set(history.revocations):
+            self.result.add("stream keys", "does not know of a revocation that is known outside")
+        self.verifier = known
+        self.roots = {rotated.size: root_of(rotated) for rotated in history.rotations}
+
+    def _history_of(self, created: LedgerCreated, start: int) -> KeyHistory:
+        """Raises NoteError."""
+        try:
+            return rotation.read(self.rows, created, start)
+        except (DaybreakError, msgspec.MsgspecError, apsw.Error, UnicodeDecodeError, OSError) as error:
+            raise NoteError(f"what it says of the keys cannot be used: {error}") from error
 
     def _first_of(self, leaf: int) -> LedgerCreated | None:
         """The first event of an older log that this one goes on from; None where there is none that can be read."""
@@ -300,12 +328,12 @@ class _Check:
         progress: Callable[[int, int], None] | None,
     ) -> None:
         last = self.result.size - 1  # as signed: only to say how far the check has come
-        lineage = LineageCheck(self.key_id, self.created, self._first_of, self.result.add)
-        chain = ChainCheck(lineage.keys, self.blobs, self.result.add)
+        lineage = LineageCheck(self.verifier, self.created, self._first_of, self._history_of, self.result.add)
+        chain = ChainCheck(lineage.keys, self.blobs, self.result.add, self.subjects)
         for page in self._pages():
             rows = chain.readable(page)
             hashes = chain.page(rows)
-            tree.extend(hashes)
+            self._extend(tree, hashes)
             lineage.extend(hashes)
             if blobs is not None:
                 self._referred(rows, blobs)
@@ -314,6 +342,16 @@ class _Check:
         lineage.finish()
         self.result.events = chain.events
         self.result.streams = len(chain.tips)
+
+    def _extend(self, tree: TreeCheck, hashes: list[bytes]) -> None:
+        """With a look at the root wherever the key was rotated."""
+        for size in [size for size in self.roots if tree.size <= size < tree.size + len(hashes)]:
+            before = size - tree.size
+            tree.extend(hashes[:before])
+            if tree.root() != self.roots[size]:
+                self.result.add(f"event {size}", f"hands over to another key after {size} other events than these")
+            hashes = hashes[before:]
+        tree.extend(hashes)
 
     def _pages(self) -> Iterator[list[Row]]:
         """All rows that can be read, by leaf. Ends, whatever the file's pages point at."""
@@ -386,6 +424,18 @@ class _Check:
                 self.result.add("table head", f"its root over {size} events is not that of the events")
         if outside is not None and outside.size <= size and tree.root_at_stop != outside.root:
             self.result.add("witness", f"the first {outside.size} events are not those that were known outside")
+
+    def _forgotten(self) -> None:
+        """No subject that was forgotten has its key here."""
+        if self.subjects is None or not self.subjects.concern():
+            return
+        try:
+            gone = {*self.subjects.buried(), *self.rows.forgotten()}
+            for key in self.subjects.all():
+                if key in gone:
+                    self.result.add("keys", f"the subject key {key} is here, although its subject was forgotten")
+        except (DaybreakError, apsw.Error, OSError) as error:
+            self.result.add("keys", f"the keys of subjects cannot be looked at: {error}")
 
     # -- views
 

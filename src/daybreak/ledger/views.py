@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import apsw
 
@@ -24,6 +24,10 @@ from daybreak.ledger.record import Record
 from daybreak.ledger.scratch import scratch
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+Weight = Literal["low", "normal", "critical"]
+"""How bad it is when a view is wrong: low: somebody reads a wrong figure; normal: a wrong answer; critical: work is
+done twice or by nobody, or more is spent than may be."""
 
 
 class Statement(NamedTuple):
@@ -37,8 +41,10 @@ class Statement(NamedTuple):
 class View:
     """Tables `view_<name>` or `view_<name>_…`, and how each event changes them.
 
-    `apply` is a pure function of the record. A statement that breaks a constraint of the tables refuses the
-    event (DraftRefused), so a view can state what must never happen. A new `version` rebuilds the view.
+    `apply` is a pure function of the record, of which it sees only what stays readable when its subject is forgotten
+    (`Record.closed`): so no view holds a secret, and none changes when one is forgotten. A statement that breaks a
+    constraint of the tables refuses the event (DraftRefused), so a view can state what must never happen. A new
+    `version` rebuilds the view.
     """
 
     name: str
@@ -48,6 +54,7 @@ class View:
     apply: Callable[[Record], Iterable[Statement]]
     of: tuple[type[Event], ...] = ()
     """The events that change it; none named: any may. It is not asked about others, which are then not decoded."""
+    weight: Weight = "normal"
 
 
 class Difference(NamedTuple):
@@ -122,8 +129,9 @@ class Views:
                 apply_view(connection, view, records)
             return
         for record in records:
+            shown = record if record.secret is None else record.closed
             for view in self._hearers(record.type):
-                for sql, params in view.apply(record):
+                for sql, params in view.apply(shown):
                     connection.execute(sql, params)
 
     def change_by(self, records: Sequence[Record]) -> bool:
@@ -154,14 +162,30 @@ class Views:
                 )
             if old is None or old.version != view.version or old.objects != self.objects[view.name]:
                 self.rebuild(connection, view, records(0), old)
-            elif old.behind is not None:
-                apply_view(connection, view, records(old.behind))
-                connection.execute("UPDATE view SET behind = NULL WHERE name = ?", (view.name,))
+            elif old.behind is not None and not (
+                0 <= old.behind <= size and _caught_up(connection, view, records(old.behind))
+            ):
+                self.rebuild(connection, view, records(0), old)  # somebody changed it, or what it says of itself
+
+    def remake(
+        self, connection: apsw.Connection, names: Collection[str], records: Callable[[int], Iterable[Record]]
+    ) -> None:
+        """Inside a transaction: throw the views of these names away and make them again, in one pass over the events.
+
+        `records` as for `settle`.
+        """
+        kept = kept_views(connection)
+        wrong = [view for view in self.all if view.name in names]
+        for view in wrong:
+            self.rebuild(connection, view, (), kept.get(view.name))
+        for chunk in _chunks(records(0)):
+            for view in wrong:
+                apply_view(connection, view, chunk)
 
     def rebuild(self, connection: apsw.Connection, view: View, records: Iterable[Record], old: Kept | None) -> None:
         """Inside a transaction: throw the view's tables away and make them again."""
         names = {**(old.objects if old else {}), **self.objects[view.name]}
-        for kind in ("trigger", "index", "table"):
+        for kind in ("trigger", "view", "index", "table"):
             present = connection.execute(
                 "SELECT name FROM sqlite_schema WHERE type = ? AND sql IS NOT NULL", (kind,)
             ).fetchall()
@@ -206,12 +230,28 @@ def _differing_rows(view: str, table: str, stored: apsw.Connection, fresh: apsw.
     return [Difference(view, table, line) for line in lines[:_LISTED] + more]
 
 
+def _caught_up(connection: apsw.Connection, view: View, records: Iterable[Record]) -> bool:
+    """Apply what a view is behind with. False, and nothing done, where its tables do not take that."""
+    connection.execute("SAVEPOINT caught_up")
+    try:
+        apply_view(connection, view, records)
+        connection.execute("UPDATE view SET behind = NULL WHERE name = ?", (view.name,))
+    except (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError):
+        connection.execute("ROLLBACK TO caught_up")
+        return False
+    finally:
+        if connection.in_transaction:
+            connection.execute("RELEASE caught_up")
+    return True
+
+
 def apply_view(connection: apsw.Connection, view: View, records: Iterable[Record]) -> None:
     """One view's statements, in order; runs of one statement go as one."""
     heard = {kind.type for kind in view.of}
     for chunk in _chunks(records):
         heard_of = [record for record in chunk if record.type in heard] if heard else chunk
-        statements = [statement for record in heard_of for statement in view.apply(record)]
+        shown = [record if record.secret is None else record.closed for record in heard_of]
+        statements = [statement for record in shown for statement in view.apply(record)]
         for sql, run in groupby(statements, key=itemgetter(0)):
             connection.executemany(sql, [statement[1] for statement in run])
 

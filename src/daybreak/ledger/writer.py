@@ -4,9 +4,10 @@ That is the writer's own thread. Threads wait for it on a lock or a future, asyn
 loop's submissions of one turn are handed over together and come back together, so that loop and writer wake each
 other once per batch.
 
-One case is different: a task whose small submission is the only one, while commits have lately taken less time than
-waking two threads does. There the task's own thread writes it and the loop stands still meanwhile, for the same
-synced and signed transaction. On a slower disk, or where anything else is under way, the loop is never kept.
+One case is different: a task whose small submission is the only one, while commits have lately been quick. There the
+task's own thread writes it and the loop stands still meanwhile, for the same synced and signed transaction: waking two
+threads costs more than the commit on a fast disk, and a tenth of it on a slow one. On a disk that is slower still, or
+where anything else is under way, the loop is never kept.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ from daybreak.ledger.sinks import Entry, Futures, Waiting, deliver
 BATCH_MAX = 4096
 """Submissions in one transaction."""
 
-QUICK_S = 0.001
+QUICK_S = 0.010
 """While commits take less than this on average, a loop's lone submission is committed by the loop itself: handing it
-over takes 0.1 to 0.3 ms, and nobody notices a loop that stands still for so short a time."""
+over takes 0.1 to 0.5 ms, and the pieces of an answer that a loop passes on come further apart than it stands still."""
 PACE_SHARE, PACE_MOST_S = 0.125, 4 * QUICK_S
 """Weight of the last commit in that average, and as how long it counts at most: one late commit among many quick ones
-changes nothing, two soon after each other send the next ones to the writer's thread."""
+changes nothing, a few soon after each other send the next ones to the writer's thread."""
 SMALL_DRAFTS, SMALL_BYTES = 8, 16 * 1024
 """Of a submission with more drafts, or with longer ones, the writer's thread takes care."""
 

@@ -131,6 +131,7 @@ CREATE INDEX view_lessons_newest ON view_lessons (learned) WHERE forgotten = '';
 """,
     apply=_apply,
     of=(events.LessonLearned, events.LessonForgotten, events.LessonJudged),
+    weight="low",
 )
 """Every lesson; `forgotten` is empty while it may be recalled."""
 

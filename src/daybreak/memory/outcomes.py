@@ -109,6 +109,7 @@ CREATE INDEX view_routing_ordered_of_run ON view_routing_ordered (run, leaf);
 """,
     apply=_apply,
     of=(events.AttemptBegan, events.AttemptJudged, events.WorkersOrdered),
+    weight="low",
 )
 """Every attempt that was judged (`counts`: it is evidence about the worker; what a fork copied was counted where it
 happened), why each began, and every order made."""

@@ -36,6 +36,7 @@ Kind = Literal[
     "sandbox_escaped",
     "key_exposed",
     "ledger_tampered",
+    "views_unrepaired",
 ]
 
 
@@ -57,6 +58,7 @@ RULES: dict[Kind, Rule] = {
     "token_forged": Rule(2, "a worker showed a token that this machine did not make"),
     "budget_overrun": Rule(2, "more was spent than was reserved"),
     "sandbox_escape_tried": Rule(2, "a program tried to leave the sandbox and was stopped"),
+    "views_unrepaired": Rule(2, "views do not say what the events say, and could not be made again"),
     "sandbox_escaped": Rule(3, "a program was seen outside of the sandbox"),
     "key_exposed": Rule(3, "others may read a key"),
     "ledger_tampered": Rule(3, "the ledger is not what was signed"),

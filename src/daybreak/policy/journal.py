@@ -83,6 +83,7 @@ CREATE TABLE view_tokens_revoked (
 """,
     apply=_apply_tokens,
     of=(events.TokenMinted, events.TokenRevoked),
+    weight="critical",
 )
 """Every token minted here, and every revocation id that is no longer good."""
 

@@ -155,7 +155,7 @@ def _apply(record: Record) -> Iterable[Statement]:
 
 
 _OF = (events.BudgetReserved, events.BudgetSettled, events.BudgetOpened)
-ACCOUNTS = View(name="accounts", version=1, schema=_SCHEMA, apply=_apply, of=_OF)
+ACCOUNTS = View(name="accounts", version=1, schema=_SCHEMA, apply=_apply, of=_OF, weight="critical")
 """Register it where the ledger is opened."""
 
 

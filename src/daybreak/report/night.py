@@ -162,12 +162,17 @@ def collect(log: Log, night: str | None = None, *, alive: bool = False) -> Night
             for start in starts
             for at, one in nights.notes(log, start)
         ],
-        incidents=[IncidentLine(*found) for found in _rows(log, "view_incidents", _INCIDENTS)],
+        incidents=open_incidents(log),
         breakers=[BreakerLine(*found) for found in _rows(log, "view_circuits", _BREAKERS)],
         budget=Limit.of(row.budget).words if row.budget else "",
         used=used,
         left=left,
     )
+
+
+def open_incidents(log: Log) -> list[IncidentLine]:
+    """Those that nobody has closed, the oldest first."""
+    return [IncidentLine(*found) for found in _rows(log, "view_incidents", _INCIDENTS)]
 
 
 def pick(log: Log, night: str | None) -> NightRow:

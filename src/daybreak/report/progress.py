@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from daybreak import events
 from daybreak.clock import Clock
+from daybreak.report import sharing, widening
 
 
 @dataclass
@@ -36,8 +37,8 @@ class Progress:
                 self.weights = {step["name"]: step["weight_s"] for step in event.plan["steps"]}
                 self.titles = {known["id"]: known["title"] for known in event.plan.get("shown_by", [])}
                 self.phase = "prove examples"
-                if why := event.plan.get("paradigm_why"):
-                    return f"paradigm {event.plan['paradigm']}: {why}"
+                if chosen := sharing.paradigm(event.plan):
+                    return f"paradigm {chosen}: {sharing.why(event.plan)}"
             case events.StepDone() | events.StepFailed():
                 self.done.add(event.name)
                 self.under_way.pop(event.name, None)
@@ -65,8 +66,7 @@ class Progress:
                 head = f"{event.worker} drafts a specification: {usable}{wrong}"
                 return head if wrong else f"{head}\n\n{event.text}\n"
             case events.WorkTakenOver():
-                what = f", with what {event.worker} made ({event.workspace[:12]})" if event.workspace else ""
-                return f"taken over from run {event.source}: {', '.join(event.phases)}{what}"
+                return f"taken over {sharing.taken(event)}"
             case events.TaskDivided():
                 what = event.path or "the task"
                 names = ", ".join(part["name"] for part in event.parts)
@@ -76,6 +76,8 @@ class Progress:
             case events.CandidatesCompared():
                 winner = f"attempt {event.winner}" if event.winner else event.verdict
                 return f"{event.candidates} candidates compared in {event.probes} probes: {winner}: {event.reasons[0]}"
+            case events.ConsensusWidened():
+                return f"{event.candidates} candidates split {event.split}: {widening.told(event)}"
             case events.ReviewMade():
                 who = f"{event.role} {event.worker}".strip() + (" (its own work)" if event.same else "")
                 return f"review by {who}: {event.outcome}{f': {event.why}' if event.why else ''}"

@@ -53,6 +53,8 @@ def to_terminal(report: RunReport, console: Console) -> None:
 def _parts(report: RunReport) -> Iterator[RenderableType]:
     if report.incidents:
         yield _lines("Incidents", report.incidents)
+    if report.shared:
+        yield _lines("How the work was shared", report.shared)
     if report.requirements:
         yield _requirements(report.requirements)
     if report.proves_nothing:
@@ -85,9 +87,14 @@ def _requirements(lines: list[RequirementLine]) -> Table:
 def _score(rows: list[ScoreRow]) -> Table:
     table = _table("What the score is made of", "check", "points", "failed", "evidence")
     for row in rows:
-        failed = escape("; ".join(row.failed)) or "[green]nothing[/]"
+        failed = escape(_failed(row)) or "[green]nothing[/]"
         table.add_row(escape(row.kind), _points(row), failed, ", ".join(map(_position, row.evidence)))
     return table
+
+
+def _failed(row: ScoreRow) -> str:
+    """Also what nobody could look at: it counts nothing, and is not well for that."""
+    return "; ".join([*row.failed, *(f"{one} could not look" for one in row.unseen)])
 
 
 def _points(row: ScoreRow) -> str:
@@ -146,6 +153,7 @@ def to_markdown(report: RunReport) -> str:
         out += [*(_row(name, use.words) for name, use in report.models.items()), ""]
     for title, lines in (
         ("Incidents", report.incidents),
+        ("How the work was shared", report.shared),
         ("Examples that prove nothing", report.proves_nothing),
         ("What the checks said before any work", report.before),
         ("Who was asked", report.asked if report.asked_beyond_builder else []),
@@ -163,8 +171,7 @@ def to_markdown(report: RunReport) -> str:
     if report.score:
         out += ["## What the score is made of", "", "| check | points | failed | evidence |", "|---|---|---|---|"]
         out += [
-            _row(row.kind, _points(row), "; ".join(row.failed), ", ".join(map(_position, row.evidence)))
-            for row in report.score
+            _row(row.kind, _points(row), _failed(row), ", ".join(map(_position, row.evidence))) for row in report.score
         ]
         out.append("")
     if report.next_steps:

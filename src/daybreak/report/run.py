@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel, PrivateAttr
 
 from daybreak import events
+from daybreak.report import sharing, widening
 
 
 class _Record(Protocol):
@@ -56,6 +57,8 @@ class ScoreRow(BaseModel):
     points: float
     of: float
     failed: list[str] = []
+    unseen: list[str] = []
+    """Could not look, and need not: they count nothing."""
     evidence: list[str] = []
     """Events of the evidence."""
 
@@ -103,6 +106,10 @@ class RunReport(BaseModel):
     owners: int = 0
     """How many times a process took the run up; more than one means that it was resumed."""
     plan: dict[str, Any] = {}
+    paradigm: Line | None = None
+    """How workers shared it, as the outcome, and why."""
+    taken_over: Line | None = None
+    """What an earlier build had left, and where the ledger says that it passed there."""
     requirements: list[RequirementLine] = []
     proves_nothing: list[Line] = []
     before: list[Line] = []
@@ -122,6 +129,11 @@ class RunReport(BaseModel):
     delivered: Line | None = None
     skeleton: Line | None = None
     """What was left where nothing could be built, and was asked for."""
+
+    @property
+    def shared(self) -> list[Line]:
+        """How the work was shared among workers and builds."""
+        return [one for one in (self.paradigm, self.taken_over) if one is not None]
 
     @property
     def asked_beyond_builder(self) -> bool:
@@ -170,6 +182,16 @@ def _take(report: RunReport, event: events.Event, place: str, ts: str) -> None:
             report.hint, report.question, report.ended = event.hint, event.question, ts
         case events.PlanMade():
             report.plan = event.plan
+            if chosen := sharing.paradigm(event.plan):
+                report.paradigm = Line(what="paradigm", outcome=chosen, summary=sharing.why(event.plan), event=place)
+        case events.WorkTakenOver():
+            report.taken_over = Line(
+                what="taken over",
+                outcome=f"begins with {event.begin}",
+                summary=sharing.taken(event),
+                marks=sharing.proofs(event),
+                event=place,
+            )
         case events.ExampleProved(proves=False):
             report.proves_nothing.append(
                 Line(
@@ -257,6 +279,17 @@ def _take(report: RunReport, event: events.Event, place: str, ts: str) -> None:
                     event=place,
                 )
             )
+        case events.ConsensusWidened():
+            report.gates.append(
+                Line(
+                    what=f"{event.candidates} candidates split {event.split}",
+                    outcome="one more is asked" if event.attempt else "nobody more is asked",
+                    summary=widening.told(event),
+                    attempt=event.attempt,
+                    marks=list(map(_split, event.splits)),
+                    event=place,
+                )
+            )
         case events.ReviewMade():
             report.gates.append(_review_line(event, place))
         case events.IncidentRaised():
@@ -324,6 +357,7 @@ def _score_row(report: RunReport, workspace: str, row: dict[str, Any]) -> ScoreR
         points=row["points"],
         of=row["weight"],
         failed=[_example_title(report, one[8:]) if one.startswith("example:") else one for one in row["failed"]],
+        unseen=list(row.get("unseen", ())),
         evidence=[place for place in seen if place],
     )
 

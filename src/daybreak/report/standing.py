@@ -12,7 +12,7 @@ from daybreak.engine import nights
 from daybreak.engine.log import Log
 from daybreak.engine.view import UNDER_WAY
 from daybreak.policy.accounts import Accounts
-from daybreak.report.night import BreakerLine
+from daybreak.report.night import BreakerLine, IncidentLine, open_incidents
 from daybreak.report.shown import shown
 
 _STATES = ", ".join(f"'{state}'" for state in UNDER_WAY)
@@ -81,8 +81,12 @@ class Standing:
     work: Sequence[WorkLine]
     counts: dict[str, int]
     breakers: Sequence[BreakerLine]
+    incidents: Sequence[IncidentLine]
+    """That nobody has closed."""
     wakes: str
     """When the next run or window comes by time alone; empty where none does."""
+    replicas: Sequence[str] = ()
+    """Targets of the ledger's replicas that do not acknowledge, each with why."""
 
 
 def collect(
@@ -92,6 +96,7 @@ def collect(
     locks: dict[str, Lock],
     beats: dict[str, dict[str, Any]],
     wakes: datetime | None = None,
+    replicas: Sequence[str] = (),
 ) -> Standing:
     """`locks` by name; what is missing there is free. `beats` by night: what each wrote last about itself."""
     free = Lock(False)
@@ -113,7 +118,9 @@ def collect(
         work=work,
         counts={str(state): int(number) for state, number in log.query(_COUNTS)},
         breakers=[BreakerLine(*found) for found in log.query(_BREAKERS)],
+        incidents=open_incidents(log),
         wakes="" if wakes is None else stamp(wakes),
+        replicas=list(replicas),
     )
 
 
@@ -132,6 +139,12 @@ def as_text(standing: Standing) -> str:
                 f"  {question.run}  {question.title}: {question.question}  (since {_ago(question.since, now)})"
             )
         lines.append("  answer with `daybreak answer RUN ANSWER`")
+    if standing.incidents:
+        worst = max(standing.incidents, key=lambda one: one.level)
+        lines.append(
+            f"{len(standing.incidents)} incidents are open, the worst: level {worst.level}, {worst.kind}: {worst.what}"
+        )
+        lines.append("  look with `daybreak incidents list --open`")
     for night in standing.nights:
         lines += _night_lines(night, now)
     if not standing.nights:
@@ -145,6 +158,7 @@ def as_text(standing: Standing) -> str:
     lines.append(f"runs: {counts or 'none'}")
     if standing.wakes:
         lines.append(f"next by its time: {_clock(standing.wakes)}")
+    lines += [f"replica {lapsed}" for lapsed in standing.replicas]
     for breaker in standing.breakers:
         until = f" until {_clock(breaker.until)}" if breaker.until else ""
         lines.append(f"breaker {breaker.name} is {breaker.state}{until}: {breaker.why}")

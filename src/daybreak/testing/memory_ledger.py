@@ -17,15 +17,20 @@ from typing import Any, Self
 
 import anyio.lowlevel
 import apsw
+from msgspec import structs
 
 from daybreak import ids
 from daybreak.clock import Clock
 from daybreak.errors import BlobMissing, DraftRefused, LedgerStopped
-from daybreak.events import KEYS, LedgerCreated
+from daybreak.events import KEYS, LedgerCreated, SubjectForgotten
 from daybreak.ledger import scratch
 from daybreak.ledger.admission import START, Admission, Tip
 from daybreak.ledger.note import Checkpoint, Signer, Verifier
 from daybreak.ledger.record import Draft, Record, Submission
+from daybreak.ledger.redaction import ACTOR
+from daybreak.ledger.rows import FORGOTTEN
+from daybreak.ledger.sealing import KEY_BYTES, Box, Secret
+from daybreak.ledger.subjects import SubjectUnknown, checked, gone
 from daybreak.ledger.tree import Frontier
 from daybreak.ledger.views import Difference, View, Views
 
@@ -36,6 +41,37 @@ def _refuse_writing(cursor: apsw.Cursor, sql: str, _: object) -> bool:
     if not cursor.is_readonly:
         raise apsw.ReadOnlyError(f"a query that would write: {sql:.80}")
     return True
+
+
+class MemorySubjects:
+    """Keys of subjects in memory, as `ledger.subjects.SubjectKeys` keeps them in files."""
+
+    def __init__(self, entropy: ids.Entropy) -> None:
+        self._entropy = entropy
+        self._names: dict[str, str] = {}
+        self._alive: dict[str, tuple[Box, str]] = {}
+
+    def box(self, subject: str) -> Box:
+        label = checked(subject)
+        key = self._names.setdefault(label, "") or self._entropy(16).hex()
+        if self._names[label] and key not in self._alive:
+            raise gone(subject, key)
+        self._names[label] = key
+        return self._alive.setdefault(key, (Box(key, self._entropy(KEY_BYTES), self._entropy), label))[0]
+
+    def find(self, key: str) -> Box | None:
+        return self._alive[key][0] if key in self._alive else None
+
+    def label(self, key: str) -> str:
+        return self._alive[key][1] if key in self._alive else ""
+
+    def forget(self, subject: str) -> str:
+        """Destroy the subject's key; its name. Raises SubjectUnknown."""
+        key = self._names.get(checked(subject), "")
+        if not key:
+            raise SubjectUnknown(f"nothing was kept for the subject {subject!r}", hint="append something first.")
+        self._alive.pop(key, None)
+        return key
 
 
 class MemoryLedger:
@@ -50,6 +86,7 @@ class MemoryLedger:
         self._streams: dict[str, list[Record]] = {}
         self._idems: dict[tuple[str, int, str], Record] = {}
         self._tips: dict[str, Tip] = {}
+        self.subjects = MemorySubjects(entropy)
         self._blobs: dict[str, bytes] = {}
         self._subscribers: tuple[Callable[[list[Record]], None], ...] = ()
         self._telling = False
@@ -70,7 +107,7 @@ class MemoryLedger:
         """As `Ledger.append`; never LedgerBusy."""
         assert not self._telling, "a subscriber must not wait for the ledger"
         self._check_open()
-        submission = Submission(drafts)
+        submission = Submission(drafts, self.subjects)
         for payload in submission.large():
             self.put_blob(payload)
         admission = Admission(
@@ -89,6 +126,17 @@ class MemoryLedger:
             self._tell(list(admission.records))
         return answer
 
+    def forget(self, subject: str, *, why: str = "") -> None:
+        """As `redaction.forget`."""
+        key = self.subjects.forget(subject)
+        held = [record for record in self._records if record.secret is not None and record.secret.key == key]
+        for record in held:
+            record.__dict__.clear()  # what it said when it was read before
+        streams = len({record.stream for record in held})
+        told = SubjectForgotten(key=key, events=len(held), streams=streams, why=why)
+        if (KEYS, 0, f"{FORGOTTEN}{key}") not in self._idems:
+            self.append([Draft(KEYS, told, ACTOR, idem=f"{FORGOTTEN}{key}")])
+
     async def append_async(self, drafts: Sequence[Draft]) -> list[Record]:
         """As `append`, after letting other tasks run; a task cancelled there has appended nothing."""
         await anyio.lowlevel.checkpoint()
@@ -96,7 +144,7 @@ class MemoryLedger:
 
     def submit(self, drafts: Sequence[Draft]) -> Future[list[Record]]:
         """As `append`; a refusal is the future's exception. A draft that cannot be encoded raises at once."""
-        Submission(drafts)
+        Submission(drafts, self.subjects)
         self._check_open()
         future: Future[list[Record]] = Future()
         try:
@@ -130,11 +178,17 @@ class MemoryLedger:
             self._database.execute("RELEASE submission")
 
     def _keep(self, records: Sequence[Record]) -> None:
-        self._records += records
-        for record in records:
+        readable = [self._readable(record) for record in records]
+        self._records += readable
+        for record in readable:
             self._streams.setdefault(record.stream, []).append(record)
             if record.idem is not None:
                 self._idems[record.stream, record.gen, record.idem] = record
+
+    def _readable(self, record: Record) -> Record:
+        if record.secret is None:
+            return record
+        return structs.replace(record, secret=Secret(record.secret.key, self.subjects))
 
     def _tell(self, records: list[Record]) -> None:
         self._telling = True
@@ -218,6 +272,12 @@ class MemoryLedger:
     # -- end
 
     def sync_witness(self) -> None:
+        """Nothing is outside."""
+
+    def secure(self) -> None:
+        """Nothing is outside."""
+
+    async def secure_async(self) -> None:
         """Nothing is outside."""
 
     def close(self) -> None:

@@ -110,6 +110,9 @@ class Process:
         self.alive()
         return records
 
+    async def secure_async(self) -> None:
+        self.alive()
+
     def read(self, stream: str, *, after: int = -1) -> Any:
         self.alive()
         return self.night.ledger.read(stream, after=after)

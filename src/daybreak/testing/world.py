@@ -89,6 +89,9 @@ class Life:
         self.alive()
         return records
 
+    async def secure_async(self) -> None:
+        self.alive()
+
     def read(self, stream: str, *, after: int = -1) -> Iterator[Record]:
         self.alive()
         return self.world.ledger.read(stream, after=after)

@@ -77,7 +77,7 @@ def run(
         "".join(_ONE_COMMAND.format(command=shlex.quote(command.text)) for command in commands), "utf-8"
     )
     env = product.environment(folder)
-    readable = [script, product.prefix, product.tree]
+    readable = [script, product.prefix, product.tree, *product.readable]
     sandbox = sandboxed.around(work, *sandboxed.homes(folder), readable=readable, require=require)
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(_session(script, work, env, sandbox, timeout_s, cancelled))

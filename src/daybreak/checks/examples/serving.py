@@ -54,7 +54,10 @@ def serving(
             file_bytes_max=64 * 1024 * 1024,
             cancelled=cancelled,
             sandbox=sandboxed.around(
-                *(work, *sandboxed.homes(folder)), readable=[product.prefix, product.tree], port=port, require=require
+                *(work, *sandboxed.homes(folder)),
+                readable=[product.prefix, product.tree, *product.readable],
+                port=port,
+                require=require,
             ),
         )
         try:

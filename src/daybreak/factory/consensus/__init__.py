@@ -19,6 +19,7 @@ from daybreak.factory.consensus.model import (
 from daybreak.factory.consensus.observing import observe
 from daybreak.factory.consensus.probing import probes
 from daybreak.factory.consensus.splitting import answered, last_answer, shortening, smallest
+from daybreak.factory.consensus.widening import Wider, next_workers, wider
 
 __all__ = [
     "Agreement",
@@ -34,13 +35,16 @@ __all__ = [
     "Probe",
     "Review",
     "Split",
+    "Wider",
     "agree",
     "answered",
     "cross",
     "last_answer",
+    "next_workers",
     "observe",
     "probes",
     "shortening",
     "smallest",
     "tolerated",
+    "wider",
 ]

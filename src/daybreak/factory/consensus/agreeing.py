@@ -13,7 +13,7 @@ More than f that collude win. What no probe touches nobody has compared.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -138,7 +138,8 @@ def _verdict(
     for cluster in clusters:
         size = len(cluster.candidates)
         if size >= needed and cluster.accepted:
-            return "agreed", cluster.candidates[0], [f"{size} of {n} do the same and pass acceptance ({kind})"]
+            reason = f"{size} of {n} do the same and pass acceptance ({kind})"
+            return "agreed", cluster.candidates[0], [reason, *_not_alone(candidates, cluster)]
         if size >= needed:
             return "none", None, [f"{size} of {n} do the same and do not pass acceptance ({kind})"]
     largest = max((len(cluster.candidates) for cluster in clusters if cluster.accepted), default=0)
@@ -147,3 +148,13 @@ def _verdict(
         None,
         [f"at most {largest} of {n} that pass acceptance do the same, {needed} are needed ({kind})"],
     )
+
+
+def _not_alone(candidates: Sequence[Candidate], cluster: Cluster) -> list[str]:
+    """f counts candidates as if each were wrong for a reason of its own; those of one worker are not."""
+    made = Counter(one.worker for one in candidates if one.worker and one.name in cluster.candidates)
+    return [
+        f"{worker} made {count} of these {len(cluster.candidates)}: what it gets wrong may be wrong in all of them"
+        for worker, count in sorted(made.items())
+        if count > 1
+    ]

@@ -32,6 +32,8 @@ _WRONG = (
 """Edges that no field takes."""
 WALK = 40
 """Asks of a random walk."""
+MOMENTS = ("now", "today")
+"""Values that are another one each time."""
 
 
 class Stage(Cast):
@@ -200,7 +202,8 @@ class Stage(Cast):
         yield from self.world()
         yield self.ask(speaker.add(entity, self.least()), "add with required fields only", "add")
         for about, wishes, field in self._wishes():
-            yield self.ask(speaker.find(entity, wishes), about, "list", field=field)
+            if not self._by_chance(str(wishes.get("sort", "")), done=False):
+                yield self.ask(speaker.find(entity, wishes), about, "list", field=field)
 
     def _wishes(self) -> Iterator[tuple[str, dict[str, Any], str]]:
         for field in self.entity.fields:
@@ -323,8 +326,33 @@ class Stage(Cast):
         if self.entity.actions:
             pool += list(self.actions())
         pool += [self.ask(self.speaker.delete(self.entity, number), "delete", "delete") for number in (1, 2, 3)]
-        yield from self.chance.sample(pool, min(WALK, len(pool)))
+        chosen = self.chance.sample(pool, min(WALK, len(pool)))
+        by_chance = {said for said, order in self._ordered() if self._by_chance(order, done=True)}
+        yield from (ask for ask in chosen if ask.line not in by_chance)
         yield self.all()
+
+    def _ordered(self) -> Iterator[tuple[str, str]]:
+        """Each list that is asked for in an order, and the order."""
+        for _, wishes, _ in self._wishes():
+            if "sort" in wishes:
+                yield self.speaker.find(self.entity, wishes)[0], str(wishes["sort"])
+
+    def _by_chance(self, order: str, *, done: bool) -> bool:
+        """Whether a list in that order says when things were done, so that two right programs may differ in it: what
+        happens in one second is in the order of ids, and in another order where the second ends in between. Of what is
+        stamped when it is added that is so downwards only; of what is stamped later (`done`), in both directions."""
+        added = {one.name for one in self.entity.fields if one.automatic or one.default in MOMENTS}
+        later = {name for name in added if name == "updated_at"}
+        later |= {
+            change.field
+            for action in self.entity.actions
+            for change in action.changes
+            if change.verb == "set" and change.value in MOMENTS
+        }
+        names = order.split(",")
+        return any(name.startswith("-") and name[1:] in added for name in names) or (
+            done and bool(later & {name.removeprefix("-") for name in names})
+        )
 
     def _shuffled(self, actions: Iterable[Action]) -> list[Action]:
         mixed = list(actions)

@@ -11,14 +11,12 @@ from daybreak.config import Places
 from daybreak.factory import machine
 from daybreak.factory.health.finding import Finding
 from daybreak.host import durable
+from daybreak.host.disks import file_system, is_network
 
 FOLDERS = ("ledger", "keys", "witness", "workspaces", "locks", "cache")
 NOTE_BYTES = 1024 * 1024 * 1024
 INODES_MIN = 1_000
 SYNC_SLOW_S = 1.0
-_NETWORKS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs"}
-)
 _PROBE = b"x" * 4096
 
 
@@ -43,7 +41,7 @@ def look(where: Places) -> Iterator[Finding]:
         if existing == folder and name in ("ledger", "witness"):
             yield from _keeps(name, folder)
     kind = file_system(nearest(where.ledger))
-    if kind in _NETWORKS:
+    if is_network(kind):
         text = f"the ledger lies on a network file system ({kind}), where locks and syncs cannot be relied on"
         yield Finding("disk", "bad", text, "put it on a local disk: set DAYBREAK_HOME")
 
@@ -89,21 +87,6 @@ def _keeps(name: str, folder: Path) -> Iterator[Finding]:
     elif taken_s > SYNC_SLOW_S:
         text = f"writing and syncing 4 KiB in {folder} took {taken_s:.1f} s"
         yield Finding(name, "note", text, "every step waits for that; use a faster disk")
-
-
-def file_system(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
-    """The type of the file system of a folder, such as `ext4`; empty where the system does not tell."""
-    try:
-        lines = mounts.read_text(errors="replace").splitlines()
-    except OSError:
-        return ""
-    place, best, kind = folder.resolve(), -1, ""
-    for line in lines:
-        before, _, after = line.partition(" - ")
-        point = Path(before.split(" ")[4].encode().decode("unicode_escape"))
-        if place.is_relative_to(point) and len(point.parts) >= best:  # the last one lies on top
-            best, kind = len(point.parts), after.split(" ")[0]
-    return kind
 
 
 def memory(where: Places) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from daybreak.clock import Clock
 from daybreak.config import Places
 from daybreak.engine.night import Found
 from daybreak.errors import DaybreakError
-from daybreak.factory.health import disk, keys, leftovers, processes, state, tools, workers
+from daybreak.factory.health import copies, disk, keys, leftovers, processes, state, tools, witnesses, workers
 from daybreak.factory.health.finding import Finding, trouble
 from daybreak.factory.health.state import Looking
 from daybreak.ledger.views import View
@@ -52,6 +52,8 @@ def examine(
         ("sandbox", lambda: [tools.sandbox()]),
         ("credentials", lambda: keys.look(where)),
         ("log", lambda: state.look(at)),
+        ("witnesses", lambda: witnesses.look(where, clock, settings)),
+        ("replicas", lambda: copies.look(where, settings)),
         ("leftovers", lambda: leftovers.look(at, roots)),
         ("processes", processes.look),
     ]

@@ -17,8 +17,9 @@ import apsw
 
 from daybreak.config import Places
 from daybreak.errors import LedgerBehind, LedgerError, LedgerForked, LedgerTampered, WitnessMissing
-from daybreak.ledger import database, keyfile
+from daybreak.ledger import database, keyfile, rotation
 from daybreak.ledger.blobs import BlobStore
+from daybreak.ledger.keyring import Keyring
 from daybreak.ledger.note import Checkpoint, NoteError, Verifier
 from daybreak.ledger.rows import Rows, readable
 from daybreak.ledger.tiles import Edge
@@ -54,7 +55,7 @@ class Glance:
 
     def tail(self, keys: Path, outside: Checkpoint | None) -> tuple[int, str]:
         """How many events there are, and the time of the newest. Raises what is wrong with them."""
-        verifier = keyfile.load_verifier(keys)
+        verifier = _keyring(keys, self.path)
         with readable(self.path):
             head = self._head(verifier)
             records = self.rows.page(max(-1, head.size - TAIL - 1), TAIL)
@@ -120,13 +121,18 @@ def known_outside(where: Places) -> Checkpoint:
     """The head that the witness holds; ask before the ledger is opened, because it never leads that. Raises
     WitnessMissing, WitnessBroken, and what the key has."""
     witness = Witness(where.witness)
-    head = witness.read(keyfile.load_verifier(where.keys))
+    head = witness.read(_keyring(where.keys, where.ledger / database.FILE))
     if head is None:
         raise WitnessMissing(
             f"there is no head at {witness.path} to compare the ledger with",
             hint="put the witness file back. Without it a cut or an old copy could not be noticed.",
         )
     return head
+
+
+def _keyring(keys: Path, path: Path) -> Keyring:
+    """The key that is known here; where others of the ledger signed, it says so. Raises what the key has."""
+    return Keyring.of(keyfile.with_history(keys, keyfile.load_verifier(keys)), rotation.source(path))
 
 
 def _connected(path: Path) -> apsw.Connection:

@@ -34,6 +34,9 @@ def look(where: Places) -> Iterator[Finding]:
         if os.path.lexists(path):
             there += 1
             yield from _file(path, what)
+    for path in sorted(where.keys.glob(f"{keyfile.KEPT}*.key")):
+        there += 1
+        yield from _file(path, "signed the ledger's heads before")
     yield from _without(where)
     if there:
         yield Finding("credentials", "good", f"{there} keys in {where.keys}")

@@ -142,6 +142,7 @@ class _OneBuild:
             kind=KIND,
             embedded=EMBEDDED,
             taken=args.taken,
+            tools=args.tools,
         )
 
     def _conductor(self) -> Conductor:

@@ -30,6 +30,8 @@ from daybreak.factory import brief as briefs
 from daybreak.factory.attempting import Attempts, MakeWorking
 from daybreak.factory.cascading import Course, NobodyLeft
 from daybreak.factory.office import Office
+from daybreak.factory.phases.phase import IMPLEMENTER
+from daybreak.factory.phases.vetoing import Reviewed
 from daybreak.factory.repository import checks as repositorychecks
 from daybreak.factory.repository import git as repositorygit
 from daybreak.factory.repository import guard as repositoryguard
@@ -39,6 +41,7 @@ from daybreak.factory.repository.checks import Check
 from daybreak.factory.repository.left import Left
 from daybreak.factory.repository.looking import CHANGE, PROTECTED, VETOES, VIOLATIONS_MAX, Looker
 from daybreak.factory.repository.regression import Base
+from daybreak.factory.repository.review import Made, Reviewer
 from daybreak.factory.repository.task import KIND, Offer, RepositoryArgs
 from daybreak.factory.site import Site
 from daybreak.factory.warden import Warden
@@ -97,9 +100,12 @@ class _OneTask:
         self.warden = Warden(ctx.run, kind.ledger, kind.places, kind.clock)
         self.site = Site(ctx, (kind.places.workspaces / ctx.run).resolve(), self.warden)
         self.attempts = kind.attempts(ctx, kind.office, self.warden, self.site.cancelled)
-        self.course = Course(ctx, kind.office, args.workers, KIND, args.attempts, as_written=args.as_written)
+        role = IMPLEMENTER if args.reviewers else ""  # then the attempts of reviewers are not the workers'
+        self.course = Course(ctx, kind.office, args.workers, KIND, args.attempts, as_written=args.as_written, role=role)
+        self.tries = 0
         self.checkouts = Checkouts(args, ctx.run, kind.ledger, kind.clock, self.site)
         self.looker = Looker(self.checkouts)
+        self.reviewer = Reviewer.of(self.checkouts, kind.office, self.attempts)
 
     async def go(self) -> dict[str, Any]:
         result: dict[str, Any] = await self.site.occupied(self._go)
@@ -116,17 +122,17 @@ class _OneTask:
                     "every check passes on the base already, and that was not accepted",
                     hint="add a check that fails until it is done, such as a test of what is asked for",
                 )
-        worker, left, evidence, decision = await self._try(base)
-        delivered = await self._deliver(worker, left, evidence, shown)
+        made = await self._try(base)
+        delivered = await self._deliver(made, shown)
         if self.args.offer is not None:
-            delivered |= await self._offer(self.args.offer, worker, shown, decision, delivered)
+            delivered |= await self._offer(self.args.offer, made, shown, delivered)
         return {
-            "verdict": decision.verdict,
-            "score": decision.score,
+            "verdict": made.decision.verdict,
+            "score": made.decision.score,
             "shown": shown,
             "repository": self.args.repository,
             "branch": self.branch,
-            "attempts": self.site.number,
+            "attempts": self.tries,
             **delivered,
         }
 
@@ -166,17 +172,20 @@ class _OneTask:
 
     # -- attempts, until one passes
 
-    async def _try(self, base: Sequence[Base]) -> tuple[str, Left, list[Evidence], gate.Decision]:
+    async def _try(self, base: Sequence[Base]) -> Made:
         found: list[Finding] = []
         seen: dict[str, list[Evidence]] = {}
         reasons: tuple[str, ...] = ()
         while True:
-            self.site.number += 1
+            number = await self.site.next_number()
             try:
-                worker = await self.course.next(self.site.number)
+                worker = await self.course.next(number)
             except NobodyLeft as nobody:
+                if (taken := await self.reviewer.overruled()) is not None:
+                    return taken
                 raise self._not_done(reasons, nobody) from nobody
-            kept = await self.ctx.step("attempt", partial(self._attempt, self.site.number, worker, found))
+            self.tries += 1
+            kept = await self.ctx.step("attempt", partial(self._attempt, number, worker, found))
             left, claim = Left(**kept["left"]), msgspec.convert(kept["claim"], Claim)
             if _came_to_nothing(left, claim):
                 reasons = reasons or (f"worker {worker} {claim.outcome}: {claim.summary}",)
@@ -184,19 +193,22 @@ class _OneTask:
             await self.ctx.enter("verifying")
             workspace = left.workspace(self.args.commit)
             if workspace not in seen or left.problem:  # of the same result the same would be seen
-                seen[workspace] = await self._look(self.site.number, left, base)
-            decision = await self._decide(self.site.number, seen[workspace], kept, found)
+                seen[workspace] = await self._look(number, left, base)
+            evidence = seen[workspace]
+            made = Made(number, worker, left, evidence, self._by_checks(evidence))
+            reviewed = await self.reviewer.of_made(made)
+            decision = await self._decide(made, reviewed, kept, found)
             if decision.verdict == "passed":
-                return worker, left, seen[workspace], decision
+                return made
             reasons = decision.reasons
-            found = _findings(seen[workspace], claim)
+            found = _findings([*evidence, *reviewed.evidence], claim)
             await self.ctx.enter("running")
 
     def _not_done(self, reasons: Sequence[str], nobody: NobodyLeft) -> NotMended | NobodyLeft:
         if not reasons:
             return nobody
         return NotMended(
-            f"not done in {self.site.number - 1} attempts: {'; '.join(reasons)} ({nobody.message})",
+            f"not done in {self.tries} attempts: {'; '.join(reasons)} ({nobody.message})",
             hint=f"`daybreak report {self.ctx.run}` shows what each check saw; no branch was made",
         )
 
@@ -244,7 +256,7 @@ class _OneTask:
             attempt=number,
             findings=tuple(found),
             lessons=tuple(one.text for one in learned),
-            recall=recall.pack(self.ctx.records()),
+            recall=recall.pack(self.ctx.records(), role=self.course.role),
         )
 
     def _taken(self, workspace: Workspace) -> Left:
@@ -285,32 +297,30 @@ class _OneTask:
 
     # -- deciding and delivering
 
-    async def _decide(
-        self, number: int, evidence: Sequence[Evidence], kept: Mapping[str, Any], before: Sequence[Finding]
-    ) -> gate.Decision:
+    def _by_checks(self, evidence: Sequence[Evidence]) -> gate.Decision:
+        """What follows from what checks saw, and from nothing else."""
         required = [CHANGE, PROTECTED, *(check.name for check in self.checks)]
         nothing = evidence[0].outcome != "passed"  # then that is the reason, and not that nobody looked further
+        found = gate.decide(evidence, threshold=0, vetoes=VETOES, required=[CHANGE] if nothing else required)
+        passed = sum(one.outcome == "passed" for one in evidence)
+        return found.model_copy(update={"score": float(passed * 1000 // len(required)) / 10})
 
+    async def _decide(
+        self, made: Made, reviewed: Reviewed, kept: Mapping[str, Any], before: Sequence[Finding]
+    ) -> gate.Decision:
         def decide() -> Kept:
-            found = gate.decide(evidence, threshold=0, vetoes=VETOES, required=[CHANGE] if nothing else required)
-            passed = sum(one.outcome == "passed" for one in evidence)
-            decision = found.model_copy(update={"score": float(passed * 1000 // len(required)) / 10})
-            decided = events.GateDecided(
-                run=self.ctx.run,
-                attempt=number,
-                workspace=kept["workspace"],
-                verdict=decision.verdict,
-                score=decision.score,
-                reasons=list(decision.reasons),
-            )
-            learned = cascading.learned(self.ctx.run, number, KIND, kept, decision, before, evidence)
-            return Kept(decision.model_dump(mode="json"), tell=[decided, *learned])
+            decision = reviewed.weighed(made.decision)
+            decided = self.reviewer.decided(made, decision, whole=bool(reviewed.mends))
+            evidence = [*made.evidence, *reviewed.evidence]
+            learned = cascading.learned(self.ctx.run, made.number, KIND, kept, decision, before, evidence)
+            looked = reviewed.looked(self.ctx.run, made.number)
+            return Kept(decision.model_dump(mode="json"), tell=[*looked, decided, *learned])
 
         return gate.Decision.model_validate(await self.ctx.step("gate", decide))
 
-    async def _deliver(self, worker: str, left: Left, evidence: Sequence[Evidence], shown: bool) -> dict[str, Any]:
+    async def _deliver(self, made: Made, shown: bool) -> dict[str, Any]:
         verified_at = await self.ctx.now()
-        branch = Branch(self.branch, left, worker, self.site.number, evidence, shown, verified_at)
+        branch = Branch(self.branch, made.left, made.worker, self.tries, made.evidence, shown, verified_at)
 
         def put() -> Kept:
             try:
@@ -335,9 +345,7 @@ class _OneTask:
         )
         return Kept({"commit": commit, "manifest": manifest}, tell=[told])
 
-    async def _offer(
-        self, offer: Offer, worker: str, shown: bool, decision: gate.Decision, delivered: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    async def _offer(self, offer: Offer, made: Made, shown: bool, delivered: Mapping[str, Any]) -> dict[str, Any]:
         """The branch as a pull or merge request."""
         from daybreak.factory.forges.offering import Offering
         from daybreak.factory.forges.wording import Told
@@ -352,10 +360,10 @@ class _OneTask:
             checks=self.args.checks,
             commit=delivered["commit"],
             base=self.args.commit,
-            worker=worker,
-            attempts=self.site.number,
+            worker=made.worker,
+            attempts=self.tries,
             shown=shown,
-            score=decision.score,
+            score=made.decision.score,
             manifest=delivered["manifest"],
         )
         offering = Offering(self.ctx, offer, office.settings, office.environment, self.warden, self.site.scratch)

@@ -23,12 +23,14 @@ from daybreak.factory.attempting import Attempts, MakeWorking
 from daybreak.factory.cascading import Course
 from daybreak.factory.kinds.repository import BRANCH
 from daybreak.factory.office import Office
+from daybreak.factory.phases.phase import IMPLEMENTER
 from daybreak.factory.site import Site
 from daybreak.factory.validate import handover, planning, shadow
 from daybreak.factory.validate.examining import decided, examine
 from daybreak.factory.validate.job import Job
 from daybreak.factory.validate.mending import Mender
 from daybreak.factory.validate.planned import Plan
+from daybreak.factory.validate.review import Reviewer
 from daybreak.factory.validate.shadow import Shadow
 from daybreak.factory.validate.state import State
 from daybreak.factory.validate.task import KIND, ValidateArgs
@@ -67,9 +69,11 @@ class _OneTask:
         site = Site(ctx, (kind.places.workspaces / ctx.run).resolve(), warden)
         states = Shadow(site.folder / "shadow", kind.clock)
         self.job = Job(ctx, args, kind.ledger, kind.clock, warden, site, states)
-        course = Course(ctx, kind.office, args.workers, KIND, args.attempts, as_written=args.as_written)
+        role = IMPLEMENTER if args.reviewers else ""  # then the attempts of reviewers are not the workers'
+        course = Course(ctx, kind.office, args.workers, KIND, args.attempts, as_written=args.as_written, role=role)
         attempts = kind.attempts(ctx, kind.office, warden, site.cancelled)
-        self.mender = Mender(self.job, kind.office, course, attempts)
+        reviewer = Reviewer.of(self.job, kind.office, attempts)
+        self.mender = Mender(self.job, kind.office, course, attempts, reviewer)
 
     async def go(self) -> dict[str, Any]:
         result: dict[str, Any] = await self.job.site.occupied(self._go)
@@ -85,9 +89,10 @@ class _OneTask:
         await decided(job, first)
         why = ""
         if self.args.fix:
-            best = await self.mender.with_fixers(first)
+            best = await self.mender.reviewed(await self.mender.with_fixers(first))
             if best.table.verdict != "passed":
                 best, why = await self.mender.with_workers(best)
+                best, why = await self.mender.agreed(best, first, why)
         delivered: dict[str, Any] = {}
         if best.commit != job.base:
             delivered = await handover.deliver(job, first, best, BRANCH.format(run=self.ctx.run))
@@ -109,7 +114,7 @@ class _OneTask:
             "score": table.score,
             "before": first.table.score,
             "languages": list(self.job.plan.languages),
-            "attempts": self.job.site.number,
+            "attempts": self.job.tries,
             **delivered,
         }
 

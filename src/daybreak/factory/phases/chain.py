@@ -190,8 +190,9 @@ class Chain:
                     serve=self.order.serve,
                     require=self.order.sandbox,
                     cancelled=site.cancelled,
+                    tools=self.order.tools,
                 )
-                seen = result.check("syntax")
+                seen = result.parses()
             solved = seen.outcome == "passed"
             told: list[events.Event] = [
                 events.CheckLooked(

@@ -8,7 +8,7 @@ nobody is left the build ends with the gate's verdict.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -19,7 +19,7 @@ from daybreak.checks import gate
 from daybreak.checks.evidence import Evidence
 from daybreak.engine import Kept
 from daybreak.factory import brief as briefs
-from daybreak.factory import cascading, machine
+from daybreak.factory import cascading, machine, toolbox
 from daybreak.factory.cascading import NobodyLeft
 from daybreak.factory.phases import artefacts
 from daybreak.factory.phases.chain import Breaker, Chain
@@ -195,9 +195,13 @@ class Conductor:
         first = self.site.number + 1
         entered = await self.contest.entries(phase, role)
         alone = phase.model_copy(update={"reviewers": ()})  # only what wins is reviewed
-        judged = [await self._judge(alone, 1, made, [made], None) for made in entered if made is not None]
+
+        async def judge(made: Tried) -> Judged:
+            return await self._judge(alone, 1, made, [made], None)
+
+        judged = [await judge(made) for made in entered if made is not None]
         if self.order.phases.paradigm == "consensus":
-            chosen = await self.contest.chosen(entered, first, judged)
+            chosen = await self.contest.chosen(phase, role, entered, first, judged, judge)
             if chosen is None and any(one.decision.verdict == "passed" for one in judged):
                 raise NobodyLeft(
                     "the candidates do not agree, and none of them was chosen", hint="make the clause clear"
@@ -251,22 +255,30 @@ class Conductor:
 
     def _by_checks(self, phase: Phase, iteration: int, made: Tried, evidence: Sequence[Evidence]) -> gate.Decision:
         """What follows from what checks saw, and from nothing else."""
-        required = named(self._kinds, self.order)
+        survey = self.inspection.survey_of(made.workspace)
+        required = named(self._kinds, self.order, survey)
         if "tests" in self._kinds and tries_mutants(self.order, made, evidence):
             required.append(MUTATION)
         asked = [seen for seen in evidence if seen.check in required]
-        return self._decided(asked, phase, required, iteration)
+        spared = survey.spared | toolbox.spared(required, self.order.tools)
+        return self._decided(asked, phase, required, iteration, spared)
 
     def _decided(
-        self, evidence: Sequence[Evidence], phase: Phase, required: Sequence[str], iteration: int
+        self,
+        evidence: Sequence[Evidence],
+        phase: Phase,
+        required: Sequence[str],
+        iteration: int,
+        spared: Collection[str] = (),
     ) -> gate.Decision:
         steps = self.order.spec.quality.thresholds
         found = gate.decide(
             evidence,
             weights={**gate.WEIGHTS, **self.order.phases.weights},
             threshold=steps[min(iteration, len(steps)) - 1],
-            vetoes=self._vetoes | set(phase.vetoes),
+            vetoes=toolbox.vetoes(self._vetoes | set(phase.vetoes)),
             required=required,
+            spared=spared,
         )
         return found.model_copy(update={"reasons": tuple(map(self._titled, found.reasons))})
 

@@ -2,39 +2,36 @@
 those win that do the same.
 
 Every candidate is made from nothing by a worker of its own, where there are so many; none sees another. Each is looked
-at and judged like any result. In a consensus they are compared by what they do; where they do not agree, a person is
-told the smallest input on which they differ, and chooses.
+at and judged like any result. In a consensus they are compared by what they do; where they do not agree, one more is
+asked for where that may decide it, and otherwise a person is told the smallest input on which they differ, and chooses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from daybreak import events
 from daybreak.engine import Context, Kept
-from daybreak.factory import looking
+from daybreak.errors import CheckError
 from daybreak.factory.cascading import NobodyLeft
 from daybreak.factory.phases.filling import Filling, Tried
 from daybreak.factory.phases.judged import Judged
+from daybreak.factory.phases.observed import Observed
 from daybreak.factory.phases.order import BuildOrder
 from daybreak.factory.phases.phase import Phase, Role
 from daybreak.factory.site import Branch, Site
 from daybreak.ledger import Ledger
 
 if TYPE_CHECKING:
-    from daybreak.checks.product import Product
-    from daybreak.factory.consensus import Agreement, Observation, Probe, Split
+    from daybreak.factory.consensus import Agreement, Candidate, Split
 
 PROBES_MAX = 40
 AGAIN_EVERY = 5
 """Each so manyth probe is put to every candidate twice: the same program has to answer the same."""
-SHORTER_MAX = 20
-"""Tries at leaving something out of an input before a person is asked about it; each is put to two candidates."""
+Judge = Callable[[Tried], Awaitable[Judged]]
+"""How a result is looked at and judged."""
 
 
 @dataclass
@@ -54,50 +51,83 @@ class Contest:
         places = range(self.order.phases.candidates)
         self.site.number += len(places)
         made: list[Tried | None] = await self.site.side_by_side(
-            [self._entry(phase, role, place, first + place, left_s) for place in places]
+            [self._entry(phase, role, self._turned(role, place), first + place, left_s) for place in places]
         )
         if not any(made):
             raise NobodyLeft(f"none of {len(made)} candidates left anything", hint="`daybreak report` says why of each")
         return made
 
-    def _entry(self, phase: Phase, role: Role, place: int, number: int, left_s: float) -> Branch:
+    def _entry(self, phase: Phase, role: Role, workers: Sequence[str], number: int, left_s: float) -> Branch:
+        """`workers`: who may be asked, in that order."""
+        order = replace(self.filling.order, workers=tuple(workers))
+        asked = role.model_copy(update={"workers": tuple(workers)}) if role.workers else role
+
         async def branch(ctx: Context) -> Tried | None:
-            filling = self.filling.beside(replace(self.site, ctx=ctx, number=number), place)
+            beside = replace(self.site, ctx=ctx, number=number)
+            filling = replace(self.filling, order=order).beside(beside, 0)
             try:
-                return await filling.once(phase, role, number, left_s)
+                return await filling.once(phase, asked, number, left_s)
             except NobodyLeft:  # the ledger has said who was passed over and why
                 return None
 
         return branch
 
+    def _turned(self, role: Role, place: int) -> tuple[str, ...]:
+        """Who is asked for the candidate at that place: everybody, another one first each time."""
+        workers = role.workers or self.order.workers
+        first = place % len(workers)
+        return workers[first:] + workers[:first]
+
     # -- consensus
 
-    async def chosen(self, entered: Sequence[Tried | None], first: int, judged: Sequence[Judged]) -> Judged | None:
-        """The one that they agree on, or that a person has chosen; None where no one may be."""
+    async def chosen(
+        self, phase: Phase, role: Role, entered: list[Tried | None], first: int, judged: list[Judged], judge: Judge
+    ) -> Judged | None:
+        """The one that they agree on, or that a person has chosen; None where no one may be.
+
+        `first`: number of the first one's attempt. Where they split so that one more may decide, one more is asked for,
+        looked at by `judge`, and added to `entered` and `judged`: see `consensus.wider`."""
         from daybreak.factory import consensus
 
-        by_name = {str(one.made.number): one for one in judged}
-        candidates = [
-            consensus.Candidate(
-                name=str(first + place),
-                worker=made.worker if made else "",
-                workspace=made.workspace if made else "0" * 64,
-                tree=made.tree if made else "",
-            )
-            for place, made in enumerate(entered)
-        ]
         seed = int(self.site.ctx.run.encode().hex(), 16) % 2**32
         probes = consensus.probes(self.order.spec, seed, PROBES_MAX)
         again = {probe.id for place, probe in enumerate(probes) if place % AGAIN_EVERY == 0}
-        passed = {name: one.decision.verdict == "passed" for name, one in by_name.items()}
-        accepted = {name: by_name[name] for name, right in passed.items() if right}
-        with Observed(self.site, self.order, self.ledger, [one.made for one in judged]) as observed:
-            agreed = consensus.agree(candidates, probes, await observed.all(probes, again), passed)
-            if agreed.winner is None and accepted and agreed.splits:
-                told_first = _telling(agreed.splits, accepted)
-                others = [split for split in agreed.splits if split is not told_first]
+        observed = Observed(self.site, self.order, self.ledger, [one.made for one in judged])
+        asked = [self._turned(role, place)[0] for place in range(len(entered))]
+        while True:
+            passed = {str(one.made.number): one.decision.verdict == "passed" for one in judged}
+            candidates = [_candidate(first + place, made) for place, made in enumerate(entered)]
+            with observed:
+                agreed = consensus.agree(candidates, probes, await observed.all(probes, again), passed)
+            number = first + len(entered)
+            workers, left_s = await self._wider(role, agreed, number, entered, asked)
+            if not workers:
+                break
+            made = await self._another(phase, role, number, workers, left_s)
+            asked.append(workers[0])
+            entered.append(made)
+            if made is not None:
+                observed.made.append(made)
+                judged.append(await judge(made))
+        accepted = {str(one.made.number): one for one in judged if passed[str(one.made.number)]}
+        agreed = await self._decided(agreed, observed, accepted, first)
+        if agreed.winner is not None:
+            return accepted[agreed.winner]
+        return await self._ask(agreed, accepted) if accepted else None
+
+    async def _decided(
+        self, agreed: Agreement, observed: Observed, accepted: Mapping[str, Judged], first: int
+    ) -> Agreement:
+        """As it is kept, with a short input to ask a person about where it comes to that."""
+        from daybreak.factory import consensus
+
+        if agreed.winner is None and accepted and agreed.splits:
+            told_first = _telling(agreed.splits, accepted)
+            others = [split for split in agreed.splits if split is not told_first]
+            with observed:
                 shorter = await observed.shortened(told_first, accepted)
-                agreed = agreed.model_copy(update={"splits": (shorter, *others)})
+            agreed = agreed.model_copy(update={"splits": (shorter, *others)})
+        more = range(first + self.order.phases.candidates, first + agreed.n)
 
         def decide() -> Kept:
             told = events.CandidatesCompared(
@@ -110,15 +140,64 @@ class Contest:
                 reasons=list(agreed.reasons),
                 splits=[split.model_dump(mode="json") for split in agreed.splits],
                 disqualified={one.name: one.reason for one in agreed.disqualified},
+                added=list(more),
             )
             return Kept(agreed.model_dump(mode="json"), tell=[told])
 
-        agreed = consensus.Agreement.model_validate(await self.site.ctx.step("agree", decide))
-        if agreed.winner is not None:
-            return by_name[agreed.winner]
-        return await self._ask(agreed, accepted) if accepted else None
+        return consensus.Agreement.model_validate(await self.site.ctx.step("agree", decide))
 
-    async def _ask(self, agreed: Agreement, accepted: dict[str, Judged]) -> Judged | None:
+    # -- one more
+
+    async def _wider(
+        self, role: Role, agreed: Agreement, number: int, entered: Sequence[Tried | None], asked: Sequence[str]
+    ) -> tuple[list[str], float]:
+        """Who may be asked for one more candidate, attempt `number`, in that order, and how many seconds it has; nobody
+        where none is to be asked for. What is decided is kept."""
+        from daybreak.factory import consensus
+
+        wider = consensus.wider(agreed, self.order.phases.candidates_max)
+        if wider is None:
+            return [], 0.0
+        why_not, left_s = await self._no_more(len(entered))
+        made = {str(number - len(entered) + place): one.worker for place, one in enumerate(entered) if one is not None}
+        workers = consensus.next_workers(role.workers or self.order.workers, made, asked, wider.leading)
+
+        def widen(_: int) -> Kept:
+            told = events.ConsensusWidened(
+                run=self.site.ctx.run,
+                candidates=agreed.n,
+                split=wider.split,
+                attempt=0 if why_not else number,
+                worker="" if why_not else workers[0],
+                tolerated=wider.tolerated,
+                needed=wider.needed,
+                why=why_not or _why(asked.count(workers[0])),
+                splits=[split.model_dump(mode="json") for split in agreed.splits[:1]],
+            )
+            return Kept([] if why_not else list(workers), tell=[told])
+
+        return list(await self.site.ctx.step("widen", widen, agreed.n)), left_s
+
+    async def _no_more(self, count: int) -> tuple[str, float]:
+        """Why no more than so many candidates may be asked for, empty where there may be one more, and the seconds that
+        are left. Each is an attempt like a rework, of which the specification says how many there may be."""
+        attempts = self.order.attempts_max
+        if count - self.order.phases.candidates + 1 >= attempts:
+            return f"{attempts} attempt{'s' if attempts > 1 else ''} of one role are all that there may be", 0.0
+        try:
+            return "", await self.filling.left_s(self.site.ctx)
+        except CheckError as spent:  # what has passed its checks is a person's to choose from, and not lost
+            return spent.message, 0.0
+
+    async def _another(
+        self, phase: Phase, role: Role, number: int, workers: Sequence[str], left_s: float
+    ) -> Tried | None:
+        """What one more candidate's worker left, in a branch of its own, like the others."""
+        self.site.number = max(self.site.number, number)
+        made: list[Tried | None] = await self.site.side_by_side([self._entry(phase, role, workers, number, left_s)])
+        return made[0]
+
+    async def _ask(self, agreed: Agreement, accepted: Mapping[str, Judged]) -> Judged | None:
         """Which of those that pass every gate; None where a person wants none of them."""
         names = ", ".join(accepted)
         question = f"{agreed.reasons[0]}. {_first_split(agreed)}Deliver which candidate: {names}, or none?"
@@ -130,124 +209,19 @@ class Contest:
                 return None
 
 
-@dataclass
-class Observed:
-    """What candidates of one run do, each probe put to each workspace once: candidates that left the same bytes share
-    what was seen, and every observation is a durable step, so a run that is taken up again repeats none.
+def _candidate(number: int, made: Tried | None) -> Candidate:
+    from daybreak.factory import consensus
 
-    A context: programs stay installed in it, and are installed only where there is something left to ask them."""
-
-    site: Site
-    order: BuildOrder
-    ledger: Ledger
-    made: Sequence[Tried]
-    _seen: dict[tuple[str, str, int], Observation] = field(default_factory=dict)
-    """By workspace, probe, and which time it was asked."""
-    _installed: dict[str, _Installed] = field(default_factory=dict)
-    """By workspace."""
-    _open: ExitStack = field(default_factory=ExitStack)
-
-    def __enter__(self) -> Observed:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
-
-    async def all(self, probes: Sequence[Probe], again: Collection[str]) -> list[Observation]:
-        """Of every candidate; those probes whose ids are in `again` are put to it twice."""
-        wanted = [(probe, asked) for probe in probes for asked in ((1, 2) if probe.id in again else (1,))]
-        await self._look(self.made, wanted)
-        return [self._of(one, probe, asked) for one in self.made for probe, asked in wanted]
-
-    async def shortened(self, split: Split, candidates: Collection[str]) -> Split:
-        """The split with as short an input as SHORTER_MAX tries find, and the answers to that."""
-        from daybreak.factory import consensus
-
-        by_name = {str(one.number): one for one in self.made}
-        sides = [next((name for name in answer.candidates if name in by_name), "") for answer in split.answers]
-        sides = [name for name in sides if name in candidates] or sides
-        if len(pair := [by_name[name] for name in sides if name][:2]) < 2:
-            return split
-        trying = consensus.shortening(split, most=SHORTER_MAX)
-        differ: bool | None = None
-        while True:
-            try:
-                probe = next(trying) if differ is None else trying.send(differ)
-            except StopIteration as end:
-                found: Split = end.value
-                break
-            await self._look(pair, [(probe, 1)])
-            one, other = (consensus.last_answer(self._of(made, probe, 1), len(probe.asks)) for made in pair)
-            differ = one != other
-        probe = consensus.Probe.of(found.face, found.about, found.input)
-        await self._look(self.made, [(probe, 1)])
-        return consensus.answered(found, {name: self._of(made, probe, 1) for name, made in by_name.items()})
-
-    def _of(self, made: Tried, probe: Probe, asked: int) -> Observation:
-        return self._seen[made.workspace, probe.id, asked].model_copy(update={"candidate": str(made.number)})
-
-    async def _look(self, made: Sequence[Tried], wanted: Sequence[tuple[Probe, int]]) -> None:
-        """See to it that all of this was observed."""
-        todo: dict[str, tuple[Tried, list[tuple[Probe, int]]]] = {}
-        for one in made:
-            missing = [(probe, asked) for probe, asked in wanted if (one.workspace, probe.id, asked) not in self._seen]
-            if missing:
-                todo.setdefault(one.workspace, (one, missing))
-        await self.site.side_by_side([self._observer(one, missing) for one, missing in todo.values()])
-
-    def _observer(self, made: Tried, wanted: Sequence[tuple[Probe, int]]) -> Branch:
-        from daybreak.factory import consensus
-
-        async def branch(ctx: Context) -> None:
-            for probe, asked in wanted:
-                told = await ctx.step("observe", partial(self._observe, made, probe), made.workspace, probe.id, asked)
-                self._seen[made.workspace, probe.id, asked] = consensus.Observation.model_validate(told)
-
-        return branch
-
-    def _observe(self, made: Tried, probe: Probe, workspace: str, _: str, asked: int) -> dict[str, Any]:
-        """Inside its step; of one workspace one at a time."""
-        from daybreak.factory import consensus
-
-        if workspace not in self._installed:
-            self._installed[workspace] = self._install(made)
-        installed = self._installed[workspace]
-        self.site.refuse_full_disk()
-        seen = consensus.observe(
-            installed.product,
-            probe,
-            installed.scratch,
-            candidate="",
-            workspace=workspace,
-            serve=self.order.serve,
-            prefix=self.order.spec.http.prefix,
-            require=self.order.sandbox,
-            cancelled=self.site.cancelled,
-            asked=asked,
-        )
-        self.site.refuse_interrupted()
-        return seen.model_dump(mode="json")
-
-    def _install(self, made: Tried) -> _Installed:
-        order, scratch = self.order, self._open.enter_context(self.site.scratch())
-        result = looking.Result(
-            spec=order.spec,
-            workspace=made.workspace,
-            packed=self.ledger.get_blob(made.tree),
-            scratch=scratch,
-            cache=scratch / "cache",
-            serve=order.serve,
-            require=order.sandbox,
-            cancelled=self.site.cancelled,
-        )
-        return _Installed(result.product(), scratch)
+    return consensus.Candidate(
+        name=str(number),
+        worker=made.worker if made else "",
+        workspace=made.workspace if made else "0" * 64,
+        tree=made.tree if made else "",
+    )
 
 
-@dataclass(frozen=True)
-class _Installed:
-    product: Product | None
-    """None where it cannot be installed."""
-    scratch: Path
+def _why(times: int) -> str:
+    return f"asked {times} time{'s' if times > 1 else ''} before" if times else "not asked before"
 
 
 def _telling(splits: Sequence[Split], accepted: Collection[str]) -> Split:

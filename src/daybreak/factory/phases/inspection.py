@@ -10,12 +10,13 @@ from pathlib import Path
 from daybreak import events
 from daybreak.checks.evidence import Evidence
 from daybreak.engine import Context, Kept
-from daybreak.factory import looking, plan
+from daybreak.factory import looking, plan, polyglot
 from daybreak.factory.phases.artefacts import TRACEABILITY, look_at_traceability
 from daybreak.factory.phases.filling import Tried
 from daybreak.factory.phases.order import BuildOrder
 from daybreak.factory.phases.phase import EXAMPLE, IMPLEMENTER, MUTATION
 from daybreak.factory.site import Branch, Site
+from daybreak.factory.toolbox import OF_PYTHON, ONLY_PYTHON, Survey
 from daybreak.ledger import Ledger
 
 
@@ -30,6 +31,8 @@ class Inspection:
     """For what checks may keep between runs."""
     _seen: dict[str, list[Evidence]] = field(default_factory=dict)
     """By workspace."""
+    _surveys: dict[str, Survey] = field(default_factory=dict)
+    """By workspace."""
 
     def has_seen(self, workspace: str) -> bool:
         return workspace in self._seen
@@ -39,6 +42,10 @@ class Inspection:
         if made.workspace not in self._seen:
             self._seen[made.workspace] = await self._look(made)
         return self._seen[made.workspace]
+
+    def survey_of(self, workspace: str) -> Survey:
+        """What is known of the languages of a result that was looked at."""
+        return self._surveys.get(workspace, ONLY_PYTHON)
 
     async def _look(self, made: Tried) -> list[Evidence]:
         """Examples need the result installed; where it cannot be installed they are not run, and the gate misses
@@ -55,10 +62,14 @@ class Inspection:
                 require=order.sandbox,
                 cancelled=self.site.cancelled,
                 trusted=is_ours(made, order),
+                tools=order.tools,
             )
-            wanted = [name for name in plan.CHECKS if any(name in phase.checks for phase in order.phases.phases)]
+            kinds = {kind for phase in order.phases.phases for kind in phase.checks}
+            result.survey = survey = self._surveys[made.workspace] = await self._survey(result, kinds)
+            wanted = [name for name in plan.CHECKS if name in kinds and (survey.python or name not in OF_PYTHON)]
             project = [self._looker(made.number, name, partial(result.check, name)) for name in wanted]
             evidence: list[Evidence] = await self.site.side_by_side(project)
+            evidence += await self._of_languages(made, result)
             if not any(seen.check == "install" and seen.outcome == "passed" for seen in evidence):
                 return evidence
             examples = [
@@ -74,6 +85,46 @@ class Inspection:
                 traced = partial(look_at_traceability, order.spec.requirements, made.workspace, tuple(evidence))
                 evidence += await self.site.side_by_side([self._looker(made.number, TRACEABILITY, traced)])
             return evidence
+
+    async def _survey(self, result: looking.Result, kinds: set[str]) -> Survey:
+        """Kept, since it depends on what is installed here; but that a result is Python only, its bytes say."""
+        found = result.surveyed(kinds, mutated=bool(self.order.phases.mutants))
+        if found.languages == ONLY_PYTHON.languages:
+            return found
+        kept = await self.site.ctx.step("languages", lambda: found.model_dump(mode="json"))
+        return Survey.model_validate(kept)
+
+    async def _of_languages(self, made: Tried, result: looking.Result) -> list[Evidence]:
+        """What the checks of its languages see, beside those that all results have."""
+        survey = result.survey
+        lookers: list[Branch] = [
+            self._lookers(made.number, one.name, partial(result.by_tool, one))
+            for one in survey.checks
+            if one.how != "beside"
+        ]
+        lookers += [
+            self._lookers(made.number, one.check, partial(polyglot.not_seen, one, made.workspace))
+            for one in survey.unseen
+        ]
+        found: list[list[Evidence]] = await self.site.side_by_side(lookers)
+        return [seen for several in found for seen in several]
+
+    def _lookers(self, number: int, name: str, look: Callable[[], list[Evidence]]) -> Branch:
+        """One look that gives several pieces of evidence."""
+
+        def keep() -> Kept:
+            self.site.refuse_full_disk()
+            seen = [one.model_dump(mode="json") for one in look()]
+            self.site.refuse_interrupted()
+            run = self.site.ctx.run
+            return Kept(
+                seen, tell=[events.CheckLooked(run=run, attempt=number, held_out=False, evidence=one) for one in seen]
+            )
+
+        async def branch(ctx: Context) -> list[Evidence]:
+            return [Evidence.model_validate(one) for one in await ctx.step(f"check {name}", keep)]
+
+        return branch
 
     def _looker(self, number: int, name: str, look: Callable[[], Evidence]) -> Branch:
         held_out = name.removeprefix(f"{EXAMPLE}:") in self.order.held_out
@@ -103,9 +154,11 @@ def tries_mutants(order: BuildOrder, made: Tried, evidence: Sequence[Evidence]) 
     return bool(order.phases.mutants) and tested and not is_ours(made, order)
 
 
-def named(kinds: Sequence[str], order: BuildOrder) -> list[str]:
-    """The checks of those kinds, as evidence names them: of examples one for each."""
-    found = [name for name in plan.CHECKS if name in kinds]
+def named(kinds: Sequence[str], order: BuildOrder, survey: Survey = ONLY_PYTHON) -> list[str]:
+    """The checks of those kinds, as evidence names them: of examples one for each, of other languages than Python with
+    the name of the language."""
+    found = [name for name in plan.CHECKS if name in kinds and (survey.python or name not in OF_PYTHON)]
+    found += survey.names(kinds)
     if EXAMPLE in kinds:
         found += [f"{EXAMPLE}:{example.id}" for example in order.spec.examples]
     if TRACEABILITY in kinds:

@@ -9,6 +9,7 @@ from daybreak.factory.phases.phase import Phases
 from daybreak.factory.phases.takeover import Taken
 from daybreak.factory.spec.model import Specification
 from daybreak.factory.spec.source import Format
+from daybreak.factory.toolbox import Toolbox
 from daybreak.host.sandbox import Strength
 
 
@@ -34,6 +35,8 @@ class BuildOrder:
     """Name of the worker that is a part of Daybreak."""
     taken: Taken | None = None
     """What an earlier build left, where this one begins at a later phase."""
+    tools: Toolbox | None = None
+    """For checks of other languages; None: asked for when builds looked at Python only."""
 
     @property
     def attempts_max(self) -> int:

@@ -105,6 +105,8 @@ class Phases(_Model):
     """What `auto` takes where several are to make the same thing."""
     candidates: int = Field(default=3, ge=2, le=16)
     """How many side by side, in a tournament and for a consensus."""
+    candidates_max: int = Field(default=0, ge=0, le=7)
+    """How many a consensus may ask in the end, where those before split; 0: none is asked for in addition."""
     begin: str = ""
     """The phase that it begins with; those before it are taken over from an earlier build. Empty: the first one."""
     iterations: int = Field(default=0, ge=0, le=100)
@@ -124,6 +126,8 @@ class Phases(_Model):
 
 REQUIREMENTS, DESIGN = "requirements", "design"
 
+TESTS = ("test/*", "__tests__/*", "*/__tests__/*", "*.test.*", "*.spec.*", "*_test.go", "src/test/*")
+"""Where tests lie in other languages than Python."""
 SHIPPED_ROLES: dict[str, Role] = {
     role.name: role
     for role in (
@@ -133,7 +137,7 @@ SHIPPED_ROLES: dict[str, Role] = {
             name=IMPLEMENTER,
             checks=(EXAMPLE, "install", "structure", "syntax", "lint", "types", "security", "complexity"),
         ),
-        Role(name="tester", checks=("tests", MUTATION), writes=("tests/*", "conftest.py")),
+        Role(name="tester", checks=("tests", MUTATION, "coverage"), writes=("tests/*", "conftest.py", *TESTS)),
         Role(name=OPERATIONS, checks=("deployment",), writes=("Containerfile", "Dockerfile", ".github/*", "*.yml")),
         Role(name="writer", checks=("documentation",), writes=("README*", "docs/*", "*.md")),
         Role(name="reviewer", veto="blocks"),
@@ -215,6 +219,7 @@ def configured(
         paradigm_by=by,
         contest=settings.paradigm.contest,
         candidates=candidates or settings.paradigm.candidates,
+        candidates_max=settings.paradigm.candidates_max,
         begin=begin,
     )
 

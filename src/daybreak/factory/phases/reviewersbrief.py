@@ -5,7 +5,8 @@ Nothing that a worker has said is in it, and no example that is held out: not it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -23,17 +24,25 @@ def make(
     order: BuildOrder, template: str, evidence: Sequence[Evidence], raised: Sequence[Objection], file: str
 ) -> Brief:
     """`raised`: objections of the phase so far; `file`: what the answer is to be called."""
+    titles = {f"{EXAMPLE}:{one.id}": one.title for one in order.spec.examples}
+    hidden = {f"{EXAMPLE}:{one}" for one in order.held_out}
     brief = briefs.make(
         order.spec,
         without_examples(order.text, set(order.held_out), format=order.format),
-        findings=[Finding(check=REVIEW, message=one.words) for one in raised],
-        recall=_table(order, evidence),
+        findings=objected(raised),
+        recall=table(evidence, titles=titles, hidden=hidden),
         role=template,
     )
-    return msgspec.structs.replace(brief, constraints=_form(file))
+    return msgspec.structs.replace(brief, constraints=form(file))
 
 
-def _form(file: str) -> tuple[str, ...]:
+def objected(raised: Sequence[Objection]) -> list[Finding]:
+    """What was objected to before, for whoever looks again."""
+    return [Finding(check=REVIEW, message=one.words) for one in raised]
+
+
+def form(file: str) -> tuple[str, ...]:
+    """How to answer, a sentence each."""
     return (
         f"Write `{file}` in the folder that you are in, and change nothing else. It is JSON, exactly of this form: "
         f"{objecting.FORM}.",
@@ -47,10 +56,10 @@ def _form(file: str) -> tuple[str, ...]:
     )
 
 
-def _table(order: BuildOrder, evidence: Sequence[Evidence]) -> str:
-    """What checks saw, a line each; of examples that are held out only how many there are."""
-    titles = {f"{EXAMPLE}:{one.id}": one.title for one in order.spec.examples}
-    hidden = {f"{EXAMPLE}:{one}" for one in order.held_out}
+def table(
+    evidence: Sequence[Evidence], *, titles: Mapping[str, str] = MappingProxyType({}), hidden: Collection[str] = ()
+) -> str:
+    """What checks saw, a line each, by their titles where they have one; of `hidden` ones only how many there are."""
     lines = [
         f"{titles.get(seen.check, seen.check)}: {seen.outcome}: {' '.join(seen.summary.split())}"
         for seen in evidence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,8 @@ class Side:
 
 @dataclass
 class Sides:
-    """`here` is what has been joined so far since `before`. All of it is scratch: nothing is synced."""
+    """`here` is what has been joined so far since `before`. All of it is scratch: nothing is synced, and what is
+    joined is moved out of its folder."""
 
     scratch: Path
     before: Side
@@ -35,14 +36,25 @@ class Sides:
         """`here` with what `other` did; or what contradicts, and `here` stays as it is."""
         theirs, ours = other.changed(self.before), self.here.changed(self.before)
         removed = {path for path in theirs | ours if path not in other.entries or path not in self.here.entries}
-        if theirs & ours or removed & self.before.entries.keys():  # what one moved, the other may have changed
+        if (
+            theirs & ours
+            or removed & self.before.entries.keys()  # what one moved, the other may have changed
+            or self._in_the_way(theirs)
+        ):
             return self._merge(other)
         for path in theirs:
             target = self.here.folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(other.folder / path, target)
+            os.replace(other.folder / path, target)
             self.here.entries[path] = other.entries[path]
         return None
+
+    def _in_the_way(self, paths: set[str]) -> bool:
+        """Is one of them a file here where it needs a folder, or the other way round?"""
+        above = {parent for path in paths for parent in _parents(path)}
+        return not above.isdisjoint(self.here.entries) or any(
+            not paths.isdisjoint(_parents(path)) for path in self.here.entries
+        )
 
     def _merge(self, other: Side) -> merge.Conflicts | None:
         both = self.scratch / f"with-{other.folder.name}"
@@ -51,3 +63,7 @@ class Sides:
             return found
         self.here = Side(both, {entry.path: entry for entry in tree.scan(both).entries})
         return None
+
+
+def _parents(path: str) -> list[str]:
+    return [path[:at] for at, letter in enumerate(path) if letter == "/"]

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from daybreak.factory.phases.phase import Phases
 from daybreak.factory.phases.takeover import Taken
+from daybreak.factory.toolbox import Toolbox
 from daybreak.host.sandbox import Strength
 
 EMBEDDED = "builder"
@@ -41,6 +42,8 @@ class BuildArgs(BaseModel):
     """None: asked for when there were no phases."""
     taken: Taken | None = None
     """What is taken over where it begins at a later phase."""
+    tools: Toolbox | None = None
+    """For checks of other languages; None: asked for when builds looked at Python only."""
     requirement: str = ""
     """What is asked for in a person's words, where the specification is drafted first; then there is none yet, and
     `output` may be empty."""

@@ -7,12 +7,12 @@ branch at the end; its files, index and other branches are never touched.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from daybreak.errors import CheckError, DeliveryError, HostError
+from daybreak.errors import CheckError, DaybreakError, DeliveryError, HostError
 from daybreak.host import process
 from daybreak.host.workspaces import Author, Workspace, git
 
@@ -238,8 +238,16 @@ def _run(words: Sequence[str], *, cwd: Path, stdin: bytes = b"", extra: Mapping[
 
 
 def _ok(ran: process.Finished, workspace: Workspace) -> bytes:
+    return printed(
+        ran,
+        lambda said: ResultUnclear(f"git failed in a workspace of {workspace.source}: {said}", hint="see what it says"),
+    )
+
+
+def printed(ran: process.Finished, wrong: Callable[[str], DaybreakError]) -> bytes:
+    """What git printed where it succeeded; otherwise raises what `wrong` makes of its own words."""
     if not ran.ok:
-        raise ResultUnclear(f"git failed in a workspace of {workspace.source}: {_said(ran)}", hint="see what it says")
+        raise wrong(_said(ran))
     return ran.stdout
 
 

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from daybreak.errors import UsageError
 from daybreak.factory import task
 from daybreak.factory.asked import Asked
+from daybreak.factory.phases import panel
+from daybreak.factory.phases.phase import Role
 from daybreak.factory.repository import checks as repositorychecks
 from daybreak.factory.repository import git as repositorygit
 from daybreak.factory.repository import guard as repositoryguard
@@ -100,6 +102,8 @@ class RepositoryArgs(BaseModel):
     """Go on although every check passes on the base, so that none shows that it is done."""
     source: Source | None = None
     offer: Offer | None = None
+    reviewers: tuple[Role, ...] = ()
+    """Who is asked for objections where every check holds."""
 
     @property
     def title(self) -> str:
@@ -134,8 +138,8 @@ def asked(
     """What the queue takes. The base is looked up now: what the user saw when asking is what is worked on.
 
     Without `workers` the order of the settings, less the embedded builder, which builds specifications only. Reads, and
-    writes nothing. Raises RepositoryTaskWrong, NoWorker, SettingsWrong for a worker that there is not, NotARepository,
-    CommitUnknown; ProgramMissing without git."""
+    writes nothing. Raises RepositoryTaskWrong, NoWorker, SettingsWrong for a worker that there is not, PhaseUnknown
+    for a phase or role that there is not, NotARepository, CommitUnknown; ProgramMissing without git."""
     _check_words(prompt, checks, protect, allow)
     if sandbox not in STRENGTHS:
         raise RepositoryTaskWrong(f"there is no sandbox {sandbox!r:.80}", hint=f"one of {', '.join(STRENGTHS)}")
@@ -168,6 +172,7 @@ def asked(
         author_email=author.email,
         guards_only=guards_only,
         offer=offer,
+        reviewers=panel.configured(settings or Settings()),
     )
     return Asked(
         kind=KIND, title=f"{folder.name}: {args.title}", args=args.model_dump(mode="json", exclude_defaults=True)

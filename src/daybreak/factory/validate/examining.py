@@ -12,6 +12,7 @@ from daybreak.checks import gate
 from daybreak.checks.evidence import Evidence, Mark
 from daybreak.engine import Kept
 from daybreak.factory import cascading
+from daybreak.factory.phases.vetoing import Reviewed
 from daybreak.factory.validate import looking, protecting
 from daybreak.factory.validate.guards import Guards, Looked
 from daybreak.factory.validate.job import Job
@@ -22,6 +23,7 @@ from daybreak.factory.validate.table import PROTECTED, decide
 from daybreak.factory.validate.task import KIND
 
 VIOLATIONS_MAX = 50
+NOBODY = Reviewed()
 
 
 async def examine(job: Job, commit: str, before: State | None, made: str = "") -> State:
@@ -44,10 +46,18 @@ async def examine(job: Job, commit: str, before: State | None, made: str = "") -
     return State(commit, table, tuple(evidence), guards)
 
 
-async def decided(job: Job, state: State, kept: dict[str, Any] | None = None, before: Sequence[Finding] = ()) -> None:
+async def decided(
+    job: Job,
+    state: State,
+    kept: dict[str, Any] | None = None,
+    before: Sequence[Finding] = (),
+    *,
+    reviewed: Reviewed = NOBODY,
+    number: int | None = None,
+) -> None:
     """Write the verdict down, with the table that it is made of. `kept`: the attempt that made the state, if one did,
-    and `before` what its worker had been told."""
-    table, number = state.table, job.site.number
+    `number` its number, and `before` what its worker had been told."""
+    table, number = state.table, job.site.number if number is None else number
 
     def keep() -> Kept:
         job.need(state.commit)
@@ -65,7 +75,8 @@ async def decided(job: Job, state: State, kept: dict[str, Any] | None = None, be
         if kept is not None:
             decision = gate.Decision(verdict=table.verdict, score=table.score, reasons=table.reasons)
             learned = cascading.learned(job.ctx.run, number, KIND, kept, decision, before, state.evidence)
-        return Kept(table.model_dump(mode="json"), tell=[told, *learned])
+        looked = reviewed.looked(job.ctx.run, number)
+        return Kept(table.model_dump(mode="json"), tell=[*looked, told, *learned])
 
     await job.ctx.step("gate", keep)
 

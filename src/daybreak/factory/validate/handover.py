@@ -82,7 +82,7 @@ def _manifest(job: Job, first: State, best: State, verified_at: datetime, tree: 
         "base": job.args.commit,
         "patch": patch,
         "workspace": tree,
-        "attempts": job.site.number,
+        "attempts": job.tries,
         "verified_at": stamp(verified_at),
         "before": first.table.model_dump(mode="json"),
         "after": best.table.model_dump(mode="json"),

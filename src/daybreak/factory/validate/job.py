@@ -35,6 +35,8 @@ class Job:
     bundle: str = ""
     """The blob that it can be made of again."""
     plan: Plan = field(init=False)
+    tries: int = 0
+    """Attempts of workers so far; reviews have numbers too."""
     _lineage: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Commit → the one before it, and the blob of the patch between."""
 

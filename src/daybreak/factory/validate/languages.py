@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,13 @@ from pathlib import PurePosixPath
 from daybreak.settings import ProjectLanguage
 
 GENERIC: ProjectLanguage = "generic"
+_TEST = re.compile(r"(^|/)(tests?|__tests__|spec)/|(^|/)test[-_.][^/]*$|[._-](test|spec)\.[a-z]+$", re.IGNORECASE)
+_ALSO_CALLED: dict[str, ProjectLanguage] = {
+    **dict.fromkeys(("js", "typescript", "ts", "node", "nodejs", "node.js", "ecmascript"), "javascript"),
+    "golang": "go",
+    "python3": "python",
+    "py": "python",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +82,14 @@ def sources(paths: Iterable[str], language: ProjectLanguage) -> list[str]:
     """Those of the paths that are written in it."""
     known = BY_NAME.get(language)
     return [] if known is None else [path for path in paths if PurePosixPath(path).suffix in known.suffixes]
+
+
+def called(name: str) -> ProjectLanguage:
+    """The language that people call so; `generic` where none is known here by that name."""
+    lower = name.strip().casefold()
+    return next((language.name for language in LANGUAGES if language.name == lower), _ALSO_CALLED.get(lower, GENERIC))
+
+
+def is_test(path: str) -> bool:
+    """Does a file lie, or is it named, as tests are in one of these languages?"""
+    return _TEST.search(path) is not None

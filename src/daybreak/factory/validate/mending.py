@@ -22,6 +22,7 @@ from daybreak.factory.repository import git as repositorygit
 from daybreak.factory.validate import fixers
 from daybreak.factory.validate.examining import decided, examine
 from daybreak.factory.validate.job import Job
+from daybreak.factory.validate.review import FIXERS, Reviewer
 from daybreak.factory.validate.state import State
 from daybreak.factory.validate.table import progressed
 from daybreak.factory.validate.task import KIND
@@ -53,6 +54,9 @@ class Mender:
     office: Office
     course: Course
     attempts: Working
+    reviewer: Reviewer
+    clean: State | None = None
+    """The best that nobody has objected to."""
 
     # -- fixers
 
@@ -101,6 +105,24 @@ class Mender:
         patch = job.ledger.put_blob(made.patch) if made.patch else ""
         return Kept({"commit": after, "patch": patch, "fixers": list(names), "said": said})
 
+    async def reviewed(self, state: State) -> State:
+        """The same where it is not passed, or nobody objects to what fixers alone have made."""
+        found, reviewed = await self.reviewer.of_state(state, 0, FIXERS)
+        self.clean = None if found.objected else found
+        if reviewed.mends:
+            await decided(self.job, found, reviewed=reviewed, number=0)
+        return found
+
+    async def agreed(self, best: State, first: State, why: str) -> tuple[State, str]:
+        """What may be handed over, and why nothing better. Where reviewers object to the best: it, if a person takes it
+        all the same; otherwise the best that nobody has objected to, which does not pass."""
+        if not best.objected:
+            return best, why
+        if (taken := await self.reviewer.overruled()) is not None:
+            return taken, ""
+        told = "; ".join(best.table.reasons)
+        return self.clean or first, f"what passed every check was objected to: {told}" + (f"; {why}" if why else "")
+
     # -- workers
 
     async def with_workers(self, best: State) -> tuple[State, str]:
@@ -113,12 +135,13 @@ class Mender:
         while best.table.verdict != "passed":
             if stalled >= max(STALLED_LEAST, len(job.args.workers)):
                 return best, f"no progress in {stalled} attempts"
-            job.site.number += 1
+            number = await job.site.next_number()
             try:
-                worker = await self.course.next(job.site.number)
+                worker = await self.course.next(number)
             except NobodyLeft as nobody:
                 job.site.number -= 1
                 return best, nobody.message
+            job.tries += 1
             findings = best.findings(rejected)
             kept = await job.ctx.step("attempt", partial(self._attempt, best.commit, worker, findings))
             if not kept["workspace"]:
@@ -130,9 +153,14 @@ class Mender:
             commit = await self._run_fixers(made, job.plan.fixers) if job.plan.fixers else made
             await job.ctx.enter("verifying")
             found = await examine(job, commit, best, made)
-            await decided(job, found.judged(), kept, findings)
-            went_on = found.acceptable and progressed(best.table, found.table, job.site.number)
+            found, reviewed = await self.reviewer.of_state(found, number, worker)
+            await decided(job, found.judged(), kept, findings, reviewed=reviewed, number=number)
+            went_on = found.acceptable and (
+                (found.passes_checks and not best.passes_checks) or progressed(best.table, found.table, job.tries)
+            )
             stalled = 0 if went_on else stalled + 1
+            if not found.objected and (self.clean is None or found.better_than(self.clean)):
+                self.clean = found if found.acceptable else self.clean
             rejected = found.rejected()
             if found.better_than(best):
                 best, rejected = found, []
@@ -185,7 +213,7 @@ class Mender:
             attempt=job.site.number,
             findings=tuple(found),
             lessons=lessons,
-            recall=recall.pack(job.ctx.records()),
+            recall=recall.pack(job.ctx.records(), role=self.course.role),
         )
 
 

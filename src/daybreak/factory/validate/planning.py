@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import configparser
 import json
-import re
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ from daybreak.settings import CheckKind, ProjectLanguage, Validate
 PYTEST = "python -m pytest -q"
 _BYTES_MAX = 1024 * 1024
 _NO_TEST_SCRIPT = "no test specified"
-_TESTLIKE = re.compile(r"(^|/)(tests?|__tests__)/|(^|/)test_[^/]*$|[._-](test|spec)\.[a-z]+$", re.IGNORECASE)
 _ESLINT = ("eslint.config.js", "eslint.config.mjs", "eslint.config.cjs", "eslint.config.ts")
 GO = Program("go", hints={"apt": "golang-go", "dnf": "golang", "brew": "go", "winget": "GoLang.Go"})
 GOFMT = Program("gofmt", hints={"apt": "golang-go", "dnf": "golang", "brew": "go", "winget": "GoLang.Go"})
@@ -46,7 +44,8 @@ def make(folder: Path, paths: Sequence[str], settings: Validate, around: Surroun
             "python": _python, "javascript": _javascript, "go": _go, "rust": _rust, "java": _java,
         }  # fmt: skip
         usual = list(makers.get(language, _nothing)(project))
-        own = [project.own(kind, language) for kind in settings.commands if language == detected.languages[0]]
+        told = settings.commands_for(language, first=language == detected.languages[0])
+        own = [project.own(kind, language, text) for kind, text in told.items()]
         replaced = {one.kind for one in own}
         if language != detected.languages[0] and not project.tested(language):
             replaced |= {"tests", "coverage"}  # a few files beside a project in another language
@@ -133,13 +132,13 @@ class _Project:
         own = languages.sources(self.paths, language)
         script = str((self.package.get("scripts") or {}).get("test", _NO_TEST_SCRIPT))
         says = language == "javascript" and _NO_TEST_SCRIPT not in script
-        return language == "rust" or says or any(_TESTLIKE.search(path) for path in own)
+        return language == "rust" or says or any(map(languages.is_test, own))
 
-    def own(self, kind: CheckKind, language: ProjectLanguage) -> Planned:
+    def own(self, kind: CheckKind, language: ProjectLanguage, text: str) -> Planned:
         """What the settings say instead of the usual check."""
         how: How = "pytest" if kind == "tests" and language == "python" else "command"
         reading: Reading = "any" if kind == "tests" else "findings"
-        return self.check(kind, language, how, self.settings.commands[kind], reading=reading, configured=True)
+        return self.check(kind, language, how, text, reading=reading, configured=True)
 
     def needs(self, program: Program) -> Lack:
         """What a check lacks that runs it."""
@@ -190,7 +189,10 @@ class _Project:
             )
         if "python" in detected.languages:
             yield f"Python runs as {self.around.python_words}"
-        if detected.languages == (languages.GENERIC,) and not self.settings.commands:
+        unused = [name for name, told in self.settings.commands.items() if isinstance(told, dict)]
+        for unknown in sorted(set(unused) - set(detected.languages)):
+            yield f"the commands for {unknown} are not run: nothing in {unknown} is looked at here"
+        if detected.languages == (languages.GENERIC,) and not self.settings.commands_for(languages.GENERIC, first=True):
             yield f"no language that is known here: name commands in {_OURS}, such as tests = 'make test'"
 
 

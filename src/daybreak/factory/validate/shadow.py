@@ -296,8 +296,6 @@ def _run(
 
 
 def _ok(ran: process.Finished, what: str) -> bytes:
-    if not ran.ok:
-        lines = ran.stderr.decode("utf-8", "replace").strip().splitlines()
-        said = lines[-1][:300] if lines and not ran.ended_by_us else ran.ending
-        raise ProjectUnclear(f"git could not {what}: {said}", hint="see what `git status` says there")
-    return ran.stdout
+    return repositorygit.printed(
+        ran, lambda said: ProjectUnclear(f"git could not {what}: {said}", hint="see what `git status` says there")
+    )

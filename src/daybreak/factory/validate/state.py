@@ -23,6 +23,12 @@ class State:
     evidence: tuple[Evidence, ...]
     guards: dict[str, Guards] = field(default_factory=dict)
     """By check."""
+    objected: bool = False
+    """It passes every check, and reviewers object to it."""
+
+    @property
+    def passes_checks(self) -> bool:
+        return self.objected or self.table.verdict == "passed"
 
     @property
     def acceptable(self) -> bool:
@@ -33,8 +39,12 @@ class State:
         )
 
     def better_than(self, other: State) -> bool:
-        """Acceptable, and its table is better."""
-        return self.acceptable and self.table.better_than(other.table)
+        """Acceptable, and it passes every check where the other does not, or its table is better."""
+        if not self.acceptable:
+            return False
+        if (self.objected or other.objected) and self.passes_checks != other.passes_checks:
+            return self.passes_checks
+        return self.table.better_than(other.table)
 
     def judged(self) -> State:
         """With what makes it unacceptable as a reason, so that its verdict is no `passed`."""

@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from daybreak.checks import gate
-from daybreak.checks.evidence import Evidence
+from daybreak.checks.evidence import Evidence, Outcome
 from daybreak.factory.validate.planned import VETOES, Plan, Planned
 
 PROTECTED = "protected"
@@ -34,7 +34,7 @@ class Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     check: str
-    outcome: Literal["passed", "failed", "unusable"]
+    outcome: Outcome
     score: float = Field(ge=0, le=100)
     threshold: float
     weight: float
@@ -109,14 +109,10 @@ def _could(seen: Evidence | None) -> bool:
 
 
 def _row(planned: Planned, seen: Evidence | None, weight: float) -> Row:
-    score = points(planned, seen)
-    outcome: Literal["passed", "failed", "unusable"] = "unusable"
-    if _could(seen):
-        outcome = "passed" if score >= planned.threshold and _holds(planned, seen) else "failed"
     return Row(
         check=planned.name,
-        outcome=outcome,
-        score=score,
+        outcome=outcome(planned, seen),
+        score=points(planned, seen),
         threshold=planned.threshold,
         weight=weight,
         required=planned.required,
@@ -124,6 +120,13 @@ def _row(planned: Planned, seen: Evidence | None, weight: float) -> Row:
         summary=seen.summary if seen is not None else "nobody looked",
         hint=planned.hint,
     )
+
+
+def outcome(planned: Planned, seen: Evidence | None) -> Outcome:
+    """Of one check, by what its own score has to reach."""
+    if not _could(seen):
+        return "unusable"
+    return "passed" if points(planned, seen) >= planned.threshold and _holds(planned, seen) else "failed"
 
 
 def _holds(planned: Planned, seen: Evidence | None) -> bool:

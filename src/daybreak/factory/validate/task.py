@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from daybreak.errors import DaybreakError, UsageError
 from daybreak.factory import task
 from daybreak.factory.asked import Asked
+from daybreak.factory.phases import panel
+from daybreak.factory.phases.phase import Role
 from daybreak.factory.repository import git as repositorygit
 from daybreak.factory.validate import shadow
 from daybreak.factory.validate.surroundings import Surroundings
@@ -70,6 +72,8 @@ class ValidateArgs(BaseModel):
     author_name: str = ""
     author_email: str = ""
     notes: tuple[str, ...] = ()
+    reviewers: tuple[Role, ...] = ()
+    """Who is asked for objections to what was mended, where every check holds."""
 
     @property
     def where(self) -> shadow.Where:
@@ -138,6 +142,7 @@ def asked(
         author_name=author.name,
         author_email=author.email,
         notes=tuple(notes),
+        reviewers=panel.configured(settings or Settings()) if fix else (),
     )
     title = f"{'mend' if fix else 'validate'} {real.name or real}"
     return Asked(kind=KIND, title=title, args=args.model_dump(mode="json", exclude_defaults=True))

@@ -1,0 +1,227 @@
+"""`daybreak ledger replicas list|check|restore`: the copies of the ledger in other places."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from daybreak.cli import arguments, faces
+from daybreak.cli.arguments import Json
+from daybreak.errors import DaybreakError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from daybreak.config import Places
+    from daybreak.ledger import Ledger, Record, Verifier
+    from daybreak.ledger.replicas import Replication
+    from daybreak.ledger.replicas.reading import Checked
+    from daybreak.settings import Settings
+
+app = typer.Typer(help="The copies of the ledger in other places: how far they are, and whether they are whole.")
+LIST = "Examples:  daybreak ledger replicas list    daybreak ledger replicas list --json"
+CHECK = (
+    "Examples:  daybreak ledger replicas check    daybreak ledger replicas check /mnt/backup/replica\n\n"
+    "daybreak ledger replicas check s3://bucket/replica --key ledger.vkey"
+)
+RESTORE = "Example:  daybreak ledger replicas restore /mnt/backup/replica ~/restored/ledger"
+
+
+class NoTargets(UsageError):
+    """There are no replicas to look at."""
+
+    code = "U261"
+
+
+class KeyUnusable(UsageError):
+    """What was named as the key is none."""
+
+    code = "U262"
+
+
+Key = Annotated[
+    Path | None,
+    typer.Option("--key", help="File with the verification key.", show_default="that of this ledger", metavar="FILE"),
+]
+
+
+def rule(told: Settings) -> Replication | None:
+    """What the settings say of replicas; None where they name no targets."""
+    copies = told.replicas
+    if not copies.targets:
+        return None
+    from daybreak.ledger.replicas import Replication
+
+    return Replication(
+        targets=copies.targets,
+        acknowledge=copies.acknowledge,
+        deliveries=copies.deliveries,
+        wait_s=copies.wait_s,
+    )
+
+
+def begin(ledger: Ledger, told: Settings) -> None:
+    """Keep the copies that the settings name up with an open ledger."""
+    found = rule(told)
+    if found is not None:
+        ledger.replicate(found)
+
+
+def refers(record: Record) -> list[str]:
+    """The blobs that an event names."""
+    from daybreak.factory.blobs import blobs_of
+
+    return list(blobs_of(record.event))
+
+
+@app.command("list", epilog=LIST)
+def show(as_json: Json = False) -> None:
+    """Show each target, how many events it holds, and what is wrong with it. Exit 1 where too few hold everything."""
+    from daybreak.cli import home
+    from daybreak.ledger.replicas.looking import look
+
+    where, told = home.places(), home.settings()
+    found = rule(told)
+    seen = look(where.ledger, where.keys, found) if found is not None else None
+    if as_json:
+        faces.result_json({"targets": [], "wanted": 0} if seen is None else seen.as_json())
+    elif seen is None:
+        faces.result("no replicas: name targets in `[replicas]` of daybreak.toml")
+    else:
+        faces.result(
+            f"the ledger holds {seen.size} events; {seen.wanted} of {len(seen.targets)} targets must have them"
+        )
+        for one in seen.targets:
+            state = one.problem or ("whole" if one.size >= seen.size else f"{seen.size - one.size} events behind")
+            faces.result(f"  {one.target}: {one.size} events, {state}")
+            if one.problem and one.hint:
+                faces.result(f"    {one.hint}")
+        if not seen.held:
+            faces.result("what came last is durable here, and NOT replicated")
+    raise typer.Exit(0 if seen is None or seen.held else faces.EXIT_FAILED)
+
+
+@app.command("check", epilog=CHECK)
+def check(
+    target: Annotated[
+        str | None, typer.Argument(help="A target: folder or URL.", show_default="all of daybreak.toml", metavar="FROM")
+    ] = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Read everything that a replica holds back and check it against the key and the signed root."""
+    from daybreak.cli import home
+    from daybreak.ledger.replicas import reading
+    from daybreak.ledger.replicas.target import open_target
+
+    where = home.places()
+    verifier = _verifier(where, key)
+    names = [_name(target)] if target is not None else list(home.settings().replicas.targets)
+    if not names:
+        raise NoTargets("there are no replicas to check", hint="name one, or set `[replicas] targets` in daybreak.toml")
+    results: list[Checked | tuple[str, DaybreakError | OSError]] = []
+    for name in names:
+        try:
+            opened = open_target(name, where.ledger)
+            results.append(reading.check(opened, verifier, refers=refers, progress=_progress()))
+        except (DaybreakError, OSError) as error:
+            results.append((name, error))
+    plain = [_plain(one) for one in results]
+    if as_json:
+        faces.result_json(plain)
+    else:
+        for one in plain:
+            for problem in one["problems"]:
+                faces.result(f"{problem['place']}: {problem['message']}")
+            faces.result(f"{one['target']}: {one['size']} events, {'whole' if one['ok'] else 'NOT whole'}")
+    raise typer.Exit(faces.EXIT_VERIFIED if all(one["ok"] for one in plain) else faces.EXIT_FAILED)
+
+
+@app.command("restore", epilog=RESTORE)
+def restore(
+    target: Annotated[str, typer.Argument(help="A target: folder or URL.", metavar="FROM", show_default=False)],
+    folder: Annotated[
+        Path,
+        typer.Argument(help="The ledger's new folder: not there yet, or empty.", metavar="TO_DIR", show_default=False),
+    ],
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Make a ledger's folder out of one replica, checked against the key and the signed root on the way."""
+    from daybreak.cli import home
+    from daybreak.ledger.replicas import recovery
+    from daybreak.ledger.replicas.target import open_target
+
+    where = home.places()
+    made = recovery.restore(
+        open_target(_name(target), where.ledger),
+        _verifier(where, key),
+        arguments.path(folder).absolute(),
+        refers=refers,
+        progress=_progress(),
+    )
+    if as_json:
+        faces.result_json(
+            {
+                "ledger": str(made.ledger),
+                "events": made.size,
+                "root": made.root,
+                "blobs": made.blobs,
+                "missing_blobs": made.missing,
+            }
+        )
+        return
+    faces.result(f"{made.ledger}: {made.size} events, root {made.root}, {made.blobs} files beside them")
+    if made.missing:
+        faces.result(f"{made.missing} files that events refer to are not in the replica: `daybreak ledger verify`")
+    faces.say("it is the same log: with its key and witness it goes on, where nothing after this was witnessed")
+
+
+def _plain(one: Checked | tuple[str, DaybreakError | OSError]) -> dict[str, Any]:
+    if isinstance(one, tuple):
+        name, error = one
+        message = f"{error.code} {error.message}; {error.hint}" if isinstance(error, DaybreakError) else str(error)
+        return {
+            "target": name,
+            "ok": False,
+            "size": 0,
+            "root": "",
+            "problems": [{"place": name, "message": message}],
+            "more": 0,
+        }
+    problems = [{"place": place, "message": what} for place, what in one.problems]
+    return {
+        "target": one.target,
+        "ok": one.ok,
+        "size": one.size,
+        "root": one.root,
+        "problems": problems,
+        "more": one.more,
+    }
+
+
+def _name(text: str) -> str:
+    return text if "://" in text else str(arguments.path(text).expanduser().absolute())
+
+
+def _verifier(where: Places, key: Path | None) -> Verifier:
+    from daybreak.ledger import keyfile
+    from daybreak.ledger.note import NoteError, Verifier
+
+    if key is None:
+        arguments.usable_home(where)
+        return keyfile.with_history(where.keys, keyfile.load_verifier(where.keys))
+    try:
+        return Verifier.parse(arguments.path(key).read_text("ascii"))
+    except (OSError, UnicodeDecodeError, NoteError) as error:
+        raise KeyUnusable(f"{key} holds no verification key: {error}", hint="it is the file ledger.vkey") from error
+
+
+def _progress() -> Callable[[int, int], None] | None:
+    """A counter on standard error for a terminal, nothing otherwise."""
+    if not sys.stderr.isatty():
+        return None
+    return lambda done, total: print(f"\r{done:,} of {total:,} events", end="", file=sys.stderr)  # noqa: T201
