@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import signal
 from pathlib import Path
 
 import pytest
+import typer.testing
+
+typer.testing._get_command = functools.cache(typer.main.get_command)
+"""The tree of all commands is made once for each application, not for each line that a test types."""
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background of a script, which ignores Ctrl-C for its children. Tests send it themselves.

@@ -25,6 +25,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from daybreak.cli.ledger import COMMANDS as LEDGER
+from daybreak.cli.main import COMMANDS
+
 PROGRAM = r"""
 import gc, importlib, json, os, select, signal, socket, sys
 
@@ -93,6 +96,7 @@ sys.exit(ask(ended=pid))
 """The command line of a page; it only waits, so what a page kills must be a real one."""
 MODULES = (
     *("typer._adapters", "rich.table", "rich.markup", "anyio._backends._asyncio", "daybreak.cli.main"),
+    *(f"daybreak.cli.{told.module}" for told in (*COMMANDS.values(), *LEDGER.values())),
     *("daybreak.cli.home", "daybreak.cli.supervise", "daybreak.engine.supervisor", "daybreak.factory.office"),
     *("daybreak.factory.task", "daybreak.factory.taskfile", "daybreak.factory.roster", "daybreak.factory.trust"),
     *(f"daybreak.factory.kinds.{name}" for name in ("build", "command", "python", "repository")),

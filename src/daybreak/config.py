@@ -11,6 +11,7 @@ One `Places` names every folder. Which one applies, first match wins:
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,33 @@ class Places:
             settings=home,
             why=why,
         )
+
+
+SETTINGS = "daybreak.toml"
+
+
+def find_settings(environment: Mapping[str, str], working_directory: Path, user_folder: Path) -> Path | None:
+    """The settings file that applies, unread and unjudged (`settings.find` judges it); None where there is none.
+
+    Also a link that leads nowhere, or a folder of that name: to pass them by in silence would hide a mistake."""
+    if named := environment.get("DAYBREAK_CONFIG"):
+        return working_directory / at_home(named)
+    for folder in (working_directory, *working_directory.parents, user_folder):
+        if _is_there(folder / SETTINGS):
+            return folder / SETTINGS
+    return None
+
+
+def at_home(text: str) -> Path:
+    """With this user's folder for `~`; another user's is nobody's business here."""
+    return Path.home() / text[2:] if text.startswith("~/") else Path(text)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return os.path.lexists(path)
+    except ValueError:  # a name that no system takes
+        return False
 
 
 def find_places(environment: Mapping[str, str], working_directory: Path) -> Places:

@@ -8,6 +8,7 @@
     │   ├── LedgerMissing     the key or the witness knows a ledger that is not there
     │   ├── LedgerForeign     not a ledger, or of a format that this version does not know
     │   ├── KeyMissing · KeyExposed · KeyWrong     the signing key: absent, readable by others, another one
+    │   ├── KeyRefused · RevocationRefused · ProofByEndedKey   L125 to L127: a key that handed over or was revoked
     │   ├── WitnessMissing · WitnessBroken         the head kept outside: absent, unreadable or not writable
     │   ├── LedgerBehind      the ledger holds less than was known outside: cut, or an old copy
     │   ├── LedgerForked      the ledger holds something else than was known outside

@@ -20,9 +20,10 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from daybreak import config
 from daybreak.errors import UsageError
 
-FILE = "daybreak.toml"
+FILE = config.SETTINGS
 BYTES_MAX = 1024 * 1024
 """A longer file is no configuration."""
 KEY_BYTES_MAX = 64 * 1024
@@ -405,14 +406,10 @@ def find(environment: Mapping[str, str], working_directory: Path, user_folder: P
     One that was found, not named, counts only where it belongs to this user or to root and nobody else may write it:
     it names programs that will be started. Raises SettingsWrong for another.
     """
-    if named := environment.get("DAYBREAK_CONFIG"):
-        return working_directory / _home(named)
-    for folder in (working_directory, *working_directory.parents, user_folder):
-        path = folder / FILE
-        if _is_there(path):
-            _refuse_foreign(path)
-            return path
-    return None
+    path = config.find_settings(environment, working_directory, user_folder)
+    if path is not None and not environment.get("DAYBREAK_CONFIG"):
+        _refuse_foreign(path)
+    return path
 
 
 def read(path: Path | None) -> Settings:
@@ -460,7 +457,7 @@ def resolve_key(text: str, environment: Mapping[str, str]) -> str:
         found, where = environment.get(name, ""), f"the variable {name:.80}"
         hint = f"set {name:.80} where daybreak is started, or name another key in {FILE}"
     elif kind == "file" and name:
-        path = _home(name)
+        path = config.at_home(name)
         found, where = _key_file(path), f"the file {path}"
         hint = "put the key into the file, alone in its first line"
     else:
@@ -480,19 +477,6 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 # -- reading
-
-
-def _home(text: str) -> Path:
-    """With this user's folder for `~`; another user's is nobody's business here."""
-    return Path.home() / text[2:] if text.startswith("~/") else Path(text)
-
-
-def _is_there(path: Path) -> bool:
-    """Also for a link that leads nowhere, or a folder of that name: to pass them by in silence would hide a mistake."""
-    try:
-        return os.path.lexists(path)
-    except ValueError:  # a name that no system takes
-        return False
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -818,7 +802,7 @@ def _rooted(settings: Settings, folder: Path) -> Settings:
     """With absolute paths, counted from `folder`."""
 
     def absolute(text: str) -> str:
-        return str(folder / _home(text))
+        return str(folder / config.at_home(text))
 
     workers = {}
     for name, worker in settings.workers.items():

@@ -16,9 +16,13 @@ from daybreak.events import StepDone
 from daybreak.factory import consensus, looking
 from daybreak.factory.consensus import Ask, Observation, Probe, Split, answered, shortening
 from daybreak.factory.consensus.model import Answer
-from daybreak.factory.phases import contest
+from daybreak.factory.phases import observed
+from daybreak.settings import Settings
 
 ASKS = tuple(Ask(line=f"ask {number}", requirements=(f"FR-{number}",)) for number in range(12))
+
+NO_MORE = Settings.model_validate({"paradigm": {"candidates_max": 0}})
+"""No fourth where three split: a person is asked at once."""
 
 
 class Machine:
@@ -74,6 +78,7 @@ def _looked(monkeypatch: pytest.MonkeyPatch, desk: Desk) -> None:
 def test_a_person_is_asked_about_the_shortest_input_that_was_found(desk: Desk, machine: Machine) -> None:
     """What the difference does not need is left out of the question, and the answers are those to what is left."""
     # shows: F7
+    desk.settings = NO_MORE
     by_worker(desk, one=puts(*ALL, says="four"), two=puts(*ALL, says="five"), three=puts(*ALL, "x", says="five"))
     run = desk.submit(*WORKERS[:3], paradigm="consensus", candidates=3)
     parked = desk.supervise(run)
@@ -86,7 +91,8 @@ def test_a_person_is_asked_about_the_shortest_input_that_was_found(desk: Desk, m
 
 def test_how_often_it_is_tried_is_bounded(desk: Desk, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two programs are asked for each try, and all of them once about what is left."""  # shows: F7, F5
-    monkeypatch.setattr(contest, "SHORTER_MAX", 3)
+    monkeypatch.setattr(observed, "SHORTER_MAX", 3)
+    desk.settings = NO_MORE
     by_worker(desk, one=puts(*ALL, says="four"), two=puts(*ALL, says="five"), three=puts(*ALL, "x", says="five"))
     run = desk.submit(*WORKERS[:3], paradigm="consensus", candidates=3)
     assert desk.supervise(run).state == "parked"

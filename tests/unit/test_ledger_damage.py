@@ -117,6 +117,26 @@ def test_a_mutated_byte_never_gives_a_wrong_answer_that_verifies(small: Any, tin
     assert _mutated(small, full, random)["harmless"] < 40, "most bytes of a full file matter"
 
 
+def test_a_first_event_of_another_type_is_named(tiny: Any) -> None:
+    """One bit of a record's own header makes SQLite read NULL where the event's header was. Found by the long form."""
+    # shows: N14
+    good = tiny.database.read_bytes()
+    (page,) = tiny.rows("SELECT rootpage FROM sqlite_schema WHERE name = 'event'")[0]
+    page_bytes = good[(page - 1) * 4096 : page * 4096]
+    cell = int.from_bytes(page_bytes[8:10], "big")  # of event 0: length (2), rowid (1), then the record's header
+    begin = (page - 1) * 4096 + cell
+    try:
+        for at in range(begin, begin + 16):
+            for bit in range(8):
+                bad = bytearray(good)
+                bad[at] ^= 1 << bit
+                tiny.database.write_bytes(bad)
+                found = tiny.verify(witness=None)
+                assert found.ok or all(problem.what for problem in found.problems)
+    finally:
+        tiny.database.write_bytes(good)
+
+
 @pytest.mark.chaos
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("stripe", range(STRIPES))

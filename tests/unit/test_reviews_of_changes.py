@@ -154,7 +154,7 @@ def test_an_objection_that_nobody_mends_means_no_branch(desk: Any) -> None:
     assert desk.branches() == ["main"]
 
 
-@pytest.mark.parametrize(("answer", "state"), [("yes", "done"), ("no", "failed")])
+@pytest.mark.parametrize(("answer", "state"), [("yes", "done"), pytest.param("no", "failed", marks=pytest.mark.chaos)])
 def test_a_person_decides_where_the_veto_only_asks(desk: Any, answer: str, state: str) -> None:
     """When nobody can be asked any more; what is taken is what passed every check."""  # shows: F7, F12
     settings = reviewed_by("asks")
@@ -224,7 +224,9 @@ def test_what_was_mended_is_reviewed_before_it_is_handed_over(tmp_path: Path) ->
         assert validations.git(desk.project, "show", f"daybreak/{done.run}:calc.py") == validations.RIGHT
 
 
-@pytest.mark.parametrize(("rule", "answer"), [("blocks", ""), ("asks", "yes"), ("asks", "no")])
+@pytest.mark.parametrize(
+    ("rule", "answer"), [("blocks", ""), ("asks", "yes"), pytest.param("asks", "no", marks=pytest.mark.chaos)]
+)
 def test_what_reviewers_object_to_in_the_end_is_not_handed_over(tmp_path: Path, rule: str, answer: str) -> None:
     """Unless a person takes it all the same; nothing of the user's is touched."""  # shows: F7, P7
     settings = reviewed_by(rule)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daybreak.cli import arguments
 from daybreak.clock import SystemClock
-from daybreak.config import Places, find_places
+from daybreak.config import Places, find_places, find_settings
 from daybreak.errors import UsageError
 from daybreak.events import FINAL
 
@@ -151,12 +151,13 @@ def open_ledger(where: Places | None = None, told: Settings | None = None, *, as
     from daybreak.ledger import Ledger
 
     where, clock = where or arguments.usable_home(places()), SystemClock()
-    told = told or _settings_or_why_not()[0]
+    if told is None and find_settings(os.environ, Path.cwd(), where.settings) is not None:
+        told = _settings_or_why_not()[0]  # reading them takes longer than a short command
     with (
         Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=views()) as ledger,
         witnessed(ledger, told, where, clock, asking=asking),
     ):
-        if told.replicas.targets:
+        if told is not None and told.replicas.targets:
             from daybreak.cli import replicas
 
             replicas.begin(ledger, told)
@@ -164,9 +165,11 @@ def open_ledger(where: Places | None = None, told: Settings | None = None, *, as
 
 
 @contextmanager
-def witnessed(ledger: Ledger, told: Settings, where: Places, clock: Clock, *, asking: bool) -> Iterator[Panel | None]:
+def witnessed(
+    ledger: Ledger, told: Settings | None, where: Places, clock: Clock, *, asking: bool
+) -> Iterator[Panel | None]:
     """The witnesses of the settings beside an open ledger; None where there are none."""
-    if not told.witnesses:
+    if told is None or not told.witnesses:
         yield None
         return
     from daybreak.factory.witnessing import beside

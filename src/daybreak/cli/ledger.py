@@ -9,9 +9,30 @@ import typer
 
 from daybreak.cli import faces
 from daybreak.cli.arguments import Json
+from daybreak.cli.commands import Command, group
 
 if TYPE_CHECKING:
     from daybreak.ledger import Record
+
+COMMANDS = {
+    "verify": Command("ledger", "verify", "Example:  daybreak ledger verify"),
+    "show": Command("ledger", "show", "Examples:  daybreak ledger show    daybreak ledger show run-0k3"),
+    "follow": Command("follow", "follow"),
+    "prove": Command("prove", "prove"),
+    "check": Command("check", "check"),
+    "replicas": Command("replicas", "app"),
+    "keys": Command("keys", "app"),
+    "witness": Command("witness", "app"),
+    "subjects": Command("redact", "subjects", "Example:  daybreak ledger subjects --json"),
+    "redact": Command("redact", "redact"),
+}
+
+app = typer.Typer(cls=group(COMMANDS), no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Look at the log and prove that nobody changed it."""
 
 
 def verify(as_json: Json = False) -> None:

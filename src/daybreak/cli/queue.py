@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from daybreak.cli import arguments, faces
+from daybreak.cli import arguments, faces, history
 from daybreak.cli.arguments import ArgumentWrong, Json
 from daybreak.errors import UsageError
 
@@ -223,3 +223,7 @@ def _told(what: str, of: str, as_json: bool, changed: bool = True) -> None:
         faces.result_json(told)
     else:
         faces.result(f"{what} {of or 'the queue'}" if changed else f"{of or 'the queue'}: nothing to change")
+
+
+app.command("cancel", epilog="daybreak queue cancel 3f2a   (the same as `daybreak cancel 3f2a`)")(history.cancel)
+app.command("retry", epilog="daybreak queue retry 3f2a   (the same as `daybreak retry 3f2a`)")(history.retry)

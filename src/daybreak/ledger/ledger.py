@@ -24,16 +24,15 @@ import apsw
 
 from daybreak import ids
 from daybreak.clock import Clock
-from daybreak.errors import LedgerError, LedgerMissing, LedgerStopped, LedgerTampered, WitnessMissing
+from daybreak.errors import LedgerError, LedgerStopped
 from daybreak.events import KEYS
-from daybreak.host.durable import make_folder
 from daybreak.ledger import comparing, database, keyfile, rotation, rows
 from daybreak.ledger.bells import Bells
 from daybreak.ledger.blobs import BlobStore
-from daybreak.ledger.files import locked
 from daybreak.ledger.keyring import Keyring
 from daybreak.ledger.log import Log
 from daybreak.ledger.note import Checkpoint, Signer
+from daybreak.ledger.opening import Opening
 from daybreak.ledger.record import BLOB_BYTES, Draft, Record, Submission
 from daybreak.ledger.sinks import LoopSink
 from daybreak.ledger.subjects import SubjectKeys
@@ -103,38 +102,15 @@ class Ledger:
         KeyWrong, WitnessMissing, WitnessBroken: in each case nothing was changed; LedgerStopped where the disk refuses.
         """
         try:
-            return cls._open(directory, keys, witness, clock, views, entropy)
+            found = Opening(directory, keys, witness, clock, Views(views), entropy).opened()
+            ledger = cls(directory, found.log, found.keyring, found.witness, keys, entropy)
+            if ledger.subjects.concern():
+                ledger._settle_subjects()
         except OSError as error:
             raise LedgerStopped(
                 f"the ledger in {directory} cannot be opened: {error}",
                 hint="look at the disk, its space and its rights.",
             ) from error
-
-    @classmethod
-    def _open(
-        cls, directory: Path, keys: Path, witness: Path, clock: Clock, views: Sequence[View], entropy: ids.Entropy
-    ) -> Ledger:
-        for folder in (directory, keys, witness):
-            make_folder(folder)
-        path = directory / database.FILE
-        outside = Witness(witness)
-        kept = Views(views)
-        with locked(outside.lock):
-            signer = _signer(path, keys, outside, clock, entropy)
-            keyring = keyfile.with_history(keys, signer.verifier)
-            keyring = Keyring(keyring.history, rotation.source(path))
-            head = outside.read(keyring)
-        if head is None:
-            raise WitnessMissing(
-                f"there is no head at {outside.path} to compare the ledger with",
-                hint="put the witness file back. Without it a cut or an old copy could not be noticed.",
-            )
-        log = _log(path, head, signer, keyring, keys, clock, kept, entropy)
-        outside.raise_to(log.head, keyring)
-        keyfile.settle(keys, keyring)
-        ledger = cls(directory, log, keyring, outside, keys, entropy)
-        if ledger.subjects.concern():
-            ledger._settle_subjects()
         return ledger
 
     # -- append
@@ -544,84 +520,3 @@ class _Reading:
     ) -> None:
         self._ledger._reading.release()
         self._damage.__exit__(kind, error, trace)
-
-
-def _signer(path: Path, keys: Path, witness: Witness, clock: Clock, entropy: ids.Entropy) -> Signer:
-    """The key; made, with a witness of the empty tree, where there has never been anything.
-
-    The witness of size 0 is written before the key and the key before the database, so a crash in between
-    leaves what the next call recognises as a beginning.
-    """
-    if keyfile.exists(keys) or _holds_something(path):
-        return keyfile.load(keys)
-    if witness.exists() and not _is_beginning(witness):
-        return keyfile.load(keys)  # raises KeyMissing: events were witnessed once
-    signer = Signer(f"daybreak.local/{ids.new('ledger', clock.now(), entropy)}", entropy(32))
-    witness.start(signer)
-    keyfile.save(keys, signer)
-    return signer
-
-
-def _is_beginning(witness: Witness) -> bool:
-    """Does the witness speak of no event? Its signature cannot be checked when the key was never saved."""
-    return witness.path.read_text("utf-8", errors="replace").split("\n")[1:2] == ["0"]
-
-
-def _holds_something(path: Path) -> bool:
-    return path.exists() and path.stat().st_size > 0
-
-
-def _log(
-    path: Path,
-    outside: Checkpoint,
-    signer: Signer,
-    keyring: Keyring,
-    keys: Path,
-    clock: Clock,
-    views: Views,
-    entropy: ids.Entropy,
-) -> Log:
-    """The log, checked; created where nothing was ever witnessed."""
-    if outside.size and not _holds_something(path):
-        raise _missing(path, outside)
-    with rows.readable(path):
-        connection = database.connect_writer(path)
-    try:
-        with rows.readable(path):
-            blank = database.is_blank(connection)
-            if blank and outside.size:
-                raise _missing(path, outside)
-            if not blank:
-                database.check_format(connection, path)
-            database.make_durable(connection, path)
-            log = Log(
-                connection,
-                path=path,
-                signer=signer,
-                keyring=keyring,
-                keys=keys,
-                blobs=BlobStore(path.parent / database.BLOBS),
-                clock=clock,
-                views=views,
-                entropy=entropy,
-            )
-            if blank:
-                log.create()
-            log.load()
-            log.compare(outside)
-    except apsw.Error as error:
-        connection.close()
-        raise LedgerTampered(
-            f"{path} cannot be opened: {error}", hint="run `daybreak ledger verify`; check rights and space."
-        ) from error
-    except BaseException:
-        connection.close()
-        raise
-    return log
-
-
-def _missing(path: Path, outside: Checkpoint) -> LedgerMissing:
-    return LedgerMissing(
-        f"{path} holds no events, but {outside.size} were known outside",
-        hint="put the ledger back from a copy. To start anew, move its key and witness away too.",
-    )

@@ -108,8 +108,8 @@ class SubjectKeys:
             if key in self.buried():
                 raise gone(subject, key)
             if not self._path(key).exists():
-                secret = base64.b64encode(self._entropy(KEY_BYTES)).decode()
-                write_synced(self._path(key), msgspec.json.encode(_File(secret, label)))
+                raw = base64.b64encode(self._entropy(KEY_BYTES)).decode()
+                write_synced(self._path(key), msgspec.json.encode(_File(raw, label)))
         made = self.find(key)
         if made is None:
             raise gone(subject, key)
@@ -203,16 +203,16 @@ class SubjectKeys:
             )
         try:
             told = msgspec.json.decode(path.read_bytes(), type=_File)
-            secret = base64.b64decode(told.key, validate=True)
-            if len(secret) != KEY_BYTES:
-                raise ValueError(f"it has {len(secret)} bytes")
+            raw = base64.b64decode(told.key, validate=True)
+            if len(raw) != KEY_BYTES:
+                raise ValueError(f"it has {len(raw)} bytes")
         except FileNotFoundError:
             return None
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
             raise SubjectKeysBroken(
                 f"the subject key {path} cannot be used: {error}", hint="put the file back from your copy of it."
             ) from error
-        made = self._boxes[key] = _stamp(status), Box(key, secret, self._entropy), told.subject
+        made = self._boxes[key] = _stamp(status), Box(key, raw, self._entropy), told.subject
         return made
 
     def _name(self, label: str, *, make: bool) -> str:

@@ -251,9 +251,9 @@ class _Check:
         """The key that the ledger itself names; with no other known, the one to check with."""
         for header, payload in self._ask("table event, event 0", "SELECT header, payload FROM event WHERE leaf = 0"):
             try:
-                if decode_header(header).type != LedgerCreated.type:
+                if not isinstance(header, bytes) or decode_header(header).type != LedgerCreated.type:
                     raise NoteError("it is not ledger.created")
-                created = msgspec.json.decode(payload or b"", type=LedgerCreated)
+                created = msgspec.json.decode(payload if isinstance(payload, bytes) else b"", type=LedgerCreated)
                 named = Verifier.parse(created.public_key)
                 if named.origin != created.origin:
                     raise NoteError("its origin is not its key's")
