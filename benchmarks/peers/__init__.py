@@ -44,6 +44,8 @@ TURN_S = {1: 0.4, 32: 1.2}
 """About how long a turn takes, by workflows: long enough that beginning and ending them weighs little."""
 STEPS_MIN, STEPS_MAX = 10, 20_000
 """Steps of a workflow in one turn."""
+STEPS_ALONE_MIN = 200
+"""The same of a workflow that is alone: with fewer, its beginning and end would weigh on a slow disk."""
 ALONE_RATIO_MIN = 2.0
 """Times the best peer at one workflow, where the disk is fast."""
 DISK_SHARE_MIN = 0.8
@@ -161,7 +163,8 @@ def contest(folder: Path, strace: Sequence[str] = (), rounds: int = ROUNDS) -> t
 
 def _fitting(rate: float, width: int) -> int:
     """Steps for each workflow that fill a turn."""
-    return max(STEPS_MIN, min(STEPS_MAX, int(rate * TURN_S[width] / width)))
+    least = STEPS_ALONE_MIN if width == 1 else STEPS_MIN
+    return max(least, min(STEPS_MAX, int(rate * TURN_S[width] / width)))
 
 
 def count_syncs(folder: Path, found: dict[Contestant, Found]) -> None:
