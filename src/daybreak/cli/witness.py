@@ -82,7 +82,7 @@ def check(as_json: Json = False) -> None:
         panel = beside(ledger, told, where.witness, clock, os.environ)
         try:
             if not as_json:
-                faces.say(f"asking {len(told.witnesses)} witnesses, up to {longest_s:g} s")
+                faces.say(f"asking {', '.join(told.witnesses)}: up to {longest_s:g} s")
             panel.compare(longest_s)
             panel.sync(longest_s)
             size = ledger.head().size
