@@ -96,9 +96,9 @@ WORKERS = tuple(f"json:{name}" for name in ("first", "second", "third", "fourth"
 
 def main() -> None:
     print("phases, roles and parts; workers and checks return at once")
+    asyncio.run(_many_parts())  # first: the memory is that of the process, with whatever it has done before
     asyncio.run(_parts_cost())
     asyncio.run(_rework())
-    asyncio.run(_many_parts())
 
 
 # -- a build whose workers and checks are functions
