@@ -18,6 +18,8 @@ INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
 PATH_MAX = 200
 """Characters of a path that are told; of a longer one, its begin and its end."""
 _PLAIN = frozenset({str, bool, type(None)})
+_ROWS = (list, tuple)
+_fields = msgspec.structs.astuple
 
 
 def is_exact(value: Any) -> bool:
@@ -25,7 +27,7 @@ def is_exact(value: Any) -> bool:
 
     Whether a text can be encoded is left to the encoder, which refuses that itself. Raises RecursionError.
     """
-    return _are_exact((value,))
+    return _are_exact(_fields(value) if isinstance(value, msgspec.Struct) else (value,))
 
 
 def _are_exact(values: Iterable[Any]) -> bool:
@@ -40,17 +42,17 @@ def _are_exact(values: Iterable[Any]) -> bool:
         elif kind is float:
             if not math.isfinite(value):
                 return False
-        elif kind is dict or isinstance(value, dict):
+        elif kind is dict or (kind is not list and isinstance(value, dict)):
             for key in value:
                 if type(key) is not str:
                     return False
             if not _are_exact(value.values()):
                 return False
-        elif isinstance(value, list | tuple):
+        elif kind is list or isinstance(value, _ROWS):
             if not _are_exact(value):
                 return False
         elif isinstance(value, msgspec.Struct):
-            if not _are_exact(msgspec.structs.astuple(value)):
+            if not _are_exact(_fields(value)):
                 return False
         elif not _is_named(value):
             return False
