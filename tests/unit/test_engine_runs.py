@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from tests.unit import engine_desk as desk
 
 from daybreak.engine import Absent, Found, Parked, states, step_key
 from daybreak.errors import CheckError, LeaseLost, LedgerBusy, LedgerError, NotPlain, RunBusy, UnknownKind, UnknownRun
@@ -27,16 +26,6 @@ from daybreak.testing.world import MemoryLocks
 pytestmark = pytest.mark.anyio
 
 
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-desk = _load("engine_desk")
 Desk, Counting, Crash = desk.Desk, desk.Counting, desk.Crash
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+from tests.unit import engine_desk as desk
 
 from daybreak import errors
 from daybreak.engine import Kept, Told, step_key
@@ -19,16 +19,6 @@ from daybreak.events import GateDecided, StepDone
 pytestmark = pytest.mark.anyio
 
 
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-desk = _load("engine_desk")
 Desk, Counting, Crash = desk.Desk, desk.Counting, desk.Crash
 
 

@@ -3,30 +3,18 @@ can be forgotten."""
 
 from __future__ import annotations
 
-import importlib.util
 import logging
-from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from tests.unit import engine_desk as engine_desk
 
 from daybreak.engine.history import PastForgotten
 from daybreak.events import QUEUE, Answered, Signalled, StepDone, control_stream, run_stream
 from daybreak.ledger import Draft
 from daybreak.policy.retry import Retry
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-engine_desk = _load("engine_desk")
 SECRET = "Slartibartfast"
 WHO = "customer-42"
 

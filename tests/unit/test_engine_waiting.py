@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit import engine_desk as desk_module
 
 from daybreak.engine import Absent, Found, Placement, spend, step_key
 from daybreak.engine.past import OnceDone, StepUnknown
@@ -30,17 +29,6 @@ from daybreak.policy.accounts import Accounts
 from daybreak.policy.budget import Amounts, Limit
 from daybreak.policy.retry import Retry
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-desk_module = _load("engine_desk")
 Counting, Crash, Desk = desk_module.Counting, desk_module.Crash, desk_module.Desk
 
 pytestmark = pytest.mark.anyio

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -16,6 +15,7 @@ from typing import Any
 import anyio
 import apsw
 import pytest
+from tests.unit import ledger_home as shelf
 from typer.testing import CliRunner
 
 from daybreak.errors import LedgerBehind, LedgerForeign, LedgerMissing, LedgerStopped, LedgerTampered
@@ -23,17 +23,6 @@ from daybreak.ledger import Draft, Ledger, Record, bells, database, following
 from daybreak.ledger.bells import Bell, Bells
 from daybreak.ledger.following import FollowedAnother, Following, follow
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-shelf = _load("ledger_home")
 Home, step = shelf.Home, shelf.step
 
 

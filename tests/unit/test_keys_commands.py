@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit import ledger_home as shelf
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -21,17 +21,6 @@ from daybreak.ledger.keyring import KeyHistory
 from daybreak.ledger.proofcheck import ProofByEndedKey
 from daybreak.ledger.rotation import RevocationRefused
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-shelf = _load("ledger_home")
 COMMAND = cache(get_command)
 """The command line, built once: building it takes longer than what is run here."""
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "keys.md"

@@ -6,7 +6,6 @@ head kept outside. `database`, `key` and `outside` name what each of them must n
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -15,6 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.unit import ledger_home as shelf
 
 from daybreak.errors import LedgerBehind, LedgerError, LedgerForked
 from daybreak.ledger import Draft, Prover, Verification, keyfile
@@ -23,17 +23,6 @@ from daybreak.ledger.record import decode_header, encode_header
 from daybreak.ledger.tree import leaf_hash
 from daybreak.testing.clock import FakeClock
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-shelf = _load("ledger_home")
 Home, step, grant = shelf.Home, shelf.step, shelf.grant
 
 EVENTS = 600

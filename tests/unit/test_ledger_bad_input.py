@@ -3,7 +3,6 @@ disk that fails anywhere."""
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import math
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit import ledger_home as shelf
 
 from daybreak import events
 from daybreak.errors import BlobDamaged, DraftRefused, LedgerForeign, LedgerStopped, LedgerTampered
@@ -26,17 +26,6 @@ from daybreak.ledger import Draft, database, exact, record
 from daybreak.ledger.record import Submission
 from daybreak.testing.clock import FakeClock
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-shelf = _load("ledger_home")
 Home, step = shelf.Home, shelf.step
 
 

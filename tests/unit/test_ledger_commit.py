@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -16,23 +15,13 @@ from typing import Any
 
 import apsw
 import pytest
+from tests.unit import ledger_home as shelf
+from tests.unit.ledger_disk import Disk
 
 from daybreak.errors import LedgerBehind, LedgerForked, LedgerStopped, WitnessBroken
 from daybreak.ledger import Draft, Ledger, Record
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-shelf = _load("ledger_home")
 Home, step, grant = shelf.Home, shelf.step, shelf.grant
-Disk = _load("ledger_disk").Disk
 
 
 @pytest.fixture

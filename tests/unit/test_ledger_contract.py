@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from tests.unit import ledger_home as shelf
 
 from daybreak.errors import (
     BlobMissing,
@@ -27,17 +27,6 @@ from daybreak.ledger import Draft, Ledger, Record
 from daybreak.testing.clock import FakeClock
 from daybreak.testing.memory_ledger import MemoryLedger
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-shelf = _load("ledger_home")
 Home, step, grant = shelf.Home, shelf.step, shelf.grant
 
 AnyLedger = Ledger | MemoryLedger

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -11,21 +10,11 @@ from typing import Any
 
 import apsw
 import pytest
+from tests.unit import ledger_home as shelf
 
 from daybreak.errors import DaybreakError
 from daybreak.ledger import Draft
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-shelf = _load("ledger_home")
 Home, step = shelf.Home, shelf.step
 
 

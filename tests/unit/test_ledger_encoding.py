@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
@@ -12,6 +10,7 @@ import pytest
 import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit import ledger_home as home
 
 from daybreak import events
 from daybreak.errors import DraftRefused, LedgerTampered
@@ -19,18 +18,6 @@ from daybreak.ledger import Draft, UnknownEvent
 from daybreak.ledger.record import INTEGER_MAX, Header, Submission, decode_header, encode_header
 from daybreak.testing.clock import FakeClock
 from daybreak.testing.memory_ledger import MemoryLedger
-
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-home = _load("ledger_home")
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
 NUMBER = st.integers(0, INTEGER_MAX)

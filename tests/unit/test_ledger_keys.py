@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import signal
@@ -16,6 +15,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit import ledger_home as shelf
 
 from daybreak.config import Places
 from daybreak.errors import (
@@ -41,17 +41,6 @@ from daybreak.ledger.snapshot import SnapshotUnsound, take
 from daybreak.ledger.tree import leaf_hash
 from daybreak.testing.clock import FakeClock
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-shelf = _load("ledger_home")
 Home, step = shelf.Home, shelf.step
 
 

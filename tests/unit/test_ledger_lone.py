@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
@@ -13,24 +12,14 @@ from typing import Any
 
 import apsw
 import pytest
+from tests.unit import ledger_home as shelf
+from tests.unit.ledger_disk import Disk
 
 from daybreak.errors import IdemConflict, LeaseLost, LedgerStopped
 from daybreak.ledger import Draft, Ledger, Record, database, writer
 from daybreak.testing.clock import FakeClock
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-shelf = _load("ledger_home")
 Home, step, grant = shelf.Home, shelf.step, shelf.grant
-Disk = _load("ledger_disk").Disk
 
 QUICK, SLOW = 0.0001, 0.05
 

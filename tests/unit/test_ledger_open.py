@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import threading
@@ -11,6 +10,7 @@ from typing import Any
 
 import apsw
 import pytest
+from tests.unit import ledger_home as shelf
 
 from daybreak.errors import (
     KeyExposed,
@@ -30,17 +30,6 @@ from daybreak.errors import (
 from daybreak.ledger import Draft, View
 from daybreak.ledger.note import NoteError, Signer, Verifier
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-shelf = _load("ledger_home")
 Home, step, grant = shelf.Home, shelf.step, shelf.grant
 
 

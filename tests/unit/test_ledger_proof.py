@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -12,6 +11,7 @@ import apsw
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit import ledger_home as shelf
 
 from daybreak.errors import BlobMissing, LedgerForeign, LedgerForked, LedgerMissing, LedgerStopped, LedgerTampered
 from daybreak.ledger import Draft, Proven, Prover, Verifier, check_proof, prove, read_proof, write_bundle, write_tlog
@@ -19,17 +19,6 @@ from daybreak.ledger.bundle import BUNDLE_BYTES, EVENTS_MAX, ProofTooLarge, Proo
 from daybreak.ledger.proof import CHAIN_AUTO, EventUnknown
 from daybreak.ledger.proofcheck import HeadDiffers, HeadUnrelated, NotContinued, NotIncluded, ProofByAnother
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-shelf = _load("ledger_home")
 STREAMS = 3
 COUNT = 700
 """More than two tiles of leaves, and a tail."""

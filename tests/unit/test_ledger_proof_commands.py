@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit import ledger_home as shelf
 from typer.testing import CliRunner
 
 from daybreak.cli import main
@@ -28,18 +28,6 @@ from daybreak.ledger.proofcheck import (
     ProofByAnother,
     ProofChanged,
 )
-
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-shelf = _load("ledger_home")
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.unit import ledger_home as shelf
 
 from daybreak.errors import DaybreakError
 from daybreak.ledger import Bundle, Verifier, check_proof, prove, write_bundle, write_tlog
@@ -30,17 +30,6 @@ from daybreak.ledger.proofcheck import (
 )
 from daybreak.ledger.tree import leaf_hash
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-shelf = _load("ledger_home")
 REFUSALS = (ProofUnreadable, ProofByAnother, ProofChanged, NotIncluded, NotContinued, HeadDiffers, HeadUnrelated)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
 import os
 import re
@@ -14,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.unit import ledger_home as shelf
 from typer.testing import CliRunner
 
 from daybreak import events
@@ -34,17 +34,6 @@ from daybreak.ledger.subjects import SubjectGone, SubjectKeysBroken, SubjectUnkn
 from daybreak.testing.clock import FakeClock
 from daybreak.testing.memory_ledger import MemoryLedger
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-shelf = _load("ledger_home")
 SECRET = "Trillian-lives-at-Islington-9"
 WHO = "customer-4711"
 

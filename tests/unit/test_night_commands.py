@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.server
-import importlib.util
 import os
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 import trio
 import typer
+from tests.unit.night_scene import Scene
 
 from daybreak.cli import arguments, home, night, unlock
 from daybreak.cli.arguments import ArgumentWrong
@@ -33,18 +33,6 @@ from daybreak.report import standing
 from daybreak.testing.clock import FakeClock
 
 NOW = datetime(2026, 3, 1, 22, 0, tzinfo=UTC)
-
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-Scene = _load("night_scene").Scene
 
 
 async def quick(ctx: Any, args: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit import ledger_home as shelf
 
 from daybreak import events
 from daybreak.engine import VIEWS
@@ -28,17 +28,6 @@ from daybreak.policy.incident import RULES
 from daybreak.report import standing
 from daybreak.testing.clock import DAWN, FakeClock
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-shelf = _load("ledger_home")
 Home, step = shelf.Home, shelf.step
 SECRET = "do-not-tell"
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from datetime import timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 import trio
+from tests.unit import night_scene as scene
 
 from daybreak.engine import Absent, Found, Parked, spend
 from daybreak.engine.night import Found as HookFound
@@ -26,17 +25,6 @@ from daybreak.policy.accounts import Accounts
 from daybreak.policy.budget import Amounts, Limit
 from daybreak.testing.world import MemoryLocks
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-scene = _load("night_scene")
 Scene, BeatingLocks = scene.Scene, scene.BeatingLocks
 
 

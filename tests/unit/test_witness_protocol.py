@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import importlib.util
 import os
 import signal
 import subprocess
@@ -15,11 +14,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit import witness_desk as desk
 
 from daybreak.ledger.note import NoteError, Signer
 from daybreak.ledger.tree import Frontier, consistency_proof, fold, leaf_hash, range_root
@@ -27,17 +26,6 @@ from daybreak.ledger.witness import wire
 from daybreak.ledger.witness.cosigning import Cosigner, CosignerKey
 from daybreak.ledger.witness.register import Declined, RegisterBroken
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-desk = _load("witness_desk")
 LOG = Signer("log.example/1", b"\x01" * 32)
 AT = datetime(2023, 3, 20, 12, 12, 27, tzinfo=UTC)
 

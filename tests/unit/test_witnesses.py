@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import shutil
@@ -21,6 +20,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit import witness_desk as desk
 from typer.main import get_command
 
 from daybreak import settings
@@ -34,17 +34,6 @@ from daybreak.ledger.witness.kept import Kept
 from daybreak.ledger.witness.statement import WitnessContradicts, WitnessFalse, WitnessRefuses, WitnessSilent
 from daybreak.testing.clock import FakeClock
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-desk = _load("witness_desk")
 KEY = desk.cosigner().key.text
 
 
