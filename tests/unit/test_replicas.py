@@ -47,9 +47,15 @@ class Bad(FolderTarget):
         self.trouble: int = 0
         self.writes = 0
         self.dies_at = -1
+        self.apart: bool | None = None
+        """Whether it says to be on another disk; None: the truth."""
         self.held = threading.Event()
         self.held.set()
         self.entered = threading.Event()
+
+    def ready(self, *, had: bool, apart: bool) -> bool:
+        apart_now = super().ready(had=had, apart=apart and self.apart is None)
+        return apart_now if self.apart is None else self.apart
 
     def replace(self, path: str, data: bytes) -> None:
         self.entered.set()
@@ -304,11 +310,13 @@ def test_below_the_quorum_an_append_is_durable_and_not_replicated(shelf: Shelf) 
 
 
 def test_a_slow_replica_keeps_nobody_waiting(shelf: Shelf) -> None:
-    """The other two acknowledge, the slow one is reported as that, and it catches up when it moves again."""
+    """The other two acknowledge, the slow one is reported as that, and it catches up when it moves again. That it was
+    on another disk is remembered meanwhile: an empty mount point is not filled for it."""
     # shows: N18
     with shelf.home.open() as ledger:
         heard = hear(ledger)
         ledger.replicate(shelf.rule())
+        shelf.bad(2).apart = True
         fill(ledger, 3)
         everywhere(ledger)
         shelf.bad(2).entered.clear()
@@ -320,6 +328,8 @@ def test_a_slow_replica_keeps_nobody_waiting(shelf: Shelf) -> None:
         ledger.replicas._minders[2].look(0.0)
         assert isinstance(heard.get(timeout=PATIENCE_S), ReplicaLapsed)
         assert [one.state for one in ledger.replicas.standings()] == ["held", "held", "slow"]
+        slow = Memory(shelf.home.ledger).of(shelf.names[2])
+        assert (slow.state, slow.apart, slow.size > 0) == ("slow", True, True)
         shelf.bad(2).held.set()
         everywhere(ledger)
         assert isinstance(heard.get(timeout=PATIENCE_S), ReplicaCaughtUp)
@@ -479,10 +489,28 @@ def _told(shelf: Shelf) -> list[Any]:
 # -- other places
 
 
+def test_one_folder_under_two_names_is_one_replica(shelf: Shelf, tmp_path: Path) -> None:
+    """As a URL, through a link, with `..`: the second name is refused as a target, and acknowledges nothing."""
+    # shows: N18
+    folder = tmp_path / "one"
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    for other in (f"file://{folder}", f"local://{folder}", f"{tmp_path}/link", f"{tmp_path}/x/../one", f"{folder}/"):
+        with shelf.home.open() as ledger:
+            ledger.replicate(Replication([str(folder), other], 1, wait_s=PATIENCE_S))
+            fill(ledger, 1)
+            ledger.wait_replicated()
+            assert ledger.replicas is not None
+            ledger.replicas.rule = Replication([str(folder), other], 2)
+            with pytest.raises(NotReplicated, match=r"2 must: .* \(L195 "):
+                ledger.wait_replicated(timeout_s=0.01)
+            assert ledger.replicated == 0
+
+
 def test_what_names_no_place_is_refused() -> None:
     """Relative paths, and protocols that nothing here knows."""
     # shows: N18
-    for name in ("", "replica", "file://replica", "nowhere-at-all://bucket/x"):
+    for name in ("", "\0", "replica", "file://replica", "nowhere-at-all://bucket/x"):
         with pytest.raises(TargetUnknown):
             open_target(name, Path("/elsewhere"))
     with pytest.raises(TargetUnknown):

@@ -87,6 +87,9 @@ def test_the_settings_name_targets_and_nobody_elses_file_may(tmp_path: Path) -> 
         ('targets = ["a"]\nacknowledge = 2', "2 of 1"),
         ('deliveries = "replicated"', "without targets"),
         ('targets = ["a", "a"]', "more than once"),
+        ('targets = ["a", "s3://a", "./b/../a/"]', r"a is named more than once \(as ./b"),
+        (f'targets = ["a", "file://{tmp_path}/a"]', "more than once"),
+        ('targets = ["s3://a/b", "s3://a/b/"]', "more than once"),
         ('targets = ["sftp://me:secret@host/x"]', "password"),
         ('target = ["a"]', "did you mean targets"),
     ]:

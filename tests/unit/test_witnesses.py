@@ -26,9 +26,14 @@ from typer.main import get_command
 from daybreak import settings
 from daybreak.cli import main
 from daybreak.clock import SystemClock
-from daybreak.errors import LedgerBehind, LedgerForked, LedgerStopped
+from daybreak.config import Places
+from daybreak.errors import LedgerBehind, LedgerBusy, LedgerForked, LedgerStopped, WitnessBroken
 from daybreak.factory.witnessing import NotWitnessed, Panel, beside, mark
-from daybreak.ledger import Ledger
+from daybreak.factory.witnessing import panel as panels
+from daybreak.host.snapshots import Store
+from daybreak.ledger import Ledger, snapshot
+from daybreak.ledger.files import locked
+from daybreak.ledger.restore import Restorer
 from daybreak.ledger.witness import asking, wire
 from daybreak.ledger.witness.kept import Kept
 from daybreak.ledger.witness.statement import WitnessContradicts, WitnessFalse, WitnessRefuses, WitnessSilent
@@ -44,6 +49,12 @@ def told(folder: Path, places: dict[str, dict[str, Any]], **rule: Any) -> settin
 
 def panel(home: Any, ledger: Ledger, said: settings.Settings, clock: Any = None) -> Panel:
     return beside(ledger, said, home.witness, clock or SystemClock(), os.environ)
+
+
+def hasty(said: settings.Settings, *names: str) -> settings.Settings:
+    """Who fails is tried again at once."""
+    quick = settings.Breaker(failures=1, open_s=0.01, most_s=0.01)
+    return said.model_copy(update={"breakers": {f"witness:{name}": quick for name in names}})
 
 
 def events(ledger: Ledger) -> list[str]:
@@ -299,10 +310,7 @@ def test_heads_are_shown_as_they_come_and_a_lapsed_witness_that_comes_back_is_to
         with desk.answering(moody) as address:
             places = {"w": {"kind": "tlog", "address": address, "key": KEY, "every_s": 0.0}}
             said = told(tmp_path, places, required=["w"], deliveries="witnessed", wait_s=0.2)
-            quick = said.model_copy(
-                update={"breakers": {"witness:w": settings.Breaker(failures=1, open_s=0.01, most_s=0.01)}}
-            )
-            one = panel(home, ledger, quick, clock)
+            one = panel(home, ledger, hasty(said, "w"), clock)
             one.compare()
             with pytest.raises(NotWitnessed):
                 ledger.secure()
@@ -331,6 +339,120 @@ def test_work_stops_where_the_rule_says_so_after_nothing_was_witnessed_for_long(
         ledger.refuse(error)
         with pytest.raises(LedgerStopped, match="witnessed"):
             desk.grow(ledger, 1)
+
+
+def test_a_delivery_waits_only_for_witnesses_that_the_rule_counts(tmp_path: Path) -> None:
+    """The required file has it at once; the other one, which keeps its request for long, holds nothing up."""
+    # shows: F4
+    home = desk.home(tmp_path)
+    home.fill(3)
+    go = threading.Event()
+
+    def silent(method: str, path: str, body: bytes) -> tuple[int, str, bytes]:
+        go.wait(30)
+        return 503, "text/plain", b""
+
+    with home.open() as ledger, desk.answering(silent) as address:
+        places = {
+            "f": {"kind": "file", "path": str(tmp_path / "f")},
+            "slow": {"kind": "tlog", "address": address, "key": KEY, "timeout_s": 25.0},
+        }
+        one = panel(home, ledger, told(tmp_path, places, required=["f"]))
+        began = time.monotonic()
+        one.wait(timeout_s=25)
+        assert time.monotonic() - began < 20
+        go.set()
+
+
+def test_a_witness_that_is_well_again_is_asked_and_said_to_be_though_nothing_new_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its head could not be read at one start and can be at the next: `check` and the threads find it well."""
+    # shows: F4
+    monkeypatch.setattr(panels, "GRACE_S", 0.0)
+    home = desk.home(tmp_path)
+    home.fill(3)
+    said = hasty(told(tmp_path, {"f": {"kind": "file", "path": str(tmp_path / "f")}}, required=["f"]), "f")
+    with home.open() as ledger:
+        size = panel(home, ledger, said).sync(10)
+        assert size == ledger.head().size
+        head = head_in(tmp_path / "f")
+        whole = head.read_text()
+        for background in (False, True):
+            head.write_text("nonsense\n")
+            one = panel(home, ledger, said)
+            assert [error.code for error in one.compare()] == [WitnessBroken.code]
+            head.write_text(whole)
+            again = panel(home, ledger, said)
+            assert again.compare() == []
+            assert again.standings[0].state == "failing"
+            if background:
+                again.start()
+                with again._turn:
+                    assert again._turn.wait_for(lambda: again.standings[0].state == "well", 20)  # noqa: B023
+                again.close()
+            else:
+                again.sync(10)
+            assert (again.standings[0].state, again.witnessed) == ("well", size)
+
+
+def test_a_lapse_that_was_not_told_before_the_end_is_told_by_the_next_start_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between the file and the event, or the event could not be appended; the same for its coming back."""
+    # shows: F4
+    home = desk.home(tmp_path)
+    home.fill(3)
+    up = False
+    with home.open() as ledger:
+        register = desk.register(tmp_path / "w", ledger.verifier)
+
+        def moody(method: str, path: str, body: bytes) -> tuple[int, str, bytes]:
+            return (200, "text/plain", register.add(body).encode()) if up else (404, "text/plain", b"who?")
+
+        def full(drafts: Any) -> Any:
+            raise LedgerBusy("somebody else writes", hint="later")
+
+        with desk.answering(moody) as address:
+            said = told(tmp_path, {"w": {"kind": "tlog", "address": address, "key": KEY}})
+            for expected in (["witness.lapsed"], ["witness.lapsed", "witness.caught_up"]):
+                up = len(expected) == 2
+                panel(home, ledger, said)._watches[0].ask()  # and killed
+                with monkeypatch.context() as patch:
+                    patch.setattr(ledger, "append", full)
+                    panel(home, ledger, said).compare()
+                assert events(ledger) == expected[:-1]
+                for _ in range(2):
+                    panel(home, ledger, said).compare()
+                    assert events(ledger) == expected
+
+
+def test_processes_that_share_a_ledger_do_not_lower_what_a_witness_is_known_to_have(tmp_path: Path) -> None:
+    """One that was left behind and fails writes its failure, not its older size; only the witness itself, when it is
+    read and shows less, does that."""
+    # shows: F4
+    home = desk.home(tmp_path)
+    home.fill(3)
+    said = hasty(told(tmp_path, {"f": {"kind": "file", "path": str(tmp_path / "f")}}, required=["f"]), "f")
+    with home.open() as first, home.open() as second:
+        older = panel(home, second, said)
+        older.sync(10)
+        head = head_in(tmp_path / "f")
+        short = head.read_text()
+        desk.grow(first, 5)
+        newer = panel(home, first, said)
+        size = newer.sync(10)
+        whole = head.read_text()
+        head.write_text("nonsense\n")
+        assert isinstance(older._watches[0].ask(), WitnessBroken)
+        kept = Kept(home.witness, first.verifier)
+        known = kept.standings()["f"]
+        assert (known.state, known.size, known.head) == ("failing", size, whole)
+        assert older.standings == [known]
+        head.write_text(short)
+        (wrong,) = panel(home, first, said).compare()
+        assert "took them away" in wrong.message
+        assert kept.standings()["f"].size < first.head().size
 
 
 @given(
@@ -403,6 +525,77 @@ def test_heads_in_a_git_repository_touch_one_branch_and_notice_an_old_copy(tmp_p
         assert isinstance(wrong, WitnessFalse)
 
 
+@pytest.fixture
+def records(tmp_path: Path) -> tuple[Any, Path, Path, settings.Settings]:
+    """A home with three events, a repository, the one it pushes to, and settings that name them."""
+    home = desk.home(tmp_path)
+    home.fill(3)
+    here, far = tmp_path / "r", tmp_path / "far.git"
+    _git(tmp_path, "init", "-q", "--bare", str(far))
+    _git(tmp_path, "init", "-q", str(here))
+    place = {"kind": "git", "path": str(here), "remote": str(far), "timeout_s": 60.0}
+    return home, here, far, hasty(told(tmp_path, {"g": place}, required=["g"]), "g")
+
+
+def test_what_only_the_branch_here_has_is_not_witnessed_where_a_remote_is_named(records: Any) -> None:
+    """The remote refuses the push: not now, and not after the next start, although the branch here has the head; nor
+    where an object of the branch is damaged is that taken for a ledger that was never there."""
+    # shows: F4
+    home, here, far, said = records
+    hook = far / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    with home.open() as ledger:
+        one = panel(home, ledger, said)
+        assert one.sync(100) == 0
+        assert one.standings[0].code == WitnessSilent.code
+        again = panel(home, ledger, said)
+        assert again.compare(100) == []
+        assert again.witnessed == 0
+        hook.unlink()
+        assert again.sync(100) == ledger.head().size
+        blob = _git(here, "rev-parse", f"daybreak-witness:{ledger.verifier.origin.replace('/', '-')}/head").strip()
+        place = here / ".git" / "objects" / blob[:2] / blob[2:]
+        place.chmod(0o600)
+        place.write_bytes(b"")
+        before = _git(here, "rev-parse", "daybreak-witness")
+        (wrong,) = panel(home, ledger, said).compare(100)
+        assert isinstance(wrong, WitnessSilent)
+        desk.grow(ledger, 1)
+        assert isinstance(panel(home, ledger, said)._watches[0].ask(), WitnessSilent)
+        assert _git(here, "rev-parse", "daybreak-witness") == before
+
+
+def test_a_fresh_clone_and_a_branch_that_another_machine_moved_are_joined(records: Any, tmp_path: Path) -> None:
+    """The remote's branch goes on with what both had, without force; a longer history of this ledger there stops."""
+    # shows: F4
+    home, here, far, said = records
+    old = home.copy("old")
+    with home.open() as ledger:
+        assert panel(home, ledger, said).sync(100) == ledger.head().size
+        shutil.rmtree(here)
+        _git(tmp_path, "clone", "-q", str(far), str(here))
+        _git(tmp_path, "clone", "-q", "-b", "daybreak-witness", str(far), str(tmp_path / "other"))
+        (tmp_path / "other" / "theirs").write_text("another ledger's")
+        _git(tmp_path / "other", "add", ".")
+        _git(tmp_path / "other", "commit", "-q", "-m", "theirs")
+        _git(tmp_path / "other", "push", "-q")
+        theirs = _git(far, "rev-parse", "daybreak-witness").strip()
+        desk.grow(ledger, 2)
+        one = panel(home, ledger, said)
+        assert one.compare(100) == []
+        assert one.sync(100) == ledger.head().size, one.standings
+        assert theirs in _git(far, "rev-list", "daybreak-witness")
+        folder = ledger.verifier.origin.replace("/", "-")
+        assert _git(far, "show", f"daybreak-witness:{folder}/head") == ledger.head().text
+        assert _git(far, "show", "daybreak-witness:theirs") == "another ledger's"
+    with old.open() as back:
+        shutil.rmtree(here)
+        _git(tmp_path, "init", "-q", str(here))
+        assert isinstance(panel(old, back, said)._watches[0].ask(), LedgerBehind)
+
+
 # -- a file elsewhere
 
 
@@ -421,7 +614,7 @@ def test_a_head_file_elsewhere_notices_an_old_copy_and_says_what_it_is_worth(tmp
         assert "own user can rewrite it" in sentence
     with old.open() as back, pytest.raises(LedgerBehind):
         panel(old, back, said).compare()
-    (tmp_path / "elsewhere" / "head").unlink()
+    head_in(tmp_path / "elsewhere").unlink()
     with home.open() as ledger:
         (wrong,) = panel(home, ledger, said).compare()
         assert "took them away" in wrong.message
@@ -430,10 +623,97 @@ def test_a_head_file_elsewhere_notices_an_old_copy_and_says_what_it_is_worth(tmp
         one = panel(home, ledger, given)
         one.sync(10)
         if os.geteuid() == 0:
-            assert (tmp_path / "given" / "head").stat().st_uid != 0
+            head = head_in(tmp_path / "given")
+            assert head.stat().st_uid != 0
+            for folder in (head.parent, tmp_path / "given"):
+                assert folder.stat().st_uid == 0, "who owns the folder puts links there for root to follow"
             assert "other users cannot rewrite it" in one._watches[0].place.worth()[0]
         else:
             assert one.standings[0].code == WitnessRefuses.code
+
+
+def head_in(folder: Path) -> Path:
+    """The head of the one log that is witnessed there."""
+    (path,) = folder.glob("*/head")
+    return path
+
+
+def test_a_folder_for_heads_serves_one_log_after_another(tmp_path: Path) -> None:
+    """A restore in place begins a new log; it is witnessed there too, and what was known of the old one stays known."""
+    # shows: F4 N15
+    home = desk.home(tmp_path)
+    home.fill(3)
+    store, places = Store(tmp_path / "store"), Places.below(home.root, "a test")
+    snapshot.take(store, places, clock=FakeClock())
+    said = told(tmp_path, {"f": {"kind": "file", "path": "elsewhere"}}, required=["f"])
+    with home.open() as ledger:
+        desk.grow(ledger, 2)
+        panel(home, ledger, said).sync(10)
+        before = head_in(tmp_path / "elsewhere")
+        kept = before.read_text()
+    Restorer(store, places, FakeClock()).in_place("newest")
+    with home.open() as ledger:
+        one = panel(home, ledger, said)
+        assert one.compare() == []
+        desk.grow(ledger, 1)
+        assert one.sync(10) == ledger.head().size
+    assert before.read_text() == kept
+    assert len(list((tmp_path / "elsewhere").glob("*/head"))) == 2
+
+
+def test_a_head_that_an_earlier_version_put_into_the_folder_itself_is_compared_with(tmp_path: Path) -> None:
+    """That of this log alone: it notices an old copy, is not touched, and from then on the log has its own folder."""
+    # shows: F4 N13
+    home, other = desk.home(tmp_path), desk.home(tmp_path / "other")
+    for one in (home, other):
+        one.fill(3)
+    old = home.copy("old")
+    said = told(tmp_path, {"f": {"kind": "file", "path": "elsewhere"}}, required=["f"])
+    with home.open() as ledger:
+        desk.grow(ledger, 2)
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(home.witness / "head", tmp_path / "elsewhere" / "head")
+    with old.open() as back, pytest.raises(LedgerBehind):
+        panel(old, back, said).compare()
+    for one in (other, home):
+        with one.open() as ledger:
+            assert panel(one, ledger, said).compare() == []
+            assert panel(one, ledger, said).sync(10) == ledger.head().size
+    assert len(list((tmp_path / "elsewhere").glob("*/head"))) == 2
+    assert (tmp_path / "elsewhere" / "head").read_text() == (home.witness / "head").read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_root_writes_nothing_for_another_user_where_others_may_put_links(tmp_path: Path) -> None:
+    """A folder of that user's, one below it, one by way of a link of theirs: refused, and nothing is made or given."""
+    # shows: F4
+    home = desk.home(tmp_path)
+    home.fill(3)
+    victim, theirs = tmp_path / "victim", tmp_path / "theirs"
+    victim.mkdir()
+    theirs.mkdir()
+    (theirs / "link").symlink_to(victim)
+    os.chown(theirs, 65534, 65534)
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    with home.open() as ledger:
+        for path in (theirs, theirs / "deep" / "er", theirs / "link" / "heads", open_to_all / "heads"):
+            one = panel(home, ledger, told(tmp_path, {"f": {"kind": "file", "path": str(path), "owner": "nobody"}}))
+            error = one._watches[0].ask()
+            assert isinstance(error, WitnessRefuses), path
+            assert "may be replaced" in error.message or "by a link" in error.message
+    assert [name.name for name in theirs.iterdir()] == ["link"]
+    assert not [*victim.iterdir(), *open_to_all.iterdir()]
+    assert victim.stat().st_uid == 0
+
+
+def test_a_lock_is_not_taken_by_way_of_a_link(tmp_path: Path) -> None:
+    """It would make a file wherever somebody who may write there wants one."""
+    (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic"), locked(tmp_path / "lock"):
+        raise AssertionError
+    assert not (tmp_path / "elsewhere").exists()
 
 
 # -- time stamps

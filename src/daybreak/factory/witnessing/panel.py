@@ -72,7 +72,10 @@ class Panel:
         """Threads that wait for news alone."""
         self._began_s = clock.monotonic()
         self._threads: list[threading.Thread] = []
-        self._told = {watch.place.name for watch in self._watches if watch.lapsed}
+        self._told = {watch.place.name for watch in self._watches if watch.standing.told}
+        """Their lapse is in the log, and not yet that they came back."""
+        self._telling = threading.Lock()
+        """One at a time, so that nothing is told twice."""
         self._goal = (ledger.head().size, clock.monotonic())
         """So many events should be witnessed; since when."""
         self._end = ledger.subscribe(self._heard) if self._watches else lambda: None
@@ -124,14 +127,7 @@ class Panel:
     def sync(self, timeout_s: float) -> int | None:
         """Ask all who are behind, at once, whatever they were last asked; what is witnessed when all have answered, or
         after `timeout_s`."""
-        size = self._ledger.head().size
-
-        def show(watch: Watch) -> None:
-            if watch.standing.size < size:
-                self._try(watch)
-
-        self._all(show, timeout_s)
-        return self.witnessed
+        return self._shown(timeout_s, None)
 
     def wait(self, size: int | None = None, timeout_s: float | None = None) -> None:
         """Returns when so many events (all that are durable now) are witnessed; at once where nobody is required.
@@ -147,11 +143,22 @@ class Panel:
                     f"{have} of {wanted} events are witnessed after {patience_s:g} s",
                     hint="`daybreak ledger witness list` says who is behind, and why.",
                 )
-            have = self.sync(left_s)
+            have = self._shown(left_s, wanted)
             if have is not None and have < wanted:
                 with self._turn:
                     self._turn.wait(min(LOOK_S, max(left_s, 0)))
                 have = self.witnessed
+
+    def _shown(self, timeout_s: float, enough: int | None) -> int | None:
+        """As `sync`; not waiting for the others when `enough` events are witnessed."""
+        size = self._ledger.head().size
+
+        def show(watch: Watch) -> None:
+            if watch.wants(size):
+                self._try(watch)
+
+        self._all(show, timeout_s, lambda: enough is not None and (self.witnessed or 0) >= enough)
+        return self.witnessed
 
     # -- threads
 
@@ -191,7 +198,7 @@ class Panel:
 
     def _has_turn(self, watch: Watch) -> bool:
         early = self._clock.monotonic() - self._began_s < GRACE_S
-        return not early and watch.standing.size < self._ledger.head().size and watch.is_due(self._clock.now())
+        return not early and watch.wants(self._ledger.head().size) and watch.is_due(self._clock.now())
 
     def _pause(self, watch: Watch) -> None:
         """Until it is due, or until there is news; under the lock."""
@@ -201,7 +208,7 @@ class Panel:
             return
         self._idle += 1  # before the look, so that a commit after it wakes this thread
         try:
-            if watch.standing.size >= self._ledger.head().size:
+            if not watch.wants(self._ledger.head().size):
                 self._turn.wait()
                 return
         finally:
@@ -215,17 +222,24 @@ class Panel:
             with self._turn:
                 self._turn.notify_all()
 
-    def _all(self, work: Callable[[Watch], None], timeout_s: float) -> None:
-        """For every witness at once; returns when all are done, or after so long."""
-        threads = [
-            threading.Thread(target=work, args=(watch,), name=f"witness-{watch.place.name}-now", daemon=True)
-            for watch in self._watches
-        ]
-        for thread in threads:
-            thread.start()
-        ends_s = self._clock.monotonic() + timeout_s
-        for thread in threads:
-            thread.join(max(0.0, ends_s - self._clock.monotonic()))
+    def _all(self, work: Callable[[Watch], None], timeout_s: float, enough: Callable[[], bool] = lambda: False) -> None:
+        """For every witness at once; returns when all are done, when it is `enough`, or after so long."""
+        busy = len(self._watches)
+
+        def one(watch: Watch) -> None:
+            nonlocal busy
+            try:
+                work(watch)
+            finally:
+                with self._turn:
+                    busy -= 1
+                    self._turn.notify_all()
+
+        for watch in self._watches:
+            name = f"witness-{watch.place.name}-now"
+            threading.Thread(target=one, args=(watch,), name=name, daemon=True).start()
+        with self._turn:
+            self._turn.wait_for(lambda: not busy or enough(), timeout_s)
 
     # -- what comes of a try
 
@@ -258,23 +272,27 @@ class Panel:
 
     def _tell(self) -> None:
         """Events for those who lapsed or came back since the last time."""
-        drafts = []
-        with self._turn:
-            if self._closing:
-                return
+        with self._telling:
+            news: list[tuple[Standing, Event]] = []
             for watch in self._watches:
-                name = watch.place.name
-                if watch.lapsed and name not in self._told:
-                    self._told.add(name)
-                    drafts.append(self._lapsed(watch.standing))
-                elif name in self._told and watch.standing.state == "well":
-                    self._told.remove(name)
-                    drafts.append(self._caught_up(watch.standing))
-        if drafts:
+                standing = watch.standing
+                if watch.lapsed and standing.name not in self._told:
+                    news.append((standing, self._lapsed(standing)))
+                elif standing.name in self._told and standing.state == "well":
+                    news.append((standing, self._caught_up(standing)))
+            if not news or self._closing:
+                return
             try:
-                self._ledger.append([Draft(KEYS, event, ACTOR) for event in drafts])
-            except DaybreakError as error:
+                self._ledger.append([Draft(KEYS, event, ACTOR) for _, event in news])
+            except DaybreakError as error:  # the next try, or the next start, tells it
                 _log.warning("how witnesses stand could not be written down: %s", error)
+                return
+            self._told ^= {standing.name for standing, _ in news}
+            for standing, event in news:
+                try:
+                    self._kept.tell(standing, told=isinstance(event, WitnessLapsed))
+                except OSError as error:
+                    _log.warning("%s: the next start will tell this again: %s", standing.name, error)
 
     def _lapsed(self, standing: Standing) -> Event:
         return WitnessLapsed(

@@ -59,6 +59,10 @@ class Watch:
         at_once = standing.code in (WitnessFalse.code, WitnessRefuses.code, WitnessContradicts.code)
         return standing.state in ("failing", "contradicts") and (at_once or standing.failures >= SILENCES_TOLD)
 
+    def wants(self, size: int) -> bool:
+        """Is it to be shown a head of so many events? Also one that has them, where it is not known to be well."""
+        return self.standing.size < size or self.standing.state in ("failing", "contradicts")
+
     def is_due(self, now: datetime) -> bool:
         return self.next_at is None or now >= self.next_at
 
@@ -89,9 +93,11 @@ class Watch:
         if self.place.kind == "timestamp":
             return
         before, size = self.standing, 0 if found is None else found.size
-        if size != before.size:
-            self.standing = msgspec.structs.replace(before, size=size, head="" if found is None else found.text)
+        shown = msgspec.structs.replace(before, size=size, head="" if found is None else found.text)
+        if size > before.size:
+            self.standing = shown
         if size < before.size:
+            self._stand(shown, lower=True)
             raise WitnessBroken(
                 f"witness {self.place.name} had {before.size} events and shows {size}: somebody took them away",
                 hint="find out who; it is shown the newest head again.",
@@ -132,9 +138,9 @@ class Watch:
         except OSError:  # a full disk must not hide what the witness said
             self.standing = standing
 
-    def _stand(self, standing: Standing) -> None:
+    def _stand(self, standing: Standing, *, lower: bool = False) -> None:
         self.standing = standing
-        self._kept.stand(standing)
+        self.standing = self._kept.stand(standing, lower=lower)
 
     def _now(self) -> str:
         return stamp(self._clock.now())

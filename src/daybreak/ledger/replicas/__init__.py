@@ -8,6 +8,7 @@ keeper      all targets of an open ledger: threads, marks, what is lost
 standing    what is remembered of each target
 reading     checks a replica, with nothing but the verification key
 recovery    makes a ledger of a replica
+continuing  a new log that goes on from one
 """
 
 from daybreak.ledger.replicas.keeper import Replicas, Replication

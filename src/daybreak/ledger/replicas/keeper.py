@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 import apsw
+import msgspec
 
 from daybreak.errors import DaybreakError, LedgerStopped
 from daybreak.events import Event, ReplicaCaughtUp, ReplicaLapsed
@@ -24,7 +25,7 @@ from daybreak.ledger.replicas.copier import Copier
 from daybreak.ledger.replicas.problems import NotReplicated, ReplicaLost, TargetUnknown
 from daybreak.ledger.replicas.source import Source
 from daybreak.ledger.replicas.standing import Memory, Standing
-from daybreak.ledger.replicas.target import NoTarget, Opener, Target, open_target
+from daybreak.ledger.replicas.target import NoTarget, Opener, Target, open_target, place
 from daybreak.ledger.rows import Rows
 
 INTERVAL_S = 0.25
@@ -246,8 +247,8 @@ class _Minder:
         silent_s = 0.0 if since is None else time.monotonic() - max(since, self._copier.moved_s)
         if since is not None and silent_s >= slow_s and self.standing.state in ("new", "held"):
             problem = f"it has taken nothing for {silent_s:.0f} s"
-            size, code = self.standing.size, ReplicaLost.code
-            self._stands(Standing(target=self.name, state="slow", size=size, code=code, problem=problem))
+            slow = msgspec.structs.replace(self.standing, state="slow", code=ReplicaLost.code, problem=problem)
+            self._stands(slow)
 
     def _run(self) -> None:
         try:
@@ -308,6 +309,9 @@ class _Minder:
 
 def _opened(rule: Replication, name: str, directory: Path) -> Target:
     try:
+        first = next(one for one in rule.targets if place(one) == place(name))
+        if first != name:
+            raise TargetUnknown(f"{name} is the same place as {first}", hint="name a place of its own, or leave it out")
         return rule.opener(name, directory)
     except TargetUnknown as why:
         return NoTarget(name, why)

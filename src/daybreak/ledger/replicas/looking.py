@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,12 @@ from daybreak.ledger.replicas import reading
 from daybreak.ledger.replicas.keeper import Replication
 from daybreak.ledger.replicas.problems import ReplicaDamaged, ReplicaLost
 from daybreak.ledger.replicas.standing import Memory, Standing
+from daybreak.ledger.replicas.target import Opener, is_folder, open_target
 
 PATIENCE_S = 10.0
 """So long may a target take to say how far it is."""
+RECALL_S = 0.5
+"""So long may a folder take where nobody wants to wait: one on a share that is gone would never answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +65,35 @@ def look(ledger: Path, keys: Path, rule: Replication, patience_s: float = PATIEN
     What is wrong with a target stands in its place. Raises what is wrong with the ledger and its key.
     """
     verifier = keyfile.with_history(keys, keyfile.load_verifier(keys))
-    size = _size(ledger)
+    names = list(dict.fromkeys(rule.targets))
+    return Seen(_size(ledger), rule.wanted, _ask_all(names, ledger, rule.opener, verifier, patience_s))
+
+
+def recall(ledger: Path, verifier: Verifier, targets: Sequence[str], patience_s: float = RECALL_S) -> list[Standing]:
+    """How the targets stand without a network: a folder by its signed checkpoint, all others as they were remembered
+    when somebody last had to do with them."""
+    near = [name for name in dict.fromkeys(targets) if is_folder(name)]
+    found = {one.target: one for one in _ask_all(near, ledger, open_target, verifier, patience_s)}
+    memory = Memory(ledger)
+    return [found.get(name) or memory.of(name) for name in dict.fromkeys(targets)]
+
+
+def _ask_all(
+    names: Sequence[str], ledger: Path, opener: Opener, verifier: Verifier, patience_s: float
+) -> list[Standing]:
     found: dict[str, Standing] = {}
     threads = []
-    names = list(dict.fromkeys(rule.targets))
     for name in names:
-        thread = threading.Thread(target=_ask, args=(name, ledger, rule, verifier, found), daemon=True)
+        thread = threading.Thread(target=_ask, args=(name, ledger, opener, verifier, found), daemon=True)
         thread.start()
         threads.append(thread)
     end = time.monotonic() + patience_s
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
-    silent = f"it does not answer within {patience_s:.0f} s"
-    return Seen(
-        size,
-        rule.wanted,
-        [
-            found.get(name) or Standing(target=name, state="slow", code=ReplicaLost.code, problem=silent)
-            for name in names
-        ],
-    )
+    silent = f"it does not answer within {patience_s:g} s"
+    return [
+        found.get(name) or Standing(target=name, state="slow", code=ReplicaLost.code, problem=silent) for name in names
+    ]
 
 
 def _size(ledger: Path) -> int:
@@ -96,10 +109,10 @@ def _size(ledger: Path) -> int:
     return 0 if row is None else row[0]
 
 
-def _ask(name: str, ledger: Path, rule: Replication, verifier: Verifier, found: dict[str, Standing]) -> None:
+def _ask(name: str, ledger: Path, opener: Opener, verifier: Verifier, found: dict[str, Standing]) -> None:
     known = Memory(ledger).of(name)
     try:
-        size = reading.head(rule.opener(name, ledger), verifier).size
+        size = reading.head(opener(name, ledger), verifier).size
     except ReplicaDamaged as problem:
         if known.state == "new":
             found[name] = _with(known, problem.code, "nothing was copied to it yet", "")

@@ -1,7 +1,7 @@
 """Makes a ledger's folder out of one replica: the same events, the same tree, the same signed head.
 
 It goes on as the same log where it reaches the head that is known outside; where it does not, `Ledger.open` refuses it,
-because events are missing.
+because events are missing. Then a new log can go on from it (`continuing`).
 """
 
 from __future__ import annotations

@@ -97,10 +97,10 @@ class Source:
             "SELECT leaf, header, payload FROM event WHERE leaf >= ? AND leaf < ? ORDER BY leaf", (start, end)
         ).fetchall()
         found = []
-        for expected, (leaf, raw, payload) in enumerate(stored, start):
-            if leaf != expected:
+        for expected, row in enumerate(stored, start):
+            if row[0] != expected:
                 break
-            found.append(self._leaf(leaf, raw, payload))
+            found.append(self._leaf(*self._rows.whole(*row)))
         if len(found) != end - start:
             raise LedgerTampered(f"{self.path}: event {start + len(found)} is missing", hint=_VERIFY)
         return found
@@ -111,7 +111,7 @@ class Source:
         except msgspec.MsgspecError as error:
             raise LedgerTampered(f"the header of event {index} cannot be read: {error}", hint=_VERIFY) from error
         if payload is None:
-            words = self.blobs.get(header.payload)
+            words = self._rows.payload(index)
         elif sha256(payload).hexdigest() == header.payload:
             words = payload
         else:
@@ -137,7 +137,4 @@ class Source:
 
     def payload(self, leaf: Leaf) -> bytes:
         """Of one that is a blob in the replica, wherever it lies here. Raises BlobMissing, BlobDamaged."""
-        row = self._connection.execute("SELECT payload FROM event WHERE leaf = ?", (leaf.at,)).fetchone()
-        if row is not None and row[0] is not None:
-            return bytes(row[0])
-        return self.blobs.get(leaf.digest)
+        return self._rows.payload(leaf.at)

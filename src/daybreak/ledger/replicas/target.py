@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -70,17 +71,35 @@ class NoTarget:
         return TargetUnknown(self._why.message, hint=self._why.hint)
 
 
+def place(name: str) -> str:
+    """The same for two names of one place, as far as names and links tell."""
+    folder = _folder(name)
+    return name.rstrip("/") if folder is None or "\0" in folder else os.path.realpath(folder)
+
+
+def is_folder(name: str) -> bool:
+    """Does it lie where files are opened by name, and not behind a protocol?"""
+    return _folder(name) is not None
+
+
+def _folder(name: str) -> str | None:
+    """None where the name is that of no folder here."""
+    scheme, mark, rest = name.partition("://")
+    if mark and scheme not in ("file", "local"):
+        return None
+    return rest if mark else name
+
+
 def open_target(name: str, ledger: Path) -> Target:
     """A folder (an absolute path, or file://), or anything that fsspec knows (s3://bucket/folder, sftp://…).
 
     Raises TargetUnknown."""
     if not name or "\0" in name:
         raise TargetUnknown(f"{name!r} names no place for a replica", hint="name a folder or a URL")
-    scheme, mark, rest = name.partition("://")
-    if not mark or scheme == "file":
+    if (folder := _folder(name)) is not None:
         from daybreak.ledger.replicas.folder import FolderTarget
 
-        path = Path(rest if mark else name)
+        path = Path(folder)
         if not path.is_absolute():
             raise TargetUnknown(f"{name!r} is not an absolute path", hint="write the whole path of the folder")
         if path.resolve().is_relative_to(ledger.resolve()):

@@ -7,12 +7,13 @@ events come in, on a thread of its own, none per commit.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from daybreak.errors import LedgerError, LedgerForked, WitnessBroken
-from daybreak.host.durable import write_synced
+from daybreak.host.durable import replace_at, write_synced
 from daybreak.ledger.files import locked
 from daybreak.ledger.note import Checkpoint, NoteError, Signer, Verifier
 from daybreak.ledger.tree import EMPTY_ROOT
@@ -25,9 +26,11 @@ INTERVAL_S = 0.5
 class Witness:
     """The file. Several processes may raise it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, owner: tuple[int, int] | None = None) -> None:
+        """`owner`: user and group that root gives the file to, in a folder where nobody else may put anything."""
         self.path = folder / FILE
         self.lock = folder / LOCK
+        self._owner = owner
 
     def exists(self) -> bool:
         return self.path.exists()
@@ -59,12 +62,25 @@ class Witness:
                         hint="stop; two copies of this ledger are being written. Keep the witnessed one.",
                     )
                 if present is None or present.size < head.size:
-                    write_synced(self.path, head.text.encode(), mode=0o644)
+                    self._write(head.text.encode())
         except OSError as error:
             raise WitnessBroken(
                 f"the head kept outside at {self.path} cannot be written: {error}",
                 hint="make room or correct the folder's rights, then open the ledger again.",
             ) from error
+
+    def _write(self, data: bytes) -> None:
+        if self._owner is None:
+            write_synced(self.path, data, mode=0o644)
+            return
+        owner = self._owner
+
+        def fill(descriptor: int) -> None:
+            with os.fdopen(descriptor, "wb", closefd=False) as file:
+                file.write(data)
+            os.fchown(descriptor, *owner)  # before it has its name: nothing is given away by a name
+
+        replace_at(self.path.parent, self.path.name, fill, 0o644)
 
 
 class Keeper:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -54,6 +55,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of the last error."""
     failures: int = 0
     """Tries in a row that failed."""
+    told: bool = False
+    """The log says that it lapsed, and not yet that it came back."""
 
 
 class Kept:
@@ -101,6 +104,10 @@ class Kept:
         """The answers of time stamp servers, the newest first; beside each the head, with `.note` for `.tsr`."""
         return [path.with_suffix(".tsr") for path in self._newest("stamps")]
 
+    def head_of(self, stamp: Path) -> Checkpoint | None:
+        """The head that this answer of a time stamp server is about; None where it cannot be read."""
+        return self._read(stamp.with_suffix(".note"))
+
     def _newest(self, name: str) -> list[Path]:
         folder = self.folder / name
         return sorted((path for path in folder.glob("*.note") if _NOTE.fullmatch(path.name)), reverse=True)
@@ -131,11 +138,34 @@ class Kept:
             found[standing.name] = standing
         return found
 
-    def stand(self, standing: Standing) -> None:
-        """Raises OSError."""
+    def stand(self, standing: Standing, *, lower: bool = False) -> Standing:
+        """On disk; what is there now is given back: `told` stays, and the larger size that another process may have
+        written, unless the witness itself has shown less (`lower`). Raises OSError."""
+        with self._standing(standing) as present:
+            if present is not None:
+                standing = msgspec.structs.replace(standing, told=present.told)
+                if present.size > standing.size and not lower:
+                    standing = msgspec.structs.replace(standing, size=present.size, head=present.head, at=present.at)
+            self._write(standing)
+        return standing
+
+    def tell(self, standing: Standing, *, told: bool) -> None:
+        """That its lapse, or that it came back, is in the log. Raises OSError."""
+        with self._standing(standing) as present:
+            self._write(msgspec.structs.replace(present or standing, told=told))
+
+    @contextmanager
+    def _standing(self, standing: Standing) -> Iterator[Standing | None]:
+        """What the last process wrote of the same witness, while nobody else writes."""
         folder = self.folder / "standing"
         make_folder(folder)
-        write_synced(folder / f"{standing.name}.json", msgspec.json.encode(standing), mode=0o644)
+        with locked(folder / "lock"):
+            present = self.standings().get(standing.name)
+            yield present if present is not None and present.where == standing.where else None
+
+    def _write(self, standing: Standing) -> None:
+        path = self.folder / "standing" / f"{standing.name}.json"
+        write_synced(path, msgspec.json.encode(standing), mode=0o644)
 
 
 def said(before: Standing, head: Checkpoint, statement: Statement, now: str) -> Standing:

@@ -2,7 +2,8 @@
 
 Only objects and that one branch are written, the branch by compare and swap; index, working tree, configuration and
 hooks are left alone. Each ledger has a file of its own in the branch, so that one repository serves several. Where a
-remote is named, the branch is pushed there, never by force, and compared from there.
+remote is named, the branch is pushed there, never by force, and only what is there counts. Where the remote's branch
+went on without this one (another machine, a fresh clone here), a commit joins the two.
 
 A branch that somebody here may rewrite is worth as much as their word; a remote that refuses forced pushes, or the
 clones of others, are worth more.
@@ -89,31 +90,33 @@ class GitRepository:
 
     def show(self, head: Checkpoint, log: Log) -> Statement:
         now = self._clock.now()
+        far: str | None = None
         for _ in range(TRIES):
-            parent = self._tip()
-            present = None if parent is None else self._head_in(parent)
-            if present is not None:
-                log.compare(present)
-            if present is not None and present.size >= head.size:
-                if self.remote:
-                    self._push()
-                return Statement(present.size, now)
-            commit = self._commit(parent, head, now)
-            if self._move(commit, parent):
-                if self.remote:
-                    self._push()
-                return Statement(head.size, now)
+            tip = self._tip()
+            parents = [one for one in (far, tip) if one is not None]
+            present = [found for one in parents if (found := self._head_in(one)) is not None]
+            for found in present:
+                log.compare(found)
+            newest = max([*present, head], key=lambda one: one.size)
+            if (far or newest is head) and not self._move(self._commit(parents, newest, now), tip):
+                continue
+            if not self.remote or (refused := self._push()) is None:
+                return Statement(newest.size, now)
+            far = self._fetched()
+            if far is None or self._holds(far):
+                raise refused
         raise WitnessSilent(f"{self.ref} of {self.path} moves each time", hint="it is tried again later.")
 
     def highest(self, log: Log) -> Checkpoint | None:
-        """The higher one of the branch here and of the remote's."""
-        tips = [self._tip()]
-        if self.remote:
-            tips.append(self._fetched())
-        heads = [head for tip in tips if tip is not None and (head := self._head_in(tip)) is not None]
-        for head in heads[1:]:
-            log.compare(head)
-        return max(heads, key=lambda head: head.size, default=None)
+        """The branch's; where a remote is named, what that one has."""
+        tip = self._tip()
+        here = None if tip is None else self._head_in(tip)
+        if not self.remote:
+            return here
+        if here is not None:
+            log.compare(here)
+        far = self._fetched()
+        return None if far is None else self._head_in(far)
 
     def worth(self) -> Sequence[str]:
         repository = self._repository()
@@ -139,14 +142,18 @@ class GitRepository:
 
     def _tip(self, ref: str = "") -> str | None:
         ran = self._run(["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref or self.ref}^{{commit}}"])
-        found = ran.stdout.decode("ascii", "replace").strip()
-        return found if ran.ok and _HASH.fullmatch(found) else None
+        if ran.exit_code == 1:
+            return None
+        return self._said(ran, f"find {ref or self.ref}")
 
     def _head_in(self, commit: str) -> Checkpoint | None:
-        """This ledger's head in that commit. Raises WitnessFalse where the file is there and not signed by its key."""
+        """This ledger's head in that commit; None where it has no such file. Raises WitnessFalse where it is not signed
+        by the ledger's key."""
+        if not self._listed(commit, f"{self._folder}/{FILE}"):
+            return None
         ran = self._run(["cat-file", "blob", f"{commit}:{self._folder}/{FILE}"])
         if not ran.ok:
-            return None
+            raise self._failed(ran, f"read the head in {commit[:12]}")
         try:
             return self._verifier.open(ran.stdout.decode())
         except (NoteError, ValueError) as error:
@@ -155,27 +162,32 @@ class GitRepository:
                 hint="somebody changed it or the key; look at the branch's history.",
             ) from error
 
-    def _commit(self, parent: str | None, head: Checkpoint, now: datetime) -> str:
+    def _listed(self, commit: str, *path: str) -> list[str]:
+        """The commit's entries, as `ls-tree` writes them; with a path that one alone, if it is there."""
+        ran = self._run(["ls-tree", "--full-tree", "-z", commit, *path])
+        if not ran.ok:
+            raise self._failed(ran, "read the branch")
+        return [entry for entry in ran.stdout.decode("utf-8", "surrogateescape").split("\0") if entry]
+
+    def _commit(self, parents: Sequence[str], head: Checkpoint, now: datetime) -> str:
         file = self._said(self._run(["hash-object", "-w", "--stdin"], stdin=head.text.encode()), "store the head")
         ours = self._tree([f"100644 blob {file}\t{FILE}"])
-        others = self._others(parent)
+        others = self._others(parents)
         tree = self._tree([*others, f"040000 tree {ours}\t{self._folder}"])
-        above = [] if parent is None else ["-p", parent]
+        above = [word for parent in parents for word in ("-p", parent)]
         when = f"{int(now.timestamp())} +0000"
         dates = {"GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when}
         text = f"{self._verifier.origin}: {head.size} events\n".encode()
         ran = self._run(["commit-tree", tree, *above], stdin=text, extra=dates)
         return self._said(ran, "make a commit")
 
-    def _others(self, parent: str | None) -> list[str]:
-        """What else the branch holds: other ledgers' heads, or whatever the user keeps there."""
-        if parent is None:
-            return []
-        ran = self._run(["ls-tree", "-z", parent])
-        if not ran.ok:
-            raise self._failed(ran, "read the branch")
-        entries = ran.stdout.decode("utf-8", "surrogateescape").split("\0")
-        return [entry for entry in entries if entry and entry.partition("\t")[2] != self._folder]
+    def _others(self, parents: Sequence[str]) -> list[str]:
+        """What else the branch holds: other ledgers' heads, or whatever the user keeps there. Of two branches that are
+        joined, the first one's where both have it."""
+        entries = [entry for parent in reversed(parents) for entry in self._listed(parent)]
+        by_name = {entry.partition("\t")[2]: entry for entry in entries}
+        by_name.pop(self._folder, None)
+        return list(by_name.values())
 
     def _tree(self, entries: Sequence[str]) -> str:
         data = "".join(f"{entry}\0" for entry in entries).encode("utf-8", "surrogateescape")
@@ -196,7 +208,8 @@ class GitRepository:
 
     # -- the remote
 
-    def _push(self) -> None:
+    def _push(self) -> WitnessSilent | None:
+        """Why the remote did not take it; None where it did."""
         words = [
             "push",
             "--porcelain",
@@ -208,8 +221,14 @@ class GitRepository:
             f"{self.ref}:{self.ref}",
         ]
         ran = self._run(words, far=True)
-        if not ran.ok:
-            raise self._failed(ran, f"push to {self.remote}")
+        return None if ran.ok else self._failed(ran, f"push to {self.remote}")
+
+    def _holds(self, commit: str) -> bool:
+        """Does the branch here go on from that commit?"""
+        ran = self._run(["merge-base", "--is-ancestor", commit, self.ref])
+        if not ran.ok and ran.exit_code != 1:
+            raise self._failed(ran, f"compare {self.ref} with that of {self.remote}")
+        return ran.ok
 
     def _fetched(self) -> str | None:
         """The tip of the remote's branch, with its objects here; None where it has none."""
