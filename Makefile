@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help setup demo test coverage test-agents test-agents-short check format validate bench shopnight peers chaos clean
+.PHONY: help setup demo test coverage test-agents test-agents-short check format reference validate bench shopnight peers chaos clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -44,6 +44,9 @@ check: setup ## lint, format, types, layers
 format: setup ## put the code into its format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+reference: setup ## the pages and lists that are made from the sources
+	$(BIN)/python -m daybreak.report.catalogue
 
 validate: setup ## Daybreak looks at itself
 	DAYBREAK_HOME=$(CURDIR)/out/home $(BIN)/daybreak validate .

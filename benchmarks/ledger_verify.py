@@ -1,13 +1,16 @@
-"""How fast a whole ledger is verified on one core, against reading and hashing the same bytes alone.
+"""How fast a whole ledger is verified, against reading and hashing the same bytes alone.
 
-Times are of the processor (this process's), so that others on the machine do not count; the wall clock is printed too.
+By one process, and with helpers on the other processors, as `daybreak ledger verify` does it with more than 200,000
+events. Times are of the processor, so that others on the machine do not count: with helpers, of that process of all
+which had most to do. The wall clock is printed too.
 
-python benchmarks/ledger_verify.py [events]
+EVENTS=100_000 python -m benchmarks ledger_verify
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import tempfile
 import time
 from hashlib import sha256
@@ -18,9 +21,10 @@ import apsw
 from daybreak.clock import SystemClock
 from daybreak.events import StepDone, control_stream
 from daybreak.ledger import Draft, Ledger
+from daybreak.ledger.crew import ALONE_MAX, helpers_for
 from daybreak.ledger.verification import verify
 
-GOAL = 150_000
+GOAL = 220_000
 STREAMS = 64
 BATCH = 1024
 
@@ -31,12 +35,12 @@ def fill(ledger: Ledger, events: int) -> None:
     while done < events:
         count = min(BATCH, events - done)
         ledger.append(
-            [Draft(control_stream(f"run-{number % STREAMS}"), _step(number)) for number in range(done, done + count)]
+            [Draft(control_stream(f"run-{number % STREAMS}"), step(number)) for number in range(done, done + count)]
         )
         done += count
 
 
-def _step(number: int) -> StepDone:
+def step(number: int) -> StepDone:
     return StepDone(run="run-1", branch="", name="step", nth=number, args="a" * 64, result={"n": number}, duration_ms=3)
 
 
@@ -52,32 +56,56 @@ def hashing_s(database: Path) -> float:
     return seconds
 
 
-def measure(events: int = 100_000) -> dict[str, float]:
+def _processor_s() -> tuple[float, float]:
+    """Of this process, and of those that it started and that have ended."""
+    own, others = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime, others.ru_utime + others.ru_stime
+
+
+def measure(events: int = 1_000_000, rounds: int = 3) -> dict[str, float]:
     """Events a second (best of three), and the ratio to hashing alone."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         places = {"keys": home / "keys", "witness": home / "witness"}
         with Ledger.open(home / "ledger", clock=SystemClock(), **places) as ledger:
             fill(ledger, events)
-        best = wall = 0.0
-        for _ in range(3):
-            started = time.process_time()
-            found = verify(home / "ledger", **places)
-            best = max(best, (events + 1) / (time.process_time() - started))
-            wall = max(wall, found.rate)
-            assert found.ok, found.problems
-            assert found.events == events + 1
-        floor = (events + 1) / min(hashing_s(home / "ledger" / "ledger.db") for _ in range(3))
-    return {"events": events, "verify_per_s": best, "wall_per_s": wall, "hash_per_s": floor, "ratio": floor / best}
+        helpers = max(1, helpers_for(ALONE_MAX + 1))
+        best = {0: 0.0, helpers: 0.0}
+        wall = dict(best)
+        floor = 0.0
+        for _ in range(rounds):
+            floor = max(floor, (events + 1) / hashing_s(home / "ledger" / "ledger.db"))
+            for count in best:
+                own, others = _processor_s()
+                found = verify(home / "ledger", helpers=count, **places)
+                now, then = _processor_s()
+                most = max(now - own, (then - others) / max(count, 1))
+                best[count] = max(best[count], (events + 1) / most)
+                wall[count] = max(wall[count], found.rate)
+                assert found.ok, found.problems
+                assert found.events == events + 1
+    return {
+        "events": events,
+        "helpers": helpers,
+        "alone_per_s": best[0],
+        "alone_wall_per_s": wall[0],
+        "helped_per_s": best[helpers],
+        "helped_wall_per_s": wall[helpers],
+        "hash_per_s": floor,
+        "ratio": floor / best[0],
+        "helped_ratio": floor / best[helpers],
+    }
 
 
 def main() -> None:
-    figures = measure(int(os.environ.get("EVENTS", "100_000")))
+    figures = measure(int(os.environ.get("EVENTS", "1_000_000")))
+    missed = " MISSED" if figures["helped_per_s"] < GOAL else ""
     print(
-        f"verify {figures['events']:,.0f} events: {figures['verify_per_s']:,.0f} events/s on one core "
-        f"(goal {GOAL:,}; "
-        f"{figures['wall_per_s']:,.0f} by the wall clock); reading and hashing alone {figures['hash_per_s']:,.0f}/s, "
-        f"{figures['ratio']:.1f} times as fast"
+        "verify {events:,.0f} events: {helped_per_s:,.0f} events/s with {helpers} helpers (goal {goal:,}{missed}; "
+        "{helped_wall_per_s:,.0f} by the wall clock), {alone_per_s:,.0f} by one process ({alone_wall_per_s:,.0f}); "
+        "reading and hashing alone {hash_per_s:,.0f}/s, {helped_ratio:.1f} and {ratio:.1f} times as fast".format(
+            **figures, goal=GOAL, missed=missed
+        )
     )
 
 

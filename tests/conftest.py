@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 import typer.testing
+from hypothesis import settings
 
 typer.testing._get_command = functools.cache(typer.main.get_command)
 """The tree of all commands is made once for each application, not for each line that a test types."""
+
+settings.register_profile("untimed", deadline=None)  # how long an example takes says how busy the machine is
+settings.load_profile("untimed")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background of a script, which ignores Ctrl-C for its children. Tests send it themselves.

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT_FOLDER = ".daybreak"
+POSTGRES = "DAYBREAK_POSTGRES"
+"""The environment variable with the address of the Postgres that holds the ledger; it may hold a password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,12 @@ class Places:
     @property
     def private(self) -> tuple[Path, ...]:
         """Those that no worker and no program under check may see."""
-        return (self.ledger, self.keys, self.witness, self.workspaces, self.locks, self.logs)
+        return (self.ledger, self.archive, self.keys, self.witness, self.workspaces, self.locks, self.logs)
+
+    @property
+    def archive(self) -> Path:
+        """Where archived events lie if the settings name no folder."""
+        return self.ledger.with_name("archive")
 
     @classmethod
     def below(cls, home: Path, why: str) -> Places:

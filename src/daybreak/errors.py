@@ -9,11 +9,12 @@
     │   ├── LedgerForeign     not a ledger, or of a format that this version does not know
     │   ├── KeyMissing · KeyExposed · KeyWrong     the signing key: absent, readable by others, another one
     │   ├── KeyRefused · RevocationRefused · ProofByEndedKey   L125 to L127: a key that handed over or was revoked
+    │   ├── KeysUnmovable     L128  the folder of keys has no hard links, so no key can be rotated there
     │   ├── WitnessMissing · WitnessBroken         the head kept outside: absent, unreadable or not writable
     │   ├── LedgerBehind      the ledger holds less than was known outside: cut, or an old copy
     │   ├── LedgerForked      the ledger holds something else than was known outside
     │   ├── LedgerTampered    what is stored is not what was signed
-    │   ├── BlobMissing · BlobDamaged              content-addressed bytes beside the ledger
+    │   ├── BlobMissing · BlobDamaged · BlobRefused   content-addressed bytes beside the ledger
     │   ├── DraftRefused      this event may not be appended (shape, view constraint)
     │   │   ├── FenceMissing  a fenced stream needs an epoch
     │   │   ├── SubjectGone   L171  its subject was forgotten
@@ -29,6 +30,10 @@
     │   ├── NotReplicated     L193  too few replicas have it, and the policy wants them to
     │   ├── RestoreTaken      L194  there is something in the place that a ledger is to be restored to
     │   ├── TargetUnknown     L195  no replica has that name
+    │   ├── CopyTaken · CopyUnsound · CopyArchived   L196 to L198: a ledger cannot be copied to or from there
+    │   ├── PostgresUnusable  L201  the Postgres cannot be reached, refuses, or its driver is missing
+    │   ├── ArchiveMissing · ArchiveDamaged · ArchiveTaken · ArchiveUnwritable   L211 to L214: files of archived events
+    │   ├── PruneRefused · ShrinkRefused · RangeUnknown   L215 to L217: what may not, or cannot, be taken out
     │   ├── LedgerBusy        another process held the ledger too long; nothing was written
     │   └── LedgerStopped     the disk failed or the ledger is closed; reopen it
     ├── PolicyError     P1xx  it may not happen
@@ -54,6 +59,7 @@
     │   ├── BudgetSpent     P211  it could cost more than is left
     │   └── PlanningLoop    P212  planning, again and again, and nothing carried out
     ├── EngineError     E1xx  runs, steps, leases
+    │   ├── TaskCrashed     E199  a task's code raised something that is not a DaybreakError
     │   ├── LeaseLost       E201  another owner has the run now
     │   ├── HistoryDiverged E202  the code asks for what history does not hold
     │   ├── StepError       E203  a step raised something that is not a DaybreakError
@@ -81,7 +87,10 @@ from typing import ClassVar
 
 
 class DaybreakError(Exception):
-    """What happened, to what; `hint` says what to do next; `code` is stable for machines."""
+    """An error that nobody foresaw, which is a fault of Daybreak; each that was foreseen has a class below this one.
+
+    `message` says what happened, to what; `hint` what to do next; `code` is stable for machines.
+    """
 
     code: ClassVar[str] = "X000"
 

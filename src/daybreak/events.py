@@ -177,6 +177,58 @@ class SnapshotsPruned(Event, frozen=True, kw_only=True):
     """The one that was read back whole before."""
 
 
+class LedgerArchived(Event, frozen=True, kw_only=True):
+    """Events lie in a compressed file, too, which was read back and compared with the tree."""
+
+    type: ClassVar[str] = "ledger.archived"
+    log: str
+    """The name of the log that counts them so; that of an older log, in one that goes on from it."""
+    start: int
+    end: int
+    """Events from `start` to before `end`."""
+    sha256: str
+    """Of the file."""
+    bytes: int
+    name: str
+    """The file's name; the folder may change."""
+
+
+class LedgerPruned(Event, frozen=True, kw_only=True):
+    """From here on the database need not hold these events, only their hashes: they are read from their archive. The
+    last event of each stream stays, and the stream `keys`."""
+
+    type: ClassVar[str] = "ledger.pruned"
+    log: str
+    start: int
+    end: int
+    sha256: str
+    """Of the archive, which was read back and compared with the tree just before."""
+    witnessed: int
+    """Events that were witnessed by the rule of that time."""
+
+
+class LedgerRefilled(Event, frozen=True, kw_only=True):
+    """Events that were pruned are in the database again, each compared with the tree."""
+
+    type: ClassVar[str] = "ledger.refilled"
+    log: str
+    start: int
+    end: int
+
+
+class ReplicaRestored(Event, frozen=True, kw_only=True):
+    """This log goes on from a replica of another; the first word after the copied events."""
+
+    type: ClassVar[str] = "replica.restored"
+    target: str
+    head: str
+    """The signed head over what the replica held."""
+    held: list[str]
+    """Runs that wait for a person, because they may have gone on after the copy."""
+    safety: str = ""
+    """Where the state that was replaced was moved to; empty where it was restored to a new place."""
+
+
 class ReplicaLapsed(Event, frozen=True, kw_only=True):
     """A target of the replicas does not acknowledge any more. What is appended meanwhile is durable all the same."""
 
@@ -919,6 +971,61 @@ class Delivered(Event, frozen=True, kw_only=True):
     """SHA-256 of the manifest file."""
 
 
+# -- what people say of results; who says it is the event's actor
+
+
+class ResultAccepted(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A person takes what a run brought."""
+
+    type: ClassVar[str] = "result.accepted"
+    run: str
+    about: str
+    """Place of the gate's decision that verified it, as `run:ID#7`; without one, of the last event of the run."""
+    index: int
+    """That event's position in the ledger."""
+    unverified: str = ""
+    """Why nothing verified it; it was accepted all the same."""
+    note: str = ""
+
+
+class ResultRejected(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A person does not want what a run brought."""
+
+    type: ClassVar[str] = "result.rejected"
+    run: str
+    because: str
+    """Redacted, on one line."""
+    about: str
+    """As in `ResultAccepted`."""
+    index: int
+    lesson: str = ""
+    """The lesson that it became, in the same commit."""
+    task: str = ""
+    """The run that is to do it again, added in the same commit."""
+    alone: str = ""
+    """Why there is no such lesson or run."""
+
+
+class ResultUndoing(Event, frozen=True, kw_only=True):
+    """What a run delivered is about to be taken back: the intent, before anything is touched."""
+
+    type: ClassVar[str] = "result.undoing"
+    run: str
+    effects: list[dict[str, Any]]
+    """`kind`, `what` for people, and what each kind needs to go on after a crash."""
+
+
+class ResultUndone(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """What a run delivered has been taken back."""
+
+    type: ClassVar[str] = "result.undone"
+    run: str
+    effects: list[dict[str, Any]]
+    """`kind`, `what`, `done` (what became of it) and `kept` (where it can be got back from)."""
+    remains: list[str] = []
+    """What cannot be taken back, and is not."""
+
+
 # -- policy
 
 
@@ -1128,6 +1235,7 @@ PERSONAL: dict[str, tuple[str, ...]] = {
     StepTried.type: ("what", "tries", "adapted"),
     Signalled.type: ("value",),
     Answered.type: ("answer",),
+    ResultRejected.type: ("because",),
 }
 """Events that can be sealed for a subject (`Draft.subject`), and their fields that are then secret: text, or any JSON.
 The others stay readable, so that a run keeps its order and its states when the subject is forgotten."""

@@ -16,7 +16,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -283,6 +283,16 @@ class Copies(_Settings):
     """How long a delivery waits for that before its run gives way to others."""
 
 
+class Place(_Settings):
+    """Where the ledger is."""
+
+    postgres: str = Field(default="", max_length=2_000)
+    """The URL of the Postgres that holds it, without a password; empty: a file of this home. The environment variable
+    `DAYBREAK_POSTGRES` wins over it."""
+    archive: str = Field(default="", max_length=4_000)
+    """The folder that `daybreak ledger archive` writes to; empty: `archive` beside the ledger's."""
+
+
 ProjectLanguage = Literal["python", "javascript", "go", "rust", "java", "generic"]
 CheckKind = Literal[
     "tests", "coverage", "types", "lint", "format", "security", "syntax", "complexity", "documentation", "build"
@@ -358,6 +368,7 @@ class Settings(_Settings):
     witnesses: dict[_Name, WitnessPlace] = {}
     witness: Witnessing = Witnessing()
     replicas: Copies = Copies()
+    ledger: Place = Place()
     templates: str = ""
     """Folder with templates of briefs that go before ours."""
     path: str = ""
@@ -412,6 +423,11 @@ def find(environment: Mapping[str, str], working_directory: Path, user_folder: P
     return path
 
 
+def postgres(environment: Mapping[str, str], settings: Settings | None) -> str | None:
+    """The address of the Postgres that holds the ledger: as the environment says, else the settings; None: a file."""
+    return environment.get(config.POSTGRES) or (settings.ledger.postgres if settings is not None else "") or None
+
+
 def read(path: Path | None) -> Settings:
     """Settings from that file, from none the embedded builder alone. Raises SettingsWrong, with every problem in one
     message."""
@@ -437,7 +453,7 @@ def checked(told: Mapping[str, Any], path: Path) -> Settings:
     except ValidationError as problem:
         problems += [_worded(one) for one in problem.errors(include_url=False, include_input=False)]
     if settings is not None:
-        problems += _contradictions(settings)
+        problems += _contradictions(settings, path.absolute().parent)
     if problems or settings is None:
         more = f"; and {len(problems) - PROBLEMS_MAX} more" if len(problems) > PROBLEMS_MAX else ""
         raise SettingsWrong(
@@ -608,11 +624,13 @@ def _fields(loc: list[str]) -> Iterable[str]:
             return Witnessing.model_fields
         case ["replicas"]:
             return Copies.model_fields
+        case ["ledger"]:
+            return Place.model_fields
     return ()
 
 
-def _contradictions(settings: Settings) -> Iterator[str]:
-    """What each entry says well by itself, and what does not go together."""
+def _contradictions(settings: Settings, folder: Path) -> Iterator[str]:
+    """What each entry says well by itself, and what does not go together. `folder`: that paths count from."""
     if not settings.order:
         yield "order: names nobody"
     if "\0" in settings.templates:
@@ -641,7 +659,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             yield f"witness.required: there is no witness {name}{nearest(name, settings.witnesses)}"
     if settings.witness.at_least > len(settings.witnesses):
         yield f"witness.at_least: {settings.witness.at_least} of {len(settings.witnesses)} witnesses cannot be"
-    yield from (f"replicas.{one}" for one in _wrong_copies(settings.replicas))
+    yield from (f"ledger.{one}" for one in _wrong_place(settings.ledger))
+    yield from (f"replicas.{one}" for one in _wrong_copies(settings.replicas, folder))
     for name, breaker in settings.breakers.items():
         yield from (f"breakers.{name!r:.80}: {one}" for one in _wrong_breaker(name, breaker, settings))
 
@@ -750,19 +769,50 @@ def _wrong_witness(place: WitnessPlace) -> Iterator[str]:
         yield "address: has a user, a query or a fragment"
 
 
-def _wrong_copies(copies: Copies) -> Iterator[str]:
+def _wrong_place(place: Place) -> Iterator[str]:
+    if not place.postgres:
+        return
+    text = place.postgres
+    try:
+        parts = urlsplit(text)
+        names = {name for name, _ in parse_qsl(parts.query)}
+    except ValueError:
+        yield "postgres: is no address of a Postgres"
+        return
+    if not text.startswith(("postgresql://", "postgres://")) or not text.isprintable() or " " in text:
+        yield "postgres: is written postgresql://user@host/database"
+    elif ":" in parts.netloc.rpartition("@")[0] or names & {"password", "sslpassword", "oauth_client_secret"}:
+        yield (
+            "postgres: holds a password; libpq finds it in the file that PGPASSFILE names (~/.pgpass), or write the "
+            f"address into the environment variable {config.POSTGRES}"
+        )
+
+
+def _wrong_copies(copies: Copies, folder: Path) -> Iterator[str]:
     if copies.acknowledge > len(copies.targets):
         yield f"acknowledge: {copies.acknowledge} of {len(copies.targets)} targets cannot be"
     if copies.deliveries == "replicated" and not copies.targets:
         yield "deliveries: nothing can be replicated without targets"
-    for target in dict.fromkeys(one for one in copies.targets if copies.targets.count(one) > 1):
-        yield f"targets: {target:.200} is named more than once, and counts once"
+    first: dict[str, str] = {}
+    for target in copies.targets:
+        place = _place_of(target, folder)
+        if place in first:
+            yield f"targets: {first[place]:.200} is named more than once (as {target:.200}), and counts once"
+        first.setdefault(place, target)
     for target in copies.targets:
         _, mark, rest = target.partition("://")
         if not target.isprintable():
             yield "targets: one holds characters that cannot be seen"
         elif mark and ":" in rest.partition("/")[0].rpartition("@")[0]:
             yield "targets: one holds a password; fsspec finds those in its own configuration or the environment"
+
+
+def _place_of(target: str, folder: Path) -> str:
+    """The same for two names of one target, as far as names tell: links are looked at when it is opened."""
+    scheme, mark, rest = target.partition("://")
+    if mark and scheme not in ("file", "local"):
+        return target.rstrip("/")
+    return os.path.normpath(rest if mark else folder / config.at_home(target))
 
 
 def _wrong_provider(provider: Provider) -> Iterator[str]:
@@ -827,5 +877,7 @@ def _rooted(settings: Settings, folder: Path) -> Settings:
     changes = {"workers": workers, "providers": providers, "forges": forges, "templates": templates}
     changes["witnesses"] = witnesses
     targets = tuple(one if "://" in one else absolute(one) for one in settings.replicas.targets)
+    if settings.ledger.archive:
+        changes["ledger"] = settings.ledger.model_copy(update={"archive": absolute(settings.ledger.archive)})
     changes["replicas"] = settings.replicas.model_copy(update={"targets": targets})
     return settings.model_copy(update=changes)

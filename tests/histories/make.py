@@ -2,6 +2,8 @@
 
     python -m tests.histories.make night FOLDER     a finished build, and a night: a state folder (DAYBREAK_HOME)
     python -m tests.histories.make every FOLDER     one event of every type that can be appended
+    python -m tests.histories.make subjects FOLDER  two subjects, one of them forgotten; a key rotated and revoked
+    python -m tests.histories.make archived FOLDER  events in archives, some of them pruned, some put back
     python -m tests.histories.make shapes           adds new events and new fields to shapes.json
 
 A folder that is there is never written to, and `shapes` changes nothing that it holds: what is in a ledger is for ever.
@@ -156,6 +158,80 @@ def make_every(folder: Path) -> int:
     return size
 
 
+KEPT, FORGOTTEN = "customer-ada", "customer-bob"
+DISCLOSED = "disclosed.proof"
+
+
+def make_subjects(folder: Path) -> int:
+    """A ledger with secrets of two subjects, of whom one was forgotten; the key was rotated meanwhile, and the old one
+    revoked. Beside it a proof that discloses the first secret."""
+    from daybreak.ledger import Draft, Ledger, Prover, redaction
+    from daybreak.ledger.bundle import write_bundle
+    from daybreak.testing.clock import FakeClock
+
+    clock = FakeClock(datetime(2026, 11, 22, 4, 30, tzinfo=UTC))
+    with Ledger.open(folder / "ledger", keys=folder / "keys", witness=folder / "witness", clock=clock) as ledger:
+
+        def say(subject: str, words: str) -> list[Any]:
+            run = f"run-{ledger.head().size}"
+            task = events.TaskAdded(task=run, run=run, kind="python", title=words, args={"words": words})
+            answered = events.Answered(run=run, question="where?", answer=[words])
+            sealed = [Draft(events.QUEUE, task, "history", subject=subject)]
+            return ledger.append([*sealed, Draft("control:history", answered, "history", subject=subject)])
+
+        (first, _), old = say(KEPT, "Ada lives in Marylebone"), ledger.verifier.key_id
+        say(FORGOTTEN, "Bob lives in Lambeth")
+        ledger.rotate_key(why="a year is over")
+        large = events.StepDone(run="large", branch="", name="large", nth=0, args="", result="Ada " * 17_000)
+        ledger.append([Draft("control:history", large, "history", subject=KEPT)])
+        say(FORGOTTEN, "Bob moved to Southwark")
+        with Prover(folder / "ledger", ledger.verifier) as prover:
+            (folder / DISCLOSED).write_bytes(write_bundle(prover.prove([first.index], disclose=ledger.subjects)))
+        redaction.forget(ledger, FORGOTTEN, clock, why="asked for it")
+        ledger.revoke_key(old, why="a copy was lost")
+        say(KEPT, "Ada stays in Marylebone")
+        size = ledger.head().size
+    _tidy(folder)
+    return size
+
+
+ARCHIVED = 1300
+"""Events of that history before the first one about archives."""
+
+
+def make_archived(folder: Path) -> int:
+    """A ledger with five archives of 256 events: two pruned, one pruned and put back, two not pruned. It was made where
+    everybody has the same folders, because the database says where archives were written."""
+    from daybreak.ledger import Draft, Ledger
+    from daybreak.ledger.archive.archiving import archive
+    from daybreak.ledger.archive.pruning import prune, refill
+    from daybreak.testing.clock import FakeClock
+
+    clock, home = FakeClock(datetime(2026, 11, 22, 4, 30, tzinfo=UTC)), DELIVERIES / folder.name
+    try:
+        with Ledger.open(home / "ledger", keys=home / "keys", witness=home / "witness", clock=clock) as ledger:
+            ledger.append([Draft("control:history", archived_step(n), "history") for n in range(ARCHIVED - 1)])
+            list(archive(ledger, home / "archive", end=ledger.head().size, most=256))
+            for one in prune(ledger, witnessed=ledger.head().size):
+                if one.entry.end == 768:
+                    break
+            list(refill(ledger, 0, 1))
+            size = ledger.head().size
+        for name in ("ledger", "keys", "witness", "archive"):
+            shutil.copytree(home / name, folder / name)
+    finally:
+        shutil.rmtree(DELIVERIES, ignore_errors=True)
+    _tidy(folder)
+    return size
+
+
+def archived_step(n: int) -> events.StepDone:
+    """What event n + 1 of that history says; one of them is large."""
+    return events.StepDone(
+        run="r", branch="", name="step", nth=n, args="", result="x" * 70_000 if n == 700 else {"n": n}
+    )
+
+
 def make_night(folder: Path) -> None:
     """A build that was delivered, a task that was done and one that was not, in a night that ended with the queue.
 
@@ -218,13 +294,14 @@ def main() -> None:
     match sys.argv[1:]:
         case ["shapes"]:
             print("\n".join(add_shapes()) or "nothing is new")
-        case ["every" | "night" as what, name]:
+        case ["every" | "night" | "subjects" | "archived" as what, name]:
             folder = HERE / name
             folder.mkdir()
-            if what == "every":
-                print(make_every(folder), "events")
-            else:
+            if what == "night":
                 make_night(folder)
+            else:
+                make = {"every": make_every, "subjects": make_subjects, "archived": make_archived}[what]
+                print(make(folder), "events")
         case _:
             sys.exit(__doc__)
 

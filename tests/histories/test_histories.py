@@ -16,7 +16,10 @@ import pytest
 from tests import starter
 
 from daybreak import events
-from daybreak.ledger import Ledger, UnknownEvent, follow, verify
+from daybreak.ledger import Draft, Ledger, Prover, UnknownEvent, check_proof, follow, redaction, sealing, verify
+from daybreak.ledger.archive.pruning import prune, refill, standings
+from daybreak.ledger.bundle import read_proof
+from daybreak.ledger.subjects import SubjectGone, SubjectKeys
 from daybreak.testing.clock import FakeClock
 
 HERE = Path(__file__).parent
@@ -39,8 +42,26 @@ HISTORIES = {
     "0.1-night": Told([("Copy a list", "done"), ("Count wrongly", "failed"), ("Todo", "done")], 1, 127),
 }
 """State folders (`DAYBREAK_HOME`)."""
-EVERY = ("0.1-every-event",)
-"""Ledgers with one event of each type that there was. What they say makes no sense, so no view takes them."""
+EVERY = {
+    "0.1-every-event": """
+artefact.made attempt.awaited attempt.began attempt.claimed attempt.judged attempt.turn breaker.changed budget.opened
+budget.reserved budget.settled cancel.asked candidates.compared check.looked check.proved consensus.widened delivered
+example.proved gate.decided incident.closed incident.raised large lease.granted ledger.created lesson.forgotten
+lesson.judged lesson.learned lesson.refused model.called night.began night.ended night.noted part.ended pause.asked
+plan.made policy.refused question.answered queue.paused queue.resumed replica.caught_up replica.lapsed resume.asked
+review.made run.forked run.held run.moved run.rolled_back schedule.removed schedule.set signal.given snapshot.created
+snapshot.restored snapshot.verified snapshots.pruned specification.drafted step.done step.failed step.intended
+step.tried subject.forgotten task.added task.divided task.placed text.assessed token.minted token.revoked views.drifted
+views.reconciled views.repair_failed views.repaired window.opened window.skipped witness.caught_up witness.lapsed
+work.taken_over workers.ordered
+""",
+}
+"""Ledgers with one event of each type that there was, and those types. What they say makes no sense, so no view takes
+them."""
+SUBJECTS = ("0.1-subjects",)
+"""Ledgers with secrets of two subjects, as `make.py` writes them."""
+ARCHIVED = ("0.1-archived",)
+"""Ledgers with archives, pruned in part, as `make.py` writes them."""
 
 
 def _load() -> Any:
@@ -91,7 +112,7 @@ def steps(records: Any) -> list[str]:
 def test_every_folder_here_is_tested() -> None:
     """A history that nobody reads is none."""
     found = {folder.name for folder in HERE.iterdir() if (folder / "ledger").is_dir()}
-    assert found == {*HISTORIES, *EVERY}
+    assert found == {*HISTORIES, *EVERY, *SUBJECTS, *ARCHIVED}
 
 
 @pytest.mark.parametrize("name", HISTORIES)
@@ -211,9 +232,75 @@ def test_every_event_that_was_ever_written_is_read(name: str, tmp_path: Path) ->
             assert record.type == record.trace
             assert contains(members(record.event), said)
             assert contains(SHAPES[record.type]["sample"], {key: said[key] for key in SHAPES[record.type]["required"]})
-    assert len(seen) > 70
+    assert seen == set(EVERY[name].split())
     with follow(home / "ledger", after=-1) as live:
         assert [record.hash for record in (next(live) for _ in records)] == [record.hash for record in records]
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_a_secret_of_then_is_read_and_a_forgotten_one_is_not(name: str, tmp_path: Path) -> None:
+    """Names of keys, sealing, commitments and the list of the forgotten mean what they meant; so do a rotated key, a
+    revoked one, and a proof that was handed out."""
+    # shows: N7 N13
+    home = copied(name, tmp_path / "home")
+    found = verify(home / "ledger", keys=home / "keys", witness=home / "witness")
+    assert found.problems == []
+    assert len(SubjectKeys(home / "keys", home / "witness").buried()) == 1
+    with Ledger.open(home / "ledger", keys=home / "keys", witness=home / "witness", clock=FakeClock()) as ledger:
+        assert ledger.head().size == found.size, "nobody has to be forgotten once more"
+        (mask,) = ({sealing.REDACTED_MARK: key} for key in ledger.forgotten_subjects())
+        tasks = [record.event for record in ledger.read(events.QUEUE)]
+        assert [(one.title, one.args) for one in tasks if isinstance(one, events.TaskAdded)] == [
+            ("Ada lives in Marylebone", {"words": "Ada lives in Marylebone"}),
+            (sealing.REDACTED, mask),
+            (sealing.REDACTED, mask),
+            ("Ada stays in Marylebone", {"words": "Ada stays in Marylebone"}),
+        ]
+        steps = [record.event for record in ledger.read("control:history")]
+        assert [one.result for one in steps if isinstance(one, events.StepDone)] == ["Ada " * 17_000]
+        answers = [one.answer for one in steps if isinstance(one, events.Answered)]
+        assert answers == [["Ada lives in Marylebone"], mask, mask, ["Ada stays in Marylebone"]]
+        kept, forgotten = (redaction.survey(ledger, who) for who in (make.KEPT, make.FORGOTTEN))
+        assert (kept.events, kept.forgotten, forgotten.events) == (5, "", 4)
+        assert {sealing.REDACTED_MARK: forgotten.key} == mask
+        signal = events.Signalled(run="r", name="new", value="more")
+        (more,) = ledger.append([Draft("control:history", signal, subject=make.KEPT)])
+        assert more.secret is not None
+        assert more.secret.key == kept.key
+        with pytest.raises(SubjectGone):
+            ledger.append([Draft("control:history", signal, subject=make.FORGOTTEN)])
+        keys = ledger.verifier.history
+        assert (len(keys.rotations), len(keys.revocations)) == (1, 1)
+        with Prover(home / "ledger", ledger.verifier) as prover:
+            new = prover.prove([tasks_at(ledger)], disclose=ledger.subjects)
+    for proof in (read_proof((home / make.DISCLOSED).read_bytes()), new):
+        shown = check_proof(proof, [ledger.verifier]).events[0].event.disclosed
+        assert json.loads(shown or b"")["title"] == "Ada lives in Marylebone"
+
+
+@pytest.mark.parametrize("name", ARCHIVED)
+def test_what_was_archived_then_is_read_pruned_and_put_back_now(name: str, tmp_path: Path) -> None:
+    """Files, rows without their events, and what the log says of them mean what they meant."""
+    # shows: N3 N13
+    home = copied(name, tmp_path / "home")
+    places = {"keys": home / "keys", "witness": home / "witness"}
+    assert verify(home / "ledger", **places).problems == []
+    with Ledger.open(home / "ledger", **places, clock=FakeClock()) as ledger:
+        told = [record.event for record in ledger.read("control:history")]
+        assert told == [make.archived_step(n) for n in range(make.ARCHIVED - 1)]
+        stood = [(one.blank, one.problem) for one in standings(ledger, check=True)]
+        assert stood == [(0, ""), (256, ""), (256, ""), (0, ""), (0, "")]
+        done = [one.events for one in prune(ledger, witnessed=ledger.head().size)]
+        assert done == [255, 256, 256], "the first event of all stays"
+        assert [record.event for record in ledger.read("control:history")] == told
+        list(refill(ledger, 0, make.ARCHIVED))
+        assert sum(one.blank for one in standings(ledger)) == 0
+    assert verify(home / "ledger", **places).problems == []
+
+
+def tasks_at(ledger: Ledger) -> int:
+    """The index of the first task."""
+    return next(ledger.read(events.QUEUE)).index
 
 
 def test_a_shape_that_changes_is_noticed() -> None:

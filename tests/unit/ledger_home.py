@@ -42,11 +42,12 @@ ONCE = View("once", 1, "CREATE TABLE view_once (nth INTEGER PRIMARY KEY) STRICT"
 
 
 class Home:
-    """Three folders: the ledger, its key, its witness."""
+    """Three folders: the ledger (or the mirror of one that is in Postgres), its key, its witness."""
 
-    def __init__(self, root: Path, views: Sequence[View] = ()) -> None:
+    def __init__(self, root: Path, views: Sequence[View] = (), postgres: str | None = None) -> None:
         self.root = root
         self.views = views
+        self.postgres = postgres
 
     @property
     def ledger(self) -> Path:
@@ -65,7 +66,8 @@ class Home:
         return self.ledger / "ledger.db"
 
     def open(self, **changes: Any) -> Ledger:
-        given = {"keys": self.keys, "witness": self.witness, "clock": FakeClock(), "views": self.views} | changes
+        given = {"keys": self.keys, "witness": self.witness, "clock": FakeClock(), "views": self.views}
+        given |= {"postgres": self.postgres} | changes
         return Ledger.open(self.ledger, **given)
 
     def verify(self, **changes: Any) -> Verification:
@@ -80,7 +82,14 @@ class Home:
     def copy(self, name: str) -> Home:
         """The same in another folder."""
         shutil.copytree(self.root, self.root.with_name(name))
-        return Home(self.root.with_name(name), self.views)
+        return Home(self.root.with_name(name), self.views, self.postgres)
+
+    def beside(self, name: str) -> Home:
+        """Another home of the same ledger in Postgres: with the key and what is known outside, and nothing else."""
+        root = self.root / name
+        for folder in ("keys", "witness"):
+            shutil.copytree(self.root / folder, root / folder)
+        return Home(root, self.views, self.postgres)
 
     def sql(self, *statements: str | tuple[str, Sequence[Any]]) -> None:
         """As somebody with write access to the file: without the ledger's triggers, which are put back."""

@@ -137,7 +137,7 @@ def test_a_run_that_is_taken_up_again_repeats_no_probe(desk: Desk, machine: Mach
     answer(desk, run, parked.question, "2")
     assert desk.supervise(run).state == "done"
     assert machine.put.total() == before
-    assert machine.installed.total() <= 3 * 3
+    assert max(machine.installed.values()) <= 4, "at most once each time that the run is taken up"
 
 
 def test_an_input_is_shortened_for_those_who_have_to_wait_for_answers() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -331,6 +333,131 @@ def test_a_bell_that_nobody_hears_never_keeps_a_writer(tmp_path: Path) -> None:
     ringing.ring()
     assert ringing._open == {}
     ringing.close()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EACCES])
+def test_a_bell_that_cannot_be_rung_now_stays_and_is_rung_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """A writer without descriptors, or without the right, takes no bell away that somebody hears."""
+    bell, ringing = Bell(tmp_path), Bells(tmp_path)
+    with monkeypatch.context() as patched:
+        for name in ("open", "listdir"):
+            patched.setattr(os, name, partial(_refused, number))
+            ringing.ring()
+            assert bell.rung
+            patched.undo()
+    assert not bell.wait(0)
+    os.utime(tmp_path / bells.FOLDER)
+    ringing.ring()
+    assert bell.wait(1)
+    bell.close()
+    ringing.close()
+
+
+def _refused(number: int, *_: object) -> None:
+    raise OSError(number, os.strerror(number))
+
+
+def test_a_writer_that_has_descriptors_again_rings_what_it_could_not_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its next commit, though nothing has changed in the folder since."""
+    monkeypatch.setattr(bells, "_FRESH_NS", -1)
+    bell, ringing = Bell(tmp_path), Bells(tmp_path)
+    for name in ("open", "listdir"):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, name, partial(_refused, errno.EMFILE))
+            ringing.ring()
+        assert not bell.wait(0)
+    ringing.ring()
+    assert bell.wait(1)
+    bell.close()
+    ringing.close()
+
+
+def test_a_reader_whose_bell_was_taken_away_asks_more_often(home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody rings it any more, so it must not rely on that."""
+    monkeypatch.setattr(following, "ASK_S", 0.02)
+    with home.open() as ledger, ledger.follow() as records:
+        (path,) = (home.ledger / bells.FOLDER).iterdir()
+        path.unlink()
+        assert records.interval_s == 0.02
+        with in_thread(lambda: ledger.append([Draft("queue", step(1))])):
+            assert next(records).event == step(1)
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that every user can reach."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def as_nobody(work: Callable[[], object]) -> int:
+    """As `forked`, by another user."""
+
+    def dropped() -> None:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        work()
+
+    return forked(dropped)
+
+
+NOBODY = 65534
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+
+
+@only_root
+def test_a_reader_that_is_root_is_rung_by_the_user_who_writes(public: Path) -> None:
+    """Its pipe takes bytes from whoever may enter the folder."""
+    os.chown(public, NOBODY, NOBODY)
+    bell = Bell(public)
+    os.chown(public / bells.FOLDER, NOBODY, NOBODY)
+    assert ended(as_nobody(lambda: Bells(public).ring())) == 0
+    assert bell.rung
+    assert bell.wait(0)
+    bell.close()
+
+
+@only_root
+def test_a_reader_that_may_not_write_there_is_told_what_it_needs(public: Path) -> None:
+    """While the ledger is open somewhere it follows; where it is not, SQLite cannot read it so, and that is said."""
+    home = Home(public / "home")
+    home.fill(3)
+
+    def allow() -> None:
+        for path in (home.root, home.ledger, *home.ledger.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+    def refused(why: str) -> None:
+        with pytest.raises(LedgerStopped) as told:
+            follow(home.ledger)
+        assert why in told.value.message
+        assert str(home.ledger) in (told.value.hint or "")
+
+    def followed() -> None:
+        os.read(opened, 1)
+        with follow(home.ledger, after=-1) as records:
+            assert records.interval_s == following.ASK_S
+            assert take(records, 5) == list(range(5))
+
+    allow()
+    assert ended(as_nobody(lambda: refused("nobody has it open"))) == 0
+    opened, tell = os.pipe()
+    reader = as_nobody(followed)
+    with home.open() as ledger:
+        ledger.append([Draft("queue", step(1))])
+        allow()
+        os.write(tell, b"!")
+        assert ended(reader) == 0
+    for end in (opened, tell):
+        os.close(end)
+    Path(f"{home.database}-wal").touch(0o600)
+    assert ended(as_nobody(lambda: refused("all that belongs to it"))) == 0
 
 
 def test_the_command_prints_events_as_they_come(home: Any, monkeypatch: pytest.MonkeyPatch) -> None:

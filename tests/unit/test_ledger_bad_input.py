@@ -3,9 +3,13 @@ disk that fails anywhere."""
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import logging
 import math
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
 from hashlib import sha256
@@ -22,7 +26,7 @@ from tests.unit import ledger_home as shelf
 from daybreak import events
 from daybreak.errors import BlobDamaged, DraftRefused, LedgerForeign, LedgerStopped, LedgerTampered
 from daybreak.host import disks
-from daybreak.ledger import Draft, database, exact, record
+from daybreak.ledger import Draft, blobs, database, exact, record
 from daybreak.ledger.record import Submission
 from daybreak.testing.clock import FakeClock
 
@@ -83,6 +87,18 @@ def test_what_json_cannot_carry_is_refused_with_its_path(home: Any, value: Any, 
         assert ledger.head() == before
         assert ledger.append([Draft("queue", step(3))])[0].index == 1
     assert not list((home.ledger / "blobs").rglob("*")) if (home.ledger / "blobs").exists() else True
+
+
+def test_every_way_in_refuses_it(home: Any) -> None:
+    """At once, from a coroutine and from a thread that does not wait; alone and between others."""
+    # shows: N16 P8
+    drafts = [Draft("queue", step(1)), Draft("queue", step(2, {"a": [math.nan]}))]
+    with home.open() as ledger:
+        for enter in (ledger.append, ledger.submit, lambda given: asyncio.run(ledger.append_async(given))):
+            for given in (drafts, drafts[1:]):
+                with pytest.raises(DraftRefused, match=r"result.a\[0\]: not a number"):
+                    enter(given)
+        assert ledger.head().size == 1
 
 
 def test_a_long_path_is_told_by_its_ends() -> None:
@@ -335,3 +351,54 @@ def test_a_disk_that_fails_at_any_write_stops_the_writer(
     """The full form: at every call."""
     # shows: N4 N14 F16
     assert sweep(home, failing, monkeypatch, error, 1) >= 70
+
+
+@pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS.keys())
+def test_a_disk_that_fails_while_a_definition_is_mended_leaves_it_as_it_was_or_mended_and_told(
+    home: Any, failing: Failing, error: tuple[type[Exception], str]
+) -> None:
+    """At any write of opening: it says so; the next one mends it, once, and the log has it once."""
+    # shows: N4 N7 N14
+    home.views = [shelf.STEPS]
+    home.fill(3)
+    home.sql("DROP TABLE view_steps")
+    whole = home.copy("whole")
+    failing.calls = 0
+    whole.open().close()
+    calls = failing.calls
+    assert calls > 3
+    for point in range(calls):
+        home_now = home.copy(f"at-{point}")
+        failing.calls, failing.last, failing.error = 0, point, error
+        with suppress(LedgerStopped):  # what fails after the commit costs nothing
+            home_now.open().close()
+        failing.last = 10**9
+        with home_now.open() as ledger:
+            told = [one.type for one in ledger.read(events.KEYS)]
+            assert told == ["ledger.created", "views.drifted", "views.repaired"], f"at {point}"
+            assert ledger.compare_views() == []
+        assert home_now.verify().problems == [], f"at {point}"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO], ids=["ENOSPC", "EIO"])
+def test_a_large_payload_that_the_disk_refuses_is_told_and_stops_nobody_else(
+    home: Any, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """What lies beside the database comes before the event; where it cannot be written, there is no event."""
+    # shows: N4 N14 N16
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    large = "x" * 70_000
+    with home.open() as ledger:
+        monkeypatch.setattr(blobs, "write_synced", refuse)
+        for enter in (ledger.append, ledger.submit, lambda given: asyncio.run(ledger.append_async(given))):
+            with pytest.raises(blobs.BlobRefused, match="the disk refused 70,") as caught:
+                enter([Draft("queue", step(1, large))])
+            assert "try again" in caught.value.hint
+        ledger.append([Draft("queue", step(2))])
+        monkeypatch.undo()
+        ledger.append([Draft("queue", step(1, large))])
+        assert [one.event for one in ledger.read("queue")] == [step(2), step(1, large)]
+    assert home.verify().problems == []

@@ -33,13 +33,16 @@ AnyLedger = Ledger | MemoryLedger
 RUN = "run:r1"
 
 
-@pytest.fixture(params=["disk", "memory"])
+@pytest.fixture(params=["disk", "memory", "postgres"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., AnyLedger]:
     """Opens a fresh ledger of either kind."""
 
     def open_one(views: Any = ()) -> AnyLedger:
         if request.param == "disk":
             return Home(tmp_path, views).open(entropy=shelf.seeded())
+        if request.param == "postgres":
+            url = request.getfixturevalue("postgres_url")
+            return Home(tmp_path, views, url).open(entropy=shelf.seeded())
         return MemoryLedger(clock=FakeClock(), views=views, entropy=shelf.seeded())
 
     return open_one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -24,6 +25,7 @@ from daybreak.errors import (
     KeyMissing,
     KeyWrong,
     LedgerBehind,
+    LedgerBusy,
     LedgerForked,
     LedgerStopped,
     WitnessBroken,
@@ -31,7 +33,9 @@ from daybreak.errors import (
 from daybreak.events import KEYS, KeyRevoked, KeyRotated, LedgerCreated
 from daybreak.host.snapshots import Store
 from daybreak.ledger import Draft, Ledger, Prover, Verifier, check_proof, keyfile, write_bundle, write_tlog
+from daybreak.ledger.keyfile import KeysUnmovable
 from daybreak.ledger.keyring import KeyEnded, KeyHistory, Keyring, rotation
+from daybreak.ledger.log import Log
 from daybreak.ledger.note import NoteError, Signer
 from daybreak.ledger.proofcheck import NotContinued, ProofByAnother, ProofByEndedKey, ProofChanged
 from daybreak.ledger.record import decode_header
@@ -111,7 +115,7 @@ def test_the_old_secret_is_destroyed_or_kept_as_asked(home: Any, keep_old: bool)
     """Destroyed: no file of the folder holds it. Kept: in a file of its own, for its owner alone."""
     # shows: N9
     old = keyfile.load(home.keys)
-    secret = old.text.split("+")[-1].encode()
+    secret = old.text.split("+", 4)[-1].encode()
     rotate(home, keep_old=keep_old)
     kept = f"old-{old.verifier.key_id}.key"
     expected = {"ledger.key", "ledger.vkey", "ledger.keys"} | ({kept} if keep_old else set())
@@ -148,10 +152,15 @@ def _killed_at(home: Any, when: int, work: Callable[[Ledger], object]) -> bool:
     return os.WIFSIGNALED(status)
 
 
-@pytest.mark.parametrize("keep_old", [False, True])
-def test_a_crash_at_any_step_of_a_rotation_leaves_the_old_key_or_the_new_one(home: Any, keep_old: bool) -> None:
-    """Killed before each file that it opens, links, renames or removes: the next opening finishes it or goes back."""
+@pytest.mark.parametrize(("before", "keep_old"), [(0, False), (1, True)])
+def test_a_crash_at_any_step_of_a_rotation_leaves_the_old_key_or_the_new_one(
+    home: Any, before: int, keep_old: bool
+) -> None:
+    """Killed before each file that it opens, links, renames or removes, also with a list of keys from rotations
+    `before`: the next opening finishes it or goes back."""
     # shows: N4, N9
+    for _ in range(before):
+        rotate(home)
     first = keyfile.load(home.keys).verifier.key_id
     when, went_back, finished = 0, 0, 0
     while True:
@@ -162,11 +171,12 @@ def test_a_crash_at_any_step_of_a_rotation_leaves_the_old_key_or_the_new_one(hom
         assert copy.verify().problems == [], when
         with copy.open() as ledger:
             ledger.append([Draft("queue", step(when))])
-            rotated = len(ledger.verifier.spans) == 2
+            rotated = len(ledger.verifier.spans) == before + 2
             assert keyfile.load(copy.keys).verifier.text == ledger.verifier.text, when
         went_back, finished = went_back + (not rotated), finished + rotated
         kept = {f"old-{first}.key"} if rotated and keep_old else set()
-        assert files(copy) == {"ledger.key", "ledger.vkey"} | kept | ({"ledger.keys"} if rotated else set()), when
+        listed = {"ledger.keys"} if rotated or before else set()
+        assert files(copy) == {"ledger.key", "ledger.vkey"} | kept | listed, when
         assert copy.verify().problems == [], when
         rotate(copy)
         assert copy.verify().problems == [], when
@@ -187,13 +197,90 @@ def test_a_rotation_that_cannot_write_its_key_changes_nothing(home: Any) -> None
         ledger.rotate_key()
         (home.keys / keyfile.HISTORY).unlink()
         (home.keys / keyfile.HISTORY).mkdir()
-        with pytest.raises(LedgerStopped, match="do not all say so yet"):
+        with pytest.raises(LedgerStopped, match="could not be changed, and nothing was"):
             ledger.rotate_key()
+        assert len(ledger.verifier.spans) == 2
         ledger.append([Draft("queue", step())])
         (home.keys / keyfile.HISTORY).rmdir()
     home.open().close()
-    assert len(KeyHistory.parse((home.keys / keyfile.HISTORY).read_text()).rotations) == 2
+    assert len(KeyHistory.parse((home.keys / keyfile.HISTORY).read_text()).rotations) == 1
     assert home.verify().problems == []
+
+
+def _refuses(*names: str) -> Callable[..., None]:
+    """Instead of `os.replace` or `os.link`, for these files."""
+    real = os.replace
+
+    def refuse(here: Any, there: Any, **options: Any) -> None:
+        if Path(here).name in names:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        real(here, there, **options)
+
+    return refuse
+
+
+def test_the_only_copy_of_the_present_key_is_not_overwritten_by_the_next_rotation(
+    home: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk refused when a rotation was to be finished, so its key is still on its way: the next change of keys
+    finishes it first, or does nothing, whatever becomes of that change itself."""
+    # shows: N4, N9
+    night, other = home.open(), home.open()
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "replace", _refuses(keyfile.NEXT))
+        with pytest.raises(LedgerStopped, match="do not all say so yet"):
+            other.rotate_key()
+        for change in (night.rotate_key, lambda: night.revoke_key(night.verifier.key_ids[0])):
+            with pytest.raises(LedgerStopped, match="could not be changed, and nothing was"):
+                change()
+    only = (home.keys / keyfile.NEXT).read_text()
+    with monkeypatch.context() as database:
+        database.setattr(night.verifier, "_source", lambda: None)
+        with pytest.raises(LedgerBusy, match="cannot be asked"):
+            night.rotate_key()
+    assert (home.keys / keyfile.NEXT).read_text() == only
+    with monkeypatch.context() as log:
+        log.setattr(Log, "append_key_event", lambda *_: (_ for _ in ()).throw(LedgerBusy("held", hint="again")))
+        with pytest.raises(LedgerBusy, match="held"):
+            night.rotate_key()
+    assert (home.keys / keyfile.SECRET).read_text() == only
+    night.close()
+    other.close()
+    with home.open() as ledger:
+        assert keyfile.load(home.keys).verifier.text == ledger.verifier.text
+    assert home.verify().problems == []
+
+
+def test_where_an_old_secret_could_not_be_overwritten_no_rotation_begins(
+    home: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system without hard links: said before the ledger hears of a new key, and the old one goes on."""
+    # shows: N9, N14
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "link", _refuses(keyfile.NEXT, keyfile.SECRET))
+        with home.open() as ledger:
+            with pytest.raises(KeysUnmovable, match="hard links"):
+                ledger.rotate_key(keep_old=True)
+            ledger.append([Draft("queue", step())])
+        with home.open() as ledger:
+            assert len(ledger.verifier.spans) == 1
+    assert files(home) == {"ledger.key", "ledger.vkey"}
+    rotate(home)
+    assert home.verify().problems == []
+
+
+def test_a_revocation_by_another_process_is_known_with_the_next_commit(home: Any) -> None:
+    """Nobody who has the ledger open goes on believing heads by a key that was revoked meanwhile."""
+    # shows: N3, N5, N9
+    with home.open() as night:
+        stolen = night.head().text
+        night.rotate_key()
+        with home.open() as other:
+            other.revoke_key(other.verifier.key_ids[0], size=3, why="stolen")
+        assert night.verifier.open(stolen).size == 11
+        night.append([Draft("queue", step())])
+        with pytest.raises(KeyEnded, match="was revoked from 3 events on"):
+            night.verifier.open(stolen)
 
 
 def test_a_key_on_its_way_is_never_thrown_away_by_somebody_who_knows_less(home: Any) -> None:
@@ -210,7 +297,7 @@ def test_a_key_on_its_way_is_never_thrown_away_by_somebody_who_knows_less(home: 
         if on_its_way and copy.rows("SELECT max(leaf) FROM event") == [(11,)]:
             break
     stale = Keyring(late.history, source(copy.database))
-    keyfile.settle(copy.keys, stale)
+    keyfile.settle(copy.keys, stale, lambda: None)
     assert keyfile.load(copy.keys).verifier.text == stale.text != late.text
     copy.fill(1)
     assert copy.verify().problems == []
@@ -231,10 +318,13 @@ with Ledger.open(root / "ledger", keys=root / "keys", witness=root / "witness", 
 @pytest.mark.chaos
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+@pytest.mark.parametrize("before", [0, 1])
 @pytest.mark.parametrize("call", ["fsync", "fdatasync", "pwrite64", "rename", "renameat", "link", "unlink", "write"])
-def test_a_kill_at_any_system_call_of_a_rotation_is_settled(home: Any, call: str) -> None:
-    """Also inside the commit, which no Python sees."""
+def test_a_kill_at_any_system_call_of_a_rotation_is_settled(home: Any, call: str, before: int) -> None:
+    """Also inside the commit, which no Python sees; of the first rotation and of a later one."""
     # shows: N4, N9
+    for _ in range(before):
+        rotate(home)
     for when in range(1, 400):
         copy = home.copy("struck")
         command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}"]
@@ -729,3 +819,28 @@ def test_a_snapshot_signed_by_a_revoked_key_is_not_restored(home: Any, tmp_path:
     with pytest.raises(SnapshotUnsound, match="was revoked from 5 events on"):
         Restorer(store, places, clock).to(made.name, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_subscribers_hear_of_the_keys_in_the_order_of_the_log(home: Any) -> None:
+    """Rotation and revocation like any other event, between what was appended before and after; one that fails hurts
+    nobody."""
+    # shows: N7
+    heard: list[int] = []
+
+    def fails(_: Any) -> None:
+        raise ValueError("not mine")
+
+    with home.open() as ledger:
+        ledger.subscribe(fails)
+        end = ledger.subscribe(lambda records: heard.extend(record.index for record in records))
+        before = ledger.head().size
+        ledger.append([Draft("queue", step(100))])
+        rotated = ledger.rotate_key()
+        ledger.append([Draft("queue", step(101))])
+        revoked = ledger.revoke_key(rotated.event.old.split("+")[1])
+        told = [record.index for record in ledger.read_all(after=before - 1)]
+        assert heard == told
+        assert {rotated.index, revoked.index} < set(told)
+        end()
+        ledger.rotate_key()
+        assert heard == told

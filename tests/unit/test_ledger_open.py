@@ -296,9 +296,9 @@ def test_a_changed_schema_is_refused(home: Any, change: str, match: str) -> None
 def test_what_is_no_ledger_is_left_alone(home: Any) -> None:
     """Another database, a newer format, a file of anything: an error, and the file stays."""
     connection = apsw.Connection(str(home.database))
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.close()
-    refuses(home, LedgerForeign, "format 2")
+    refuses(home, LedgerForeign, "format 3")
     home.database.unlink()
     connection = apsw.Connection(str(home.database))
     connection.execute("CREATE TABLE mine (a)")

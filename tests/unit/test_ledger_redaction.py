@@ -136,6 +136,17 @@ def test_hashes_proofs_and_views_are_what_they_were(home: Any) -> None:
     assert home.verify().problems == []
 
 
+def test_what_other_processes_have_kept_of_a_subject_is_counted(home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number goes into the log for good, so it is that of the file, not of what this process has seen of it."""
+    monkeypatch.setattr(redaction, "_STRETCH", 1)
+    with home.open() as ledger, home.open() as other:
+        other.append([said("more"), said("a whale", who="other"), said("and more")])
+        found, _ = redaction.forget(ledger, WHO, FakeClock())
+        told = list(ledger.read(KEYS))[-1].event
+    assert isinstance(told, SubjectForgotten)
+    assert (found.events, told.events) == (4, 4)
+
+
 def test_a_second_time_does_nothing_and_an_unknown_subject_is_an_error(home: Any) -> None:
     """Only one event tells of it."""
     assert forget(home)[1]

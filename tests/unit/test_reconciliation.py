@@ -18,6 +18,7 @@ from daybreak import events
 from daybreak.engine import VIEWS
 from daybreak.engine.nights import NIGHTS
 from daybreak.engine.schedule_view import SCHEDULES
+from daybreak.errors import LeaseLost, LedgerBehind
 from daybreak.ledger import Draft, Ledger, Record, Statement, View, reconciliation, redaction, replay
 from daybreak.ledger.reconciliation import INCIDENT, INCIDENT_LEVEL, REPAIRS, ViewsUnclear
 from daybreak.ledger.replay import folder_of
@@ -164,6 +165,45 @@ def test_without_repair_nothing_is_changed(home: Any) -> None:
         assert ledger.compare_views() == []
 
 
+CAUGHT_UP = {"version": "UPDATE view SET version = 0", "far": "UPDATE view SET behind = 99"}
+
+
+@pytest.mark.parametrize("word", CAUGHT_UP)
+def test_without_repair_it_is_compared_before_anything_is_settled(home: Any, word: str) -> None:
+    """What an open ledger makes again with its next append, whoever asks for it, is told before that hides it."""
+    # shows: N7
+    with home.open() as ledger:
+        ledger.reconcile()
+        home.sql("DELETE FROM view_steps WHERE leaf = 5", f"{CAUGHT_UP[word]} WHERE name = 'steps'")
+        found = ledger.reconcile(repair=False)
+        assert ("missing", "view_steps", 1) in {(drift.kind, drift.table, drift.rows) for drift in found.drifts}
+        assert not found.ok
+        assert "views.drifted" in types(ledger)
+
+
+def test_without_repair_a_view_that_others_left_behind_is_no_drift(home: Any) -> None:
+    """It is compared as far as it is; a row that was changed is found all the same."""
+    # shows: N7
+    with home.open() as ledger, home.open(views=[WORDS]) as other:
+        ledger.reconcile()
+        ledger.append([Draft("queue", step(1))])
+        other.append([Draft("queue", step(2))])
+        behind = "SELECT behind FROM view WHERE name = 'steps'"
+        before = home.rows(behind)
+        assert before[0][0] is not None
+        home.sql("UPDATE view_steps SET nth = 77 WHERE leaf = 5")
+        found = ledger.reconcile(repair=False)
+        assert {(drift.kind, drift.table, drift.rows) for drift in found.left} == {
+            ("missing", "view_steps", 1),
+            ("unexplained", "view_steps", 1),
+        }
+        assert ledger.reconcile().ok
+        other.append([Draft("queue", step(3))])
+        found = ledger.reconcile(repair=False)
+        assert (found.drifts, found.mode) == ([], "incremental")
+        assert ledger.compare_views() == []
+
+
 @pytest.mark.parametrize("damage", ["bytes", "gone", "another"])
 def test_what_was_kept_is_not_trusted(home: Any, damage: str) -> None:
     """Changed together with the view, it would hide the change; so any other byte makes a comparison a full one."""
@@ -301,6 +341,28 @@ def test_failures_of_several_processes_count_together(tmp_path: Path, monkeypatc
         assert ledger.reconcile().ok
 
 
+def _summed(record: Record) -> Iterable[Statement]:
+    if isinstance(record.event, events.StepDone):
+        yield Statement("INSERT INTO view_sum VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET steps = steps + 1")
+
+
+SUM = View("sum", 1, "CREATE TABLE view_sum (one INTEGER PRIMARY KEY, steps INTEGER NOT NULL) STRICT", _summed)
+
+
+def test_a_repair_that_is_taken_back_takes_nothing_back_that_others_wrote(tmp_path: Path) -> None:
+    """What a program without the view appended meanwhile is counted, and counted once."""
+    # shows: N7
+    home = Home(tmp_path / "home", [SUM])
+    with home.open() as ledger, home.open(views=()) as other:
+        ledger.append([Draft("queue", step(1))])
+        other.append([Draft("queue", step(2))])
+        assert ledger.on_writer(lambda log: log.remake_views(["sum"], lambda *_: "it differs")) == "it differs"
+        for number, one in enumerate((ledger, other, ledger), 3):
+            one.append([Draft("queue", step(number))])
+        assert ledger.compare_views() == []
+        assert ledger.query("SELECT steps FROM view_sum") == [(5,)]
+
+
 def _always(_: Record) -> Iterable[Statement]:
     yield Statement("INSERT INTO view_steps VALUES (1, 1)")
 
@@ -322,13 +384,16 @@ def test_a_wrong_word_about_how_far_a_view_is_does_not_keep_the_ledger_shut(home
     # shows: N7
     home.sql(f"UPDATE view SET behind = {behind}")
     with home.open() as ledger:
+        assert types(ledger) == ([] if behind == "NULL" else ["views.drifted", "views.repaired"]), "told in the log"
         assert ledger.reconcile().ok
         assert ledger.compare_views() == []
 
 
+LEAVES = st.integers(1, 12) | st.integers(900, 940)
+"""Of events that there are, and that there never will be: a row in the place of the next one refuses that."""
 CHANGE = st.one_of(
     st.tuples(st.just("UPDATE view_words SET said = ? WHERE leaf = ?"), st.text(max_size=3), st.integers(1, 12)),
-    st.tuples(st.just("INSERT OR REPLACE INTO view_steps VALUES (?, ?)"), st.integers(1, 40), st.integers(0, 5)),
+    st.tuples(st.just("INSERT OR REPLACE INTO view_steps VALUES (?, ?)"), LEAVES, st.integers(0, 5)),
     st.tuples(st.just("DELETE FROM view_steps WHERE leaf BETWEEN ? AND ?"), st.integers(1, 12), st.integers(1, 12)),
     st.tuples(st.just("INSERT INTO view_words_loose SELECT ? WHERE ?"), st.integers(0, 1), st.booleans()),
     st.tuples(st.just("append"), st.integers(0, 3)),
@@ -444,3 +509,120 @@ def test_what_is_sealed_for_a_subject_is_not_in_what_is_kept(tmp_path: Path) -> 
         assert SECRET.encode() not in kept
         redaction.forget(ledger, "anna", FakeClock())
         assert [ledger.reconcile(full=full).drifts for full in (False, True)] == [[], []]
+
+
+BY_HAND: dict[str, tuple[str, set[str]]] = {
+    "a table gone": ("DROP TABLE view_words_loose", {"view_words_loose"}),
+    "a column more": ("ALTER TABLE view_words_loose ADD COLUMN m TEXT", {"view_words_loose"}),
+    "another rule": (
+        "CREATE TRIGGER view_words_more AFTER INSERT ON view_words BEGIN DELETE FROM view_words_loose; END",
+        {"view_words_more"},
+    ),
+    "what the ledger says of it": ("UPDATE view SET tables = '{}' WHERE name = 'words'", {"view"}),
+    "no JSON": ("UPDATE view SET tables = '[' WHERE name = 'words'", {"view"}),
+    "no mention of it": ("DELETE FROM view WHERE name = 'words'", {"view"}),
+}
+
+
+@pytest.mark.parametrize(("sql", "tables"), BY_HAND.values(), ids=BY_HAND.keys())
+def test_a_definition_changed_by_hand_is_mended_at_opening_and_told(home: Any, sql: str, tables: set[str]) -> None:
+    """Nothing could be appended to such a view; so it is made again at once, and the same commit says so, once."""
+    # shows: N7
+    by_hand(home, sql)
+    with home.open() as ledger:
+        drifted, repaired = list(ledger.read(events.KEYS))[1:]
+        assert isinstance(drifted.event, events.ViewsDrifted)
+        assert isinstance(repaired.event, events.ViewsRepaired)
+        assert {(one.table, one.kind, one.severity) for one in drifted.event.drifts} == {
+            (table, "definition", "critical") for table in tables
+        }
+        assert repaired.event.views == ["words"]
+        assert ledger.compare_views() == []
+        ledger.append([Draft("queue", step(50))])
+        found = ledger.reconcile()
+        assert (found.drifts, found.repaired, found.left) == (drifted.event.drifts, ["words"], [])
+        assert ledger.reconcile().drifts == []
+    with home.open() as ledger:
+        assert types(ledger).count("views.drifted") == 1
+    assert home.verify().problems == []
+
+
+def test_what_the_ledger_says_of_one_view_costs_no_other_its_tables(home: Any) -> None:
+    """A forged list of a view's tables, and then the view is made again: what it does not own stays."""
+    # shows: N7
+    forged = """UPDATE view SET tables = '{"view_words": "", "view_stepson": "", "event": ""}' WHERE name = 'steps'"""
+    by_hand(home, "CREATE TABLE view_stepson (n INTEGER) STRICT")
+    for sql in (forged, f"{forged}; UPDATE view SET version = 0 WHERE name = 'steps'"):
+        by_hand(home, sql)
+        with home.open() as ledger:
+            assert ledger.compare_views() == []
+            ledger.append([Draft("queue", step(50))])
+    assert home.rows("SELECT count(*) FROM view_stepson") == [(0,)]
+
+
+def test_a_newer_version_of_a_view_and_a_new_one_are_no_drift(home: Any) -> None:
+    """The program changed, not the ledger: they are made again without a word."""
+    # shows: N7
+    size = home.verify().size
+    newer = View("words", 2, WORDS.schema.replace("n INTEGER", "n INTEGER NOT NULL"), _apply, (events.StepDone,))
+    more = View("more", 1, "CREATE TABLE view_more (n INTEGER) STRICT", lambda _: ())
+    home.views = [newer, shelf.STEPS, more]
+    with home.open() as ledger:
+        assert ledger.head().size == size
+        assert ledger.compare_views() == []
+
+
+def test_a_definition_changed_under_an_open_ledger_is_mended_with_the_next_commit(home: Any) -> None:
+    """What the ledger says of a view is looked at whenever somebody else wrote; subscribers hear of it, in order."""
+    # shows: N7
+    with home.open() as ledger:
+        heard: list[str] = []
+        ledger.subscribe(lambda records: heard.extend(record.type for record in records))
+        by_hand(home, "UPDATE view SET tables = '{}' WHERE name = 'words'")
+        with pytest.raises(LeaseLost):  # a commit that comes to nothing takes nothing of it back
+            ledger.append([Draft(events.run_stream("r1"), shelf.grant(), epoch=7)])
+        ledger.append([Draft("queue", step(51))])
+        assert heard == ["views.drifted", "views.repaired", "step.done"]
+        assert [record.type for record in ledger.read_all()][-3:] == heard
+    assert home.verify().problems == []
+
+
+def test_a_ledger_that_is_behind_is_refused_before_its_views_are_touched(home: Any) -> None:
+    """Nothing is appended to an old copy, not even that its views were changed."""
+    # shows: N7
+    old = home.copy("old")
+    with home.open() as ledger:
+        ledger.append([Draft("queue", step(60))])
+    (old.witness / "head").write_bytes((home.witness / "head").read_bytes())
+    by_hand(old, "DROP TABLE view_words_loose")
+    before = old.rows("SELECT count(*), (SELECT size FROM head) FROM event")
+    with pytest.raises(LedgerBehind):
+        old.open()
+    assert old.rows("SELECT count(*), (SELECT size FROM head) FROM event") == before
+    assert old.rows("SELECT 1 FROM sqlite_schema WHERE name = 'view_words_loose'") == []
+
+
+def test_the_report_of_a_night_tells_what_was_mended_when_it_opened(tmp_path: Path) -> None:
+    """A definition changed in the daytime is mended by whoever opens the ledger first, and the next night tells."""
+    # shows: N7
+    from daybreak.report import night as nightly
+
+    home = Home(tmp_path / "home", [*VIEWS, NIGHTS, *journal.VIEWS])
+
+    def night(name: str) -> events.NightBegan:
+        return events.NightBegan(night=name, host="here", pid=1, workers=1)
+
+    clock = FakeClock()
+    for name in ("night-1", "night-2", "night-3"):
+        with home.open(clock=clock) as ledger:
+            clock.advance(86_400)
+            ledger.append([Draft(events.NIGHTS, night(name))])
+            told = [one for one in nightly.collect(ledger, name).notes if one.what == "views"]
+            assert [(one.level, "view runs, view_runs_paused was" in one.text) for one in told] == (
+                [(2, True)] if name == "night-2" else []
+            )
+            clock.advance(60)
+            ended = events.NightEnded(night=name, why="empty", text="done")
+            ledger.append([Draft(events.NIGHTS, ended)])
+        if name == "night-1":
+            by_hand(home, "DROP TABLE view_runs_paused")

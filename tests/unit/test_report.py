@@ -35,6 +35,7 @@ class Row:
     seq: int
     stream: str = f"run:{RUN}"
     ts: str = "2026-11-21T04:00:00.000000Z"
+    actor: str = ""
 
 
 PLAN = {

@@ -43,7 +43,8 @@ from daybreak.events import (
 )
 from daybreak.host import locks
 from daybreak.host.snapshots import Damaged, Snapshot, SnapshotDamaged, Store, TargetOccupied, manifest
-from daybreak.ledger import Draft, Ledger, exchange, lineage, snapshot, verify
+from daybreak.ledger import Draft, Ledger, bells, exchange, follow, lineage, replay, snapshot, verify
+from daybreak.ledger.continuation import Continuation
 from daybreak.ledger.exchange import RestoreRefused, RestoreUnfinished
 from daybreak.ledger.holds import GO_ON, RunIsHeld
 from daybreak.ledger.note import Signer, Verifier
@@ -198,6 +199,19 @@ def test_a_snapshot_during_a_night_holds_everything_acknowledged_before(desk: De
     finally:
         process.kill()
         process.communicate()
+
+
+def test_a_snapshot_is_made_while_somebody_follows_and_holds_the_log_only(desk: Desk) -> None:
+    """Pipes that readers hang up, and views that were replayed for a comparison, are no part of the state."""
+    # shows: N15
+    desk.submit("ann")
+    with desk.open() as ledger:
+        assert ledger.reconcile().ok
+    with follow(desk.places.ledger):
+        made = desk.take()
+        assert {bells.FOLDER, replay.FOLDER} <= {path.name for path in desk.places.ledger.iterdir()}
+    assert {entry.path.split("/")[1] for entry in made.manifest.files} <= {"ledger.db", "blobs"}
+    assert desk.restorer().test_restore(made.name).verification.ok
 
 
 @pytest.mark.parametrize("damage", ["payload", "missing blob", "changed blob", "cut", "old copy", "no witness"])
@@ -425,7 +439,7 @@ def resigned(desk: Desk, change: Callable[[LedgerCreated], LedgerCreated], tmp: 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(succession.lineage, "consent", lie)
-        patch.setattr(Restorer, "_succeed", _unchecked(Restorer._succeed))
+        patch.setattr(Continuation, "_succeed", _unchecked(Continuation._succeed))
         return desk.to(desk.take().name, "lied")
 
 
@@ -835,4 +849,4 @@ def test_the_answer_is_a_restored(desk: Desk) -> None:
     done = desk.restorer().to(made.name, desk.root / "new")
     assert isinstance(done, Restored)
     assert done.ledger == desk.root / "new" / "ledger"
-    assert done.manifest == made.manifest_sha256
+    assert done.source.manifest == made.manifest_sha256

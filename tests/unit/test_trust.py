@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
+import anyio
 import pytest
 
 from daybreak import settings
 from daybreak.cli import home
 from daybreak.config import Places
-from daybreak.factory import trust
+from daybreak.engine import live, surroundings
+from daybreak.factory import pythontask, trust
 from daybreak.factory.trust import SettingsUntrusted
+from daybreak.ledger.replicas import NotReplicated
 
 RISKY = """\
 order = ["theirs"]
@@ -105,6 +109,51 @@ def test_the_past_can_be_looked_at_without_trust_and_work_waits_for_it(clone: Pa
     assert "U126" in result.why
 
 
+TASK = """
+import pathlib
+import daybreak
+
+def deliver():
+    pathlib.Path("delivered").touch()
+
+@daybreak.task
+async def sends(ctx):
+    await ctx.step("think", lambda: 1)
+    await ctx.step("deliver", deliver, effect="once")
+"""
+
+
+def test_nothing_is_done_outside_while_nobody_knows_who_should_remember_it(
+    clone: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Witnesses and replicas that a file names are not left out without a word; a `once` effect waits until the file
+    can be used; then the same run goes on."""
+    # shows: F16, N9
+    monkeypatch.setattr(live, "INSECURE", timedelta(seconds=0.5))
+    (clone / "work.py").write_text(TASK)
+    asked = pythontask.asked("work.py:sends", clone)
+    with home.opened() as opened:
+        run = opened.engine.queue.add(asked.kind, asked.title, asked.args, asked.placement).run
+        with monkeypatch.context() as patched:
+            patched.setattr(surroundings, "IN_PLACE_S", 0.0)
+            waits = anyio.run(opened.engine.supervise, run)
+        assert waits.state == "waiting"
+        assert "no witness or replica" in waits.why
+        assert "U126" in waits.why
+    assert not (clone / "delivered").exists()
+    said = capsys.readouterr().err
+    assert said.count("no witness or replica that it names hears of this: U126") == 1
+    with home.open_ledger() as ledger, pytest.raises(NotReplicated):
+        ledger.secure()
+    assert "no witness or replica" in capsys.readouterr().err
+    trust.trust(clone / "daybreak.toml", home.places())
+    with home.opened() as opened:
+        assert anyio.run(opened.engine.supervise, run).state == "done"
+        opened.ledger.secure()
+    assert (clone / "delivered").exists()
+    assert capsys.readouterr().err == ""
+
+
 def test_what_is_trusted_lies_beside_the_keys_for_the_user_alone(clone: Path) -> None:
     """A worker can neither read nor write there."""
     places: Places = home.places()
@@ -112,3 +161,12 @@ def test_what_is_trusted_lies_beside_the_keys_for_the_user_alone(clone: Path) ->
     assert (places.keys / trust.FILE).stat().st_mode & 0o077 == 0
     trust.trust(clone / "daybreak.toml", places)
     assert len((places.keys / trust.FILE).read_text().split()) == 1
+
+
+def test_a_new_home_makes_no_ledger_in_a_file_while_settings_that_cannot_be_used_speak_of_postgres(clone: Path) -> None:
+    """They only need a yes; a ledger begun meanwhile would have to be moved."""
+    # shows: N16
+    (clone / "daybreak.toml").write_text(RISKY + '[ledger]\npostgres = "postgresql://db.example.org/night"\n')
+    with pytest.raises(SettingsUntrusted), home.open_ledger():
+        pass
+    assert not (home.places().ledger / "ledger.db").exists()

@@ -260,8 +260,8 @@ class _Gathered:
             raise self.found[0]
         if self.found:
             told = [f"{error.code} {error.message}" for error in self.found]
-            hints = [error.hint for error in self.found if error.hint]
-            raise AddWrong("\n".join([f"{len(told)} things are wrong:", *told]), hint="; ".join(hints))
+            hint = "; ".join(error.hint for error in self.found if error.hint) or "mend each of them"
+            raise AddWrong("\n".join([f"{len(told)} things are wrong:", *told]), hint=hint)
 
 
 def _place(wrong: _Gathered, **told: Any) -> dict[str, Any]:

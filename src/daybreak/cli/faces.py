@@ -67,9 +67,15 @@ def show_error(error: DaybreakError, *, as_json: bool = False) -> int:
         result_json({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
     else:
         say(f"daybreak: {error.code} {error.message}")
-        if error.hint:
-            say(f"  {error.hint}")
+        more = _more(error)
+        if error.hint or more:
+            say(f"  {error.hint} {more}".rstrip())
     return exit_status(error)
+
+
+def _more(error: DaybreakError) -> str:
+    """Where more is to be read about it: for a person at a terminal, and once."""
+    return "" if "daybreak explain" in error.hint or not sys.stderr.isatty() else f"(daybreak explain {error.code})"
 
 
 def exit_status(error: DaybreakError) -> int:

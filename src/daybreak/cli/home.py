@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daybreak.cli import arguments
 from daybreak.clock import SystemClock
-from daybreak.config import Places, find_places, find_settings
+from daybreak.config import POSTGRES, Places, find_places, find_settings
 from daybreak.errors import UsageError
 from daybreak.events import FINAL
 
@@ -80,6 +80,22 @@ def _unusable(problem: UsageError) -> TaskFunction:
     return park
 
 
+def _do_without(ledger: Ledger, problem: UsageError) -> None:
+    """Nobody knows which witnesses and replicas the settings name: what must not be forgotten waits, as it does where
+    these have failed."""
+    from daybreak.cli import faces
+    from daybreak.ledger.replicas.problems import NotReplicated
+
+    what = "daybreak.toml cannot be used, so no witness or replica that it names hears of this"
+    why = f"{problem.code} {problem.message}"
+    faces.say(f"{what}: {why}; {problem.hint}")
+
+    def refuse() -> None:
+        raise NotReplicated(f"{what}: {why}", hint=problem.hint)
+
+    ledger.secure_also(refuse)
+
+
 def rules(told: Settings) -> dict[str, BreakerRule]:
     """Of the breakers that the settings name."""
     from daybreak.policy.breaker import BreakerRule
@@ -96,6 +112,9 @@ class Home:
     engine: Engine
     listeners: list[Listener]
     """Whoever is appended here hears what is under way."""
+    settings: Settings
+    """Those that apply; the defaults where `problem` keeps them from being used."""
+    problem: UsageError | None = None
 
     def records(self, run: str) -> Iterator[Record]:
         """The run's story: its task, everything in its own stream, in order, and what policy says about it."""
@@ -122,9 +141,9 @@ def views() -> list[View]:
 
 
 @contextmanager
-def opened(*, asking: bool = False) -> Iterator[Home]:
+def opened(*, asking: bool = False, looking: bool = False) -> Iterator[Home]:
     """The home of this process, closed again at the end. `asking`: work is to be done, so witnesses are asked
-    first what they know of the ledger."""
+    first what they know of the ledger. `looking`: nothing is, so no witness and no replica hears of it."""
     from daybreak.cli import logs
     from daybreak.engine import Engine
     from daybreak.factory.kinds import Kinds
@@ -133,40 +152,79 @@ def opened(*, asking: bool = False) -> Iterator[Home]:
     where, clock = arguments.usable_home(places()), SystemClock()
     _finish_restore(where)
     told, problem = _settings_or_why_not()
-    with logs.writing(where), open_ledger(where, told, asking=asking) as ledger:
+    with logs.writing(where), open_ledger(where, told, problem, asking=asking, looking=looking) as ledger:
         listeners: list[Listener] = []
         office = Office(told, ledger, where, clock, os.environ)
         instead = {} if problem is None else dict.fromkeys(("build", "issues", "repository"), _unusable(problem))
         kinds = Kinds(ledger, where, clock, office, instead)
         engine = Engine(ledger, kinds, where.locks, clock, os.urandom, listeners, rules=rules(told))
         try:
-            yield Home(where, ledger, engine, listeners)
+            yield Home(where, ledger, engine, listeners, told, problem)
         finally:
             office.close()
 
 
 @contextmanager
-def open_ledger(where: Places | None = None, told: Settings | None = None, *, asking: bool = False) -> Iterator[Ledger]:
-    """The ledger of this home alone, with its witnesses and replicas beside it, as `opened` has it."""
+def open_ledger(
+    where: Places | None = None,
+    told: Settings | None = None,
+    problem: UsageError | None = None,
+    *,
+    asking: bool = False,
+    looking: bool = False,
+) -> Iterator[Ledger]:
+    """The ledger of this home alone, with its witnesses and replicas beside it, as `opened` has it. `problem`: why the
+    settings cannot be used; that is said, and nothing is secured meanwhile."""
     from daybreak.ledger import Ledger
 
     where, clock = where or arguments.usable_home(places()), SystemClock()
     if told is None and find_settings(os.environ, Path.cwd(), where.settings) is not None:
-        told = _settings_or_why_not()[0]  # reading them takes longer than a short command
+        told, problem = _settings_or_why_not()  # reading them takes longer than a short command
+    if problem is not None and not database_is_known(where):
+        raise problem
     with (
-        Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=views()) as ledger,
-        witnessed(ledger, told, where, clock, asking=asking),
+        Ledger.open(
+            where.ledger,
+            keys=where.keys,
+            witness=where.witness,
+            clock=clock,
+            views=views(),
+            postgres=postgres(where, told),
+        ) as ledger,
+        witnessed(ledger, told, where, clock, asking=asking, looking=looking),
     ):
-        if told is not None and told.replicas.targets:
+        if problem is not None:
+            _do_without(ledger, problem)
+        if told is not None and told.replicas.targets and not looking:
             from daybreak.cli import replicas
 
             replicas.begin(ledger, told)
         yield ledger
 
 
+def postgres(where: Places, told: Settings | None = None) -> str | None:
+    """The address of the Postgres that holds this home's ledger; None where that is a file. `told`: the settings,
+    where they were read already. Raises SettingsWrong, SettingsUntrusted where they say it and cannot be used."""
+    if told is None and not os.environ.get(POSTGRES):
+        if find_settings(os.environ, Path.cwd(), where.settings) is None:
+            return None
+        told = settings()  # reading them takes longer than a short command
+    return os.environ.get(POSTGRES) or (told.ledger.postgres if told is not None else "") or None
+
+
+def database_is_known(where: Places) -> bool:
+    """Where the settings cannot be used: is it clear all the same what holds the ledger? A new home must not begin one
+    in a file while settings that only need mending speak of Postgres; one that has a file goes on with it, or is told
+    that it is a mirror."""
+    found = find_settings(os.environ, Path.cwd(), where.settings)
+    if os.environ.get(POSTGRES) or found is None or (where.ledger / "ledger.db").exists():
+        return True
+    return "postgres" not in found.read_text("utf-8", errors="replace")
+
+
 @contextmanager
 def witnessed(
-    ledger: Ledger, told: Settings | None, where: Places, clock: Clock, *, asking: bool
+    ledger: Ledger, told: Settings | None, where: Places, clock: Clock, *, asking: bool, looking: bool = False
 ) -> Iterator[Panel | None]:
     """The witnesses of the settings beside an open ledger; None where there are none."""
     if told is None or not told.witnesses:
@@ -177,7 +235,8 @@ def witnessed(
     panel = beside(ledger, told, where.witness, clock, os.environ)
     try:
         panel.compare(asking=asking)
-        panel.start()
+        if not looking:
+            panel.start()
         yield panel
     finally:
         panel.close()

@@ -43,6 +43,11 @@ COMMANDS = {
     "show": Command("runs", "show", "Examples:  daybreak show    daybreak show run-0k3 --transcript"),
     "resume": Command("runs", "resume", "Examples:  daybreak resume    daybreak resume run-0k3 --answer yes"),
     "report": Command("report", "report", "Examples:  daybreak report    daybreak report --markdown > report.md"),
+    "accept": Command("verdicts", "accept", "Examples:  daybreak accept run-0k3 run-0k7    daybreak accept --night"),
+    "reject": Command(
+        "verdicts", "reject", "Example:  daybreak reject run-0k3 --because 'amounts must be in cents, never floats'"
+    ),
+    "undo": Command("verdicts", "undo", "Examples:  daybreak undo run-0k3 --dry-run    daybreak undo run-0k3"),
     "steps": Command("history", "steps", "Example:  daybreak steps run-0k3"),
     "answer": Command("history", "answer", "Examples:  daybreak answer run-0k3    daybreak answer run-0k3 yes"),
     "signal": Command("history", "signal", "Example:  daybreak signal run-0k3 approved true"),
@@ -58,6 +63,7 @@ COMMANDS = {
     "doctor": Command("doctor", "doctor"),
     "logs": Command("logs", "logs"),
     "unlock": Command("unlock", "unlock"),
+    "explain": Command("explain", "explain"),
 }
 
 app = typer.Typer(
@@ -119,8 +125,10 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        faces.say(f"daybreak: X000 this is an error in Daybreak: {type(error).__name__}: {error}")
-        faces.say("  run the same command with --debug in front and report what it prints")
-        sys.exit(faces.EXIT_FAILED)
+        fault = DaybreakError(
+            f"this is an error in Daybreak: {type(error).__name__}: {error}",
+            hint="run the same command with --debug in front and report what it prints",
+        )
+        sys.exit(faces.show_error(fault, as_json="--json" in sys.argv))
     finally:
         gc.freeze()  # for the same reason: the interpreter searches everything several times as it ends

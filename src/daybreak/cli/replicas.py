@@ -27,7 +27,11 @@ CHECK = (
     "Examples:  daybreak ledger replicas check    daybreak ledger replicas check /mnt/backup/replica\n\n"
     "daybreak ledger replicas check s3://bucket/replica --key ledger.vkey"
 )
-RESTORE = "Example:  daybreak ledger replicas restore /mnt/backup/replica ~/restored/ledger"
+RESTORE = (
+    "Examples:  daybreak ledger replicas restore /mnt/backup/replica ~/restored/ledger\n\n"
+    "daybreak ledger replicas restore /mnt/backup/replica --to ~/restored\n\n"
+    "daybreak ledger replicas restore /mnt/backup/replica --in-place"
+)
 
 
 class NoTargets(UsageError):
@@ -144,25 +148,59 @@ def check(
 def restore(
     target: Annotated[str, typer.Argument(help="A target: folder or URL.", metavar="FROM", show_default=False)],
     folder: Annotated[
-        Path,
-        typer.Argument(help="The ledger's new folder: not there yet, or empty.", metavar="TO_DIR", show_default=False),
-    ],
+        Path | None,
+        typer.Argument(
+            help="The same log: the ledger's new folder, not there yet or empty.",
+            metavar="[TO_DIR]",
+            show_default=False,
+        ),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to",
+            metavar="DIR",
+            help="A new log that goes on from it: a new folder, a DAYBREAK_HOME of its own.",
+            parser=arguments.path,
+        ),
+    ] = None,
+    in_place: Annotated[
+        bool,
+        typer.Option("--in-place", help="A new log in place of the present ledger, which is moved aside and kept."),
+    ] = False,
+    without_key: Annotated[
+        bool, typer.Option("--without-key", help="The old key is lost: go on without its signature.")
+    ] = False,
     key: Key = None,
     as_json: Json = False,
 ) -> None:
-    """Make a ledger's folder out of one replica, checked against the key and the signed root on the way."""
+    """Make a ledger out of one replica, checked against the key and the signed root on the way.
+
+    TO_DIR gets the same log, which goes on if the replica holds all that was witnessed. If it does not, --to or
+    --in-place begins a new log that goes on from it, as after a snapshot: what is missing is named, and runs that may
+    have gone on after it are parked with a question.
+    """
     from daybreak.cli import home
     from daybreak.ledger.replicas import recovery
     from daybreak.ledger.replicas.target import open_target
 
+    if [folder is not None, to is not None, in_place].count(True) != 1:
+        raise UsageError("say where to restore to", hint="exactly one of TO_DIR, --to DIR and --in-place")
     where = home.places()
+    if folder is None:
+        _go_on(where, _name(target), to, key, without_key=without_key, as_json=as_json)
+        return
+    if without_key:
+        raise UsageError("the same log needs its key", hint="--without-key goes with --to or --in-place")
+    verifier = _verifier(where, key)
     made = recovery.restore(
         open_target(_name(target), where.ledger),
-        _verifier(where, key),
+        verifier,
         arguments.path(folder).absolute(),
         refers=refers,
         progress=_progress(),
     )
+    missing = max(0, _known(where, verifier) - made.size)
     if as_json:
         faces.result_json(
             {
@@ -171,13 +209,61 @@ def restore(
                 "root": made.root,
                 "blobs": made.blobs,
                 "missing_blobs": made.missing,
+                "missing_events": missing,
             }
         )
         return
     faces.result(f"{made.ledger}: {made.size} events, root {made.root}, {made.blobs} files beside them")
     if made.missing:
         faces.result(f"{made.missing} files that events refer to are not in the replica: `daybreak ledger verify`")
-    faces.say("it is the same log: with its key and witness it goes on, where nothing after this was witnessed")
+    if missing:
+        faces.say(f"{missing} events more are known outside, so it will not open as the same log: --to or --in-place")
+    else:
+        faces.say("it is the same log: with its key and witness it goes on, where nothing after this was witnessed")
+
+
+def _go_on(where: Places, target: str, to: Path | None, key: Path | None, *, without_key: bool, as_json: bool) -> None:
+    """A new log, in a new place or in that of the present one."""
+    from daybreak.cli import home, restored
+    from daybreak.clock import SystemClock
+    from daybreak.ledger.continuation import Continuation, finish
+    from daybreak.ledger.replicas.continuing import ReplicaCopy
+    from daybreak.ledger.replicas.target import open_target
+
+    arguments.usable_home(where)
+    if to is not None:
+        arguments.usable(to, "the folder to restore into")
+    if finish(where):
+        faces.say("a restore that was interrupted has been finished; what was there before is beside the ledger")
+    copy = ReplicaCopy(open_target(target, where.ledger), _verifier(where, key), refers)
+    tell = _progress()
+    continuation = Continuation(
+        where,
+        SystemClock(),
+        without_key=without_key,
+        views=home.views(),
+        refers=refers,
+        progress=None if tell is None else lambda _, done, total: tell(done, total),
+    )
+    done = continuation.in_place(copy) if to is None else continuation.to(copy, to)
+    if as_json:
+        faces.result_json(restored.as_json(done))
+        return
+    restored.tell(done)
+    if to is not None:
+        faces.say(f"use it with DAYBREAK_HOME={done.ledger.parent}")
+    faces.say("its replicas begin anew: name new folders in `[replicas] targets`, the old ones hold the old log")
+
+
+def _known(where: Places, verifier: Verifier) -> int:
+    """Events that the head outside speaks of; 0 where it does not, or is another log's."""
+    from daybreak.ledger.note import NoteError
+    from daybreak.ledger.witness import FILE
+
+    try:
+        return verifier.open((where.witness / FILE).read_text("utf-8")).size
+    except (OSError, UnicodeDecodeError, NoteError):
+        return 0
 
 
 def _plain(one: Checked | tuple[str, DaybreakError | OSError]) -> dict[str, Any]:
@@ -209,15 +295,20 @@ def _name(text: str) -> str:
 
 def _verifier(where: Places, key: Path | None) -> Verifier:
     from daybreak.ledger import keyfile
+    from daybreak.ledger.keyring import KeyHistory, Keyring
     from daybreak.ledger.note import NoteError, Verifier
 
     if key is None:
         arguments.usable_home(where)
         return keyfile.with_history(where.keys, keyfile.load_verifier(where.keys))
     try:
-        return Verifier.parse(arguments.path(key).read_text("ascii"))
+        text = arguments.path(key).read_text("ascii")
+        return Keyring(KeyHistory.parse(text)) if text.lstrip().startswith("{") else Verifier.parse(text)
     except (OSError, UnicodeDecodeError, NoteError) as error:
-        raise KeyUnusable(f"{key} holds no verification key: {error}", hint="it is the file ledger.vkey") from error
+        raise KeyUnusable(
+            f"{key} holds no verification key: {error}",
+            hint="it is the file ledger.vkey, or the list of keys ledger.keys",
+        ) from error
 
 
 def _progress() -> Callable[[int, int], None] | None:

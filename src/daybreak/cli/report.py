@@ -20,33 +20,46 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Report on RUN. Numbers behind # are places in the run's stream: `daybreak ledger show RUN` has them."""
-    from daybreak.cli import home
+    from daybreak import events
+    from daybreak.cli import home, marks
+    from daybreak.report import marks as marking
     from daybreak.report import render
     from daybreak.report.run import collect
 
     if night:
         _of_night(run, as_json=as_json)
         return
-    with home.opened() as opened:
-        collected = collect(opened.records(home.pick_run(opened, run)))
+    with home.opened(looking=True) as opened:
+        picked = home.pick_run(opened, run)
+        records = [*opened.records(picked), *opened.ledger.read(events.control_stream(picked))]
+        seen = marks.look(opened)
+    collected, last = collect(records), max(record.index for record in records)
+    told = marking.lines(seen, last)
     if as_json:
-        faces.result_json({**collected.model_dump(mode="json"), "next_steps": collected.next_steps})
+        plain = {**collected.model_dump(mode="json"), "next_steps": collected.next_steps}
+        faces.result_json({**plain, "marks": marking.as_json(seen, last)})
     elif markdown:
-        faces.result(render.to_markdown(collected))
+        faces.result(render.to_markdown(collected, told))
     else:
         render.to_terminal(collected, faces.console())
+        for line in told:
+            faces.result(line)
 
 
 def _of_night(night: str | None, *, as_json: bool) -> None:
     """What a night did, from the ledger alone: also of one that is under way, and of one that died."""
-    from daybreak.cli import home, status
+    from daybreak.cli import home, marks, status
+    from daybreak.report import marks as marking
     from daybreak.report import night as nights
 
-    with home.opened() as opened:
+    with home.opened(looking=True) as opened:
+        seen = marks.look(opened)
         told = nights.collect(opened.ledger, night)
         if not told.ended and status.lock(opened, told.night).held:
             told = nights.collect(opened.ledger, told.night, alive=True)
     if as_json:
-        faces.result_json(nights.as_json(told))
+        faces.result_json({**nights.as_json(told), "marks": marking.as_json(seen)})
     else:
-        faces.result(nights.as_text(told))
+        faces.result(nights.as_text(told).rstrip("\n"))
+        for line in marking.lines(seen):
+            faces.result(line)

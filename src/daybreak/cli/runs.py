@@ -15,13 +15,18 @@ RunName = Annotated[
 
 
 def runs(as_json: Json = False) -> None:
-    """List every run, the newest first, with its state."""
+    """List every run, the newest first, with its state, and what people said of its result."""
+    from dataclasses import asdict
+
     from daybreak.cli import home
+    from daybreak.engine import verdicts
 
     with home.opened() as opened:
         rows = home.rows(opened)
+        said = verdicts.all_of(opened.ledger)
     if as_json:
-        faces.result_json([row._asdict() for row in rows])
+        judged = {run: asdict(one) for run, one in said.items()}
+        faces.result_json([{**row._asdict(), "verdict": judged.get(row.run)} for row in rows])
         return
     if not rows:
         faces.say("nothing has been run yet: start with `daybreak build SPEC`")
@@ -30,11 +35,12 @@ def runs(as_json: Json = False) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("run", "state", "title", "created", "why"):
+    for column in ("run", "state", *(["verdict"] if said else []), "title", "created", "why"):
         table.add_column(column, overflow="fold")
     for row in rows:
         why = escape(row.question or row.why)
-        table.add_row(row.run, row.shown_state, escape(row.title), faces.moment(row.created), why)
+        verdict = [escape(said[row.run].word) if row.run in said else ""] if said else []
+        table.add_row(row.run, row.shown_state, *verdict, escape(row.title), faces.moment(row.created), why)
     faces.console().print(table)
 
 
@@ -46,12 +52,14 @@ def show(
     ] = False,
 ) -> None:
     """Show RUN: its plan, what workers claimed, and what every check saw."""
+    from daybreak import events
     from daybreak.cli import home
     from daybreak.report import render
     from daybreak.report.run import collect
 
     with home.opened() as opened:
-        report = collect(opened.records(home.pick_run(opened, run)))
+        picked = home.pick_run(opened, run)
+        report = collect([*opened.records(picked), *opened.ledger.read(events.control_stream(picked))])
     if as_json:
         faces.result_json({**report.model_dump(mode="json"), "next_steps": report.next_steps})
         return

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from daybreak.cli import arguments, faces
+from daybreak.cli import arguments, faces, restored
 from daybreak.errors import DaybreakError, UsageError
 
 if TYPE_CHECKING:
     from daybreak.config import Places
     from daybreak.events import Event
     from daybreak.host.snapshots import Progress, Pruned, Snapshot, Store
-    from daybreak.ledger.restore import Restored, Restorer
+    from daybreak.ledger.restore import Restorer
 
 STORE_VARIABLE = "DAYBREAK_SNAPSHOTS"
 STORE_FOLDER = "snapshots"
@@ -212,16 +212,9 @@ def restore(
         restorer = _restorer(place, where, progress, without_key)
         done = restorer.in_place(name) if in_place else restorer.to(name, to or Path())
     if as_json:
-        faces.result_json(_restored_as_json(done))
+        faces.result_json(restored.as_json(done))
         return
-    faces.result(f"{done.snapshot}: {done.size} events are in {done.ledger}")
-    faces.say(f"the new log {done.origin} goes on from {done.old_origin}")
-    if done.known > done.size:
-        faces.say(f"{done.known - done.size} events after the copy were known; what they did is not in it")
-    for run in done.held:
-        faces.say(f'{run} waits for you: `daybreak show {run}`, then `daybreak resume {run} --answer "go on"`')
-    if done.safety is not None:
-        faces.say(f"what was there before is at {done.safety}")
+    restored.tell(done)
     if to is not None:
         faces.say(f"use it with DAYBREAK_HOME={done.ledger.parent}")
 
@@ -353,7 +346,12 @@ def _append(where: Places, event: Event) -> None:
     from daybreak.ledger import Draft, Ledger
 
     with Ledger.open(
-        where.ledger, keys=where.keys, witness=where.witness, clock=SystemClock(), views=home.views()
+        where.ledger,
+        keys=where.keys,
+        witness=where.witness,
+        clock=SystemClock(),
+        views=home.views(),
+        postgres=home.postgres(where),
     ) as ledger:
         ledger.append([Draft(KEYS, event, "snapshot")])
 
@@ -415,19 +413,6 @@ def _as_json(made: Snapshot) -> dict[str, Any]:
         "files_bytes": told.total,
         "keys": bool(told.notes.get("keys")),
         "ledger": told.notes.get("ledger"),
-    }
-
-
-def _restored_as_json(done: Restored) -> dict[str, Any]:
-    return {
-        "snapshot": done.snapshot,
-        "ledger": str(done.ledger),
-        "log": done.origin,
-        "old_log": done.old_origin,
-        "events": done.size,
-        "known": done.known,
-        "held": done.held,
-        "safety": None if done.safety is None else str(done.safety),
     }
 
 

@@ -28,7 +28,7 @@ def status(
     from daybreak.cli import home
     from daybreak.report import standing
 
-    with home.opened() as opened:
+    with home.opened(looking=True) as opened:
         while True:
             now = look(opened)
             if as_json:
@@ -48,6 +48,7 @@ def status(
 
 def look(home: Home) -> Standing:
     """How it stands at this moment."""
+    from daybreak.cli import marks
     from daybreak.clock import SystemClock
     from daybreak.engine import nights
     from daybreak.engine.schedules import Schedules
@@ -55,7 +56,8 @@ def look(home: Home) -> Standing:
 
     clock = SystemClock()
     now = clock.now()
-    replicas = home.ledger.replicas
+    seen = marks.look(home)
+    lost = [] if seen.replicated is None else [one for one in seen.replicated.targets if one.problem]
     schedules = Schedules(home.ledger, clock, home.engine.queue)
     coming = [moment for moment in (home.engine.queue.wake_at(now), schedules.wake_at(now)) if moment is not None]
     open_nights = [row.night for row in nights.open_nights(home.ledger)]
@@ -67,7 +69,8 @@ def look(home: Home) -> Standing:
         locks={name: lock(home, name) for name in names},
         beats={name: _told(home, name) for name in open_nights},
         wakes=min(coming, default=None),
-        replicas=[] if replicas is None else [f"{one.target} {one.why}" for one in replicas.standings() if one.why],
+        replicas=[f"{one.target} {one.problem}" for one in lost],
+        marks=seen,
     )
 
 

@@ -78,7 +78,14 @@ def check(as_json: Json = False) -> None:
         return
     proof.find_ledger(where.ledger)
     longest_s = max(place.timeout_s for place in told.witnesses.values()) + 1
-    with Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=home.views()) as ledger:
+    with Ledger.open(
+        where.ledger,
+        keys=where.keys,
+        witness=where.witness,
+        clock=clock,
+        views=home.views(),
+        postgres=home.postgres(where, told),
+    ) as ledger:
         panel = beside(ledger, told, where.witness, clock, os.environ)
         try:
             if not as_json:

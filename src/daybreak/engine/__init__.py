@@ -6,11 +6,12 @@ from daybreak.engine.flow import Parked
 from daybreak.engine.placement import Placement
 from daybreak.engine.queue import Queue
 from daybreak.engine.step import Absent, Found, Kept, spend, step_key
+from daybreak.engine.verdicts import VERDICTS
 from daybreak.engine.view import RUNS
 from daybreak.policy.accounts import ACCOUNTS
 from daybreak.policy.circuits import CIRCUITS
 
-VIEWS = (RUNS, ACCOUNTS, CIRCUITS)
+VIEWS = (RUNS, VERDICTS, ACCOUNTS, CIRCUITS)
 """What a ledger must be opened with that an engine works on."""
 
 __all__ = [

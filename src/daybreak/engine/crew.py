@@ -23,6 +23,7 @@ from daybreak.engine.night import Plan
 from daybreak.engine.scopes import scope
 from daybreak.engine.telling import Teller, said
 from daybreak.errors import BlobMissing, DraftRefused, LeaseLost, LedgerBusy, LedgerError, RunBusy
+from daybreak.ledger.blobs import BlobRefused
 from daybreak.policy.budget import BudgetSpent
 
 STUCK = "it made no progress for {}: try it again?"
@@ -123,7 +124,7 @@ class Crew:
                 self._states[run] = "paused"
         except (RunBusy, LeaseLost):
             self.aside.put(run, most_s=60.0)  # somebody else has it
-        except (LedgerBusy, DraftRefused, BlobMissing) as problem:
+        except (LedgerBusy, DraftRefused, BlobMissing, BlobRefused) as problem:
             await self._leave_aside(run, problem)
         except LedgerError as problem:
             self._fail(problem)

@@ -33,7 +33,7 @@ from daybreak.engine.purse import Purse
 from daybreak.engine.queue import Queue
 from daybreak.engine.scopes import scope, shielded
 from daybreak.engine.surroundings import Circuits, Listener, Listeners, Sleep, Surroundings
-from daybreak.errors import DaybreakError, HistoryDiverged, RunBusy, StepError, UnknownKind, UnknownRun
+from daybreak.errors import DaybreakError, EngineError, HistoryDiverged, RunBusy, StepError, UnknownKind, UnknownRun
 from daybreak.events import (
     FINAL,
     Answered,
@@ -60,14 +60,17 @@ _lines = logging.getLogger(__name__)
 TaskFunction = Callable[[Context, Any], Awaitable[Any]]
 """A task's code: takes the context and the task's arguments, returns JSON."""
 
-CRASHED = "E199"
-"""Code of a run whose code raised something that is not a DaybreakError."""
-
 LATE = "its deadline passed before it began: begin all the same?"
 BARREN_MAX = 5
 """So many owners in a row may die with a run that gets nowhere; it might be what kills them."""
 BARREN = "{} owners in a row died with it in the same place, which it may be the cause of: go on?"
 WITHOUT = "{} failed, which it waits for: go on without that?"
+
+
+class TaskCrashed(EngineError):
+    """The task's code raised something that is not one of Daybreak's errors: it is an error in that code."""
+
+    code = "E199"
 
 
 class Locks(Protocol):
@@ -473,7 +476,8 @@ class Engine:
             hint = f"an error in the task's code; its traceback is blob {self._log.put_blob(live.trace(problem))}"
         else:
             hint = "an error in the task's code; its traceback is not kept, because the run is about somebody"
-        return RunResult(journal.run, "failed", why=why, code=CRASHED, hint=hint, error=problem)
+        told = TaskCrashed(why, hint=hint)
+        return RunResult(journal.run, "failed", why=told.message, code=told.code, hint=told.hint, error=problem)
 
     # -- looking things up
 

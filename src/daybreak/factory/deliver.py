@@ -113,6 +113,23 @@ def changes(target: Path) -> list[str]:
     return sorted(told, key=lambda one: one.split(" ", 1)[1])
 
 
+def run_at(target: Path) -> str:
+    """The run whose manifest lies there; empty where there is none that can be read."""
+    try:
+        run = _read_manifest(target).get("run")
+    except NotOurs:
+        return ""
+    return run if isinstance(run, str) else ""
+
+
+def packed(target: Path) -> bytes:
+    """A delivery that nobody changed since, as a packed tree with its manifest; nothing where there is none."""
+    try:
+        return tree.pack(target, DELIVERED) if target.is_dir() and not changes(target) else b""
+    except (NotOurs, tree.NotATree):
+        return b""
+
+
 def _refuse_if_not_ours(target: Path) -> None:
     if not any(target.iterdir()):
         return  # an empty folder holds nothing of anybody's

@@ -67,7 +67,7 @@ class _Making:
         """Raises _ToolMissing."""
         path, hint = self.bench.tools.around.program(program)
         if path is None:
-            raise _ToolMissing(f"{program.name} is not installed", hint=hint)
+            raise _ToolMissing(f"{program.name} is not installed", hint=f"install it, then build again: {hint}")
         return Path(os.path.realpath(path))
 
     def built(self, command: str) -> Path:

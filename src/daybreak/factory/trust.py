@@ -38,6 +38,8 @@ def risks(settings: Settings) -> list[str]:
         + (f", pushed to {place.remote}" if place.remote else "")
         for name, place in settings.witnesses.items()
     ]
+    if settings.ledger.postgres:
+        told.append(f"ledger: is kept in {settings.ledger.postgres}")
     told += [f"replicas: sends the whole ledger to {target}" for target in settings.replicas.targets]
     for name, worker in settings.workers.items():
         if worker.environment:

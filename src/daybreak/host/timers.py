@@ -62,7 +62,7 @@ class TimersForeign(HostError):
 
 
 class TimersRefused(HostError):
-    """systemd or cron did not take it."""
+    """The timers are not as they should be: systemd or cron refused what it was given."""
 
     code = "H243"
 

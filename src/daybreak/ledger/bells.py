@@ -9,6 +9,7 @@ reader its fallback interval, and never an event.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import select
@@ -22,6 +23,10 @@ FOLDER = "followers"
 _OPEN = os.O_NONBLOCK | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
 _FRESH_NS = 100_000_000
 """A folder that changed so lately may have changed again since within one tick of the file system's clock."""
+_MODE = 0o622
+"""A user who may enter the folder may ring, whoever waits; so the owner of the ledger rings for root."""
+_UNHEARD = (errno.ENXIO, errno.EPIPE)
+_FOR_NOW = (errno.EMFILE, errno.ENFILE)
 
 
 class Bell:
@@ -35,6 +40,7 @@ class Bell:
         try:
             make_folder(folder)
             os.mkfifo(hidden, 0o600)
+            hidden.chmod(_MODE)
         except (OSError, AttributeError):  # a folder of somebody else's; a system without named pipes
             self._reading, self._writing = os.pipe()
             os.set_blocking(self._reading, False)
@@ -46,8 +52,8 @@ class Bell:
 
     @property
     def rung(self) -> bool:
-        """Do writers know of it?"""
-        return self._path is not None
+        """Do writers know of it? Not where somebody took it away."""
+        return self._path is not None and self._path.exists()
 
     def fileno(self) -> int:
         return self._reading
@@ -100,10 +106,9 @@ class Bells:
                 os.write(handle, b"\0")
             except BlockingIOError:
                 pass  # it has rung often enough
-            except OSError:  # nobody reads any more: its owner was killed
+            except OSError as error:
                 self._drop(name)
-                with contextlib.suppress(OSError):
-                    os.unlink(self._folder / name)
+                self._failed(name, error)
 
     def close(self) -> None:
         for name in list(self._open):
@@ -113,8 +118,9 @@ class Bells:
         self._changed_ns, self._looked_ns = changed_ns, time.time_ns()
         try:
             names = {name for name in os.listdir(self._folder) if not name.startswith(".")}
-        except OSError:
-            names = set()
+        except OSError as error:
+            self._failed("", error)
+            return
         for name in self._open.keys() - names:
             self._drop(name)
         for name in names - self._open.keys():
@@ -126,9 +132,16 @@ class Bells:
             if not stat.S_ISFIFO(os.lstat(path).st_mode):
                 return
             self._open[name] = os.open(path, os.O_WRONLY | _OPEN)
-        except OSError:  # nobody reads it: its owner was killed
+        except OSError as error:
+            self._failed(name, error)
+
+    def _failed(self, name: str, error: OSError) -> None:
+        """A bell that nobody hears, because its owner was killed, is taken away; any other belongs to somebody."""
+        if error.errno in _UNHEARD:
             with contextlib.suppress(OSError):
-                os.unlink(path)
+                os.unlink(self._folder / name)
+        elif error.errno in _FOR_NOW:
+            self._changed_ns = 0  # look again next time
 
     def _drop(self, name: str) -> None:
         os.close(self._open.pop(name))

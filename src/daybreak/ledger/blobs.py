@@ -13,11 +13,18 @@ import threading
 from hashlib import sha256
 from pathlib import Path
 
-from daybreak.errors import BlobDamaged, BlobMissing, DraftRefused
+from daybreak.errors import BlobDamaged, BlobMissing, DraftRefused, LedgerError
 from daybreak.host.durable import make_folder, sync_folder, write_synced
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _HEX = "0123456789abcdef"
+
+
+class BlobRefused(LedgerError):
+    """The disk did not take a large payload, which lies beside the ledger. Nothing was appended, and nobody else is
+    stopped by that."""
+
+    code = "L119"
 
 
 class BlobStore:

@@ -19,6 +19,7 @@ from daybreak.ledger.admission import START, Tip, fenced
 from daybreak.ledger.blobs import BlobStore
 from daybreak.ledger.record import FORMAT, Header, decode_header, encode_header, place
 from daybreak.ledger.sealing import Subjects
+from daybreak.ledger.tree import leaf_hashes
 
 Row = tuple[int, str, int, int, str | None, bytes, bytes | None]
 """leaf, stream, seq, gen, idem, header, payload"""
@@ -27,6 +28,21 @@ _GRANT = LeaseGranted.type
 _END = f',"v":{FORMAT}}}'.encode()
 _decode_page = msgspec.json.Decoder(list[Header]).decode
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)
+_hasher = sha256().copy
+"""Copying a hash costs less than making one."""
+
+
+def _digests(payloads: Sequence[bytes | None]) -> list[str | None]:
+    """SHA-256 of each that is there."""
+    digests: list[str | None] = []
+    for payload in payloads:
+        if payload is None:
+            digests.append(None)
+        else:
+            hasher = _hasher()
+            hasher.update(payload)
+            digests.append(hasher.hexdigest())
+    return digests
 
 
 class ChainCheck:
@@ -38,13 +54,19 @@ class ChainCheck:
         blobs: BlobStore,
         add: Callable[[str, str], None],
         subjects: Subjects | None = None,
+        start: int = 0,
     ) -> None:
         """`keys` gives the id of the key that each of some leaves must name. With `subjects` what is sealed and was not
-        forgotten is opened and compared with its commitment."""
+        forgotten is opened and compared with its commitment. The first page begins at leaf `start`."""
         self.tips: dict[str, Tip] = {}
-        self.expected = 0
+        self.assumed: dict[str, Tip] = {}
+        """How streams must have stood before leaf `start`."""
+        self.expected = start
         """The leaf that comes next."""
         self.events = 0
+        self.headers: Sequence[Header | None] = ()
+        """Those of the last page; None for what cannot be read."""
+        self._whole_log = start == 0
         self._keys = keys
         self._blobs = blobs
         self._add = add
@@ -68,11 +90,33 @@ class ChainCheck:
         self._leaves([row[0] for row in rows])
         self.events += len(rows)
         raws = [row[5] for row in rows]
-        hashes = [sha256(b"\x00" + raw).digest() for raw in raws]
-        headers = self._headers(raws) or [self._header(row) for row in rows]
-        digests = [None if row[6] is None else sha256(row[6]).hexdigest() for row in rows]
-        self._links(rows, headers, digests, [leaf.hex() for leaf in hashes])
+        hashes = leaf_hashes(raws)
+        self.headers = headers = self._headers(raws) or [self._header(row) for row in rows]
+        self._links(rows, headers, _digests([row[6] for row in rows]), [leaf.hex() for leaf in hashes])
         return hashes
+
+    def join(self, assumed: dict[str, Tip], tips: dict[str, Tip], events: int) -> bool:
+        """Go on behind so many events that somebody found right who assumed that. False, and nothing is changed, where
+        it is not so."""
+        if any(self.tips.get(stream, START) != tip for stream, tip in assumed.items()):
+            return False
+        self.tips.update(tips)
+        self.expected += events
+        self.events += events
+        return True
+
+    def skip(self, rows: list[Row], hashes: list[bytes], epoch: Callable[[str, int], int]) -> None:
+        """Go on behind rows of which nothing is known but their places and hashes. `epoch` gives the one that was
+        current in a stream after an event of it."""
+        self._leaves([row[0] for row in rows])
+        for row, leaf in zip(rows, hashes, strict=True):
+            stream, seq = row[1], row[2]
+            if seq != self.tips.get(stream, START)[0] + 1:
+                self._add(place(row[0], stream, seq), "does not follow the event before it in its stream")
+            self.tips[stream] = (seq, leaf.hex(), 0)
+        for stream in {row[1] for row in rows}:
+            seq, prev, _ = self.tips[stream]
+            self.tips[stream] = (seq, prev, epoch(stream, seq))
 
     def _leaves(self, leaves: list[int]) -> None:
         """Are they numbered without gaps?"""
@@ -98,7 +142,7 @@ class ChainCheck:
             headers = _decode_page(text)
         except _UNREADABLE:
             return None
-        whole = len(headers) == len(raws) and all(raw.endswith(_END) for raw in raws)
+        whole = len(headers) == len(raws) == [raw[-len(_END) :] for raw in raws].count(_END)
         return list(headers) if whole and msgspec.json.encode(headers) == text else None
 
     def _header(self, row: Row) -> Header | None:
@@ -121,7 +165,8 @@ class ChainCheck:
             if header is None:
                 continue
             stream = header.stream
-            seq, prev, current = before = tips.get(stream, START)
+            tip = tips.get(stream)
+            seq, prev, current = before = self._begun(header) if tip is None else tip
             epoch = header.epoch
             if (
                 stream != row[1]
@@ -142,6 +187,14 @@ class ChainCheck:
             ):
                 self._name(row, header, digest, before, key_id)
             tips[stream] = (header.seq, leaf, current if epoch is None else epoch)
+
+    def _begun(self, header: Header) -> Tip:
+        """How a stream stands that had no event here yet."""
+        if self._whole_log:
+            return START
+        current = 0 if header.epoch is None else header.epoch - (header.type == _GRANT)
+        tip = self.assumed[header.stream] = (header.seq - 1, header.prev, current)
+        return tip
 
     def _name(self, row: Row, header: Header, digest: str | None, before: Tip, key_id: str | None) -> None:
         """Everything that is wrong with an event."""

@@ -23,8 +23,11 @@ FILE = "ledger.db"
 BLOBS = "blobs"
 
 APPLICATION_ID = 0x64617962  # "dayb"
-FORMAT = 1
-"""PRAGMA user_version: the shape of the tables."""
+MIRROR_ID = 0x6461796D  # "daym"
+"""Of a home's copy of a ledger that stands in Postgres (`postgres`): the same tables, and nothing to append to."""
+FORMAT = 2
+"""PRAGMA user_version: the shape of the tables. Earlier ones are read as they are, and changed by whoever opens the
+ledger to append (`migration`)."""
 
 BUSY_S = 60.0
 """How long to wait for another process's transaction; they take milliseconds."""
@@ -45,8 +48,12 @@ def schema_sql() -> str:
 
 
 @cache
-def expected_objects() -> dict[str, str]:
-    """The ledger's own tables, indexes and triggers: name -> SQL."""
+def expected_objects(version: int = FORMAT) -> dict[str, str]:
+    """The ledger's own tables, indexes and triggers in a format: name -> SQL."""
+    from daybreak.ledger import migration  # knows this module
+
+    if version != FORMAT:
+        return migration.objects_of(version, expected_objects())
     connection = apsw.Connection(":memory:")
     connection.execute(schema_sql())
     found = stored_objects(connection)
@@ -87,8 +94,9 @@ def warn_of_network(folder: Path) -> None:
         )
 
 
-def make_durable(connection: apsw.Connection, path: Path) -> None:
-    """From here on every commit is on disk when it returns, with one sync."""
+def make_durable(connection: apsw.Connection, path: Path, *, mirror: bool = False) -> None:
+    """From here on every commit is on disk when it returns, with one sync. Of a mirror the last ones may be lost with
+    the machine's power, and no more: it is caught up from Postgres."""
     if connection.pragma("journal_mode", "wal") != "wal":
         raise LedgerForeign(
             f"{path} lies where SQLite cannot keep a write-ahead log", hint="put the ledger on a local disk."
@@ -96,7 +104,7 @@ def make_durable(connection: apsw.Connection, path: Path) -> None:
     # Changing the mode deleted a rollback journal. If a power loss brought it back, it would undo the change and
     # hide the write-ahead log with all that was acknowledged in it.
     sync_folder(path.parent)
-    connection.pragma("synchronous", "full")
+    connection.pragma("synchronous", "normal" if mirror else "full")
     connection.wal_autocheckpoint(CHECKPOINT_PAGES)
 
 
@@ -152,19 +160,39 @@ def is_blank(connection: apsw.Connection) -> bool:
     return connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is None
 
 
-def create_tables(connection: apsw.Connection) -> None:
-    """Inside a transaction."""
+def create_tables(connection: apsw.Connection, *, mirror: bool = False) -> None:
+    """Inside a transaction. `mirror`: of a ledger that stands in Postgres."""
     connection.execute(schema_sql())
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA application_id = {MIRROR_ID if mirror else APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {FORMAT}")
 
 
-def check_format(connection: apsw.Connection, path: Path) -> None:
-    """Raises LedgerForeign where this is no ledger or a newer one, LedgerTampered where tables or triggers differ."""
-    if connection.pragma("application_id") != APPLICATION_ID:
+def check_kind(connection: apsw.Connection, path: Path, *, mirror: bool | None = None) -> None:
+    """Raises LedgerForeign where this is no ledger; `mirror` as for `check_format`."""
+    kind = connection.pragma("application_id")
+    if kind not in (APPLICATION_ID, MIRROR_ID):
         raise LedgerForeign(f"{path} is not a ledger", hint="check DAYBREAK_HOME; move the file away.")
+    if kind == MIRROR_ID and mirror is False:
+        raise LedgerForeign(
+            f"{path} is the mirror of a ledger on Postgres, and nothing can be appended to it alone",
+            hint="name that Postgres (`[ledger] postgres` in daybreak.toml, or DAYBREAK_POSTGRES), or bring the ledger "
+            "into a file with `daybreak ledger copy`.",
+        )
+    if kind == APPLICATION_ID and mirror is True:
+        raise LedgerForeign(
+            f"{path} is a ledger of its own, and not the mirror of one on Postgres",
+            hint="bring it there with `daybreak ledger copy`, then move the folder away; or name no Postgres.",
+        )
+
+
+def check_format(connection: apsw.Connection, path: Path, *, mirror: bool | None = None) -> None:
+    """Raises LedgerForeign where this is no ledger or a newer one, LedgerTampered where tables or triggers differ.
+
+    `mirror`: it must be the mirror of a ledger on Postgres, or must be none; whoever only reads takes either.
+    """
+    check_kind(connection, path, mirror=mirror)
     version = connection.pragma("user_version")
-    if version != FORMAT:
+    if not 1 <= version <= FORMAT:
         raise LedgerForeign(
             f"{path} has format {version}, this program knows {FORMAT}", hint="use a newer version of Daybreak."
         )
@@ -176,7 +204,8 @@ def check_format(connection: apsw.Connection, path: Path) -> None:
 
 def schema_problems(connection: apsw.Connection) -> list[str]:
     """Where the ledger's tables, indexes and triggers differ from what they should be (views aside)."""
-    stored, expected = stored_objects(connection), expected_objects()
+    version = connection.pragma("user_version")
+    stored, expected = stored_objects(connection), expected_objects(version if version in range(1, FORMAT) else FORMAT)
     found = [
         f"{name} is missing from the schema" if name not in stored else f"{name} is not defined as it should be"
         for name in expected

@@ -25,8 +25,8 @@ def differences(
 
     Memory does not grow with the tables, apart from one that differs: of that, 16 bytes a row and what holds them.
     """
-    objects = stored_objects(stored)
-    kept = kept_views(stored)
+    objects, attached = stored_objects(stored), _attached(stored)
+    kept = kept_views(stored, loosely=True)
     found: list[ViewDrift] = []
     for view in views.all:
         if names is not None and view.name not in names:
@@ -34,24 +34,63 @@ def differences(
         wanted = views.objects[view.name]
         row = kept.get(view.name)
         if row is None or row.version != view.version or row.objects != wanted:
-            found.append(_drift(view, "view", "definition"))  # what the ledger says of it
-        tables = [name for name, sql in wanted.items() if sql.lstrip()[: len(_TABLE)].upper() == _TABLE]
-        for name, sql in wanted.items():
-            if objects.get(name) != sql:
-                found.append(_drift(view, name, "definition"))
-        found += [_drift(view, name, "definition") for name in _strays(stored, tables, wanted)]
-        for table in tables:
+            found.append(misnamed(view))
+        found += _definitions(view, wanted, objects, attached)
+        for table in _tables(wanted):
             if objects.get(table) == wanted[table]:
                 found += _rows(view, table, stored, replayed)
     return found
 
 
-def _strays(stored: apsw.Connection, tables: list[str], wanted: dict[str, str]) -> Iterator[str]:
-    """Triggers and indexes on these tables that the view does not define."""
-    rows = stored.execute("SELECT name, tbl_name FROM sqlite_schema WHERE sql IS NOT NULL AND type <> 'table'")
-    for name, table in rows.fetchall():
+def misdefined(views: Views, stored: apsw.Connection, *, closely: bool) -> list[ViewDrift]:
+    """Views that somebody has defined otherwise than the program does, by what the ledger says of them and, `closely`,
+    by their tables, indexes and triggers; no row is looked at. One kept in another version is not among them: it comes
+    from another version of the program. Nor is one of which there is nothing: it is new.
+    """
+    kept = kept_views(stored, loosely=True)
+    objects = stored_objects(stored) if closely or not kept.keys() >= views.objects.keys() else {}
+    attached = _attached(stored) if closely else []
+    found: list[ViewDrift] = []
+    for view in views.all:
+        wanted, row = views.objects[view.name], kept.get(view.name)
+        if row is None:
+            if not objects.keys() & wanted.keys():
+                continue
+        elif row.version != view.version:
+            continue
+        if row is None or row.objects != wanted:
+            found.append(misnamed(view))
+        if closely:
+            found += _definitions(view, wanted, objects, attached)
+    return found
+
+
+def misnamed(view: View) -> ViewDrift:
+    """What the ledger says of the view is not so."""
+    return _drift(view, "view", "definition")
+
+
+def _tables(wanted: dict[str, str]) -> list[str]:
+    return [name for name, sql in wanted.items() if sql.lstrip()[: len(_TABLE)].upper() == _TABLE]
+
+
+def _definitions(
+    view: View, wanted: dict[str, str], objects: dict[str, str], attached: list[tuple[str, str]]
+) -> Iterator[ViewDrift]:
+    """What is missing, defined otherwise, or does not belong there."""
+    for name, sql in wanted.items():
+        if objects.get(name) != sql:
+            yield _drift(view, name, "definition")
+    tables = _tables(wanted)
+    for name, table in attached:
         if table in tables and name not in wanted:
-            yield str(name)
+            yield _drift(view, name, "definition")
+
+
+def _attached(stored: apsw.Connection) -> list[tuple[str, str]]:
+    """Every trigger and index that was created by SQL, with its table."""
+    rows = stored.execute("SELECT name, tbl_name FROM sqlite_schema WHERE sql IS NOT NULL AND type <> 'table'")
+    return [(str(name), str(table)) for name, table in rows]
 
 
 def _rows(view: View, table: str, stored: apsw.Connection, replayed: apsw.Connection) -> Iterator[ViewDrift]:

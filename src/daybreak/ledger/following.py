@@ -223,13 +223,24 @@ def _connect(path: Path) -> apsw.Connection:
             database.check_format(connection, path)
     except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
         connection.close()
-        raise LedgerStopped(
-            f"{path} cannot be read: {error}", hint="who follows a ledger must be able to write beside it."
-        ) from error
+        raise _unreadable(path, error) from error
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _unreadable(path: Path, error: apsw.Error) -> LedgerStopped:
+    """To read, SQLite needs the write-ahead log, and the shared memory beside it, which whoever comes first makes."""
+    if Path(f"{path}-wal").exists():
+        return LedgerStopped(
+            f"{path} cannot be read: this user may not read all that belongs to it ({error})",
+            hint=f"let this user read {path.name}, {path.name}-wal and {path.name}-shm, or write in {path.parent}.",
+        )
+    return LedgerStopped(
+        f"{path} cannot be read: nobody has it open, and this user may not write beside it ({error})",
+        hint=f"follow it while another program has it open, or let this user write in {path.parent}.",
+    )
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -17,10 +17,10 @@ import contextlib
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from daybreak.errors import KeyExposed, KeyMissing, KeyWrong
+from daybreak.errors import KeyExposed, KeyMissing, KeyWrong, LedgerError
 from daybreak.host.durable import sync_folder, write_synced
 from daybreak.ledger.keyring import HISTORY_BYTES, KeyHistory, Keyring
 from daybreak.ledger.note import NoteError, Signer, Verifier
@@ -33,6 +33,12 @@ OLD = ".ledger.key.old"
 LOCK = ".ledger.key.lock"
 KEPT = "old-"
 """How the file of an earlier secret begins."""
+
+
+class KeysUnmovable(LedgerError):
+    """The folder's file system does not let a file go on under another name until it has been overwritten."""
+
+    code = "L128"
 
 
 def exists(folder: Path) -> bool:
@@ -121,7 +127,8 @@ def with_history(folder: Path, key: Verifier) -> Keyring:
     if history is not None and not keyring.learn(history):
         raise KeyWrong(
             f"the key {key.key_id} is not one of those in {folder / HISTORY}",
-            hint="key and list are of two ledgers: put those back that belong together.",
+            hint="key and list are of two ledgers, or one is older: put those back that belong together; where the key "
+            "is right, move the list away: the ledger holds the same.",
         )
     return keyring
 
@@ -145,31 +152,47 @@ def rotating(folder: Path, *, wait: bool = True) -> Iterator[bool]:
 
 
 def prepare(folder: Path, new: Signer, old: Signer, *, keep_old: bool) -> None:
-    """The key that comes, on disk before the ledger speaks of it; and a copy of the one that goes, if wanted."""
+    """The key that comes, on disk before the ledger speaks of it; and a copy of the one that goes, if wanted.
+
+    What was begun before must be installed: another key on its way would be overwritten. Raises OSError; KeysUnmovable
+    where `install` could not do its work: nothing was changed.
+    """
+    coming, trial = folder / NEXT, folder / OLD
+    write_synced(coming, f"{new.text}\n".encode(), mode=0o600)
+    try:
+        os.link(coming, trial)
+    except OSError as error:
+        _shred(coming)
+        raise KeysUnmovable(
+            f"the keys in {folder} cannot be rotated: its file system makes no hard links ({error.strerror})",
+            hint="nothing was changed. Move the folder of keys to a file system that has them, then rotate.",
+        ) from error
+    trial.unlink()
     if keep_old:
         write_synced(folder / _kept(old.verifier), f"{old.text}\n".encode(), mode=0o600)
-    write_synced(folder / NEXT, f"{new.text}\n".encode(), mode=0o600)
 
 
 def install(folder: Path, history: KeyHistory) -> None:
-    """Make the files say what the ledger says: the present key in its place, the earlier one gone, the list of all.
+    """Make the files say what the ledger says: the list of all keys, the present one in its place, the earlier one
+    gone.
 
     Every step can be made again. The caller holds `rotating`, and has read the history since. Raises OSError.
     """
     present = history.spans()[-1].verifier
     path, coming, going = folder / SECRET, folder / NEXT, folder / OLD
-    if not _holds(path, present) and _holds(coming, present):
+    here = _holds(path, present)
+    if not here and not _holds(coming, present):
+        return  # whatever else lies there may be all that is left of it
+    if history.rotations:
+        _put(folder / HISTORY, history.text)  # first: it has to know every key that comes to lie beside it
+    _put(folder / PUBLIC, f"{present.text}\n")
+    if not here:
         if path.exists() and not going.exists():
             os.link(path, going)
         os.replace(coming, path)
         sync_folder(folder)
-    if not _holds(path, present):
-        return  # whatever else lies there may be all that is left of it
     for left in (coming, going, folder / _kept(present)):  # the last: copied for a rotation that did not come to pass
         _shred(left)
-    _put(folder / PUBLIC, f"{present.text}\n")
-    if history.rotations:
-        _put(folder / HISTORY, history.text)
 
 
 def is_settled(folder: Path, history: KeyHistory) -> bool:
@@ -179,9 +202,10 @@ def is_settled(folder: Path, history: KeyHistory) -> bool:
     return not history.rotations or _text(folder / HISTORY) == history.text
 
 
-def settle(folder: Path, keyring: Keyring) -> None:
+def settle(folder: Path, keyring: Keyring, catch_up: Callable[[], object]) -> None:
     """Finish a rotation that a crash interrupted, or take back one that the ledger never heard of; nothing where
-    another process is just rotating. Raises OSError.
+    another process is just rotating. Raises OSError, and what `catch_up` does, which makes the keyring's source hold
+    all that the ledger does.
 
     The ledger is asked again once nobody else can rotate: what was read before may be older than the key that lies
     there, and that key may be the only copy.
@@ -189,7 +213,10 @@ def settle(folder: Path, keyring: Keyring) -> None:
     if is_settled(folder, keyring.history):
         return
     with rotating(folder, wait=False) as mine:
-        if mine and keyring.learn_more():
+        if not mine:
+            return
+        catch_up()
+        if keyring.learn_more():
             install(folder, keyring.history)
 
 

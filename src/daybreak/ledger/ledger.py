@@ -24,11 +24,11 @@ import apsw
 
 from daybreak import ids
 from daybreak.clock import Clock
-from daybreak.errors import LedgerError, LedgerStopped
+from daybreak.errors import LedgerBusy, LedgerError, LedgerStopped
 from daybreak.events import KEYS
 from daybreak.ledger import comparing, database, keyfile, rotation, rows
 from daybreak.ledger.bells import Bells
-from daybreak.ledger.blobs import BlobStore
+from daybreak.ledger.blobs import BlobRefused
 from daybreak.ledger.keyring import Keyring
 from daybreak.ledger.log import Log
 from daybreak.ledger.note import Checkpoint, Signer
@@ -65,7 +65,7 @@ class Ledger:
         self._entropy = entropy
         self._views = log.views
         self._path = directory / database.FILE
-        self._blobs = BlobStore(directory / database.BLOBS)
+        self._blobs = log.blobs
         self._reader = database.connect_reader(self._path)
         self._reading = threading.Lock()
         self.subjects = SubjectKeys(keys, witness.path.parent, entropy)
@@ -81,6 +81,10 @@ class Ledger:
         self._writer = Writer(log, self._committed)
         self._sink: LoopSink | None = None
         self._replicas: Replicas | None = None
+        self._ending: list[Callable[[], None]] = []
+        """What else is closed with it: the last of them after the writer, the others before."""
+        self.postgres: str | None = None
+        """Where the ledger is, without a password, if the file is the mirror of one in Postgres."""
         self._closed = False
 
     @classmethod
@@ -93,17 +97,29 @@ class Ledger:
         clock: Clock,
         views: Sequence[View] = (),
         entropy: ids.Entropy = os.urandom,
+        postgres: str | None = None,
     ) -> Ledger:
         """Open, or create where neither ledger, key nor witnessed events exist.
 
         directory: the database and the blobs. keys: the signing key, outside of it. witness: the highest head known,
         outside of both. All three are created (mode 0700) when new.
+        postgres: the URL of the Postgres that holds the ledger (`postgres.address`); the directory then holds a mirror.
+        Raises PostgresAddressWrong, PostgresUnusable, too.
         Raises LedgerMissing, LedgerForeign, LedgerTampered, LedgerBehind, LedgerForked, KeyMissing, KeyExposed,
         KeyWrong, WitnessMissing, WitnessBroken: in each case nothing was changed; LedgerStopped where the disk refuses.
         """
         try:
-            found = Opening(directory, keys, witness, clock, Views(views), entropy).opened()
-            ledger = cls(directory, found.log, found.keyring, found.witness, keys, entropy)
+            where = (directory, keys, witness, clock, Views(views), entropy)
+            if postgres is None:
+                found = Opening(*where).opened()
+                ledger = cls(directory, found.log, found.keyring, found.witness, keys, entropy)
+            else:
+                from daybreak.ledger.postgres import opening  # whoever has none needs no driver
+
+                found = opening.PostgresOpening(*where, postgres).opened()
+                ledger = cls(directory, found.log, found.keyring, found.witness, keys, entropy)
+                ledger.postgres, ending = opening.attend(found.log, ledger._heard)
+                ledger._ending += ending
             if ledger.subjects.concern():
                 ledger._settle_subjects()
         except OSError as error:
@@ -119,7 +135,8 @@ class Ledger:
         """All or none of them; returns when they are durable, and after every subscriber was called.
 
         Raises LeaseLost, FenceMissing, IdemConflict, DraftRefused: nothing of this call was appended.
-        LedgerBusy: nothing was appended, repeat. LedgerStopped: the disk failed; whether they are there shows
+        BlobRefused: the disk took no large payload, and nothing was appended. LedgerBusy: nothing was appended, repeat.
+        LedgerStopped: the disk failed; whether they are there shows
         after opening again (an `idem` key makes the repeat harmless).
         """
         return self._writer.append(self._prepare(drafts))
@@ -166,7 +183,13 @@ class Ledger:
 
     def _store_large(self, submission: Submission) -> None:
         for payload in submission.large():
-            self._blobs.put(payload)
+            try:
+                self._blobs.put(payload)
+            except OSError as error:
+                raise BlobRefused(
+                    f"the disk refused {len(payload):,} bytes beside the ledger ({error}); nothing was appended",
+                    hint="make room or mend the disk, then try again.",
+                ) from error
 
     # -- read
 
@@ -235,7 +258,7 @@ class Ledger:
             return self._reader.execute(sql, tuple(params)).fetchall()
 
     def put_blob(self, data: bytes) -> str:
-        """Store bytes beside the ledger, on disk before this returns; gives their SHA-256 in hex."""
+        """Store bytes beside the ledger, on disk before this returns; gives their SHA-256 in hex. Raises OSError."""
         return self._blobs.put(data)
 
     def get_blob(self, digest: str) -> bytes:
@@ -296,7 +319,7 @@ class Ledger:
 
         The old secret is overwritten and removed, or kept beside the new one as `old-<id>.key` with `keep_old`.
         A crash leaves the old state or the new one: opening the ledger again finishes or takes back what was begun.
-        Raises KeyMissing, KeyExposed, KeyWrong, RevocationRefused (of `why`), LedgerBusy, LedgerStopped.
+        Raises KeyMissing, KeyExposed, KeyWrong, RevocationRefused (of `why`), KeysUnmovable, LedgerBusy, LedgerStopped.
         """
         rotation.check_why(why)
         with self._changing_keys() as old:
@@ -321,7 +344,12 @@ class Ledger:
         what = f"the keys in {self._keys} could not be changed, and nothing was"
         try:
             with keyfile.rotating(self._keys):
-                self.verifier.learn_more()
+                self._writer.run(self._catch_up)  # a mirror may not have heard of the last change
+                if not self.verifier.learn_more():
+                    raise LedgerBusy(
+                        f"{self._path} cannot be asked for its keys now", hint="nothing was changed; try again."
+                    )
+                keyfile.install(self._keys, self.verifier.history)  # a key on its way may be the only copy
                 yield rotation.signer(self._path, self._keys, self.verifier)
                 what = f"the ledger knows of the change, but the files in {self._keys} do not all say so yet"
                 self.sync_witness()  # before the old secret goes: nothing that is kept outside waits for it any more
@@ -336,6 +364,7 @@ class Ledger:
         def work(log: Log) -> Record:
             record = log.append_key_event(make)
             self._committed(log.head)
+            self._writer.tell(log.heard([record]))
             return record
 
         record: Record = self._writer.run(work)
@@ -455,7 +484,11 @@ class Ledger:
         self._closed = True
         for following in list(self._followings):
             following.close()
+        for end in self._ending[:-1]:
+            end()
         self._writer.close()
+        for end in self._ending[-1:]:
+            end()
         if self._replicas is not None:
             self._replicas.close()
         self._bells.close()
@@ -481,6 +514,19 @@ class Ledger:
         if self._replicas is not None:
             self._replicas.tell(head)
         self._bells.ring()
+
+    def _heard(self, size: int) -> None:
+        """Other homes have appended up to `size` events: this one takes them over, if nobody here has yet."""
+        if size <= self._head.size:
+            return
+        with self._locked_rows() as read:
+            mirrored = read.head()
+        if mirrored is None or mirrored[0] < size:
+            self._writer.post(lambda log: self._catch_up(log) if log.head.size < size else None)
+
+    def _catch_up(self, log: Log) -> None:
+        if log.catch_up():
+            self._committed(log.head)
 
     def _witness_failed(self, error: LedgerError) -> None:
         self._writer.stop(LedgerStopped(f"the ledger stopped: {error.message}", hint=error.hint))

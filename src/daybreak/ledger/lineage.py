@@ -131,6 +131,14 @@ class LineageCheck:
             return [key] * len(leaves)  # no key comes back
         return [self._key_of(leaf) for leaf in leaves]
 
+    def key_over(self, start: int, end: int) -> str | None:
+        """The id of the key that all leaves from `start` to before `end` must name. None where there are several, and
+        in a log that goes on from another one."""
+        if self._parts:
+            return None
+        first, last = self._key_of(start), self._key_of(end - 1)
+        return first if first == last else None  # no key comes back
+
     def extend(self, hashes: Sequence[bytes]) -> None:
         """The next leaf hashes, in order."""
         if not self._parts:
@@ -143,6 +151,14 @@ class LineageCheck:
                         self._add(f"event {leaf}", "a rotation in an old log speaks of other events before it")
                     part.tree.append(digest)
         self._seen += len(hashes)
+
+    def begin(self, leaf: int) -> None:
+        """Behind what somebody else has checked: older logs before `leaf` need not be given."""
+        self._seen = leaf
+        for part in self._parts:
+            if part.end > leaf:
+                self._add(f"event {part.start - 1}", f"names an old log that was not whole at {leaf} events")
+        self._parts = []
 
     def finish(self) -> None:
         """All leaves were given."""

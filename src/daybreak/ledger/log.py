@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import apsw
 
@@ -23,18 +24,20 @@ from daybreak.errors import (
     LedgerForked,
     LedgerTampered,
 )
-from daybreak.events import KEYS, LedgerCreated
+from daybreak.events import KEYS, KeyRevoked, KeyRotated, LedgerCreated, ViewDrift, ViewsDrifted, ViewsRepaired
 from daybreak.ledger import database, lineage, rotation
 from daybreak.ledger.admission import Admission, Tip
 from daybreak.ledger.blobs import BlobStore
+from daybreak.ledger.drift import misdefined, misnamed
 from daybreak.ledger.holds import Holds
 from daybreak.ledger.keyring import Keyring, root_of
 from daybreak.ledger.note import Checkpoint, NoteError, Signer
 from daybreak.ledger.record import BLOB_BYTES, Draft, Record, Submission
 from daybreak.ledger.rows import Rows
-from daybreak.ledger.tiles import Edge
+from daybreak.ledger.tiles import Edge, TileRow
 from daybreak.ledger.views import Views, kept_views
 
+T = TypeVar("T")
 Outcome = list[Record] | Exception
 """What became of one submission."""
 
@@ -49,6 +52,8 @@ PUT_HEAD = (
 _REFUSALS = (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, apsw.BindingsError, apsw.TooBigError)
 """What a view's statement may raise without the disk being to blame."""
 
+_ABOUT_KEYS = (KeyRotated.type, KeyRevoked.type)
+
 _REPAIR = "stop; run `daybreak ledger verify`, find out what changed the file, and restore a copy."
 
 
@@ -58,6 +63,9 @@ class _ViewRefusesError(Exception):
 
 class Log:
     """One connection that writes. Not thread-safe."""
+
+    is_near = True
+    """A commit waits for a disk of this machine, and not for a network."""
 
     def __init__(
         self,
@@ -76,17 +84,23 @@ class Log:
         folder where another process that rotates the key puts the new one."""
         self.connection = connection
         self.views = views
+        self.blobs = blobs
         self.rows = Rows(connection, blobs)
         self._path = path
         self._signer = signer
         self._keyring = keyring
         self._keys = keys
+        self._keys_changed = False
         self._clock = clock
         self._entropy = entropy
         self._tips: dict[str, Tip] = {}
         self._edge = Edge()
         self._seen: int | None = None
         self._orphans: list[str] = []
+        self._mended: list[ViewDrift] = []
+        """Definitions that were not the program's, and that were made again; for `take_mended`."""
+        self._untold: list[Record] = []
+        """Events about that, for the next who is told of events."""
         self._patience = database.Patience()
         connection.set_busy_handler(self._patience)
         self._long_at = database.CHECKPOINT_PAGES
@@ -111,7 +125,7 @@ class Log:
                 admission = self._admission(_no_record)
                 first = LedgerCreated(origin=verifier.origin, public_key=verifier.text)
                 admission.admit(Submission([Draft(KEYS, first)]))
-                self._insert_rows(admission.records)  # the tables of views are made, and filled, by `load`
+                self._insert_rows(admission.records)  # the tables of views are made, and filled, by `settle_views`
                 self._grow(admission.records)
             self.connection.execute("COMMIT")
         except BaseException:
@@ -121,27 +135,34 @@ class Log:
         self._edge = Edge()
 
     def load(self) -> None:
-        """Take over what the file holds, checked against the key; create and catch up views.
+        """Take over what the file holds, checked against the key; views are left to `settle_views`.
 
-        Raises LedgerTampered, KeyWrong, LedgerForeign.
+        Raises LedgerTampered, KeyWrong.
         """
         self.connection.execute("BEGIN IMMEDIATE")
         try:
-            self._check_first()
-            head = self._stored_head()
-            try:
-                self._edge = Edge.load(head.size, self.rows.tiles(head.size))
-            except LookupError as error:
-                raise LedgerTampered(f"{self._path}: {error}", hint=_REPAIR) from error
-            self._check_root(head)
-            self._check_handover(head)
-            self._settle_views(head.size)
+            head = self._take_over()
             self.connection.execute("COMMIT")
         except BaseException:
             self._roll_back()
             raise
         self.head = head
         self._seen = self.connection.data_version()
+
+    def _take_over(self) -> Checkpoint:
+        """Inside a transaction: what the file holds, checked against the key."""
+        self._check_first()
+        head = self._stored_head()
+        self._edge = self._load_edge(head.size)
+        self._check_root(head)
+        self._check_handover(head)
+        return head
+
+    def _load_edge(self, size: int) -> Edge:
+        try:
+            return Edge.load(size, self.rows.tiles(size))
+        except LookupError as error:
+            raise LedgerTampered(f"{self._path}: {error}", hint=_REPAIR) from error
 
     def compare(self, outside: Checkpoint) -> None:
         """Is the head known outside one of ours? Raises LedgerBehind, LedgerForked, LedgerTampered."""
@@ -171,7 +192,7 @@ class Log:
 
         Any other exception means that this object must not be used again.
         """
-        self._begin(patient=patient)
+        self._begin_append(patient=patient)
         admission = self._admission(_no_record)
         try:
             try:
@@ -180,14 +201,14 @@ class Log:
             except (DaybreakError, _ViewRefusesError, apsw.ConstraintError):  # look closer: whose, and is it a repeat?
                 self._roll_back()
                 admission.undo()
-                self._begin(patient=patient)
+                self._begin_append(patient=patient)
                 admission = self._admission(self.rows.idem)
                 outcomes = [self._insert_alone(admission, submission) for submission in submissions]
             if not admission.records:
                 self._roll_back()
-                return outcomes, []
+                return outcomes, self.heard([])
             head = self._grow(admission.records)
-            self.connection.execute("COMMIT")
+            self._finish()
         except BaseException:
             admission.undo()
             self._roll_back()
@@ -195,7 +216,18 @@ class Log:
         self.head = head
         self._orphans = []
         self._seen = self.connection.data_version()
-        return outcomes, admission.records
+        return outcomes, self.heard(admission.records)
+
+    def heard(self, records: list[Record]) -> list[Record]:
+        """What subscribers are told of now: these, and before them what the log itself has appended since the last
+        time."""
+        untold, self._untold = self._untold, []
+        return [*untold, *records] if untold else records
+
+    def catch_up(self) -> bool:
+        """Take over what was appended elsewhere; has anything changed? What lies in one file is there for all who read
+        it."""
+        return False
 
     def fold_in(self) -> None:
         """Write what stands in the write-ahead log to its place in the file, as far as those who read allow it."""
@@ -216,7 +248,7 @@ class Log:
         """Throw all views away and make them again, in one transaction."""
         self._begin()
         try:
-            kept = kept_views(self.connection)
+            kept = kept_views(self.connection, loosely=True)
             for view in self.views.all:
                 self.views.rebuild(self.connection, view, self.rows.all(), kept.get(view.name))
             self.connection.execute("COMMIT")
@@ -225,16 +257,26 @@ class Log:
             raise
         self._seen = self.connection.data_version()
 
-    def settle_views(self) -> None:
-        """Bring views up to date with what other processes appended. Raises LedgerBusy."""
+    def settle_views(self, *, closely: bool = False) -> None:
+        """Create views and bring them up to date with what other processes appended. Those that somebody has defined
+        otherwise are made again, and that becomes part of the log in the same transaction. `closely`: their tables,
+        indexes and triggers are looked at, too.
+
+        Raises LedgerBusy, LedgerForeign.
+        """
         self._begin()
         try:
-            self._settle_views(self.head.size)
+            self._mend(self._settle_views(self.head.size, closely=closely))
             self.connection.execute("COMMIT")
         except BaseException:
             self._roll_back()
             raise
         self._seen = self.connection.data_version()
+
+    def take_mended(self) -> list[ViewDrift]:
+        """Which definitions were made again since this was last asked, or since the ledger was opened."""
+        mended, self._mended = self._mended, []
+        return mended
 
     def remake_views(self, names: Collection[str], differs: Callable[[apsw.Connection, Rows], str]) -> str:
         """Make these views again, all or none, in one transaction that is committed only where `differs`, asked inside
@@ -256,9 +298,24 @@ class Log:
         except BaseException:
             self._roll_back()
             raise
-        self._roll_back()
-        self._seen = self.connection.data_version()
+        if problem:
+            self._roll_back()  # with it what was caught up: the next transaction does that again
+        else:
+            self._seen = self.connection.data_version()
         return problem
+
+    def change(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Something that appends nothing, in one transaction: which files have archived events, and rows that are
+        blanked or filled again (`archive`). Raises LedgerBusy."""
+        self._begin()
+        try:
+            done = work(self.connection)
+            self.connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        self._seen = self.connection.data_version()
+        return done
 
     def label(self, prefix: str) -> str:
         """A new name, by the ledger's clock."""
@@ -266,31 +323,74 @@ class Log:
 
     def _begin(self, *, patient: bool = True) -> None:
         self._patience.ends = not patient
-        try:
-            self.connection.execute("BEGIN IMMEDIATE")
-        except apsw.BusyError as error:
-            raise _busy(self._path) from error
-        if self.connection.data_version() != self._seen:
+        while True:
+            try:
+                self.connection.execute("BEGIN IMMEDIATE")
+            except apsw.BusyError as error:
+                raise _busy(self._path) from error
+            if self.connection.data_version() == self._seen:
+                return
             try:
                 if not patient:
                     raise _busy(self._path)
-                self._catch_up()
+                drifts = self._catch_up()
+                if not drifts:
+                    return
+                self._mend(drifts)  # in a transaction of its own: the caller's may be taken back
+                self.connection.execute("COMMIT")
             except BaseException:
                 self._roll_back()
                 raise
+            self._seen = self.connection.data_version()
 
-    def _catch_up(self) -> None:
-        """Another process wrote: take over its events, and check that they are signed."""
+    def _begin_append(self, *, patient: bool = True) -> None:
+        """Begin a transaction that is to append; all others change views alone."""
+        self._begin(patient=patient)
+
+    def _finish(self) -> None:
+        """End a transaction that appended."""
+        self.connection.execute("COMMIT")
+
+    def _catch_up(self) -> list[ViewDrift]:
+        """Another process wrote: take over its events, and check that they are signed. Gives the views that had to be
+        made again because somebody defined them otherwise."""
         head = self._stored_head()
         if head.size < self.head.size:
             raise LedgerBehind(f"{self._path} held {self.head.size} events and now holds {head.size}", hint=_REPAIR)
         if head.size > self.head.size:
             for record in self.rows.all(self.head.size - 1):
                 self._edge.extend([record.hash])
-                self._tips.pop(record.stream, None)
+                self._hear(record)
         self._check_root(head)
-        self._settle_views(head.size)
+        self._learn_keys()
+        drifts = self._settle_views(head.size)
         self.head = head
+        return drifts
+
+    def _hear(self, record: Record) -> None:
+        """Another process has appended it: its stream ends elsewhere now, and the keys may be others."""
+        self._tips.pop(record.stream, None)
+        self._keys_changed = self._keys_changed or record.type in _ABOUT_KEYS
+
+    def _learn_keys(self) -> None:
+        """What was heard of the keys holds from now on for everybody who opens heads of this ledger."""
+        if self._keys_changed:
+            self._keyring.learn(rotation.read(self.rows, self._created))
+            self._keys_changed = False
+
+    def _mend(self, drifts: list[ViewDrift]) -> None:
+        """Say in the log that these were found and made again; the transaction must not be taken back and gone on with
+        after this."""
+        if not drifts:
+            return
+        size, views = self._edge.size, sorted({drift.view for drift in drifts})
+        admission = self._admission(_no_record)
+        told = [ViewsDrifted(size=size, drifts=drifts), ViewsRepaired(size=size, views=views)]
+        admission.admit(Submission([Draft(KEYS, event, "opening") for event in told]))
+        self._insert(admission.records)
+        self.head = self._grow(admission.records)
+        self._mended += drifts
+        self._untold += admission.records
 
     def _admission(self, find_idem: Callable[[str, int, str], Record | None]) -> Admission:
         if len(self._tips) > TIPS_MAX:
@@ -358,15 +458,19 @@ class Log:
     def _grow(self, records: Sequence[Record]) -> Checkpoint:
         """Tiles and head over these new records."""
         tiles = self._edge.extend([record.hash for record in records])
-        if tiles:
-            self.connection.executemany(PUT_TILE, tiles)
         head = self._signer.sign(self._edge.size, self._edge.root())
-        self.connection.execute(PUT_HEAD, (head.size, head.text))
+        self._put(records, tiles, head)
         for name in self._orphans:
             self.connection.execute(
                 "UPDATE view SET behind = ? WHERE name = ? AND behind IS NULL", (records[0].index, name)
             )
         return head
+
+    def _put(self, records: Sequence[Record], tiles: Sequence[TileRow], head: Checkpoint) -> None:
+        """What comes with these records, whose rows are in."""
+        if tiles:
+            self.connection.executemany(PUT_TILE, tiles)
+        self.connection.execute(PUT_HEAD, (head.size, head.text))
 
     def _roll_back(self) -> None:
         """Back to autocommit where possible. The file decides what is so; a failed rollback is undone at reopening."""
@@ -383,7 +487,7 @@ class Log:
         """One event about the ledger's keys, in a transaction of its own. `make` is given the present key and head,
         when nobody else can append, and gives the event and the key that signs from this event on. Raises as `commit`.
         """
-        self._begin()
+        self._begin_append()
         before = self._signer
         try:
             draft, self._signer = make(before, self.head)
@@ -396,7 +500,7 @@ class Log:
             (record,) = admission.admit(Submission([draft]))
             self._insert(admission.records)
             head = self._grow(admission.records)
-            self.connection.execute("COMMIT")
+            self._finish()
         except BaseException:
             self._signer = before
             admission.undo()
@@ -484,12 +588,20 @@ class Log:
                     hint="somebody rewrote the ledger with the present key: put a copy from before back.",
                 )
 
-    def _settle_views(self, size: int) -> None:
-        self.views.settle(self.connection, size, lambda start: self.rows.all(start - 1))
+    def _settle_views(self, size: int, *, closely: bool = False) -> list[ViewDrift]:
+        """Gives what was defined otherwise than by this program, or said to be as far as it was not, and is not any
+        more."""
+        drifts = misdefined(self.views, self.connection, closely=closely)
+        wrong = {drift.view for drift in drifts}
+        elsewhere = self.views.settle(self.connection, size, lambda start: self.rows.all(start - 1), wrong)
+        drifts += [misnamed(view) for view in elsewhere]
         mine = {view.name for view in self.views.all}
         self._orphans = [
-            kept.name for kept in kept_views(self.connection).values() if kept.name not in mine and kept.behind is None
+            kept.name
+            for kept in kept_views(self.connection, loosely=True).values()
+            if kept.name not in mine and kept.behind is None
         ]
+        return drifts
 
 
 def _no_record(_: str, __: int, ___: str) -> Record | None:

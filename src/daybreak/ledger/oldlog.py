@@ -1,16 +1,19 @@
-"""The ledger in a snapshot, unpacked and checked, and what else is known of it anywhere. Part of `restore`."""
+"""The ledger in a copy, unpacked and checked, and what else is known of it anywhere. Part of `continuation`."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import apsw
 
 from daybreak.config import Places
 from daybreak.errors import KeyMissing, KeyWrong, LedgerError, LedgerForked, LedgerTampered
-from daybreak.events import KEYS, SnapshotCreated, control_stream, run_stream
+from daybreak.events import KEYS, Event, ReplicaRestored, SnapshotCreated, SnapshotRestored, control_stream, run_stream
 from daybreak.host.snapshots import Snapshot
 from daybreak.ledger import database, keyfile, rotation, rows, snapshot, verification, witness
 from daybreak.ledger.admission import START
@@ -18,15 +21,62 @@ from daybreak.ledger.blobs import BlobStore
 from daybreak.ledger.exchange import TOKEN_KEYS
 from daybreak.ledger.keyring import KeyHistory, Keyring
 from daybreak.ledger.note import Checkpoint, NoteError, Signer, Verifier
+from daybreak.ledger.tree import consistency_proof, verify_consistency
+from daybreak.ledger.witness.kept import Kept
 
 _PREFIXES = (run_stream(""), control_stream(""))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Which copy it is."""
+
+    kind: Literal["snapshot", "replica"]
+    name: str
+    """Of the snapshot; or the target of the replica."""
+    manifest: str = ""
+    """SHA-256 of the snapshot's manifest."""
+    created: datetime | None = None
+    """When it was made; None for one that is kept up."""
+
+    @property
+    def words(self) -> str:
+        return f"{self.kind} {self.name}"
+
+    def event(self, head: str, held: list[str], safety: str) -> Event:
+        """The new log's word about it."""
+        if self.kind == "snapshot":
+            return SnapshotRestored(name=self.name, manifest=self.manifest, held=held, safety=safety)
+        return ReplicaRestored(target=self.name, head=head, held=held, safety=safety)
+
+    def unsound(self, what: str) -> snapshot.SnapshotUnsound:
+        """The error that says so."""
+        return snapshot.unsound(self.name, what, self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """A copy's ledger in a folder, with what the copy says about it."""
+
+    source: Source
+    ledger: Path
+    keys: Path
+    """Keys that were in the copy; need not be there."""
+    public_key: str
+    """That which signed its head."""
+    head: str
+    """The signed head over everything in it."""
+    size: int
+    """Events in it."""
+    witnessed: str = ""
+    """The head that was known outside when the copy was made; empty where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class OldLog:
     """A copy of a ledger, whole as its key signed it."""
 
-    snapshot: Snapshot
+    source: Source
     folder: Path
     """Of the unpacked ledger."""
     verifier: Keyring
@@ -64,7 +114,7 @@ def keys_of(public_key: str, database_file: Path, present: Path, packed: Path) -
     return known, inside.history
 
 
-def find_key(name: str, keyring: Keyring, present: Path, packed: Path) -> Signer:
+def find_key(source: Source, keyring: Keyring, present: Path, packed: Path) -> Signer:
     """The old log's signing key, the last that is known: in its place, where an earlier restore put it, or in the
     snapshot.
 
@@ -79,16 +129,16 @@ def find_key(name: str, keyring: Keyring, present: Path, packed: Path) -> Signer
             return signer
         other = other or keyfile.load(folder).verifier.text
     if other:
-        raise _another(name, keyring.text, present, other)
+        raise _another(source.words, keyring.text, present, other)
     raise KeyMissing(
-        f"the key of {keyring.origin} is not at {present}, nor in snapshot {name}",
+        f"the key of {keyring.origin} is not at {present}, nor in {source.words}",
         hint="put ledger.key there. If it is lost for good: --without-key; then no signature shows that the new log "
         "goes on from the old one",
     )
 
 
-def check_public_key(name: str, public_key: str, present: Path) -> None:
-    """Is a snapshot with that key one of the present ledger, or of one that it goes on from? True where none is known.
+def check_public_key(words: str, public_key: str, present: Path) -> None:
+    """Is a copy with that key one of the present ledger, or of one that it goes on from? True where none is known.
 
     Raises KeyWrong.
     """
@@ -98,12 +148,12 @@ def check_public_key(name: str, public_key: str, present: Path) -> None:
             key = keyfile.load_verifier(folder)
             known += [key.text, *keyfile.with_history(folder, key).history.keys]
     if known and public_key not in known:
-        raise _another(name, public_key, present, known[0])
+        raise _another(words, public_key, present, known[0])
 
 
-def _another(name: str, public_key: str, present: Path, other: str) -> KeyWrong:
+def _another(words: str, public_key: str, present: Path, other: str) -> KeyWrong:
     return KeyWrong(
-        f"snapshot {name} is one of {public_key}, but the key at {present} is {other}",
+        f"{words} is one of {public_key}, but the key at {present} is {other}",
         hint="use the home that it is a snapshot of (DAYBREAK_HOME), or put that ledger's key back",
     )
 
@@ -120,8 +170,11 @@ def other_keys(present: Path, packed: Path) -> tuple[Path, ...]:
     return tuple(path for name, path in found.items() if name not in ended and not name.startswith(keyfile.KEPT))
 
 
-def highest(name: str, folder: Path, head: Checkpoint, verifier: Keyring, noted: str, present: Places) -> Checkpoint:
-    """The highest signed head of the old log: in the copy, in its manifest, outside, in the present ledger.
+def highest(
+    source: Source, folder: Path, head: Checkpoint, verifier: Keyring, noted: str, present: Places
+) -> Checkpoint:
+    """The highest signed head of the old log: in the copy, in its manifest, outside, shown to witnesses, in the present
+    ledger.
 
     Raises LedgerForked where the copy is of another history than one of them.
     """
@@ -129,20 +182,54 @@ def highest(name: str, folder: Path, head: Checkpoint, verifier: Keyring, noted:
     for place in (present.witness, *_aside(present.witness)):
         with contextlib.suppress(OSError, UnicodeDecodeError):
             texts.append((place / witness.FILE).read_text("utf-8"))
-    heads = []
+    heads, forks = [], False
     for text in texts:
         with contextlib.suppress(NoteError):  # another log's, or damaged: it says nothing about this one
             heads.append(verifier.open(text))
     if (present.ledger / database.FILE).exists():
         with contextlib.suppress(LedgerError, NoteError, apsw.Error, OSError):  # damaged: it is to be replaced
             heads.append(snapshot.stored_head(present.ledger / database.FILE, verifier))
+            forks = _forks(present.ledger, heads[-1], head)
+    if forks:
+        raise _forked(head.size, source)
+    heads += _shown(present.witness, verifier)
     for known in heads:
         if known.size <= head.size and _root(folder, head.size, known.size) != known.root:
-            raise LedgerForked(
-                f"the first {known.size} events of snapshot {name} are not those that were known outside",
-                hint="it is a copy of another history under the same key: use another snapshot",
-            )
+            raise _forked(known.size, source)
     return max(heads, key=lambda known: known.size)
+
+
+def _forked(size: int, source: Source) -> LedgerForked:
+    return LedgerForked(
+        f"the first {size} events of {source.words} are not those that were known outside",
+        hint=f"it is a copy of another history under the same key: use another {source.kind}",
+    )
+
+
+def _shown(folder: Path, verifier: Keyring) -> Iterator[Checkpoint]:
+    """Heads that witnesses were shown, as far as they are kept."""
+    kept = Kept(folder, verifier)
+    with contextlib.suppress(OSError):
+        yield from kept.cosigned()
+        if (top := kept.highest()) is not None:
+            yield top
+
+
+def _forks(ledger: Path, newest: Checkpoint, head: Checkpoint) -> bool:
+    """Does the present ledger, by its own signed head, which is later, begin otherwise? False where its tree cannot
+    tell."""
+    if newest.size <= head.size:
+        return False
+    connection = database.connect_reader(ledger / database.FILE)
+    try:
+        tiles = rows.Rows(connection, BlobStore(ledger / database.BLOBS)).tiles(newest.size)
+        root = tiles.root(head.size)
+        path = consistency_proof(head.size, newest.size, tiles.subtree)
+        return root != head.root and verify_consistency(head.size, newest.size, root, newest.root, path)
+    except (LookupError, ValueError):
+        return False
+    finally:
+        connection.close()
 
 
 def check_recorded(found: Snapshot, present: Places) -> None:

@@ -10,13 +10,14 @@ import apsw
 
 from daybreak import ids
 from daybreak.clock import Clock
-from daybreak.errors import LedgerMissing, LedgerTampered, WitnessMissing
+from daybreak.errors import LedgerMissing, LedgerStopped, LedgerTampered, WitnessMissing
 from daybreak.host.durable import make_folder
 from daybreak.ledger import database, keyfile, rotation, rows
 from daybreak.ledger.blobs import BlobStore
 from daybreak.ledger.files import locked
 from daybreak.ledger.keyring import Keyring
 from daybreak.ledger.log import Log
+from daybreak.ledger.migration import migrate
 from daybreak.ledger.note import Checkpoint, Signer
 from daybreak.ledger.views import Views
 from daybreak.ledger.witness import Witness
@@ -63,7 +64,7 @@ class Opening:
             )
         log = self._log(head, signer, keyring)
         outside.raise_to(log.head, keyring)
-        keyfile.settle(self.keys, keyring)
+        keyfile.settle(self.keys, keyring, log.catch_up)
         return Opened(log, keyring, outside)
 
     def _signer(self, witness: Witness) -> Signer:
@@ -72,7 +73,7 @@ class Opening:
         The witness of size 0 is written before the key and the key before the database, so a crash in between
         leaves what the next call recognises as a beginning.
         """
-        if keyfile.exists(self.keys) or _holds_something(self.path):
+        if keyfile.exists(self.keys) or self._exists():
             return keyfile.load(self.keys)
         if witness.exists() and not _is_beginning(witness):
             return keyfile.load(self.keys)  # raises KeyMissing: events were witnessed once
@@ -81,6 +82,10 @@ class Opening:
         witness.start(signer)
         keyfile.save(self.keys, signer)
         return signer
+
+    def _exists(self) -> bool:
+        """Is there a ledger already?"""
+        return _holds_something(self.path)
 
     def _log(self, outside: Checkpoint, signer: Signer, keyring: Keyring) -> Log:
         """Created where nothing was ever witnessed."""
@@ -91,6 +96,9 @@ class Opening:
         try:
             with rows.readable(self.path):
                 return self._checked(connection, outside, signer, keyring)
+        except apsw.FullError as error:
+            connection.close()
+            raise LedgerStopped(f"{self.path} cannot be opened: {error}", hint="make room on its disk.") from error
         except apsw.Error as error:
             connection.close()
             raise LedgerTampered(
@@ -105,8 +113,10 @@ class Opening:
         if blank and outside.size:
             raise self._missing(outside)
         if not blank:
-            database.check_format(connection, self.path)
+            database.check_format(connection, self.path, mirror=False)
         database.make_durable(connection, self.path)
+        if not blank:
+            migrate(connection, self.path)
         log = Log(
             connection,
             path=self.path,
@@ -122,6 +132,7 @@ class Opening:
             log.create()
         log.load()
         log.compare(outside)
+        log.settle_views(closely=True)
         return log
 
     def _missing(self, outside: Checkpoint) -> LedgerMissing:

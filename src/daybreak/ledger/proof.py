@@ -167,13 +167,12 @@ class Prover:
 
     def _with_id(self, name: str, size: int, progress: Callable[[int, int], None] | None) -> Iterator[int]:
         sought = b'"id":' + msgspec.json.encode(name)  # no text inside a header reads so: its quotes are escaped
-        sql = "SELECT leaf FROM event WHERE leaf >= ? AND leaf < ? AND instr(header, ?)"
         for start in range(0, size, _STRETCH):
             if progress is not None:
                 progress(start, size)
-            yield from self._leaves(sql, start, start + _STRETCH, sought)
+            yield from self._rows.with_text(sought, start, start + _STRETCH)
 
-    def _leaves(self, sql: str, *parameters: int | str | bytes) -> list[int]:
+    def _leaves(self, sql: str, *parameters: int | str) -> list[int]:
         rows: list[tuple[Any, ...]] = self._connection.execute(sql, parameters).fetchall()
         return [int(leaf) for (leaf,) in rows]
 
@@ -346,6 +345,7 @@ class Prover:
                 return bundle.link(record.header, record.payload)
         for (header,) in self._connection.execute("SELECT header FROM event WHERE leaf = ?", (leaf,)):
             try:
+                header = header or self._rows.header(leaf)
                 decode_header(header)
                 return bundle.link(header, None)
             except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, AttributeError) as error:

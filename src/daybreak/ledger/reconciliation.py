@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import apsw
@@ -36,7 +36,7 @@ from daybreak.ledger.files import locked
 from daybreak.ledger.log import Log
 from daybreak.ledger.record import Draft, Record
 from daybreak.ledger.replay import LOCK, Replay, folder_of, tidy
-from daybreak.ledger.views import Weight
+from daybreak.ledger.views import Weight, kept_views
 
 if TYPE_CHECKING:
     from daybreak.ledger.ledger import Ledger
@@ -129,9 +129,11 @@ class _Reconciler:
 
     def work(self, *, repair: bool) -> Reconciliation:
         try:
-            self._ledger.on_writer(Log.settle_views)
-            drifts = self._compare()
+            mended = self._ledger.on_writer(_settled) if repair else []
+            drifts = self._compare(settled=repair)
             done = self._treat(drifts, repair=repair) if drifts else self._result([])
+            if mended:
+                done = _with_mended(done, mended)
             self._keep(done)
         finally:
             self._replay.close()
@@ -139,21 +141,38 @@ class _Reconciler:
 
     # -- compare
 
-    def _compare(self) -> list[ViewDrift]:
+    def _compare(self, *, settled: bool) -> list[ViewDrift]:
+        """Views that are not settled are compared as they are: one that others left behind by appending without it as
+        far as it is said to be."""
         connection = database.connect_reader(self._ledger.directory / database.FILE)
         try:
             with rows.readable(self._ledger.directory / database.FILE):
                 reading = self._ledger.rows_of(connection)
-                self._extend(reading)  # nearly all of it, without keeping the write-ahead log from being folded in
+                if settled:
+                    self._extend(reading)  # nearly all of it, without keeping the write-ahead log from being folded in
                 connection.execute("BEGIN")
+                behind = {} if settled else self._behind(connection)
+                found: list[ViewDrift] = []
+                for size in sorted(set(behind.values())):
+                    self._extend(reading, size)
+                    names = [name for name in behind if behind[name] == size]
+                    found += differences(self._views, connection, self._replay.connection, names)
                 self._extend(reading)
-                return differences(self._views, connection, self._replay.connection)
+                rest = [view.name for view in self._views.all if view.name not in behind]
+                return found + differences(self._views, connection, self._replay.connection, rest)
         finally:
             connection.close()
 
-    def _extend(self, reading: rows.Rows) -> None:
+    def _behind(self, connection: apsw.Connection) -> dict[str, int]:
+        """The views that are said to lack events of those that are still to be replayed, and which is the first."""
+        kept = kept_views(connection, loosely=True)
+        said = {name: kept[name].behind for name in self._views.objects if name in kept}
+        return {name: leaf for name, leaf in said.items() if leaf is not None and leaf >= self._replay.size}
+
+    def _extend(self, reading: rows.Rows, size: int | None = None) -> None:
+        """With all events, or until there are so many."""
         try:
-            self._replay.extend(self._told(reading))
+            self._replay.extend(self._told(reading, size))
         except (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, ArithmeticError, LookupError, TypeError) as no:
             raise ViewsUnclear(
                 f"the views cannot be made again from the events: after event {self._replay.size - 1}, "
@@ -161,9 +180,11 @@ class _Reconciler:
                 hint="`daybreak ledger verify` says whether the events are whole; if they are, please report this",
             ) from no
 
-    def _told(self, reading: rows.Rows) -> Iterator[Record]:
+    def _told(self, reading: rows.Rows, size: int | None) -> Iterator[Record]:
         total = self._ledger.head().size
         for record in reading.all(self._replay.size - 1):
+            if record.index == size:
+                return
             self._new = self._new or record.type not in OWN
             if self._progress is not None and record.index % 1000 == 0:
                 self._progress(record.index, max(total, record.index))
@@ -258,6 +279,20 @@ class _Reconciler:
         return Reconciliation(
             self.mode, size, size - self._from, seconds, drifts, repaired or [], left or [], failures or [], incident
         )
+
+
+def _settled(log: Log) -> list[ViewDrift]:
+    log.settle_views()
+    return log.take_mended()
+
+
+def _with_mended(done: Reconciliation, mended: list[ViewDrift]) -> Reconciliation:
+    """With definitions that the ledger has made again by itself, and has said so, because nothing can be appended
+    without them."""
+    drifts = [*(drift for drift in mended if drift not in done.drifts), *done.drifts]
+    left = {drift.view for drift in done.left}
+    repaired = {drift.view for drift in mended} | set(done.repaired)
+    return replace(done, drifts=drifts, repaired=sorted(repaired - left))
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ def _from_log(ledger: Ledger, key: str) -> Tombstone:
 
 
 def _count(ledger: Ledger, key: str, progress: Progress | None) -> tuple[int, tuple[str, ...]]:
-    size = ledger.head().size
+    size = ledger.newest().size  # other processes append, too
     events, streams = 0, dict[str, None]()
     for start in range(0, size, _STRETCH):
         found = ledger.sealed_by(key, start, start + _STRETCH)

@@ -31,12 +31,6 @@ def folder_of(directory: Path) -> Path:
     return directory / FOLDER
 
 
-def forget(directory: Path) -> None:
-    """Remove what was replayed, because it holds what must be held no longer. The next comparison is a full one."""
-    for path in _files(folder_of(directory)):
-        path.unlink(missing_ok=True)
-
-
 class Replay:
     """The views' tables in a database of their own. Used by one thread at a time; close it."""
 

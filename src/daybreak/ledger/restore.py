@@ -1,69 +1,54 @@
-"""Brings a ledger back from a snapshot, as a new log.
-
-An old copy must not simply be put back: the world has moved on since, and a log that forgets what it has done does it
-again. So a restore begins a new log (`lineage`), with a new name and key. Its first event names the old log and the
-highest head of it that was known anywhere; the old events follow, byte for byte. Runs that were open in the copy are
-parked with a question and held (`holds`). Only where the present ledger is whole and is replaced in place is it known
-which runs went on after the copy; then the others are left as they were.
-
-In place, the present ledger, key and witness are moved aside, never removed (`exchange`).
-"""
+"""Brings a ledger back from a snapshot, as a new log that goes on from the old one: `continuation` says how and why."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from daybreak import ids
 from daybreak.clock import Clock
 from daybreak.config import Places
-from daybreak.host.durable import make_folder, sync_folder, write_synced
-from daybreak.host.snapshots import Progress, Store, TargetOccupied
-from daybreak.host.snapshots.disk import Lock, Workplace
-from daybreak.host.snapshots.problems import checked_path, disk
-from daybreak.ledger import database, exchange, keyfile, oldlog, snapshot, subjects
-from daybreak.ledger.exchange import Intent, RestoreRefused
-from daybreak.ledger.note import NoteError, Signer
-from daybreak.ledger.oldlog import OldLog
-from daybreak.ledger.succession import Succession
-from daybreak.ledger.verification import Verification
+from daybreak.host.snapshots import Progress, Store
+from daybreak.host.snapshots.disk import Workplace
+from daybreak.host.snapshots.problems import disk
+from daybreak.ledger import oldlog, snapshot
+from daybreak.ledger.continuation import Continuation, Restored, finish
+from daybreak.ledger.oldlog import Source, Unpacked
 from daybreak.ledger.views import View
+
+__all__ = ["Restored", "Restorer", "SnapshotCopy", "finish"]
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
-    """The new log."""
+class SnapshotCopy:
+    """One snapshot of a store, to go on from."""
 
-    snapshot: str
-    manifest: str
-    """SHA-256 of the snapshot's manifest."""
-    ledger: Path
-    origin: str
-    """Its name."""
-    old_origin: str
-    size: int
-    """Events that were carried over."""
-    known: int
-    """Events of the old log that are known to have been; not less than `size`."""
-    held: list[str]
-    """Runs that wait for a person."""
-    verification: Verification
-    """Of the new log; it is whole."""
-    safety: Path | None = None
-    """Where the ledger that was replaced is now."""
+    store: Store
+    name: str
+    present: Places
+
+    def unpack(self, folder: Path, progress: Progress | None) -> Unpacked:
+        """Its own checksums are compared. Raises SnapshotDamaged, SnapshotUnsound, and what `Store.unpack` raises."""
+        found = self.store.find(self.name)
+        note = snapshot.note_of(found.manifest)
+        oldlog.check_recorded(found, self.present)
+        self.store.unpack(found.name, folder, progress=progress)
+        return Unpacked(
+            source=Source("snapshot", found.name, found.manifest_sha256, found.created),
+            ledger=folder / snapshot.LEDGER,
+            keys=folder / snapshot.KEYS,
+            public_key=note.public_key,
+            head=note.head,
+            size=note.size,
+            witnessed=note.witnessed,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Restorer:
-    """Restores from one store.
-
-    `present` is where the old key and what is known of the old log are looked for, and what `in_place` replaces.
-    `without_key` goes on where the old key is lost; then no signature of its shows that the new log goes on from it.
-    `views` and `refers` (the blobs that a record names) are as for `verification.verify`.
-    """
+    """Restores from one store. The other fields are those of `Continuation`."""
 
     store: Store
     present: Places
@@ -75,48 +60,13 @@ class Restorer:
     progress: Progress | None = None
 
     def to(self, name: str, target: Path) -> Restored:
-        """A whole home (ledger, keys, witness) in a folder that is not there yet, or is empty; whole or not at all.
-
-        Nothing in `present` is changed. Every open run is held, because the original may be going on with it. Keys
-        other than the signing key come along, those of subjects too, and what is known of forgotten ones. Raises
-        SnapshotDamaged, SnapshotUnsound, KeyMissing, KeyWrong, LedgerForked, TargetOccupied, and what `Store.unpack`
-        raises.
-        """
-        place = checked_path(target, "the folder to restore into")
-        with disk(place, "restoring"):
-            if place.is_symlink() or (place.exists() and not (place.is_dir() and not any(place.iterdir()))):
-                raise TargetOccupied(f"{place} is there already", hint="name a folder that is not there yet")
-            make_folder(place.parent)
-            with Workplace(place.with_name(f".{place.name}.restoring")) as work:
-                home = Places.below(work / "home", "restored")
-                old = self._unpack(name, work / "copy")
-                restored = self._succeed(old, self._signer(), home, None, None)
-                for path in old.other_keys:
-                    write_synced(home.keys / path.name, path.read_bytes())
-                subjects.carry_over(self.present.keys, self.present.witness, home.keys, home.witness)
-                sync_folder(home.ledger.parent)
-                if place.exists():
-                    place.rmdir()
-                home.ledger.parent.rename(place)
-                sync_folder(place.parent)
-        return replace(restored, ledger=place / home.ledger.name)
+        """A whole home in a folder that is not there yet, or is empty: see `Continuation.to`. Raises SnapshotDamaged,
+        too."""
+        return self._continuation.to(self._copy(name), target)
 
     def in_place(self, name: str) -> Restored:
-        """Replace the present ledger, which is moved to `<ledger>.before-<label>` (`label` is the new log's); its key
-        and witness to folders `before-<label>` inside theirs.
-
-        Raises RestoreRefused where a supervisor runs, somebody has the ledger open, or an earlier restore waits for
-        `finish`; and what `to` raises. Nothing was changed then.
-        """
-        places = self.present
-        if exchange.written_down(places) is not None:
-            raise RestoreRefused("an earlier restore was interrupted", hint="finish it first: `daybreak snapshot list`")
-        exchange.refuse_running(places)
-        with disk(places.ledger, "restoring"):
-            make_folder(places.ledger.parent)
-            with Workplace(exchange.beside(places.ledger, "restoring")) as work:
-                exchange.drop_staged(places)
-                return self._in_place(self._unpack(name, work / "copy"))
+        """Replace the present ledger, which is moved aside: see `Continuation.in_place`."""
+        return self._continuation.in_place(self._copy(name))
 
     def test_restore(self, name: str) -> Restored:
         """Restore a snapshot into a temporary folder beside the snapshots, verify the new log there, and remove it.
@@ -127,107 +77,15 @@ class Restorer:
         """
         with disk(self.store.folder, "checking the snapshot"):
             note = snapshot.note_of(self.store.find(name).manifest)
-            oldlog.check_public_key(name, note.public_key, self.present.keys)
+            oldlog.check_public_key(f"snapshot {name}", note.public_key, self.present.keys)
             with Workplace(self.store.folder / ".checking") as work:
-                old = replace(self, without_key=True)._unpack(name, work / "copy")
-                return self._succeed(old, self._signer(), Places.below(work / "home", "checked"), None, None)
+                return self._continuation.tried(self._copy(name), work)
 
-    def _signer(self) -> Signer:
-        """The new log's name and key."""
-        return Signer(f"daybreak.local/{ids.new('ledger', self.clock.now(), self.entropy)}", self.entropy(32))
-
-    def _in_place(self, old: OldLog) -> Restored:
-        places, signer = self.present, self._signer()
-        moved = oldlog.moved_on(places, old)
-        label = signer.verifier.origin.rsplit("/", 1)[-1]
-        safety = places.ledger.with_name(f"{places.ledger.name}.before-{label}")
-        staged = exchange.staged(places, label)
-        intent = Intent(label=label, staged=str(staged.ledger), safety=str(safety))
-        runs = None if moved is None else moved.runs
-        was_there = places.ledger.exists()
-        with exchange.alone(places, None if moved is None else moved.size):
-            try:
-                restored = self._succeed(old, signer, staged, runs, safety if was_there else None)
-                exchange.refuse_running(places)
-                exchange.write_down(places, intent)
-            except BaseException:
-                if exchange.written_down(places) is None:
-                    exchange.drop_staged(places)
-                raise
-            with exchange.completing(places):
-                exchange.exchange_guards(places, intent)
-        with exchange.completing(places):
-            exchange.exchange_ledger(places, intent)
-        return replace(restored, ledger=places.ledger, safety=safety if was_there else None)
-
-    def _unpack(self, name: str, folder: Path) -> OldLog:
-        """The snapshot in `folder`, checked: its own checksums, then the ledger in it against the old key."""
-        found = self.store.find(name)
-        note = snapshot.note_of(found.manifest)
-        oldlog.check_recorded(found, self.present)
-        self.store.unpack(found.name, folder, progress=self.progress)
-        packed, ledger = folder / snapshot.KEYS, folder / snapshot.LEDGER
-        verifier, inside = oldlog.keys_of(note.public_key, ledger / database.FILE, self.present.keys, packed)
-        key = None if self.without_key else oldlog.find_key(found.name, verifier, self.present.keys, packed)
-        public = folder / "public"
-        make_folder(public)
-        write_synced(public / keyfile.PUBLIC, f"{note.public_key}\n".encode())
-        # The blobs that events name are looked at with the new log, where they are by then.
-        replace(self, refers=None)._check(found.name, ledger, public, None, "verifying the copy")
-        try:
-            head = snapshot.stored_head(ledger / database.FILE, verifier)
-        except NoteError as error:
-            raise snapshot.unsound(
-                found.name, f"the head of the ledger in it is not to be believed: {error}"
-            ) from error
-        if head.text != note.head or head.size != note.size:
-            raise snapshot.unsound(found.name, "the ledger in it is not the one that its manifest describes")
-        highest = oldlog.highest(found.name, ledger, head, verifier, note.witnessed, self.present)
-        others = oldlog.other_keys(self.present.keys, packed)
-        return OldLog(found, ledger, verifier, inside, head, highest, key, others)
-
-    def _succeed(
-        self, old: OldLog, signer: Signer, home: Places, moved_on: frozenset[str] | None, safety: Path | None
-    ) -> Restored:
-        """The new log in `home`, on disk and verified."""
-        held = Succession(old, signer, self.clock, self.entropy, self.progress).make(home, moved_on, safety)
-        found = self._check(old.snapshot.name, home.ledger, home.keys, home.witness, "verifying the new log")
-        return Restored(
-            snapshot=old.snapshot.name,
-            manifest=old.snapshot.manifest_sha256,
-            ledger=home.ledger,
-            origin=signer.verifier.origin,
-            old_origin=old.verifier.origin,
-            size=old.head.size,
-            known=old.highest.size,
-            held=held,
-            verification=found,
+    @property
+    def _continuation(self) -> Continuation:
+        return Continuation(
+            self.present, self.clock, self.entropy, self.without_key, self.views, self.refers, self.progress
         )
 
-    def _check(self, name: str, ledger: Path, keys: Path, outside: Path | None, what: str) -> Verification:
-        return snapshot.check(
-            name,
-            ledger,
-            keys=keys,
-            outside=outside,
-            views=self.views,
-            refers=self.refers,
-            progress=self.progress,
-            what=what,
-        )
-
-
-def finish(places: Places) -> bool:
-    """Complete a restore in place that a crash interrupted after it was written down; False where there is none.
-
-    Raises RestoreUnfinished, RestoreRefused where a supervisor runs, StoreBusy where somebody is at it.
-    """
-    intent = exchange.written_down(places)
-    if intent is None:
-        return False
-    exchange.refuse_running(places)
-    with exchange.completing(places), Lock(exchange.beside(places.ledger, "restoring-lock")):
-        exchange.exchange_guards(places, intent)
-        exchange.exchange_ledger(places, intent)
-        shutil.rmtree(exchange.beside(places.ledger, "restoring"), ignore_errors=True)
-    return True
+    def _copy(self, name: str) -> SnapshotCopy:
+        return SnapshotCopy(self.store, name, self.present)

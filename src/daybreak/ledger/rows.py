@@ -1,18 +1,19 @@
-"""Reads stored rows back as records, and refuses what is not what was hashed."""
+"""Reads stored rows back as records, and refuses what is not what was hashed. What was pruned is read from its
+archive, by whoever asks for it."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apsw
 import msgspec
 
-from daybreak.errors import LedgerBusy, LedgerStopped, LedgerTampered
+from daybreak.errors import BlobMissing, LedgerBusy, LedgerStopped, LedgerTampered
 from daybreak.events import KEYS
 from daybreak.ledger.admission import START, Tip
 from daybreak.ledger.blobs import BlobStore
@@ -20,6 +21,9 @@ from daybreak.ledger.record import Record, decode_header, place, record_of
 from daybreak.ledger.sealing import Subjects, needle
 from daybreak.ledger.tiles import TileReader
 from daybreak.ledger.tree import leaf_hash
+
+if TYPE_CHECKING:
+    from daybreak.ledger.archive.shelf import Shelf
 
 FORGOTTEN = "forgotten:"
 """Begins the idempotency key of the event about a subject's destroyed key, whose name follows."""
@@ -64,11 +68,20 @@ class _Damage:
 class Rows:
     """The ledger's tables as one connection sees them."""
 
-    def __init__(self, connection: apsw.Connection, blobs: BlobStore, subjects: Subjects | None = None) -> None:
-        """`subjects` has the keys of what is sealed; without it only what stays readable can be read."""
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        blobs: BlobStore,
+        subjects: Subjects | None = None,
+        archives: Sequence[Path] = (),
+    ) -> None:
+        """`subjects` has the keys of what is sealed; without it only what stays readable can be read. `archives`:
+        folders in which archives are looked for first."""
         self._connection = connection
         self._blobs = blobs
         self._subjects = subjects
+        self._archives = tuple(archives)
+        self._shelf: Shelf | None = None
 
     def _all(self, sql: str, *params: object) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql, params).fetchall()
@@ -145,8 +158,9 @@ class Rows:
         if row is None:
             return START
         with _decoding(row[0]):
-            header = decode_header(row[1])
-            return header.seq, leaf_hash(row[1]).hex(), header.epoch or 0
+            raw = row[1] or self.header(row[0])
+            header = decode_header(raw)
+            return header.seq, leaf_hash(raw).hex(), header.epoch or 0
 
     def idem(self, stream: str, gen: int, idem: str) -> Record | None:
         row = self._one(
@@ -175,8 +189,24 @@ class Rows:
 
     def sealed_by(self, key: str, start: int, end: int) -> list[str]:
         """The streams of the events from leaf `start` to before `end` that a subject's key sealed, one for each."""
-        sql = "SELECT stream FROM event WHERE leaf >= ? AND leaf < ? AND instr(header, ?)"
-        return [str(stream) for (stream,) in self._all(sql, start, end, needle(key).encode())]
+        sql, sought = "SELECT stream FROM event WHERE leaf >= ? AND leaf < ? AND instr(header, ?)", needle(key).encode()
+        found = [str(stream) for (stream,) in self._all(sql, start, end, sought)]
+        return found + [stream for _, stream, header in self._blanked(start, end) if sought in header]
+
+    def with_text(self, text: bytes, start: int, end: int) -> list[int]:
+        """Those events from leaf `start` to before `end` whose header holds these bytes."""
+        rows = self._all("SELECT leaf FROM event WHERE leaf >= ? AND leaf < ? AND instr(header, ?)", start, end, text)
+        return [int(leaf) for (leaf,) in rows] + [
+            leaf for leaf, _, header in self._blanked(start, end) if text in header
+        ]
+
+    def _blanked(self, start: int, end: int) -> Iterator[tuple[int, str, bytes]]:
+        """(leaf, stream, header) of what was pruned in that range."""
+        if self.shelf.is_empty():
+            return
+        sql = "SELECT leaf, stream FROM event WHERE leaf >= ? AND leaf < ? AND length(header) = 0 ORDER BY leaf"
+        for leaf, stream in self._all(sql, start, end):
+            yield leaf, stream, self.header(leaf)
 
     def streams(self) -> list[str]:
         """In the order of their first events."""
@@ -185,12 +215,12 @@ class Rows:
 
     def leaf_hashes(self, start: int, end: int) -> list[bytes]:
         rows = self._all(
-            "SELECT header FROM event WHERE leaf >= ? AND leaf < ? ORDER BY leaf",
+            "SELECT leaf, header FROM event WHERE leaf >= ? AND leaf < ? ORDER BY leaf",
             start,
             end,
         )
         with _decoding(start):
-            return [leaf_hash(header) for (header,) in rows]
+            return [leaf_hash(header) if header else self.shelf.hash(leaf) for leaf, header in rows]
 
     def tile(self, level: int, number: int) -> bytes:
         row = self._one("SELECT hashes FROM tile WHERE level = ? AND n = ?", level, number)
@@ -200,12 +230,15 @@ class Rows:
         return TileReader(size, self.tile, self.leaf_hashes)
 
     def record(self, leaf: int, raw: bytes, payload: object) -> tuple[Record, str | None]:
-        """The record and its header's `prev`. Raises LedgerTampered, BlobMissing, BlobDamaged."""
+        """The record and its header's `prev`. Raises LedgerTampered, BlobMissing, BlobDamaged; of what was pruned
+        ArchiveMissing, ArchiveDamaged."""
+        if raw == b"":
+            raw, payload = self._unpruned(leaf, payload)
         with _decoding(leaf):
             header = decode_header(raw)
             digest = leaf_hash(raw)
         if payload is None:
-            data = self._blobs.get(header.payload)
+            data = self._large(leaf, header.payload)
         elif not isinstance(payload, bytes) or sha256(payload).hexdigest() != header.payload:
             raise LedgerTampered(
                 f"the payload of {place(leaf, header.stream, header.seq)} is not the one that was signed",
@@ -214,6 +247,46 @@ class Rows:
         else:
             data = payload
         return record_of(leaf, header, raw, data, digest, self._subjects), header.prev
+
+    # -- what was pruned
+
+    @property
+    def shelf(self) -> Shelf:
+        """Where archived events are."""
+        if self._shelf is None:
+            from daybreak.ledger.archive.shelf import Shelf  # most ledgers have no archives
+
+            self._shelf = Shelf(self._connection, self._blobs.folder.parent, self.tile, self._archives)
+        return self._shelf
+
+    def header(self, leaf: int) -> bytes:
+        """The header of an event whose row is blank."""
+        return self.shelf.event(leaf)[0]
+
+    def whole(self, leaf: int, raw: bytes, payload: bytes | None) -> tuple[int, bytes, bytes | None]:
+        """A row as it was before it was pruned: None for the payload says that it is a blob."""
+        return (leaf, raw, payload) if raw else (leaf, *self._unpruned(leaf, payload))
+
+    def payload(self, leaf: int) -> bytes:
+        """What was hashed, from wherever it is. Raises LedgerTampered where there is no such event."""
+        for row in self._all("SELECT leaf, header, payload FROM event WHERE leaf = ?", leaf):
+            return self.record(*row)[0].payload
+        raise LedgerTampered(f"event {leaf} is missing", hint=_VERIFY)
+
+    def _unpruned(self, leaf: int, payload: object) -> tuple[bytes, bytes | None]:
+        if payload is not None:
+            raise LedgerTampered(f"event {leaf} has a payload, but no header", hint=_VERIFY)
+        return self.shelf.event(leaf)
+
+    def _large(self, leaf: int, digest: str) -> bytes:
+        """Blobs stay where they are when their events are archived; the archive has them all the same."""
+        try:
+            return self._blobs.get(digest)
+        except BlobMissing:
+            found = self.shelf.blob(leaf, digest)
+            if found is None:
+                raise
+            return found
 
 
 @contextlib.contextmanager

@@ -5,6 +5,9 @@
 --         one on the right is the event rows behind the last full tile. Higher levels hold their partial tile too
 -- head    the signed checkpoint over all leaves, written in the same transaction as they are
 -- view    which views are kept here; `behind` is the first leaf that a process without the view appended
+-- archive which file has which events, without gaps from the first one on. Only inside such a range may a row be
+--         blanked (header x'', payload NULL) and filled again; its hash stays in the tile. `pruned`: that was done,
+--         to the end
 
 CREATE TABLE event (
   leaf    INTEGER PRIMARY KEY,
@@ -40,11 +43,26 @@ CREATE TABLE view (
   behind  INTEGER
 ) STRICT;
 
+CREATE TABLE archive (
+  start  INTEGER PRIMARY KEY CHECK (start >= 0 AND start % 256 = 0),
+  "end"  INTEGER NOT NULL CHECK ("end" > start AND "end" % 256 = 0),
+  sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
+  bytes  INTEGER NOT NULL CHECK (bytes > 0),
+  folder TEXT NOT NULL,
+  name   TEXT NOT NULL,
+  pruned INTEGER NOT NULL CHECK (pruned IN (0, 1))
+) STRICT;
+
 CREATE TRIGGER event_follows BEFORE INSERT ON event
 WHEN NEW.leaf IS NOT (SELECT ifnull(max(leaf), -1) + 1 FROM event)
 BEGIN SELECT RAISE(ABORT, 'an event follows the last one'); END;
 
 CREATE TRIGGER event_stays BEFORE UPDATE ON event
+WHEN NEW.leaf IS NOT OLD.leaf OR NEW.stream IS NOT OLD.stream OR NEW.seq IS NOT OLD.seq
+  OR NEW.gen IS NOT OLD.gen OR NEW.idem IS NOT OLD.idem
+  OR (length(OLD.header) > 0) IS (length(NEW.header) > 0)
+  OR (length(NEW.header) = 0 AND NEW.payload IS NOT NULL)
+  OR NOT EXISTS (SELECT 1 FROM archive WHERE start <= OLD.leaf AND "end" > OLD.leaf)
 BEGIN SELECT RAISE(ABORT, 'events are never changed'); END;
 
 CREATE TRIGGER event_remains BEFORE DELETE ON event
@@ -63,3 +81,15 @@ BEGIN SELECT RAISE(ABORT, 'the head only grows'); END;
 
 CREATE TRIGGER head_remains BEFORE DELETE ON head
 BEGIN SELECT RAISE(ABORT, 'the head is never deleted'); END;
+
+CREATE TRIGGER archive_follows BEFORE INSERT ON archive
+WHEN NEW.start IS NOT (SELECT ifnull(max("end"), 0) FROM archive)
+  OR NEW."end" > (SELECT ifnull(max(leaf), -1) + 1 FROM event)
+BEGIN SELECT RAISE(ABORT, 'archives follow each other'); END;
+
+CREATE TRIGGER archive_stays BEFORE UPDATE ON archive
+WHEN NEW.start IS NOT OLD.start OR NEW."end" IS NOT OLD."end"
+BEGIN SELECT RAISE(ABORT, 'an archive keeps its range'); END;
+
+CREATE TRIGGER archive_remains BEFORE DELETE ON archive
+BEGIN SELECT RAISE(ABORT, 'archives are never forgotten'); END;

@@ -21,7 +21,7 @@ from daybreak.errors import LedgerError
 from daybreak.events import SnapshotCreated
 from daybreak.host.durable import make_folder, write_synced
 from daybreak.host.snapshots import Manifest, Progress, Snapshot, Staged, Store
-from daybreak.ledger import database, keyfile, rotation, rows, subjects, verification, witness
+from daybreak.ledger import bells, database, keyfile, replay, rotation, rows, subjects, verification, witness
 from daybreak.ledger.blobs import BlobStore
 from daybreak.ledger.keyring import Keyring
 from daybreak.ledger.note import Checkpoint, NoteError, Verifier
@@ -34,6 +34,8 @@ DATABASE = f"{LEDGER}/{database.FILE}"
 _BLOBS = f"{LEDGER}/{database.BLOBS}/"
 _ASIDE = ("before-", "new-")
 """Folders beside keys and witness that a restore in place makes."""
+_BESIDE = (witness.LOCK, subjects.FOLDER, bells.FOLDER, replay.FOLDER)
+"""No part of the state, and keys that must be in no copy."""
 
 Refers = Callable[[Record], Iterable[str]]
 """The digests of the blobs that a record names."""
@@ -113,11 +115,11 @@ def note_of(told: Manifest) -> LedgerNote:
 
 
 def left_out(inside: str) -> bool:
-    """Temporary files, what a restore put aside, and the keys of subjects."""
+    """Temporary files, what a restore put aside, readers' bells, replayed views, and the keys of subjects."""
     parts = inside.split("/")
     if any(part.startswith(".") for part in parts):
         return True
-    return parts[0].startswith(_ASIDE) or parts[0] in (witness.LOCK, subjects.FOLDER)
+    return parts[0].startswith(_ASIDE) or parts[0] in _BESIDE
 
 
 def stored_head(path: Path, verifier: Verifier) -> Checkpoint:
@@ -143,6 +145,7 @@ def check(
     refers: Refers | None = None,
     progress: Progress | None = None,
     what: str = "verifying the ledger",
+    kind: str = "snapshot",
 ) -> verification.Verification:
     """Verify a copy of a ledger. Raises SnapshotUnsound, naming the first problems."""
     tell = None if progress is None else lambda done, total: progress(what, done, total)
@@ -150,7 +153,7 @@ def check(
     if not found.ok:
         first = "; ".join(f"{problem.place}: {problem.what}" for problem in found.problems[:3])
         more = len(found.problems) + found.more - 3
-        raise unsound(name, f"its ledger is not whole: {first}" + (f"; and {more} more" if more > 0 else ""))
+        raise unsound(name, f"its ledger is not whole: {first}" + (f"; and {more} more" if more > 0 else ""), kind)
     return found
 
 
@@ -213,10 +216,10 @@ def _text(path: Path) -> str:
         return ""
 
 
-def unsound(name: str, what: str) -> SnapshotUnsound:
-    """The error that says so."""
+def unsound(name: str, what: str, kind: str = "snapshot") -> SnapshotUnsound:
+    """The error that says so of a copy."""
     return SnapshotUnsound(
-        f"snapshot {name}: {what}",
+        f"{kind} {name}: {what}",
         hint="nothing was put away or restored; `daybreak ledger verify` looks at the present ledger, "
-        "`daybreak snapshot list` shows other copies",
+        "`daybreak snapshot list` and `daybreak ledger replicas list` show other copies",
     )

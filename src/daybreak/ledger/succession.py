@@ -1,5 +1,5 @@
 """Writes the log that goes on from an old one: its first event, the old events unchanged, and who must wait.
-Part of `restore`; what it all means is in `lineage` and `holds`."""
+Part of `continuation`; what it all means is in `lineage` and `holds`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from daybreak.events import (
     LedgerCreated,
     RunHeld,
     RunMoved,
-    SnapshotRestored,
     State,
     run_stream,
 )
@@ -110,7 +109,7 @@ class Succession:
             size=old.head.size,
             head=old.head.text,
             witnessed=old.highest.text,
-            snapshot=old.snapshot.name,
+            snapshot=old.source.name if old.source.kind == "snapshot" else "",
             handovers=list(old.verifier.history.rotations[len(old.inside.rotations) :]),
         )
         if old.key is not None:
@@ -141,13 +140,7 @@ class Succession:
 
     def _hold(self, home: Places, held: Sequence[str], states: dict[str, State], safety: Path | None) -> None:
         """Say what was restored; park and hold those runs; in one commit."""
-        snapshot = self._old.snapshot
-        said = SnapshotRestored(
-            name=snapshot.name,
-            manifest=snapshot.manifest_sha256,
-            held=list(held),
-            safety=str(safety or ""),
-        )
+        said = self._old.source.event(self._old.head.text, list(held), str(safety or ""))
         with Ledger.open(
             home.ledger, keys=home.keys, witness=home.witness, clock=self._clock, entropy=self._entropy
         ) as ledger:
@@ -171,7 +164,7 @@ class Succession:
         stream = run_stream(run)
         epoch = ledger.epoch(stream) + 1
         lease = LeaseGranted(run=run, owner=self._entropy(16).hex(), host=socket.gethostname(), pid=os.getpid())
-        why = f"the log was restored from snapshot {self._old.snapshot.name}"
+        why = f"the log was restored from {self._old.source.words}"
         question = self._question()
         log = self._signer.verifier.origin
         held = RunHeld(run=run, log=log, question=question, size=self._old.head.size, known=self._old.highest.size)
@@ -190,9 +183,10 @@ class Succession:
         ]
 
     def _question(self) -> str:
-        old = self._old
+        old, source = self._old, self._old.source
+        copy = source.words if source.created is None else f"a copy of {source.created:%Y-%m-%d %H:%M} UTC"
         return (
-            f"this log was restored from a copy of {old.snapshot.created:%Y-%m-%d %H:%M} UTC with {old.head.size} "
+            f"this log was restored from {copy} with {old.head.size} "
             f"events ({old.highest.size} were known to have been): what this run did after the copy is not in it and "
             f'would be done again. Answer "{GO_ON}" to go on from the copy, or cancel the run'
         )

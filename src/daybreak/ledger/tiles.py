@@ -53,6 +53,10 @@ class Edge:
     def size(self) -> int:
         return self._high.size * WIDTH + self._low.size
 
+    def full(self) -> Frontier:
+        """Over the full tiles of level 0: another one, with the same in it."""
+        return Frontier(self._high.size, list(self._high.stack))
+
     def root(self) -> bytes:
         if not self._low.size:
             return self._high.root()

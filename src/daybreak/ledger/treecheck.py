@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from daybreak.ledger.tiles import HASH, WIDTH
+from daybreak.ledger.tiles import HASH, WIDTH, Edge
 from daybreak.ledger.tree import EMPTY_ROOT, Frontier, fold, node_hash
 
 
@@ -22,6 +22,22 @@ class TreeCheck:
         self._pending: list[bytes] = []  # of the tile being filled
         self._full = Frontier()  # over full tiles
         self._upper: list[list[bytes]] = []  # of level 1, 2, …
+        self._begun = 0  # full tiles of level 0 that were there at the beginning
+
+    def begin(self, edge: Edge) -> None:
+        """Behind a tree that somebody else vouches for, before anything was given."""
+        self._full, self._upper, self._pending = edge.full(), [], []
+        self._begun = self._full.size
+        for level, number, hashes in edge.partials():
+            cut = [hashes[at : at + HASH] for at in range(0, len(hashes), HASH)]
+            if level == 0:
+                self._pending = cut
+                continue
+            self._upper += [[] for _ in range(len(self._upper), level)]
+            self._upper[level - 1] = cut
+            assert number == self._full.size >> 8 * level
+        if self._stop == self.size:
+            self.root_at_stop = self.root()
 
     @property
     def size(self) -> int:
@@ -34,6 +50,16 @@ class TreeCheck:
             self.root_at_stop = self.root()
             leaves = leaves[ahead:]
         self._extend(leaves)
+
+    def join(self, subtrees: Iterable[bytes]) -> None:
+        """Go on behind full tiles of level 0 that somebody compared; `size` is a multiple of theirs. Their hashes."""
+        assert not self._pending
+        for subtree in subtrees:
+            self._rise(subtree)
+
+    def first_tile(self, level: int) -> int:
+        """The first tile of a level that was not full at the beginning."""
+        return self._begun >> 8 * level
 
     def root(self) -> bytes:
         """Over all leaves so far."""
@@ -48,14 +74,15 @@ class TreeCheck:
         return root
 
     def finish(self, stored: Iterable[tuple[object, ...]]) -> None:
-        """The partial tiles above, and that there are no tiles but those of this tree: `stored` lists (level, n)."""
+        """The partial tiles above, and that there are no tiles but those of this tree: `stored` lists (level, n), where
+        it did not begin with the first event of those from `first_tile` on."""
         for level, hashes in enumerate(self._upper, 1):
             if hashes:
                 self._compare(level, self._full.size >> 8 * level, b"".join(hashes))
-        wanted = {(0, number) for number in range(self._full.size)}
+        wanted = {(0, number) for number in range(self.first_tile(0), self._full.size)}
         count, level = self._full.size, 1
         while count:
-            wanted |= {(level, number) for number in range((count + WIDTH - 1) // WIDTH)}
+            wanted |= {(level, number) for number in range(self.first_tile(level), (count + WIDTH - 1) // WIDTH)}
             count, level = count // WIDTH, level + 1
         for row in stored:
             if row not in wanted:
@@ -73,7 +100,9 @@ class TreeCheck:
     def _tile(self, hashes: bytes) -> None:
         """A full tile of level 0; its subtree's hash goes above, and further wherever that fills another tile."""
         self._compare(0, self._full.size, hashes)
-        subtree = fold(hashes)
+        self._rise(fold(hashes))
+
+    def _rise(self, subtree: bytes) -> None:
         self._full.append(subtree)
         level, count = 1, self._full.size
         while True:

@@ -7,14 +7,12 @@ bytes on disk, whatever they are.
 
 from __future__ import annotations
 
-import json
 import os
+import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import apsw
 import msgspec
@@ -22,65 +20,28 @@ import msgspec
 from daybreak.errors import DaybreakError
 from daybreak.events import LedgerCreated
 from daybreak.ledger import database, keyfile, rotation
+from daybreak.ledger.archive.checking import ArchiveCheck
+from daybreak.ledger.beginning import Beginning
 from daybreak.ledger.blobs import BlobStore
-from daybreak.ledger.chaincheck import ChainCheck, Row
+from daybreak.ledger.chaincheck import ChainCheck
+from daybreak.ledger.crew import Crew, helpers_for
+from daybreak.ledger.findings import Problem, Verification
 from daybreak.ledger.keyring import KeyHistory, Keyring, root_of
 from daybreak.ledger.lineage import LineageCheck
 from daybreak.ledger.note import Checkpoint, NoteError, Verifier
-from daybreak.ledger.record import Record, decode_header, place
+from daybreak.ledger.rangecheck import RANGE, Place, structure
+from daybreak.ledger.record import decode_header
+from daybreak.ledger.references import BlobsOf, References, name_of
+from daybreak.ledger.rowpages import RowPages
 from daybreak.ledger.rows import Rows
 from daybreak.ledger.subjects import SubjectKeys
 from daybreak.ledger.treecheck import TreeCheck
-from daybreak.ledger.views import View, Views, stored_objects
+from daybreak.ledger.verified import VerifiedHead
+from daybreak.ledger.viewcheck import ViewCheck
+from daybreak.ledger.views import View, Views
 from daybreak.ledger.witness import Witness
 
-PROBLEMS_MAX = 1000
-"""Findings listed; further ones are counted."""
-
-_PAGE = 1024
-_COLUMNS = "leaf, stream, seq, gen, idem, header, payload"
-
-
-class Problem(NamedTuple):
-    """One thing that is not as it should be."""
-
-    place: str
-    """Table, stream, seq, event index, tile or file."""
-    what: str
-
-
-@dataclass(slots=True)
-class Verification:
-    """What a whole-ledger check found. `ok` means: nothing."""
-
-    problems: list[Problem] = field(default_factory=list)
-    more: int = 0
-    """Problems beyond those listed."""
-    events: int = 0
-    """Events read and checked."""
-    streams: int = 0
-    size: int = 0
-    """Events that the signed head covers; 0 where there is none that can be read."""
-    root: str = ""
-    """Root over the events read, in hex."""
-    witnessed: int | None = None
-    """Size of the head known outside; None where there is none or it was not asked for."""
-    seconds: float = 0.0
-
-    @property
-    def ok(self) -> bool:
-        return not self.problems
-
-    @property
-    def rate(self) -> float:
-        """Events per second."""
-        return self.events / self.seconds if self.seconds else 0.0
-
-    def add(self, where: str, what: str) -> None:
-        if len(self.problems) < PROBLEMS_MAX:
-            self.problems.append(Problem(where, what))
-        else:
-            self.more += 1
+__all__ = ["Problem", "Verification", "verify"]
 
 
 def verify(
@@ -89,18 +50,30 @@ def verify(
     keys: Path | None,
     witness: Path | None,
     views: Sequence[View] = (),
-    blobs: Callable[[Record], Iterable[str]] | None = None,
+    blobs: BlobsOf | None = None,
     progress: Callable[[int, int], None] | None = None,
+    archives: Sequence[Path] = (),
+    helpers: int | None = None,
+    verified: VerifiedHead | None = None,
+    incremental: bool = False,
 ) -> Verification:
     """Check every event, hash, chain, tile, the head, the witness, the database's own rules, and `views`.
 
     `keys` and `witness` may be None: then less can be noticed (an outsider who has only the database). What is sealed
     for a subject is opened where its key is in `keys`; where it was forgotten, the rest is checked all the same.
     `blobs` gives the digests that a record refers to; payloads kept as blobs are always checked.
-    `progress` is called with (events checked, events in all) now and then.
+    `progress` is called with (events checked, events in all) now and then. What was pruned is read from its archive,
+    which is looked for in the folders `archives` first. `helpers`: so many other processes check parts of it meanwhile
+    (None: as this machine has processors for, of a large ledger only); what is found does not depend on it.
+
+    `verified` is a head that an earlier check came to (`homecheck` keeps it): the ledger must still begin with it. With
+    `incremental` the check begins behind it, and reads what is new: events, their blobs and archives, the last older
+    event of each stream that has new ones, and so many tiles as the tree has levels. Not looked at then: older rows and
+    tiles, SQLite's own check of its pages, the rows of `views`. A head that the ledger does not begin with is a
+    problem, and nothing more is checked.
     """
     started = time.perf_counter()
-    result = Verification()
+    result = Verification(since=verified if incremental else None)
     verifier = _key(keys, result)
     path = directory / database.FILE
     kept = Views(views)
@@ -111,8 +84,10 @@ def verify(
             result.add(str(path), f"cannot be opened: {error}")
         else:
             try:
-                check = _Check(result, connection, BlobStore(directory / database.BLOBS), verifier, kept)
+                check = _Check(result, connection, BlobStore(directory / database.BLOBS), verifier, kept, archives)
                 check.subjects = None if keys is None else SubjectKeys(keys, witness)
+                check.folders, check.helpers = (keys, witness), helpers
+                check.verified, check.incremental = verified, incremental and verified is not None
                 check.run(blobs, progress, None if witness is None else Witness(witness))
             finally:
                 connection.close()
@@ -180,37 +155,120 @@ class _Check:
         blobs: BlobStore,
         verifier: Verifier | None,
         views: Views,
+        archives: Sequence[Path] = (),
     ) -> None:
         self.result = result
         self.connection = connection
         self.blobs = blobs
-        self.rows = Rows(connection, blobs)
+        self.rows = Rows(connection, blobs, archives=archives)
+        self.archives = ArchiveCheck(connection, self.rows, blobs, result.add)
         self.verifier = verifier
         self.views = views
         self.subjects: SubjectKeys | None = None
+        self.folders: tuple[Path | None, Path | None] = (None, None)
+        """Of the keys and of the witness."""
+        self.helpers: int | None = None
+        self.verified: VerifiedHead | None = None
+        self.incremental = False
+        """Behind that one."""
         self.roots: dict[int, bytes] = {}
         """What the rotations of the key say of the tree: size -> root."""
         self.created: LedgerCreated | None = None
 
     def run(
         self,
-        blobs: Callable[[Record], Iterable[str]] | None,
+        blobs: BlobsOf | None,
         progress: Callable[[int, int], None] | None,
         witness: Witness | None,
     ) -> None:
         self._ask("database", "BEGIN")
         self._rules()
-        self._structure()
+        noted = len(self.result.problems)
         self._first()
         head = self._head()
-        self.result.size = head.size if head else 0
+        if head is not None:
+            self.result.size, self.result.head = head.size, head.text
         outside = _read_witness(witness, self.verifier, self.result) if witness and self.verifier else None
         tree = TreeCheck(self._tile, self.result.add, outside.size if outside else -1)
-        self._events(tree, blobs, progress)
-        tree.finish(self._ask("table tile", "SELECT level, n FROM tile ORDER BY level, n"))
+        lineage = LineageCheck(self.verifier, self.created, self._first_of, self._history_of, self.result.add)
+        beginning = self._beginning()
+        if self.incremental and not (beginning and self._begin(beginning, tree, lineage, outside)):
+            return
+        with self._crew(lineage, blobs, outside) as crew:
+            self._events(tree, lineage, crew, blobs, progress, beginning if self.incremental else None)
+            if not self.incremental:
+                self._structure(crew.structure(), noted)
+        tree.finish(self._tiles(tree))
         self._compare(tree, head, outside)
+        self._rest(beginning)
+
+    def _rest(self, beginning: Beginning | None) -> None:
+        """What stands beside the events."""
+        if beginning is not None and not self.incremental:
+            self._goes_on(beginning)
+        self.archives.table("" if self.created is None else self.created.origin, self.result.taken)
         self._forgotten()
-        self._views()
+        views = ViewCheck(self.connection, self.rows, self.views, self._ask, self.result.add)
+        views.run(compare=not self.archives.lost and not self.incremental)
+
+    # -- what an earlier check came to
+
+    def _beginning(self) -> Beginning | None:
+        if self.verified is None:
+            return None
+        return Beginning(self.connection, self.rows, self.verified, self.result.size, self.result.add)
+
+    def _begin(self, beginning: Beginning, tree: TreeCheck, lineage: LineageCheck, outside: Checkpoint | None) -> bool:
+        """Go behind it with everything; False, and it was said, where that is not possible."""
+        head = beginning.head(self.verifier)
+        edge = None if head is None else beginning.edge(head)
+        if head is None or edge is None:
+            return False
+        tree.begin(edge)
+        if outside is not None and outside.size < head.size:
+            tree.root_at_stop = beginning.root(outside.size)
+        lineage.begin(head.size)
+        return True
+
+    def _goes_on(self, beginning: Beginning) -> None:
+        """After everything was checked: does the ledger begin with what an earlier check came to?"""
+        if self.verifier is None:
+            return
+        try:
+            beginning.edge(beginning.verified.open(self.verifier))
+        except NoteError as error:
+            self.result.notes.append(f"the verified head that was kept before is not of this ledger: {error}")
+
+    def _tiles(self, tree: TreeCheck) -> list[tuple[Any, ...]]:
+        """(level, number) of those that the check was to see."""
+        if not self.incremental:
+            return self._ask("table tile", "SELECT level, n FROM tile ORDER BY level, n")
+        found = []
+        for level in range(8):
+            sql = "SELECT level, n FROM tile WHERE level = ? AND n >= ? ORDER BY n"
+            found += self._ask("table tile", sql, level, tree.first_tile(level))
+        return found
+
+    def _crew(self, lineage: LineageCheck, blobs: BlobsOf | None, outside: Checkpoint | None) -> Crew:
+        """Those who help."""
+        size = self.result.size  # as signed; where fewer are there, nobody says that a range is whole
+        asked = "" if blobs is None else name_of(blobs)
+        helpers = helpers_for(size) if self.helpers is None else self.helpers
+        if self._immutable() or (blobs is not None and not asked):
+            helpers = 0  # they could not do what is to be done
+        if self.incremental:
+            helpers = 0  # there is little to do
+        ends = [*self.roots, *([] if outside is None else [outside.size])]
+
+        def key_of(start: int, end: int) -> str | None:
+            """None too where somebody wants to know the root inside the range."""
+            return None if any(start <= at <= end for at in ends) else lineage.key_over(start, end)
+
+        keys, witness = (None if folder is None else os.fspath(folder) for folder in self.folders)
+        place = Place(
+            self.connection.filename, os.fspath(self.blobs.folder), keys, witness, asked, list(sys.path), RANGE
+        )
+        return Crew(place, size, key_of, helpers)
 
     def _ask(self, where: str, sql: str, *params: object) -> list[tuple[Any, ...]]:
         """All rows, or a problem and none."""
@@ -224,14 +282,18 @@ class _Check:
 
     def _rules(self) -> None:
         for name, expected in (
-            ("application_id", database.APPLICATION_ID),
             ("user_version", database.FORMAT),
             ("journal_mode", "wal"),
             ("encoding", "UTF-8"),
         ):
             for (value,) in self._ask("database header", f"PRAGMA {name}"):
+                if name == "user_version" and value in range(1, database.FORMAT):
+                    continue  # an earlier program's, whose rules are checked as such
                 if value != expected and not (name == "journal_mode" and self._immutable()):
                     self.result.add("database header", f"{name} is {value!r}, not {expected!r}")
+        for (value,) in self._ask("database header", "PRAGMA application_id"):
+            if value not in (database.APPLICATION_ID, database.MIRROR_ID):
+                self.result.add("database header", f"application_id is {value!r}, not {database.APPLICATION_ID!r}")
         try:
             for problem in database.schema_problems(self.connection):
                 self.result.add("schema", problem)
@@ -241,11 +303,14 @@ class _Check:
     def _immutable(self) -> bool:
         return self.connection.filename.startswith("file:") or "immutable" in str(self.connection.db_filename("main"))
 
-    def _structure(self) -> None:
-        """SQLite's own check: pages, cells, indexes against their tables."""
-        for (line,) in self._ask("database", "PRAGMA integrity_check(100)"):
-            if line != "ok":
-                self.result.add("database", str(line))
+    def _structure(self, lines: list[str] | None, at: int) -> None:
+        """SQLite's own check, unless somebody has asked already. It is told before what was found in events."""
+        if lines is None:
+            try:
+                lines = structure(self.connection)
+            except (apsw.Error, UnicodeDecodeError) as error:
+                lines = [f"cannot be read: {error}"]
+        self.result.problems[at:at] = [Problem("database", line) for line in lines]
 
     def _first(self) -> None:
         """The key that the ledger itself names; with no other known, the one to check with."""
@@ -324,21 +389,40 @@ class _Check:
     def _events(
         self,
         tree: TreeCheck,
-        blobs: Callable[[Record], Iterable[str]] | None,
+        lineage: LineageCheck,
+        crew: Crew,
+        blobs: BlobsOf | None,
         progress: Callable[[int, int], None] | None,
+        beginning: Beginning | None,
     ) -> None:
-        last = self.result.size - 1  # as signed: only to say how far the check has come
-        lineage = LineageCheck(self.verifier, self.created, self._first_of, self._history_of, self.result.add)
-        chain = ChainCheck(lineage.keys, self.blobs, self.result.add, self.subjects)
-        for page in self._pages():
-            rows = chain.readable(page)
-            hashes = chain.page(rows)
+        chain = ChainCheck(lineage.keys, self.blobs, self.result.add, self.subjects, self.result.taken)
+        references = None if blobs is None else References(blobs, self.blobs)
+
+        def tell() -> None:
+            if progress is not None:
+                progress(chain.expected, self.result.size)  # as signed: only to say how far the check has come
+
+        def further(after: int) -> int:
+            """Behind the ranges that somebody else found whole."""
+            while crew.helps and chain.expected == tree.size == after + 1:
+                answer = crew.due(after + 1)
+                if answer is None or not chain.join(answer.begins, answer.ends, crew.range):
+                    break
+                tree.join(answer.subtrees)
+                after += crew.range
+                tell()
+            return after
+
+        for page in RowPages(self.connection, self.result.add).read(self.result.taken, further):
+            if beginning is not None:
+                chain.tips |= beginning.tips({row[1] for row in page} - chain.tips.keys())
+            rows, hashes = self.archives.page(chain, chain.readable(page))
             self._extend(tree, hashes)
             lineage.extend(hashes)
-            if blobs is not None:
-                self._referred(rows, blobs)
-            if progress is not None:
-                progress(chain.expected, last + 1)
+            if references is not None:
+                for where, what in references.missing(rows, chain.headers, hashes):
+                    self.result.add(where, what)
+            tell()
         lineage.finish()
         self.result.events = chain.events
         self.result.streams = len(chain.tips)
@@ -352,60 +436,6 @@ class _Check:
                 self.result.add(f"event {size}", f"hands over to another key after {size} other events than these")
             hashes = hashes[before:]
         tree.extend(hashes)
-
-    def _pages(self) -> Iterator[list[Row]]:
-        """All rows that can be read, by leaf. Ends, whatever the file's pages point at."""
-        after: int | None = -1
-        while after is not None:
-            try:
-                rows: list[Any] = self.connection.execute(
-                    f"SELECT {_COLUMNS} FROM event WHERE leaf > ? ORDER BY leaf LIMIT ?", (after, _PAGE)
-                ).fetchall()
-            except (apsw.Error, UnicodeDecodeError):
-                rows = self._one_by_one(after + 1, after + _PAGE)
-                following = self._after(after + _PAGE)
-            else:
-                following = rows[-1][0] if rows else None
-            if rows:
-                yield rows
-            if following is not None and following <= after:
-                self.result.add("table event", f"its rows behind event {after} are not in order")
-                return
-            after = following
-
-    def _after(self, leaf: int) -> int | None:
-        """The leaf before the next row that can be found behind this one."""
-        for (found,) in self._ask("table event", "SELECT min(leaf) FROM event WHERE leaf > ?", leaf):
-            return None if found is None else int(found) - 1
-        return None
-
-    def _one_by_one(self, start: int, end: int) -> list[Any]:
-        """Where a page cannot be read: whatever events of it can be. Neighbours that cannot are named together."""
-        found: list[Any] = []
-        broken: list[tuple[int, str]] = []
-        for leaf in range(start, end + 1):
-            try:
-                found += self.connection.execute(f"SELECT {_COLUMNS} FROM event WHERE leaf = ?", (leaf,)).fetchall()
-            except (apsw.Error, UnicodeDecodeError) as error:
-                broken.append((leaf, str(error)))
-        for _, run in groupby(enumerate(broken), key=lambda pair: pair[1][0] - pair[0]):
-            leaves = [entry for _, entry in run]
-            which = f"event {leaves[0][0]}" if len(leaves) == 1 else f"events {leaves[0][0]} to {leaves[-1][0]}"
-            self.result.add(f"table event, {which}", f"cannot be read: {leaves[0][1]}")
-        return found
-
-    def _referred(self, rows: list[Row], blobs: Callable[[Record], Iterable[str]]) -> None:
-        """The blobs that events name."""
-        for leaf, stream, seq, _, _, raw, payload in rows:
-            try:
-                wanted = list(blobs(self.rows.record(leaf, raw, payload)[0]))
-            except (DaybreakError, msgspec.MsgspecError, UnicodeDecodeError, OSError):
-                continue  # the event itself was reported
-            for digest in wanted:
-                try:
-                    self.blobs.get(digest)
-                except (DaybreakError, OSError) as error:
-                    self.result.add(place(leaf, stream, seq), f"refers to what is not as it was: {error}")
 
     def _tile(self, level: int, number: int) -> object:
         """The stored hashes, None where there are none."""
@@ -436,41 +466,3 @@ class _Check:
                     self.result.add("keys", f"the subject key {key} is here, although its subject was forgotten")
         except (DaybreakError, apsw.Error, OSError) as error:
             self.result.add("keys", f"the keys of subjects cannot be looked at: {error}")
-
-    # -- views
-
-    def _views(self) -> None:
-        rows = self._ask("table view", "SELECT name, version, tables, behind FROM view")
-        names: set[str] = set()
-        mine = {view.name: view for view in self.views.all}
-        behind = set()
-        for name, version, tables, late in rows:
-            try:
-                names |= set(json.loads(tables))
-            except (ValueError, TypeError):
-                self.result.add(f"table view, {name}", "its list of tables cannot be read")
-            if name in mine and version != mine[name].version:
-                behind.add(name)  # an older one is rebuilt by whoever opens the ledger next
-                if version > mine[name].version:
-                    older = f"is kept in version {version}, this program has {mine[name].version}"
-                    self.result.add(f"view {name}", older)
-            if late is not None:
-                behind.add(name)
-        try:
-            stored = stored_objects(self.connection)
-        except (apsw.Error, UnicodeDecodeError):
-            return  # reported with the schema
-        for name in stored:
-            if name.startswith("view_") and name not in names:
-                self.result.add("schema", f"{name} belongs to no view")
-        kept = {row[0] for row in rows}
-        for view in self.views.all:
-            if view.name in kept and view.name not in behind:
-                self._compare_view(view)
-
-    def _compare_view(self, view: View) -> None:
-        try:
-            for difference in Views([view]).compare(self.connection, self.rows.all()):
-                self.result.add(f"view {difference.view}, table {difference.table}", difference.what)
-        except (DaybreakError, apsw.Error, msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
-            self.result.add(f"view {view.name}", f"cannot be rebuilt and compared: {error}")

@@ -78,11 +78,15 @@ def objects_of(view: View) -> dict[str, str]:
         raise UsageError(f"the schema of view {view.name} is wrong: {error}", hint="correct its DDL.") from error
     finally:
         connection.close()
-    prefix = f"view_{view.name}"
     for name in found:
-        if name != prefix and not name.startswith(f"{prefix}_"):
-            raise UsageError(f"view {view.name} defines {name!r}", hint=f"name it {prefix}_….")
+        if not _is_of(view, name):
+            raise UsageError(f"view {view.name} defines {name!r}", hint=f"name it view_{view.name}_….")
     return found
+
+
+def _is_of(view: View, name: str) -> bool:
+    """May a table, index or trigger of this view be called so?"""
+    return name == f"view_{view.name}" or name.startswith(f"view_{view.name}_")
 
 
 def stored_objects(connection: apsw.Connection) -> dict[str, str]:
@@ -100,10 +104,22 @@ class Kept(NamedTuple):
     behind: int | None
 
 
-def kept_views(connection: apsw.Connection) -> dict[str, Kept]:
-    """The views that this ledger keeps, whoever defined them. Raises ValueError on a damaged row."""
+def kept_views(connection: apsw.Connection, *, loosely: bool = False) -> dict[str, Kept]:
+    """The views that this ledger keeps, whoever defined them. Raises ValueError on a damaged row; `loosely`: such a row
+    says that the view has no tables."""
     rows: list[Any] = connection.execute("SELECT name, version, tables, behind FROM view").fetchall()
-    return {name: Kept(name, version, json.loads(tables), behind) for name, version, tables, behind in rows}
+    return {
+        name: Kept(name, version, _objects(tables) if loosely else json.loads(tables), behind)
+        for name, version, tables, behind in rows
+    }
+
+
+def _objects(text: str) -> dict[str, str]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 APPLIED_TOGETHER = 4
@@ -147,12 +163,20 @@ class Views:
             )
         return found
 
-    def settle(self, connection: apsw.Connection, size: int, records: Callable[[int], Iterable[Record]]) -> None:
-        """Inside a transaction: create, rebuild or catch up whatever is not as it should be.
+    def settle(
+        self,
+        connection: apsw.Connection,
+        size: int,
+        records: Callable[[int], Iterable[Record]],
+        wrong: Collection[str] = (),
+    ) -> list[View]:
+        """Inside a transaction: create, rebuild or catch up whatever is not as it should be, and the views `wrong`.
+        Gives those that were rebuilt because they were not as far as the ledger said.
 
         `records(start)` gives all records from that leaf on. Raises LedgerForeign for a view kept by a newer version.
         """
-        kept = kept_views(connection)
+        kept = kept_views(connection, loosely=True)
+        elsewhere: list[View] = []
         for view in self.all:
             old = kept.get(view.name)
             if old is not None and old.version > view.version:
@@ -160,12 +184,14 @@ class Views:
                     f"view {view.name} is kept in version {old.version}, this program has {view.version}",
                     hint="use the newer version of Daybreak that wrote it.",
                 )
-            if old is None or old.version != view.version or old.objects != self.objects[view.name]:
+            if old is None or old.version != view.version or view.name in wrong:
                 self.rebuild(connection, view, records(0), old)
             elif old.behind is not None and not (
                 0 <= old.behind <= size and _caught_up(connection, view, records(old.behind))
             ):
-                self.rebuild(connection, view, records(0), old)  # somebody changed it, or what it says of itself
+                self.rebuild(connection, view, records(0), old)  # somebody changed it, or what is said of it
+                elsewhere.append(view)
+        return elsewhere
 
     def remake(
         self, connection: apsw.Connection, names: Collection[str], records: Callable[[int], Iterable[Record]]
@@ -174,7 +200,7 @@ class Views:
 
         `records` as for `settle`.
         """
-        kept = kept_views(connection)
+        kept = kept_views(connection, loosely=True)
         wrong = [view for view in self.all if view.name in names]
         for view in wrong:
             self.rebuild(connection, view, (), kept.get(view.name))
@@ -183,14 +209,17 @@ class Views:
                 apply_view(connection, view, chunk)
 
     def rebuild(self, connection: apsw.Connection, view: View, records: Iterable[Record], old: Kept | None) -> None:
-        """Inside a transaction: throw the view's tables away and make them again."""
-        names = {**(old.objects if old else {}), **self.objects[view.name]}
+        """Inside a transaction: throw the view's tables away and make them again. What `old` says of them is believed
+        only of names that can be this view's and are no other one's."""
+        others = {name for other, objects in self.objects.items() if other != view.name for name in objects}
+        told = {name for name in (old.objects if old else {}) if _is_of(view, name)}
+        names = (told - others) | self.objects[view.name].keys()
         for kind in ("trigger", "view", "index", "table"):
             present = connection.execute(
                 "SELECT name FROM sqlite_schema WHERE type = ? AND sql IS NOT NULL", (kind,)
             ).fetchall()
             for (name,) in present:
-                if name in names and str(name).startswith("view_"):
+                if name in names:
                     connection.execute(f'DROP {kind.upper()} IF EXISTS "{name}"')
         connection.execute(view.schema)
         connection.execute(

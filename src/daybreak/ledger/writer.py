@@ -84,7 +84,7 @@ class Writer:
 
         What interrupts it (a second Ctrl-C) stops the ledger and is raised.
         """
-        if self._pace_s >= QUICK_S or not _is_small(submission) or not self._take_all():
+        if self._pace_s >= QUICK_S or not self._log.is_near or not _is_small(submission) or not self._take_all():
             return None
         try:
             with self._writing:
@@ -109,6 +109,10 @@ class Writer:
         job = _Job(work)
         self._take(job)
         return job.future.result()
+
+    def post(self, work: Callable[[Log], Any]) -> None:
+        """As `run`, without waiting."""
+        self._take(_Job(work))
 
     def subscribe(self, callback: Callable[[list[Record]], None]) -> Callable[[], None]:
         with self._gate:
@@ -224,7 +228,7 @@ class Writer:
                 self._committed(self._log.head)
                 if len(submissions) == 1 and len(records) <= SMALL_DRAFTS:
                     self._pace_s += (min(time.perf_counter() - began_s, PACE_MOST_S) - self._pace_s) * PACE_SHARE
-                self._tell(records)
+                self.tell(records)
             return outcomes
         except LedgerBusy:
             raise
@@ -237,7 +241,8 @@ class Writer:
         finally:
             self._writing_thread = 0
 
-    def _tell(self, records: list[Record]) -> None:
+    def tell(self, records: list[Record]) -> None:
+        """Call every subscriber; by the thread that wrote them, before it writes anything else."""
         for callback in self._subscribers:
             try:
                 callback(records)

@@ -291,6 +291,14 @@ def add(log: Log, text: str, *, task: str = "", anyway: bool = False, actor: str
     A text that looks like an instruction to machines (somebody else's, pasted) is refused unless `anyway`; secrets are
     taken out in any case. Raises LessonUnfit, and what the ledger raises.
     """
+    learned = written(text, task=task, anyway=anyway)
+    log.append([Draft(events.MEMORY, learned, actor=actor)])
+    return find(log, learned.lesson)
+
+
+def written(text: str, *, task: str = "", run: str = "", anyway: bool = False) -> events.LessonLearned:
+    """A lesson of a person's, to be appended to `events.MEMORY`. `run`: the one that it is about. Raises LessonUnfit,
+    as `add` does."""
     given: object = text
     if not isinstance(given, str) or not _WORD.search(text):
         raise LessonUnfit("there is no lesson in that", hint="say in a sentence what is to be remembered")
@@ -308,9 +316,7 @@ def add(log: Log, text: str, *, task: str = "", anyway: bool = False, actor: str
             hint="--anyway keeps it, if it is your own and you mean it",
         )
     kept = _plain(text, TEXT_MAX)
-    learned = events.LessonLearned(lesson=_name(kept, task), text=kept, source="person", task=task)
-    log.append([Draft(events.MEMORY, learned, actor=actor)])
-    return find(log, learned.lesson)
+    return events.LessonLearned(lesson=_name(kept, task), text=kept, source="person", task=task, run=run)
 
 
 def check_task(task: str) -> None:

@@ -217,7 +217,8 @@ def _read(path: Path) -> tuple[Note, str]:
 
 
 def _unusable(problems: Sequence[Problem]) -> NoteUnusable:
-    return NoteUnusable("; ".join(map(str, problems)), hint="mend it; `daybreak notes check` looks again")
+    told = "; ".join(map(str, problems))
+    return NoteUnusable(f"the note cannot be used: {told}", hint="mend it; `daybreak notes check` looks again")
 
 
 def _content(path: Path) -> str | Problem:

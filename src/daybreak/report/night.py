@@ -8,26 +8,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from daybreak.engine import nights
+from daybreak.engine import nights, verdicts
 from daybreak.engine.log import Log
 from daybreak.engine.nights import NightRow
 from daybreak.errors import UsageError
+from daybreak.events import KEYS, ViewsDrifted
 from daybreak.policy.accounts import Accounts
 from daybreak.policy.budget import Amounts, Limit
 from daybreak.report.shown import shown
 
 ORDER = ("parked", "failed", "leased", "running", "verifying", "paused", "waiting", "queued", "done", "cancelled")
 """States, those first that somebody must look at."""
+OPENING = "opening"
+"""The actor of what the ledger finds out when it is opened."""
 NAMED_MAX = 50
 """Runs of one state that the text names one by one."""
 
 _RUNS = """SELECT run, kind, title, project, state, updated, why, question, code, hint FROM view_runs
   WHERE night IN (SELECT value FROM json_each(?)) ORDER BY place"""
 _INCIDENTS = "SELECT incident, kind, level, run, raised, what FROM view_incidents WHERE closed = '' ORDER BY raised"
+_BEFORE = "SELECT max(iif(ended = '', began, ended)) FROM view_nights WHERE began < ?"
 _BREAKERS = "SELECT name, state, until, why FROM view_circuits WHERE state <> 'closed' ORDER BY name"
 
 
@@ -51,6 +55,8 @@ class RunLine:
     question: str
     code: str
     hint: str
+    verdict: str = ""
+    """What people said of its result, in a sentence; empty where nobody did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,8 @@ class NightReport:
         steps += [f"daybreak retry {run.run}" for run in self.runs if run.state == "failed"]
         if self.state == "died" or any(run.state in ("paused", "leased", "running") for run in self.runs):
             steps.append("daybreak night goes on with what is left")
+        if any(run.state == "done" and not run.verdict for run in self.runs):
+            steps.append("daybreak accept --night, or daybreak reject RUN --because ...")
         if self.incidents:
             steps.append("daybreak incidents list --open")
         return steps
@@ -156,11 +164,14 @@ def collect(log: Log, night: str | None = None, *, alive: bool = False) -> Night
         went_before=row.went_before,
         starts=named,
         first_began=starts[0].began,
-        runs=sorted((RunLine(*found) for found in log.query(_RUNS, (json.dumps(named),))), key=_urgency),
+        runs=sorted(_judged(log, named), key=_urgency),
         notes=[
-            NoteLine(at, one.what, one.level, one.text, one.run)
-            for start in starts
-            for at, one in nights.notes(log, start)
+            *_mended(log, starts[0].began, row.ended),
+            *(
+                NoteLine(at, one.what, one.level, one.text, one.run)
+                for start in starts
+                for at, one in nights.notes(log, start)
+            ),
         ],
         incidents=open_incidents(log),
         breakers=[BreakerLine(*found) for found in _rows(log, "view_circuits", _BREAKERS)],
@@ -168,6 +179,28 @@ def collect(log: Log, night: str | None = None, *, alive: bool = False) -> Night
         used=used,
         left=left,
     )
+
+
+def _judged(log: Log, named: Sequence[str]) -> Iterable[RunLine]:
+    """The runs of these nights, with what people said of them."""
+    said = verdicts.all_of(log)
+    for found in log.query(_RUNS, (json.dumps(named),)):
+        verdict = said.get(found[0])
+        yield replace(RunLine(*found), verdict=verdict.words if verdict is not None else "")
+
+
+def _mended(log: Log, began: str, ended: str) -> Iterable[NoteLine]:
+    """Views that somebody had defined otherwise since the night before, as the ledger found on its own. (A comparison
+    notes what it finds.)"""
+    ((before,),) = log.query(_BEFORE, (began,))
+    for record in log.read(KEYS):
+        event = record.event if record.type == ViewsDrifted.type and record.actor == OPENING else None
+        if not isinstance(event, ViewsDrifted) or record.ts < (before or "") or (ended and record.ts > ended):
+            continue
+        for drift in event.drifts:
+            level = 2 if drift.severity == "critical" else 1
+            text = f"{drift.severity}: view {drift.view}, {drift.table} was defined otherwise; it was made again"
+            yield NoteLine(record.ts, "views", level, text, "")
 
 
 def open_incidents(log: Log) -> list[IncidentLine]:
@@ -243,7 +276,8 @@ def _runs(report: NightReport) -> list[str]:
         lines += ["", f"{state} ({len(runs)}):"]
         for run in runs[:NAMED_MAX]:
             what = run.question or (f"{run.code} {run.why}".strip() if state != "done" else "")
-            lines.append(f"  {run.run}  {run.title}{f': {what}' if what else ''}")
+            said = f" [{run.verdict}]" if run.verdict else ""
+            lines.append(f"  {run.run}  {run.title}{f': {what}' if what else ''}{said}")
         if len(runs) > NAMED_MAX:
             lines.append(f"  and {len(runs) - NAMED_MAX} more")
     return lines

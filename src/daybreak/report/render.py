@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich import markup
 from rich.console import Console, RenderableType
@@ -12,8 +12,8 @@ from rich.text import Text
 from daybreak.report.run import Line, RequirementLine, RunReport, ScoreRow, Use
 from daybreak.report.shown import shown
 
-GOOD = {"passed", "shown", "done"}
-BAD = {"failed", "unusable"}
+GOOD = {"passed", "shown", "done", "accepted"}
+BAD = {"failed", "unusable", "rejected"}
 
 
 def escape(text: str) -> str:
@@ -51,6 +51,8 @@ def to_terminal(report: RunReport, console: Console) -> None:
 
 
 def _parts(report: RunReport) -> Iterator[RenderableType]:
+    if report.verdicts:
+        yield _lines("What people said of the result", report.verdicts)
     if report.incidents:
         yield _lines("Incidents", report.incidents)
     if report.shared:
@@ -135,8 +137,9 @@ def _position(event: str) -> str:
     return f"#{seq}" if stream.startswith("run") else event
 
 
-def to_markdown(report: RunReport) -> str:
-    """The report as one Markdown document; positions are those of the run's stream in the ledger."""
+def to_markdown(report: RunReport, marks: Sequence[str] = ()) -> str:
+    """The report as one Markdown document; positions are those of the run's stream in the ledger. `marks`: lines about
+    where else that is kept."""
     out = [f"# {report.title or report.run}", "", f"**{headline(report)}**", ""]
     out += [f"Run `{report.run}`, began {report.began}, last event {report.ended}.", ""]
     if report.sandbox:
@@ -152,6 +155,7 @@ def to_markdown(report: RunReport) -> str:
         out += ["## Models, by the gateway's count", "", "| model | used |", "|---|---|"]
         out += [*(_row(name, use.words) for name, use in report.models.items()), ""]
     for title, lines in (
+        ("What people said of the result", report.verdicts),
         ("Incidents", report.incidents),
         ("How the work was shared", report.shared),
         ("Examples that prove nothing", report.proves_nothing),
@@ -174,6 +178,8 @@ def to_markdown(report: RunReport) -> str:
             _row(row.kind, _points(row), _failed(row), ", ".join(map(_position, row.evidence))) for row in report.score
         ]
         out.append("")
+    if marks:
+        out += ["## Kept elsewhere", "", *(f"- {shown(line.strip())}" for line in marks), ""]
     if report.next_steps:
         out += ["## Next", "", *(f"- {step}" for step in report.next_steps), ""]
     return "\n".join(out)

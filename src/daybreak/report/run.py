@@ -8,11 +8,14 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel, PrivateAttr
 
 from daybreak import events
-from daybreak.report import sharing, widening
+from daybreak.report import sharing, verdicts, widening
 
 
 class _Record(Protocol):
     """What the report needs of a ledger record."""
+
+    @property
+    def actor(self) -> str: ...
 
     @property
     def stream(self) -> str: ...
@@ -129,6 +132,8 @@ class RunReport(BaseModel):
     delivered: Line | None = None
     skeleton: Line | None = None
     """What was left where nothing could be built, and was asked for."""
+    verdicts: list[Line] = []
+    """What people said of the result, the newest last."""
 
     @property
     def shared(self) -> list[Line]:
@@ -150,7 +155,12 @@ class RunReport(BaseModel):
         """What the user can do now."""
         match self.state:
             case "done" if self.delivered:
-                return [f"look at {self.delivered.summary}"]
+                said = (
+                    []
+                    if self.verdicts
+                    else [f"daybreak accept {self.run}, or daybreak reject {self.run} --because ..."]
+                )
+                return [f"look at {self.delivered.summary}", *said]
             case "parked":
                 return [f"answer: {self.question}", f"then: {self.hint or f'daybreak resume {self.run}'}"]
             case "failed":
@@ -161,11 +171,14 @@ class RunReport(BaseModel):
 
 
 def collect(records: Iterable[_Record]) -> RunReport:
-    """The report of the run whose events `records` are, in order: the task's own, those of its run stream, and what
-    policy has to say about it."""
+    """The report of the run whose events `records` are, in order: the task's own, those of its run stream, what
+    policy has to say about it, and what people have said in its control stream."""
     report = RunReport(run="")
     for record in records:
-        _take(report, record.event, f"{record.stream}#{record.seq}", record.ts)
+        place = f"{record.stream}#{record.seq}"
+        _take(report, record.event, place, record.ts)
+        if (said := verdicts.line(record.event, record.actor, record.ts)) is not None:
+            report.verdicts.append(Line(**said, event=place))
     _settle_requirements(report)
     return report
 

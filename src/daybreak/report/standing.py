@@ -12,6 +12,8 @@ from daybreak.engine import nights
 from daybreak.engine.log import Log
 from daybreak.engine.view import UNDER_WAY
 from daybreak.policy.accounts import Accounts
+from daybreak.report import marks as marking
+from daybreak.report.marks import Marks
 from daybreak.report.night import BreakerLine, IncidentLine, open_incidents
 from daybreak.report.shown import shown
 
@@ -87,6 +89,8 @@ class Standing:
     """When the next run or window comes by time alone; empty where none does."""
     replicas: Sequence[str] = ()
     """Targets of the ledger's replicas that do not acknowledge, each with why."""
+    marks: Marks | None = None
+    """How far it is witnessed and replicated; None where nobody looked."""
 
 
 def collect(
@@ -97,6 +101,7 @@ def collect(
     beats: dict[str, dict[str, Any]],
     wakes: datetime | None = None,
     replicas: Sequence[str] = (),
+    marks: Marks | None = None,
 ) -> Standing:
     """`locks` by name; what is missing there is free. `beats` by night: what each wrote last about itself."""
     free = Lock(False)
@@ -121,11 +126,14 @@ def collect(
         incidents=open_incidents(log),
         wakes="" if wakes is None else stamp(wakes),
         replicas=list(replicas),
+        marks=marks,
     )
 
 
 def as_json(standing: Standing) -> dict[str, Any]:
-    return asdict(standing)
+    told = asdict(standing)
+    told["marks"] = None if standing.marks is None else marking.as_json(standing.marks)
+    return told
 
 
 def as_text(standing: Standing) -> str:
@@ -158,7 +166,10 @@ def as_text(standing: Standing) -> str:
     lines.append(f"runs: {counts or 'none'}")
     if standing.wakes:
         lines.append(f"next by its time: {_clock(standing.wakes)}")
-    lines += [f"replica {lapsed}" for lapsed in standing.replicas]
+    if standing.marks is not None:
+        lines += marking.lines(standing.marks)
+    else:
+        lines += [f"replica {lapsed}" for lapsed in standing.replicas]
     for breaker in standing.breakers:
         until = f" until {_clock(breaker.until)}" if breaker.until else ""
         lines.append(f"breaker {breaker.name} is {breaker.state}{until}: {breaker.why}")

@@ -14,11 +14,12 @@ from daybreak.clock import Clock
 from daybreak.config import Places
 from daybreak.engine.night import Found
 from daybreak.errors import DaybreakError
-from daybreak.factory.health import copies, disk, keys, leftovers, processes, state, tools, witnesses, workers
+from daybreak.factory.health import copies, disk, keys, leftovers, postgres, processes, state, tools, witnesses, workers
 from daybreak.factory.health.finding import Finding, trouble
 from daybreak.factory.health.state import Looking
 from daybreak.ledger.views import View
 from daybreak.settings import Settings
+from daybreak.settings import postgres as postgres_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def examine(
     """Everything that there is to say, good or bad. `views` are what ledgers here are opened with; `roots` are folders
     besides our own in which a change of files may have been interrupted, such as the one that the user is in;
     `settings` reads `daybreak.toml`, and `environment` is where its workers find what they need."""
-    at = Looking(where, clock, views)
+    at = Looking(where, clock, views, lambda: postgres_of(environment or {}, settings()))
     looks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
         ("disk", lambda: disk.look(where)),
         ("machine", lambda: disk.memory(where)),
@@ -52,6 +53,7 @@ def examine(
         ("sandbox", lambda: [tools.sandbox()]),
         ("credentials", lambda: keys.look(where)),
         ("log", lambda: state.look(at)),
+        ("postgres", lambda: postgres.look(at.postgres)),
         ("witnesses", lambda: witnesses.look(where, clock, settings)),
         ("replicas", lambda: copies.look(where, settings)),
         ("leftovers", lambda: leftovers.look(at, roots)),

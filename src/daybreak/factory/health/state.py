@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -40,6 +40,8 @@ class Looking:
     where: Places
     clock: Clock
     views: Sequence[View]
+    postgres: Callable[[], str | None] = lambda: None
+    """The address of the Postgres that holds the ledger."""
 
     @property
     def locks(self) -> FileLocks:
@@ -129,7 +131,14 @@ def _views(at: Looking, seen: Glance, size: int) -> Iterator[Finding]:
 
 def _rebuild(at: Looking, names: Sequence[str]) -> str:
     where = at.where
-    with Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=at.clock, views=at.views) as ledger:
+    with Ledger.open(
+        where.ledger,
+        keys=where.keys,
+        witness=where.witness,
+        clock=at.clock,
+        views=at.views,
+        postgres=at.postgres(),
+    ) as ledger:
         ledger.rebuild_views()
         left = ledger.compare_views()
     if left:

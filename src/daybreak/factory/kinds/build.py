@@ -41,10 +41,11 @@ from daybreak.factory.site import Branch, Site
 from daybreak.factory.spec import not_shown, read_text
 from daybreak.factory.spec.model import Specification
 from daybreak.factory.warden import Warden
-from daybreak.host import tree
+from daybreak.host import durable, tree
 from daybreak.ledger import Ledger
 
 KIND = "build"
+REPLACED = "replaced"
 UNSHOWN_QUESTION = "deliver although nothing shows {}?"
 
 
@@ -143,6 +144,7 @@ class _OneBuild:
             embedded=EMBEDDED,
             taken=args.taken,
             tools=args.tools,
+            rejected=args.rejected,
         )
 
     def _conductor(self) -> Conductor:
@@ -314,6 +316,7 @@ class _OneBuild:
             output = Path(self.args.output)
             self.warden.may_deliver(self.site.number, output)
             with self.site.scratch() as scratch:
+                replaced = self._replaced(output)
                 project = scratch / "project"
                 tree.unpack(self.ledger.get_blob(made.tree), project, made.workspace)
                 if self.args.phases is not None:
@@ -333,10 +336,21 @@ class _OneBuild:
             told = events.Delivered(
                 run=self.ctx.run, output=str(output), workspace=made.workspace, manifest=manifest.hash
             )
-            return Kept({"files": len(manifest.files)}, tell=[told])
+            return Kept({"files": len(manifest.files), "replaced": replaced}, tell=[told])
 
         kept: dict[str, Any] = await self.ctx.step("deliver", put)
         return kept
+
+    def _replaced(self, output: Path) -> str | None:
+        """The blob of the earlier delivery that is about to be replaced; empty where there is none, None where nobody
+        knows. It is noted beside the scratch, because after a crash the new one may stand there already."""
+        note = self.site.folder / REPLACED
+        if deliver.run_at(output) == self.ctx.run:
+            return note.read_text() if note.is_file() else None
+        packed = deliver.packed(output)
+        blob = self.ledger.put_blob(packed) if packed else ""
+        durable.write_synced(note, blob.encode())
+        return blob
 
 
 def blobs_of(event: events.Event) -> Iterator[str]:
@@ -347,7 +361,11 @@ def blobs_of(event: events.Event) -> Iterator[str]:
             if event.args["specification"]:
                 yield event.args["specification"]
             yield from takeover.of_args(event.args)
+            if (rejected := event.args.get("rejected")) and rejected.get("tree"):
+                yield rejected["tree"]
         case events.ArtefactMade() | events.SpecificationDrafted():
             yield event.blob
         case events.StepDone(name="attempt" | "merge", result={"tree": str(packed)}) if packed:
             yield packed
+        case events.StepDone(name="deliver", result={"files": int(), "replaced": str(replaced)}) if replaced:
+            yield replaced

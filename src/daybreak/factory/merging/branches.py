@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from daybreak import events
+from daybreak.engine import verdicts
 from daybreak.errors import UsageError
 from daybreak.factory.repository import git as repositorygit
 from daybreak.factory.repository.task import KIND, RepositoryArgs
@@ -69,9 +70,12 @@ def named(ledger: Ledger, repository: Path, names: Sequence[str], checks: Sequen
 
 def delivered(ledger: Ledger, repository: Path, checks: Sequence[str]) -> list[Entry]:
     """Every branch that runs of this ledger have delivered to the repository and that is still there as they left it,
-    in the order of delivery."""
+    in the order of delivery; none that a person has rejected."""
     found = []
+    said = verdicts.all_of(ledger)
     for run in _runs(ledger):
+        if run in said and said[run].verdict == "rejected":
+            continue
         name = BRANCH.format(run=run)
         head = repositorygit.head(repository, git.check_branch(name))
         args = _delivered(ledger, repository, name, head) if head else None

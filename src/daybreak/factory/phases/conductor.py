@@ -24,11 +24,12 @@ from daybreak.factory.cascading import NobodyLeft
 from daybreak.factory.phases import artefacts
 from daybreak.factory.phases.chain import Breaker, Chain
 from daybreak.factory.phases.contest import Contest
-from daybreak.factory.phases.filling import Filling, Tried, taken_over
+from daybreak.factory.phases.filling import Filling, Tried, rejected_before, taken_over
 from daybreak.factory.phases.inspection import Inspection, named, tries_mutants
 from daybreak.factory.phases.judged import Judged
 from daybreak.factory.phases.order import BuildOrder
 from daybreak.factory.phases.phase import DESIGN, MUTATION, REQUIREMENTS, Phase, Role, assigned
+from daybreak.factory.phases.rejected import PERSON
 from daybreak.factory.phases.reviewing import Reviewing
 from daybreak.factory.phases.vetoing import Reviewed
 from daybreak.factory.site import Numbers, Site
@@ -174,7 +175,7 @@ class Conductor:
         """What each role has left that is asked now, one after the other. Raises NobodyLeft."""
         tried: list[Tried] = []
         for role in self._asked(phase, best):
-            base = tried[-1] if tried else best.made if best else None
+            base = tried[-1] if tried else best.made if best else rejected_before(self.order)
             tried.append(await self.filling.fill(phase, role, base, self._found(role, best), over=over))
         return tried
 
@@ -220,16 +221,19 @@ class Conductor:
 
     def _found(self, role: Role, best: Judged | None) -> list[Finding]:
         """What checks found that is for that role to mend."""
+        told = [self.order.rejected.finding] if self.order.rejected is not None else []
         if best is None:
-            return []
+            return told
         mine = [seen for seen in best.evidence if role in assigned(self._roles, [seen.check])]
-        return briefs.findings(mine, self.order.held_out)
+        return [*told, *briefs.findings(mine, self.order.held_out)]
 
     async def _judge(
         self, phase: Phase, iteration: int, made: Tried, worked: Sequence[Tried], best: Judged | None
     ) -> Judged:
         await self.site.ctx.enter("verifying")
         evidence = await self.inspection.of(made)
+        again = self.order.rejected.seen(made.workspace) if self.order.rejected is not None else []
+        evidence = [*evidence, *again]
         before = best.decision.score if best is not None else 0.0
         reviewed = Reviewed()
         if phase.reviewers:
@@ -242,6 +246,10 @@ class Conductor:
             if decision.verdict != "passed" and worked and best is not None:
                 decision = _with_progress(decision, before, self.order.phases.gain)
             told = reviewed.looked(self.site.ctx.run, made.number)
+            for refused in again:
+                seen = refused.model_dump(mode="json")
+                looked = events.CheckLooked(run=self.site.ctx.run, attempt=made.number, held_out=False, evidence=seen)
+                told.append(looked)
             told.append(self._told(phase, iteration, made.number, made.workspace, decision, before))
             for one in worked:
                 own = decision if len(worked) == 1 else self._own(one.role, decision)
@@ -259,6 +267,8 @@ class Conductor:
         required = named(self._kinds, self.order, survey)
         if "tests" in self._kinds and tries_mutants(self.order, made, evidence):
             required.append(MUTATION)
+        if any(seen.check == PERSON for seen in evidence):
+            required.append(PERSON)
         asked = [seen for seen in evidence if seen.check in required]
         spared = survey.spared | toolbox.spared(required, self.order.tools)
         return self._decided(asked, phase, required, iteration, spared)
@@ -276,7 +286,7 @@ class Conductor:
             evidence,
             weights={**gate.WEIGHTS, **self.order.phases.weights},
             threshold=steps[min(iteration, len(steps)) - 1],
-            vetoes=toolbox.vetoes(self._vetoes | set(phase.vetoes)),
+            vetoes=toolbox.vetoes(self._vetoes | set(phase.vetoes) | {PERSON}),
             required=required,
             spared=spared,
         )

@@ -92,6 +92,22 @@ def taken_over(order: BuildOrder) -> Tried | None:
     return Tried(0, Role(name=taken.role), order.kind, kept, ())
 
 
+def rejected_before(order: BuildOrder) -> Tried | None:
+    """What a person has rejected, to begin from, as if it were an attempt; None where there is no such thing."""
+    rejected = order.rejected
+    if rejected is None or not rejected.tree:
+        return None
+    claim = Claim(outcome="finished", summary=f"rejected in run {rejected.run}")
+    kept = {
+        **NOT_KEPT,
+        "worker": "",
+        "workspace": rejected.workspace,
+        "tree": rejected.tree,
+        "claim": msgspec.to_builtins(claim),
+    }
+    return Tried(0, Role(name=IMPLEMENTER), order.kind, kept, ())
+
+
 @dataclass
 class Filling:
     """Of one run. `left_s` says how much of the build's time is left, and raises where none is."""

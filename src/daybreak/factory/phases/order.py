@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from daybreak.factory.office import Office
 from daybreak.factory.phases.phase import Phases
+from daybreak.factory.phases.rejected import RejectedBuild
 from daybreak.factory.phases.takeover import Taken
 from daybreak.factory.spec.model import Specification
 from daybreak.factory.spec.source import Format
@@ -37,6 +38,8 @@ class BuildOrder:
     """What an earlier build left, where this one begins at a later phase."""
     tools: Toolbox | None = None
     """For checks of other languages; None: asked for when builds looked at Python only."""
+    rejected: RejectedBuild | None = None
+    """What a person has rejected before."""
 
     @property
     def attempts_max(self) -> int:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from daybreak.factory.phases.phase import Phases
+from daybreak.factory.phases.rejected import RejectedBuild
 from daybreak.factory.phases.takeover import Taken
 from daybreak.factory.toolbox import Toolbox
 from daybreak.host.sandbox import Strength
@@ -51,6 +52,8 @@ class BuildArgs(BaseModel):
     """Number of the first attempt at building: those before it drafted."""
     folder: str = ""
     """Where a result that is named by its draft goes."""
+    rejected: RejectedBuild | None = None
+    """What a person has rejected before, where it is done once more for that."""
 
     @model_validator(mode="before")
     @classmethod

@@ -32,7 +32,8 @@ class BatchInvalid(BatchError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         said = "; ".join(cut(f"{one.operation}: {one.message}", 200) for one in problems[:_TOLD_MAX])
         more = f"; and {len(problems) - _TOLD_MAX} more" if len(problems) > _TOLD_MAX else ""
-        super().__init__(f"{len(problems)} problem(s) in the batch: {said}{more}", hint=cut(problems[0].hint, 200))
+        hint = f"mend the batch, then do it again: {cut(problems[0].hint, 200)}"
+        super().__init__(f"{len(problems)} problem(s) in the batch: {said}{more}", hint=hint)
         self.problems = tuple(problems)
 
 
