@@ -2,7 +2,8 @@
 
 By one process, and with helpers on the other processors, as `daybreak ledger verify` does it with more than 200,000
 events. Times are of the processor, so that others on the machine do not count: with helpers, of that process of all
-which had most to do. The wall clock is printed too.
+which had most to do. The wall clock is printed too. Below that: an incremental check of 1,000 new events, behind a
+tenth of the events and behind all of them, which should take the same.
 
 EVENTS=100_000 python -m benchmarks ledger_verify
 """
@@ -22,10 +23,13 @@ from daybreak.clock import SystemClock
 from daybreak.events import StepDone, control_stream
 from daybreak.ledger import Draft, Ledger
 from daybreak.ledger.crew import ALONE_MAX, helpers_for
+from daybreak.ledger.homecheck import verify_home
 from daybreak.ledger.verification import verify
 
 GOAL = 220_000
 STREAMS = 64
+NEW = 1000
+"""Events that an incremental check finds."""
 BATCH = 1024
 
 
@@ -97,8 +101,34 @@ def measure(events: int = 1_000_000, rounds: int = 3) -> dict[str, float]:
     }
 
 
+def incremental(events: int, rounds: int = 5) -> dict[str, float]:
+    """Processor seconds, best of so many: of a whole check by one process, and of the new events behind it."""
+    with tempfile.TemporaryDirectory() as folder:
+        home, clock = Path(folder), SystemClock()
+        places = {"keys": home / "keys", "witness": home / "witness"}
+        best = float("inf")
+
+        def grow(count: int) -> None:
+            with Ledger.open(home / "ledger", clock=clock, **places) as ledger:
+                fill(ledger, count)
+
+        grow(events)
+        started = time.process_time()
+        assert verify_home(home / "ledger", clock=clock, helpers=0, **places).ok
+        whole = time.process_time() - started
+        for _ in range(rounds):
+            grow(NEW)
+            started = time.process_time()
+            found = verify_home(home / "ledger", clock=clock, incremental=True, **places)
+            best = min(best, time.process_time() - started)
+            assert found.ok, found.problems
+            assert found.events == NEW
+    return {"events": events, "whole_s": whole, "new_s": best, "ratio": whole / best}
+
+
 def main() -> None:
-    figures = measure(int(os.environ.get("EVENTS", "1_000_000")))
+    events = int(os.environ.get("EVENTS", "1_000_000"))
+    figures = measure(events)
     missed = " MISSED" if figures["helped_per_s"] < GOAL else ""
     print(
         "verify {events:,.0f} events: {helped_per_s:,.0f} events/s with {helpers} helpers (goal {goal:,}{missed}; "
@@ -107,6 +137,12 @@ def main() -> None:
             **figures, goal=GOAL, missed=missed
         )
     )
+    for size in (events // 10, events):
+        told = incremental(size)
+        print(
+            "verify --incremental, {new:,} new events behind {events:,.0f}: {new_ms:,.1f} ms; the whole check before "
+            "it {whole_s:,.1f} s, {ratio:,.0f} times as long".format(**told, new=NEW, new_ms=told["new_s"] * 1000)
+        )
 
 
 if __name__ == "__main__":

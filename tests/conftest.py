@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import compileall
 import fcntl
 import functools
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,23 @@ typer.testing._get_command = functools.cache(typer.main.get_command)
 
 settings.register_profile("untimed", deadline=None)  # how long an example takes says how busy the machine is
 settings.load_profile("untimed")
+
+UNCOMPILED = sys.dont_write_bytecode
+"""Whether PYTHONDONTWRITEBYTECODE is set, and each process compiles all that it imports."""
+sys.dont_write_bytecode = False
+
+
+def pytest_configure() -> None:
+    """Our own modules are compiled once, before some thousand processes import them."""
+    if UNCOMPILED and "PYTEST_XDIST_WORKER" not in os.environ:
+        source = Path(__file__).parent.parent / "src" / "daybreak"
+        compileall.compile_dir(source, quiet=2)  # only those that have changed; what no compiler reads is no module
+
+
+def pytest_collection_finish() -> None:
+    """Tests are compiled and kept as well; they themselves run as whoever started them wants it."""
+    sys.dont_write_bytecode = UNCOMPILED
+
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background of a script, which ignores Ctrl-C for its children. Tests send it themselves.

@@ -161,7 +161,7 @@ class Stage:
             env={"SECRET": "1", "PATH": process.DEFAULT_PATH},
         )
         self.held.callback(self._end_victim)
-        self.marked = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", self.mark])
+        self.marked = subprocess.Popen([sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)", self.mark])
         self.held.callback(lambda: (self.marked.kill(), self.marked.wait()))
         tcp, udp = socket.socket(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         unix, abstract = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
@@ -343,7 +343,7 @@ def test_gaps_of_degraded_mode_are_real(stage: Stage) -> None:
     named = set(machine.mode().not_covered)
     seen = set()
     for attack in ATTACKS:
-        if attack.gap in named:
+        if attack.gap in named - seen:
             done = stage.run(attack, granted(stage, attack, machine))
             if got_through(stage, done):
                 seen.add(attack.gap)

@@ -439,7 +439,7 @@ def test_ctrl_c_loses_nothing_and_what_nobody_touched_is_replaced(copy: Cli) -> 
     manifest = copy.folder / "result" / "daybreak.manifest.json"
     before = json.loads(manifest.read_text())["run"]
     process = subprocess.Popen(
-        copy.command("build", copy.folder / "notes.md", "--output", "result"),
+        copy.command("build", copy.spec(ONE_EXAMPLE), "--output", "result"),
         cwd=copy.folder,
         env=copy.environment(),
         stdout=subprocess.PIPE,

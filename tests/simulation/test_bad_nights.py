@@ -22,9 +22,11 @@ from daybreak.testing.memory_ledger import MemoryLedger
 from daybreak.testing.nights import BadNight, Trouble
 from daybreak.testing.world import MemoryLocks
 
-NIGHTS = 500
+NIGHTS, NIGHTS_MAX = 200, 500
+"""How many always, and how many in the long form."""
 EACH = 20
 """Nights of one test, so that they spread over the processors."""
+ALWAYS, MORE = range(0, NIGHTS, EACH), range(NIGHTS, NIGHTS_MAX, EACH)
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +46,7 @@ def _nothing_old_is_looked_through() -> Iterator[None]:
     gc.unfreeze()
 
 
-@pytest.mark.parametrize("first", range(0, NIGHTS, EACH))
+@pytest.mark.parametrize("first", [*ALWAYS, *(pytest.param(one, marks=pytest.mark.chaos) for one in MORE)])
 def test_no_bad_night_leaves_a_fault(first: int) -> None:
     """Twenty tasks each: every accepted task ends exactly once, no recorded step runs twice, no budget is exceeded, no
     listing is published twice, tries go on counting, the views are what the events say."""

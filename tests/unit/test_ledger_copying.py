@@ -240,28 +240,39 @@ def test_nothing_is_copied_onto_anything(home: Home, tmp_path: Path, url: str) -
     assert not (tmp_path / "new").exists()
 
 
-DAMAGE: dict[str, Callable[[Home], object]] = {
-    "a payload": lambda home: home.sql("UPDATE event SET payload = CAST(payload || ' ' AS BLOB) WHERE leaf = 300"),
-    "a column": lambda home: home.sql("UPDATE event SET gen = 7 WHERE leaf = 300"),
-    "a tile": lambda home: home.sql("UPDATE tile SET hashes = zeroblob(64) WHERE level = 1"),
-    "cut": lambda home: home.sql("DELETE FROM event WHERE leaf >= 500"),
-    "no head": lambda home: home.sql("DELETE FROM head"),
-    "another key": lambda home: (shutil.rmtree(home.keys), Home(home.keys.parent / "x").fill(1),
-                                 (home.keys.parent / "x" / "keys").rename(home.keys)),
-    "a blob": lambda home: next(p for p in (home.ledger / "blobs").rglob("*") if p.is_file()).write_bytes(b"other"),
-    "a lost blob": lambda home: next(
+DAMAGE: dict[str, tuple[str, Callable[[Home], object]]] = {
+    "a payload": ("not whole: event 300",
+                  lambda home: home.sql("UPDATE event SET payload = CAST(payload || ' ' AS BLOB) WHERE leaf = 300")),
+    "a column": ("not whole: event 300", lambda home: home.sql("UPDATE event SET gen = 7 WHERE leaf = 300")),
+    "a tile": ("not whole: tile 0 of level 1", lambda home: home.sql("UPDATE tile SET hashes = zeroblob(64) WHERE level = 1")),
+    "cut": ("not whole: .*covers 600 events, 500 are there",
+            lambda home: home.sql("DELETE FROM event WHERE leaf >= 500")),
+    "no head": ("not whole: table head: holds 0", lambda home: home.sql("DELETE FROM head")),
+    "forged head": ("not whole: table head: is not signed",
+                    lambda home: home.sql("UPDATE head SET note = replace(note, char(10)||'600', char(10)||'599')")),
+    "head row that says more": ("not whole: table head: row 1 says 605 events, 600 were signed",
+                                lambda home: home.sql("UPDATE head SET size = size + 5")),
+    "another key": ("not whole: event 0",
+                    lambda home: (shutil.rmtree(home.keys), Home(home.keys.parent / "x").fill(1),
+                                  (home.keys.parent / "x" / "keys").rename(home.keys))),
+    "a blob": ("not whole: event 597 .* holds other bytes",
+               lambda home: next(p for p in (home.ledger / "blobs").rglob("*") if p.is_file()).write_bytes(b"other")),
+    "a lost blob": ("not whole: event", lambda home: next(
         p for p in (home.ledger / "blobs").rglob("*") if p.is_file() and p.stat().st_size > 60_000
-    ).unlink(),
+    ).unlink()),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("change", DAMAGE.values(), ids=DAMAGE.keys())
-def test_what_is_not_whole_is_not_copied(home: Home, tmp_path: Path, url: str, change: Callable[[Home], Any]) -> None:
-    """Neither into a folder nor into Postgres, and nothing is left there."""
+@pytest.mark.parametrize(("said", "change"), DAMAGE.values(), ids=DAMAGE.keys())
+def test_what_is_not_whole_is_not_copied(
+    home: Home, tmp_path: Path, url: str, said: str, change: Callable[[Home], Any]
+) -> None:
+    """Neither into a folder nor into Postgres, and nothing is left there; what is wrong is said, and not that somebody
+    is at work there."""
     # shows: N3
     change(home)
     for place in (tmp_path / "there" / "ledger", url):
-        with pytest.raises(LedgerError):
+        with pytest.raises(LedgerError, match=said):
             copied(home, home.ledger, place)
     assert nothing_left(tmp_path / "there" / "ledger", home.root / ".copying")
     assert is_empty(url)
@@ -289,6 +300,22 @@ def test_blobs_that_are_missing_are_counted(home: Home, tmp_path: Path) -> None:
     next(path for path in (home.ledger / "blobs").rglob("*") if path.is_file() and path.stat().st_size < 100).unlink()
     made = copied(home, home.ledger, tmp_path / "there" / "ledger", refers=refers)
     assert (made.blobs, made.missing) == (1, 1)
+
+
+def test_only_events_that_may_name_blobs_are_asked_about(home: Home, tmp_path: Path) -> None:
+    """As `ledger verify` does: the one function of all commands says which those are."""
+    # shows: N3
+    asked_about: list[str] = []
+
+    class Asked:
+        of = frozenset({"ledger.created"})
+
+        def __call__(self, record: Any) -> list[str]:
+            asked_about.append(record.event.type)
+            return ["0" * 64]
+
+    made = copied(home, home.ledger, tmp_path / "there" / "ledger", refers=Asked())
+    assert (asked_about, made.missing) == (["ledger.created"], 1)
 
 
 def test_what_lies_in_an_archive_is_brought_back_first(tmp_path: Path, url: str) -> None:

@@ -13,7 +13,9 @@ import pytest
 from tests.unit import ledger_home as shelf
 
 from daybreak.errors import DaybreakError
-from daybreak.ledger import Draft
+from daybreak.ledger import Draft, verification, verify
+from daybreak.ledger.rowpages import RowPages
+from daybreak.ledger.witness import Witness
 
 Home, step = shelf.Home, shelf.step
 
@@ -249,6 +251,31 @@ def test_a_ledger_is_verified_while_it_is_written(tmp_path: Path) -> None:
             sizes.append(found.size)
         assert sizes == sorted(sizes)
     assert home.verify().events == 3001
+
+
+def test_an_append_at_any_moment_of_a_verification_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The head outside is read before the moment that is verified, so it never knows more than that moment has; one
+    that does know more is still told."""
+    # shows: N3
+    home = Home(tmp_path / "home")
+    home.fill(5)
+
+    def appending(real: Any) -> Any:
+        def busy(*given: Any) -> Any:
+            done = real(*given)
+            home.fill(1)
+            return done
+
+        return busy
+
+    for owner, name in ((Witness, "text"), (verification, "_connect"), (RowPages, "__init__"), (verification._Check, "_ask")):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, appending(getattr(owner, name)))
+            assert home.verify().problems == [], name
+    old = home.copy("old")
+    home.fill(1)
+    (problem,) = verify(old.ledger, keys=home.keys, witness=home.witness).problems
+    assert "were known outside" in problem.what
 
 
 def test_progress_is_told(small: Any) -> None:

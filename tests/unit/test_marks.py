@@ -21,6 +21,7 @@ from daybreak.cli.main import app
 from daybreak.clock import SystemClock
 from daybreak.config import Places
 from daybreak.events import POLICY, IncidentRaised, TaskAdded
+from daybreak.factory.health import witnesses
 from daybreak.factory.witnessing import beside
 from daybreak.ledger import Draft, Ledger
 from daybreak.ledger.witness.kept import Kept
@@ -156,6 +157,40 @@ def test_a_signature_is_proved_and_what_was_only_written_down_is_not(desk: Desk)
     kept.stand(msgspec.structs.replace(kept.standings()["far"], size=2, state="failing", code="L181", why="silence"))
     _, text = desk.status()
     assert "witness far (tlog, required): failing: L181 silence" in text
+
+
+def test_a_hostile_standing_is_none_and_one_that_contradicts_counts_for_nothing(desk: Desk) -> None:
+    """Whoever may write beside the head file breaks no command by it; a witness that says that the ledger was cut
+    witnesses nothing, whatever it had before, wherever that is told."""
+    # shows: N3 N8
+    desk.say('[witnesses.vault]\nkind = "file"\npath = "vault"\n[witness]\nrequired = ["vault"]\n')
+    (desk.root / "vault").mkdir()
+    desk.append(3)
+    size = desk.ask()
+    with homes.open_ledger(looking=True) as ledger:
+        kept = Kept(desk.places.witness, ledger.verifier)
+    path, well = kept.folder / "standing" / "vault.json", kept.standings()["vault"]
+    for change in (
+        {"at": "yesterday"}, {"at": "0001-01-01T00:00:00+14:00"}, {"at": "2026-11-21"}, {"since": "\x1b[2J"},
+        {"size": -5}, {"failures": -1},
+    ):  # fmt: skip
+        path.write_bytes(msgspec.json.encode({**msgspec.structs.asdict(well), **change}))
+        assert kept.standings() == {}, change
+        told, text = desk.status()
+        assert told["witnessed"]["remembered"] == 0, change
+        assert "was never reached" in text
+    kept.stand(msgspec.structs.replace(well, state="contradicts", code="L182", why="it was cut"))
+    told, text = desk.status()
+    assert (told["witnessed"]["remembered"], told["witnessed"]["at"]) == (0, "")
+    assert "contradicts: L182 it was cut" in text
+    with homes.opened(looking=True) as opened:
+        panel = beside(opened.ledger, opened.settings, desk.places.witness, SystemClock(), {})
+        assert panel.witnessed == 0
+        assert [one.size for one in panel.standings] == [size], "what it had is still known"
+        findings = list(witnesses.look(desk.places, SystemClock(), lambda: opened.settings))
+        panel.close()
+    assert [one.text for one in findings if one.level == "good"] == ["0 events are witnessed by the rule of daybreak.toml"]
+    assert json.loads(desk.run("ledger", "witness", "list", "--json"))["witnessed"] == 0
 
 
 def test_status_opens_no_connection_and_starts_no_thread(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,16 +11,20 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from tests.unit import ledger_home as shelf
+from typer.testing import CliRunner
 
 from daybreak import settings
 from daybreak.cli import home as opener
+from daybreak.cli.main import app
 from daybreak.errors import (
     BlobDamaged,
     DraftRefused,
@@ -36,11 +40,15 @@ from daybreak.errors import (
     WitnessMissing,
 )
 from daybreak.factory import trust
+from daybreak.factory.health import postgres as health
 from daybreak.ledger import Draft, Ledger, database
+from daybreak.ledger.exchange import RestoreRefused
 from daybreak.ledger.postgres import condition
-from daybreak.ledger.postgres.address import PostgresAddressWrong, parse
+from daybreak.ledger.postgres.address import HIDDEN, PostgresAddressWrong, parse
 from daybreak.ledger.postgres.connection import connect
-from daybreak.ledger.postgres.problems import PostgresUnusable
+from daybreak.ledger.postgres.problems import ConnectionLost, PostgresUnusable
+from daybreak.ledger.postgres.store import Store
+from daybreak.ledger.replicas import Replication
 
 Home, step, grant = shelf.Home, shelf.step, shelf.grant
 
@@ -425,7 +433,90 @@ def test_a_home_needs_key_and_witness_of_the_ledger(home: Any) -> None:
         elsewhere.open()
 
 
+def test_a_start_that_postgres_refuses_can_be_repeated(home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A right that is missing is named, and what was begun here is not taken for a ledger that got lost."""
+    # shows: N14, N16
+    poor = f"poor_{os.getpid()}"
+    with psycopg.connect(home.postgres, autocommit=True) as owner:
+        owner.execute(f"CREATE ROLE {poor} LOGIN")
+        home.postgres = home.postgres.replace("daybreak@", f"{poor}@")
+        for _ in range(2):
+            with pytest.raises(PostgresUnusable, match="permission denied"):
+                home.open()
+        owner.execute("CREATE SCHEMA daybreak")
+        with pytest.raises(PostgresUnusable, match="permission denied"):
+            home.open()
+        owner.execute("DROP SCHEMA daybreak")
+        owner.execute(f"GRANT CREATE ON DATABASE {owner.info.dbname} TO {poor}")
+        with home.open() as ledger:
+            ledger.append([Draft("queue", step(0))])
+        with monkeypatch.context() as patched, pytest.raises(PostgresUnusable, match="was lost"):
+            patched.setattr(Store, "_checked", lost)
+            home.open()
+        owner.execute("ALTER SCHEMA daybreak OWNER TO daybreak")
+        with pytest.raises(PostgresUnusable, match="permission denied"):
+            home.open()  # it cannot even be seen
+        owner.execute(f"GRANT USAGE ON SCHEMA daybreak TO {poor}")
+        owner.execute("REASSIGN OWNED BY " + poor + " TO daybreak")
+        with pytest.raises(PostgresUnusable, match="permission denied"):
+            home.open()
+        owner.execute(f"DROP OWNED BY {poor}")
+        owner.execute(f"DROP ROLE {poor}")
+
+
+def test_nothing_is_restored_in_place_of_a_mirror(
+    home: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it mirrors would stay as it is, and every command would be refused. By the commands, with Postgres named or
+    not, and by the library; nothing is moved. In a new home it goes on as a file, and that is said."""
+    # shows: N15 N16
+    monkeypatch.setenv("DAYBREAK_HOME", str(home.root))
+    monkeypatch.setenv("DAYBREAK_POSTGRES", home.postgres)
+    monkeypatch.chdir(tmp_path)
+    replica, new = tmp_path / "replica", tmp_path / "new"
+    with opener.open_ledger() as ledger:
+        ledger.append([Draft("control:x", step(1))])
+        ledger.replicate(Replication([str(replica)], 1, wait_s=30))
+        ledger.wait_replicated(timeout_s=30)
+    run = CliRunner().invoke
+    assert run(app, ["snapshot", "create"]).exit_code == 0
+    before = {path: path.stat().st_mtime_ns for path in home.root.rglob("*") if path.is_file()}
+    ways = (["snapshot", "restore", "newest"], ["ledger", "replicas", "restore", str(replica)])
+    for way in ways:
+        with pytest.raises(RestoreRefused, match="stands in Postgres") as refused:
+            run(app, [*way, "--in-place"], catch_exceptions=False)
+        assert "--to DIR" in refused.value.hint
+    done = run(app, [*ways[0], "--to", str(new)], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "name no Postgres for that home" in done.stderr
+    monkeypatch.delenv("DAYBREAK_POSTGRES")
+    for way in ways:
+        with pytest.raises(RestoreRefused, match="only a mirror"):
+            run(app, [*way, "--in-place"], catch_exceptions=False)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    monkeypatch.setenv("DAYBREAK_HOME", str(new))
+    with opener.open_ledger() as ledger:
+        ledger.append([Draft("control:x", step(2))])
+    monkeypatch.setenv("DAYBREAK_HOME", str(home.root))
+    monkeypatch.setenv("DAYBREAK_POSTGRES", home.postgres)
+    with opener.open_ledger() as ledger:
+        ledger.append([Draft("control:x", step(2))])
+
+
+def lost(*_: object) -> None:
+    raise ConnectionLost("the connection was lost")
+
+
 # -- addresses
+
+
+def test_a_plus_in_an_address_is_a_plus() -> None:
+    """As libpq reads it: in a password, which is hidden as it stands and as it is meant, and in anything else."""
+    # shows: N10
+    read = conninfo_to_dict(parse("postgresql://u@h/d?password=a%2Bb+c&application_name=x+y%20z").url)
+    assert (read["password"], read["application_name"]) == ("a+b+c", "x+y z")
+    assert parse("postgresql://u@h/d?password=a%2Bb+c").masked("a+b+c, a%2Bb%2Bc") == f"{HIDDEN}, {HIDDEN}"
+    assert str(parse("postgresql://h/d?host=/a+b%20c")).endswith("?host=/a%2Bb%20c")
 
 
 def test_a_password_is_never_shown(home: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -481,6 +572,10 @@ def test_commands_find_it_by_the_environment_or_the_settings(
         assert numbers(ledger) == [0]
     assert settings.read(home.root / "daybreak.toml").ledger.postgres == home.postgres
     assert "is kept in" in trust.risks(settings.read(home.root / "daybreak.toml"))[0]
+    with (home.root / "daybreak.toml").open("a") as file:
+        file.write("nonsense = 1\n")
+    with pytest.raises(settings.SettingsWrong, match="nonsense"), opener.open_ledger():
+        pass  # and not that the mirror is no ledger
 
 
 def test_without_the_driver_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -493,7 +588,7 @@ def test_without_the_driver_it_is_said_what_to_install(monkeypatch: pytest.Monke
     assert "daybreak[postgres]" in caught.value.hint
 
 
-def test_its_condition_is_told(home: Any) -> None:
+def test_its_condition_is_told(home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `doctor` says of it: the version, how much there is, and that the tests' server does not sync its files."""
     # shows: F31
     with home.open() as ledger:
@@ -502,4 +597,10 @@ def test_its_condition_is_told(home: Any) -> None:
     assert int(found.version.partition(".")[0]) >= 15
     assert (found.size, found.problems, found.synchronous_commit) == (2, [], "on")
     assert any("fsync is off" in danger for danger in found.dangers)
+    said = list(health.look(lambda: home.postgres))
+    assert [finding.level for finding in said] == ["bad", "bad", "good"]
+    assert not any("are synced" in finding.text for finding in said)
+    monkeypatch.setattr(condition, "look", lambda _: replace(found, dangers=[]))
+    (good,) = health.look(lambda: home.postgres)
+    assert good.text.endswith("2 events; commits are synced (on)")
     assert database.MIRROR_ID != database.APPLICATION_ID

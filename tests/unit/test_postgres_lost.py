@@ -3,6 +3,7 @@ whoever waits is answered rightly."""
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import psycopg
 import pytest
 from tests.unit import ledger_home as shelf
@@ -17,9 +19,11 @@ from tests.unit import postgres_server
 from tests.unit.postgres_proxy import Proxy, Where
 
 from daybreak.errors import LedgerBusy, LedgerStopped
+from daybreak.events import KEYS, ViewsDrifted, ViewsRepaired
 from daybreak.ledger import Draft, Ledger
 from daybreak.ledger.postgres import connection, listening
 from daybreak.ledger.postgres import log as postgres_log
+from daybreak.ledger.postgres.blobs import SharedBlobs
 from daybreak.ledger.postgres.problems import PostgresUnusable
 from daybreak.ledger.postgres.store import Store, lock_key
 
@@ -198,6 +202,57 @@ def test_whoever_holds_the_lock_and_does_nothing_is_ended(home: Any, monkeypatch
         assert ledger.append([Draft("queue", step(2))])[0].seq == 2
 
 
+def test_who_was_told_that_it_is_busy_may_try_again(home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused when the tree had grown already, or in the middle of what other homes appended: it is as it was before,
+    and the same append succeeds."""
+    # shows: N4, N16
+    monkeypatch.setitem(connection._SESSION, "lock_timeout", "200ms")
+    with home.open() as ledger:
+        ledger.append([Draft("queue", step(0))])
+        with psycopg.connect(home.postgres) as somebody:
+            somebody.execute("LOCK TABLE daybreak.event IN SHARE MODE")
+            with pytest.raises(LedgerBusy, match="somebody has held"):
+                ledger.append([Draft("queue", step(1))])
+        assert ledger.append([Draft("queue", step(1))])[0].index == 2
+        other = home.beside("other")
+        with other.open() as second:
+            rows, refusing = Store.rows, [True]
+
+            def page_by_page(store: Store, after: int, end: int) -> Iterator[Any]:
+                for page in rows(store, after, end):
+                    yield page
+                    if refusing[0]:
+                        raise LedgerBusy("canceled by the administrator", hint="try again")
+
+            monkeypatch.setattr(Store, "rows", page_by_page)
+            ledger.append([Draft("queue", step(2)), Draft("queue", step(3))])
+            with pytest.raises(LedgerBusy, match="canceled"):
+                second.append([Draft("queue", step(4))])
+            with pytest.raises(LedgerBusy, match="canceled"):
+                second.on_writer(lambda log: log.catch_up())
+            refusing[0] = False
+            assert second.append([Draft("queue", step(4))])[0].index == 5
+            assert numbers(second) == list(range(5))
+    assert home.verify().ok
+    assert other.verify().ok
+
+
+def test_a_report_that_cannot_be_made_now_is_made_later(home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A view of the mirror was mended while Postgres took nothing: the ledger opens, and says so with what is appended
+    next."""
+    # shows: F26
+    home.open().close()
+    home.sql("DROP TABLE view_steps", "CREATE TABLE view_steps (leaf INTEGER PRIMARY KEY, nth INTEGER) STRICT")
+    monkeypatch.setitem(connection._SESSION, "lock_timeout", "200ms")
+    with psycopg.connect(home.postgres) as somebody:
+        somebody.execute("LOCK TABLE daybreak.event IN SHARE MODE")
+        ledger = home.open()
+    with ledger:
+        assert [record.type for record in ledger.read(KEYS)] == ["ledger.created"]
+        ledger.append([Draft("queue", step(0))])
+        assert [record.type for record in ledger.read(KEYS)][1:] == [ViewsDrifted.type, ViewsRepaired.type]
+
+
 def test_a_server_that_stands_still_is_given_up(home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A backend that was stopped says nothing, not even that it is gone: after a while another one is asked."""
     # shows: N4
@@ -231,3 +286,53 @@ def test_news_come_again_after_the_connection_for_them_broke(home: Any, monkeypa
             assert next(news).event == step(1)
             ledger.append([Draft("queue", step(2))])
             assert next(news).event == step(2)
+
+
+def test_a_home_that_is_busy_hears_of_the_next_commits(
+    home: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only a ledger that has stopped ends the listening; about anything else it warns once, and listens on."""
+    # shows: F23
+    monkeypatch.setattr(listening, "_PAUSE_S", 0.01)
+    heard, busy = Ledger._heard, [0]
+
+    def sometimes(ledger: Ledger, size: int) -> None:
+        if size > ledger.head().size and busy[0]:
+            busy[0] -= 1
+            raise LedgerBusy("another process holds it", hint="try again")
+        heard(ledger, size)
+
+    monkeypatch.setattr(Ledger, "_heard", sometimes)
+    with home.open() as ledger:
+        other = home.beside("other")
+        with other.open() as second, second.follow() as news, caplog.at_level(logging.WARNING):
+            for number in range(2):
+                busy[0] = 3
+                ledger.append([Draft("queue", step(number))])
+                assert next(news).event == step(number)
+                assert caplog.text.count("are not heard of: another process holds it") == number + 1
+
+
+def test_a_loop_goes_on_while_postgres_takes_a_blob(home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be waited for for a minute; other tasks, heartbeats among them, go on."""
+    # shows: N1
+    put, moved = SharedBlobs.put, threading.Event()
+
+    def slowly(blobs: SharedBlobs, data: bytes) -> str:
+        assert moved.wait(20)
+        return put(blobs, data)
+
+    monkeypatch.setattr(SharedBlobs, "put", slowly)
+
+    async def main(ledger: Ledger) -> None:
+        async with anyio.create_task_group() as group:
+
+            async def keep() -> None:
+                assert ledger.get_blob(await ledger.put_blob_async(b"bytes")) == b"bytes"
+
+            group.start_soon(keep)
+            await anyio.lowlevel.checkpoint()
+            moved.set()
+
+    with home.open() as ledger:
+        anyio.run(main, ledger)

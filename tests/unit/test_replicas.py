@@ -517,6 +517,19 @@ def test_what_names_no_place_is_refused() -> None:
         open_target("/elsewhere/ledger/copy", Path("/elsewhere/ledger"))
 
 
+def test_a_password_in_a_name_is_refused_before_anything_writes_it_down() -> None:
+    """Names of targets stand in events for good. Whoever asks: the settings refuse it themselves, these are the command
+    line and the library; and the password is not repeated."""
+    # shows: N9
+    for name in ("memory://me:hunter2@host/x", "sftp://:hunter2@host/x", "zip://a.zip::sftp://me:hunter2@host/x"):
+        for ask in (lambda name: open_target(name, Path("/elsewhere")), lambda name: Replication([name])):
+            with pytest.raises(TargetUnknown, match="holds a password") as refused:
+                ask(name)
+            assert "hunter2" not in f"{refused.value} {refused.value.hint}"
+    for name in ("/a:b@c/d", "memory://me@host/a:b@c", "memory://host:22/x"):
+        assert open_target(name, Path("/elsewhere")).name == Replication([name]).targets[0] == name
+
+
 def test_a_replica_in_whatever_fsspec_opens(shelf: Shelf) -> None:
     """The same files, through a store that has no folders and no sync."""
     # shows: N18

@@ -170,3 +170,18 @@ def test_a_new_home_makes_no_ledger_in_a_file_while_settings_that_cannot_be_used
     with pytest.raises(SettingsUntrusted), home.open_ledger():
         pass
     assert not (home.places().ledger / "ledger.db").exists()
+
+
+@pytest.mark.parametrize("what", ["a folder", "nothing"])
+def test_settings_that_cannot_even_be_read_are_refused_in_a_new_home(
+    clone: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows whether they would speak of Postgres."""
+    # shows: N14
+    named = clone / "other.toml"
+    monkeypatch.setenv("DAYBREAK_CONFIG", str(named))
+    if what == "a folder":
+        named.mkdir()
+    with pytest.raises(SettingsWrong), home.open_ledger():
+        pass
+    assert not (home.places().ledger / "ledger.db").exists()

@@ -76,7 +76,7 @@ def back(name: str, value: object) -> Any:
 
 
 @given(value=VALUES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_json_gives_every_plain_value_back(value: object) -> None:
     """Written and read, types included."""
     # shows: X1
@@ -84,7 +84,7 @@ def test_json_gives_every_plain_value_back(value: object) -> None:
 
 
 @given(value=VALUES)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_yaml_gives_every_plain_value_back(value: object) -> None:
     """Texts that look like numbers, words, tags or dates stay texts."""
     # shows: X1
@@ -116,7 +116,7 @@ def _without_floats(value: Any) -> Any:
 
 
 @given(value=st.dictionaries(KEYS, TOML_VALUES, max_size=5))
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_toml_gives_every_table_back(value: dict[str, object]) -> None:
     """Tables in lists in tables, dates, odd keys."""
     # shows: X1
@@ -132,7 +132,7 @@ def test_json_lines_give_every_list_back(value: list[object]) -> None:
 
 
 @given(data=st.data(), suffix=st.sampled_from(["csv", "tsv"]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_tables_give_every_cell_back(data: st.DataObject, suffix: str) -> None:
     """Quotes, separators, every kind of line break, empty cells, leading blanks."""
     # shows: X1
@@ -142,7 +142,7 @@ def test_tables_give_every_cell_back(data: st.DataObject, suffix: str) -> None:
 
 
 @given(front=st.dictionaries(KEYS, VALUES, max_size=3), text=st.sampled_from(["---\n", "---", "--- \r\n"]) | WORDS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_markdown_gives_front_matter_and_text_back(front: dict[str, object], text: str) -> None:
     """Also text that starts like front matter."""
     # shows: X1
@@ -209,7 +209,7 @@ SUFFIXES = ["json", "yaml", "toml", "csv", "tsv", "jsonl", "md", "xml", "svg", "
 
 
 @given(value=ANYTHING, suffix=st.sampled_from(SUFFIXES))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_any_value_is_written_right_or_refused_with_nothing_written(value: object, suffix: str) -> None:
     """Whatever is given: either it reads back the same, or there is a typed refusal and no file."""
     # shows: P8, X1

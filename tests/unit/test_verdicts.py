@@ -120,6 +120,19 @@ def test_a_rejection_becomes_a_lesson_and_one_task_in_one_commit(scene: Scene) -
         assert "nobody reads a reason" in scene.reject(ledger, claimed, "wrong sum").alone
 
 
+def test_what_is_said_of_somebody_can_be_forgotten_with_them(scene: Scene) -> None:
+    """The reason is sealed like the task; no lesson and no hash keeps it."""  # shows: F14
+    with scene.ledger() as ledger:
+        run = scene.run(ledger, "python", {}, [gate("passed")], subject="bob")
+        told = scene.reject(ledger, run, "Bob lives in Rome")
+        assert (told.lesson, "can be forgotten" in told.alone) == ("", True)
+        assert not scene.reject(ledger, run, "Bob lives in Rome").changed
+        (record,) = ledger.read(events.control_stream(run))
+        assert record.subject == "bob"
+        assert (b"Rome" in record.payload, record.idem) == (False, None)
+        assert "Rome" not in said.of(ledger, run).words  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("because", "error"),
     [

@@ -30,6 +30,7 @@ from daybreak.config import Places
 from daybreak.errors import LedgerBehind, LedgerBusy, LedgerForked, LedgerStopped, WitnessBroken
 from daybreak.factory.witnessing import NotWitnessed, Panel, beside, mark
 from daybreak.factory.witnessing import panel as panels
+from daybreak.factory.witnessing.remembered import remembered
 from daybreak.host.snapshots import Store
 from daybreak.ledger import Ledger, snapshot
 from daybreak.ledger.files import locked
@@ -770,6 +771,24 @@ def test_a_time_stamp_is_proved_kept_and_good_for_openssl_too(tmp_path: Path) ->
         with _stamping(authority) as address:
             assert ask(ledger, address, authority.certificates) is not None
         assert len(Kept(home.witness, ledger.verifier).stamps()) == 1
+
+
+def test_a_stamp_counts_for_the_one_that_gave_it(tmp_path: Path) -> None:
+    """And not for another one whose name is the end of its name."""
+    # shows: F4
+    home = desk.home(tmp_path)
+    home.fill(3)
+    authority = desk.Authority(tmp_path / "tsa")
+
+    def at(address: str) -> dict[str, Any]:
+        certificates = str(authority.certificates)
+        return {"kind": "timestamp", "address": address, "certificates": certificates, "timeout_s": 30.0}
+
+    with home.open() as ledger, _stamping(authority) as address:
+        assert panel(home, ledger, told(tmp_path, {"far-tsa": at(address)}), SystemClock())._watches[0].ask() is None
+        both = told(tmp_path, {"far-tsa": at(address), "tsa": at("http://127.0.0.1:9")})
+        found = remembered(ledger, both, home.witness, SystemClock(), {})
+        assert {name: one.proved for name, one in found.items()} == {"far-tsa": ledger.head().size, "tsa": 0}
 
 
 # -- settings

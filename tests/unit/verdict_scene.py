@@ -55,10 +55,11 @@ class Scene:
         args: dict[str, Any],
         told: Sequence[events.Event],
         state: events.State = "done",
+        subject: str | None = None,
     ) -> str:
         """A run of that story, whose events are told of run `""`."""
         placement = Placement(project="shop", priority=3, budget=Limit(attempts=4))
-        run, drafts = Queue(ledger, CLOCK, os.urandom).drafts(kind, f"a {kind}", args, placement)
+        run, drafts = Queue(ledger, CLOCK, os.urandom).drafts(kind, f"a {kind}", args, placement, subject=subject)
         ledger.append(drafts)
         lease = events.LeaseGranted(run=run, owner="o", host="h", pid=1)
         moved = events.RunMoved(run=run, old="running", new=state)

@@ -45,7 +45,7 @@ def copy(
     belong into PGPASSWORD or a password file rather than into the URL.
     """
     from daybreak.cli import home
-    from daybreak.factory.blobs import blobs_of
+    from daybreak.factory.blobs import of_record
     from daybreak.ledger import copying, exchange
 
     where = arguments.usable_home(home.places())
@@ -55,7 +55,7 @@ def copy(
         keys=where.keys,
         witness=where.witness,
         scratch=exchange.beside(where.ledger, "copying"),
-        refers=lambda record: blobs_of(record.event),
+        refers=of_record,
         progress=_progress(),
     )
     if as_json:

@@ -44,7 +44,7 @@ def _witnessed(home: Home, told: Settings) -> Witnessed:
                 name=name,
                 kind=standing.kind,
                 required=name in rule.required,
-                size=standing.size,
+                size=standing.counts,
                 at=standing.at,
                 proved=one.proved,
                 proved_at=one.proved_at,

@@ -397,17 +397,13 @@ def _snapshot(home: Home) -> list[Found]:
     from daybreak.cli.snapshot import STORE_FOLDER, STORE_VARIABLE
     from daybreak.clock import SystemClock
     from daybreak.engine.night import Found
-    from daybreak.factory.blobs import blobs_of
+    from daybreak.factory.blobs import of_record
     from daybreak.host.snapshots import Store
-    from daybreak.ledger.record import Record
     from daybreak.ledger.safekeeping import keep_safe
-
-    def refers(record: Record) -> list[str]:
-        return list(blobs_of(record.event))
 
     given = os.environ.get(STORE_VARIABLE)
     store = Store(Path(given) if given else home.places.ledger.parent / STORE_FOLDER)
-    done = keep_safe(home.ledger, store, home.places, clock=SystemClock(), views=homes.views(), refers=refers)
+    done = keep_safe(home.ledger, store, home.places, clock=SystemClock(), views=homes.views(), refers=of_record)
     if not done.ok:
         return [Found(2, f"{done.name}: {done.code} {done.problem} ({done.hint})")]
     found = [Found(0, f"{done.name}: {done.bytes} bytes, {done.events} events, restored on trial")]

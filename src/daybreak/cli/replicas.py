@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from daybreak.config import Places
-    from daybreak.ledger import Ledger, Record, Verifier
+    from daybreak.ledger import Ledger, Verifier
     from daybreak.ledger.replicas import Replication
     from daybreak.ledger.replicas.reading import Checked
     from daybreak.settings import Settings
@@ -74,13 +74,6 @@ def begin(ledger: Ledger, told: Settings) -> None:
         ledger.replicate(found)
 
 
-def refers(record: Record) -> list[str]:
-    """The blobs that an event names."""
-    from daybreak.factory.blobs import blobs_of
-
-    return list(blobs_of(record.event))
-
-
 @app.command("list", epilog=LIST)
 def show(as_json: Json = False) -> None:
     """Show each target, how many events it holds, and what is wrong with it. Exit 1 where too few hold everything."""
@@ -118,6 +111,7 @@ def check(
 ) -> None:
     """Read everything that a replica holds back and check it against the key and the signed root."""
     from daybreak.cli import home
+    from daybreak.factory.blobs import of_record
     from daybreak.ledger.replicas import reading
     from daybreak.ledger.replicas.target import open_target
 
@@ -130,7 +124,7 @@ def check(
     for name in names:
         try:
             opened = open_target(name, where.ledger)
-            results.append(reading.check(opened, verifier, refers=refers, progress=_progress()))
+            results.append(reading.check(opened, verifier, refers=of_record, progress=_progress()))
         except (DaybreakError, OSError) as error:
             results.append((name, error))
     plain = [_plain(one) for one in results]
@@ -181,6 +175,7 @@ def restore(
     have gone on after it are parked with a question.
     """
     from daybreak.cli import home
+    from daybreak.factory.blobs import of_record
     from daybreak.ledger.replicas import recovery
     from daybreak.ledger.replicas.target import open_target
 
@@ -197,7 +192,7 @@ def restore(
         open_target(_name(target), where.ledger),
         verifier,
         arguments.path(folder).absolute(),
-        refers=refers,
+        refers=of_record,
         progress=_progress(),
     )
     missing = max(0, _known(where, verifier) - made.size)
@@ -226,23 +221,26 @@ def _go_on(where: Places, target: str, to: Path | None, key: Path | None, *, wit
     """A new log, in a new place or in that of the present one."""
     from daybreak.cli import home, restored
     from daybreak.clock import SystemClock
+    from daybreak.factory.blobs import of_record
     from daybreak.ledger.continuation import Continuation, finish
     from daybreak.ledger.replicas.continuing import ReplicaCopy
     from daybreak.ledger.replicas.target import open_target
 
     arguments.usable_home(where)
-    if to is not None:
+    if to is None:
+        restored.refuse_mirror(where)
+    else:
         arguments.usable(to, "the folder to restore into")
     if finish(where):
         faces.say("a restore that was interrupted has been finished; what was there before is beside the ledger")
-    copy = ReplicaCopy(open_target(target, where.ledger), _verifier(where, key), refers)
+    copy = ReplicaCopy(open_target(target, where.ledger), _verifier(where, key), of_record)
     tell = _progress()
     continuation = Continuation(
         where,
         SystemClock(),
         without_key=without_key,
         views=home.views(),
-        refers=refers,
+        refers=of_record,
         progress=None if tell is None else lambda _, done, total: tell(done, total),
     )
     done = continuation.in_place(copy) if to is None else continuation.to(copy, to)
@@ -251,7 +249,7 @@ def _go_on(where: Places, target: str, to: Path | None, key: Path | None, *, wit
         return
     restored.tell(done)
     if to is not None:
-        faces.say(f"use it with DAYBREAK_HOME={done.ledger.parent}")
+        restored.tell_use(done, where)
     faces.say("its replicas begin anew: name new folders in `[replicas] targets`, the old ones hold the old log")
 
 

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any
 from daybreak.cli import faces
 
 if TYPE_CHECKING:
+    from daybreak.config import Places
     from daybreak.ledger.continuation import Restored
+
+
+def refuse_mirror(where: Places) -> None:
+    """In place of a mirror nothing is restored: what it mirrors would stay as it is, and not fit it any more. Raises
+    RestoreRefused; SettingsWrong, SettingsUntrusted where nobody can tell what holds the ledger."""
+    from daybreak.cli import home
+    from daybreak.ledger import exchange
+
+    if home.postgres(where) is not None:
+        raise exchange.of_mirror(where)
 
 
 def tell(done: Restored) -> None:
@@ -20,6 +31,18 @@ def tell(done: Restored) -> None:
         faces.say(f'{run} waits for you: `daybreak show {run}`, then `daybreak resume {run} --answer "go on"`')
     if done.safety is not None:
         faces.say(f"what was there before is at {done.safety}")
+
+
+def tell_use(done: Restored, where: Places) -> None:
+    """How to go on with a new home."""
+    from daybreak.cli import home
+
+    faces.say(f"use it with DAYBREAK_HOME={done.ledger.parent}")
+    if home.postgres(where) is not None:
+        faces.say(
+            "it is a file: name no Postgres for that home ([ledger] postgres, DAYBREAK_POSTGRES), "
+            "or bring it into an empty one with `daybreak ledger copy`"
+        )
 
 
 def as_json(done: Restored) -> dict[str, Any]:

@@ -206,7 +206,9 @@ def restore(
         verify(name, every=False, quick=False, store=store, as_json=as_json)
     where, place = _begin(store)
     name = _named(place, name)
-    if to is not None:
+    if to is None:
+        restored.refuse_mirror(where)
+    else:
         arguments.usable(to, "the folder to restore into")
     with _shown() as progress:
         restorer = _restorer(place, where, progress, without_key)
@@ -216,7 +218,7 @@ def restore(
         return
     restored.tell(done)
     if to is not None:
-        faces.say(f"use it with DAYBREAK_HOME={done.ledger.parent}")
+        restored.tell_use(done, where)
 
 
 @app.command(
@@ -307,9 +309,9 @@ def _named(place: Store, name: str) -> str:
 def _ledger_parts() -> tuple[list[Any], Any]:
     """The views that are kept here, and which blobs a record names."""
     from daybreak.cli import home
-    from daybreak.factory.blobs import blobs_of
+    from daybreak.factory.blobs import of_record
 
-    return home.views(), lambda record: blobs_of(record.event)
+    return home.views(), of_record
 
 
 def _restorer(place: Store, where: Places, progress: Progress | None, without_key: bool = False) -> Restorer:

@@ -51,7 +51,7 @@ def list_witnesses(as_json: Json = False) -> None:
     for name, place in places.items():
         standing = known.get(name)
         standings.append(standing if standing is not None and standing.where == place.where else new(place))
-    witnessed = mark(told.witness, {standing.name: standing.size for standing in standings})
+    witnessed = mark(told.witness, {standing.name: standing.counts for standing in standings})
     worth = {name: list(_worth(place)) for name, place in places.items()}
     if as_json:
         rows = [{**_plain(one, told.witness.required), "worth": worth[one.name]} for one in standings]

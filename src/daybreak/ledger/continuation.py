@@ -115,12 +115,13 @@ class Continuation:
         """Replace the present ledger, which is moved to `<ledger>.before-<label>` (`label` is the new log's); its key
         and witness to folders `before-<label>` inside theirs.
 
-        Raises RestoreRefused where a supervisor runs, somebody has the ledger open, or an earlier restore waits for
+        Raises RestoreRefused where it is the mirror of one in Postgres, a supervisor runs, somebody has it open, or an earlier restore waits for
         `finish`; and what `to` raises. Nothing was changed then.
         """
         places = self.present
         if exchange.written_down(places) is not None:
             raise RestoreRefused("an earlier restore was interrupted", hint="finish it first: `daybreak snapshot list`")
+        exchange.refuse_mirror(places)
         exchange.refuse_running(places)
         with disk(places.ledger, "restoring"):
             make_folder(places.ledger.parent)

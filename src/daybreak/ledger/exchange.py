@@ -88,6 +88,24 @@ def refuse_running(places: Places) -> None:
             )
 
 
+def of_mirror(places: Places) -> RestoreRefused:
+    """The error that says so."""
+    return RestoreRefused(
+        f"the ledger of this home stands in Postgres; {places.ledger} is only a mirror of it",
+        hint="restore with --to DIR, and name no Postgres for that home; nothing was changed",
+    )
+
+
+def refuse_mirror(places: Places) -> None:
+    """Raises RestoreRefused where the present ledger is the mirror of one in Postgres. What cannot be read is none."""
+    path = places.ledger / database.FILE
+    if not path.is_file():
+        return
+    with contextlib.suppress(apsw.Error), contextlib.closing(database.connect_reader(path)) as connection:
+        if connection.pragma("application_id") == database.MIRROR_ID:
+            raise of_mirror(places)
+
+
 @contextlib.contextmanager
 def alone(places: Places, size: int | None) -> Iterator[None]:
     """Nobody else has the present ledger open while this lasts. A file that is no database cannot be asked.

@@ -15,22 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-import msgspec
 
 from daybreak.errors import DaybreakError
-from daybreak.events import LedgerCreated
-from daybreak.ledger import database, keyfile, rotation
+from daybreak.ledger import database, keyfile
 from daybreak.ledger.archive.checking import ArchiveCheck
 from daybreak.ledger.beginning import Beginning
 from daybreak.ledger.blobs import BlobStore
 from daybreak.ledger.chaincheck import ChainCheck
 from daybreak.ledger.crew import Crew, helpers_for
 from daybreak.ledger.findings import Problem, Verification
-from daybreak.ledger.keyring import KeyHistory, Keyring, root_of
+from daybreak.ledger.keycheck import KeyCheck
 from daybreak.ledger.lineage import LineageCheck
 from daybreak.ledger.note import Checkpoint, NoteError, Verifier
 from daybreak.ledger.rangecheck import RANGE, Place, structure
-from daybreak.ledger.record import decode_header
 from daybreak.ledger.references import BlobsOf, References, name_of
 from daybreak.ledger.rowpages import RowPages
 from daybreak.ledger.rows import Rows
@@ -77,6 +74,8 @@ def verify(
     verifier = _key(keys, result)
     path = directory / database.FILE
     kept = Views(views)
+    outside = None if witness is None else Witness(witness)
+    told = None if outside is None else _told(outside, result)  # before the ledger is looked at, which may grow
     if path.is_file():
         try:
             connection = _connect(path)
@@ -88,13 +87,13 @@ def verify(
                 check.subjects = None if keys is None else SubjectKeys(keys, witness)
                 check.folders, check.helpers = (keys, witness), helpers
                 check.verified, check.incremental = verified, incremental and verified is not None
-                check.run(blobs, progress, None if witness is None else Witness(witness))
+                check.run(blobs, progress, outside, told)
             finally:
                 connection.close()
     else:
         result.add(str(path), "is not there")
-        if witness is not None and verifier is not None:
-            _read_witness(Witness(witness), verifier, result)
+        if outside is not None and told is not None and verifier is not None:
+            _judge(outside, told, verifier, result)
     result.seconds = time.perf_counter() - started
     return result
 
@@ -126,14 +125,23 @@ def _connect(path: Path) -> apsw.Connection:
     return connection
 
 
-def _read_witness(witness: Witness, verifier: Verifier, result: Verification) -> Checkpoint | None:
+def _told(witness: Witness, result: Verification) -> str | None:
+    """What is kept outside. Never ahead of a ledger that is whole and is looked at afterwards."""
     try:
-        head = witness.read(verifier)
+        text = witness.text()
     except DaybreakError as error:
         result.add("witness", error.message)
         return None
-    if head is None:
+    if text is None:
         result.add("witness", f"there is no head at {witness.path}")
+    return text
+
+
+def _judge(witness: Witness, told: str, verifier: Verifier, result: Verification) -> Checkpoint | None:
+    try:
+        head = witness.opened(told, verifier)
+    except DaybreakError as error:
+        result.add("witness", error.message)
         return None
     result.witnessed = head.size
     if head.size > result.size:
@@ -162,7 +170,6 @@ class _Check:
         self.blobs = blobs
         self.rows = Rows(connection, blobs, archives=archives)
         self.archives = ArchiveCheck(connection, self.rows, blobs, result.add)
-        self.verifier = verifier
         self.views = views
         self.subjects: SubjectKeys | None = None
         self.folders: tuple[Path | None, Path | None] = (None, None)
@@ -171,26 +178,28 @@ class _Check:
         self.verified: VerifiedHead | None = None
         self.incremental = False
         """Behind that one."""
-        self.roots: dict[int, bytes] = {}
-        """What the rotations of the key say of the tree: size -> root."""
-        self.created: LedgerCreated | None = None
+        self.keys = KeyCheck(self.rows, verifier, self._ask, result.add)
 
     def run(
         self,
         blobs: BlobsOf | None,
         progress: Callable[[int, int], None] | None,
         witness: Witness | None,
+        told: str | None,
     ) -> None:
         self._ask("database", "BEGIN")
         self._rules()
         noted = len(self.result.problems)
-        self._first()
-        head = self._head()
+        self.keys.first()
+        head = self.keys.head()
         if head is not None:
             self.result.size, self.result.head = head.size, head.text
-        outside = _read_witness(witness, self.verifier, self.result) if witness and self.verifier else None
+        outside = None
+        if witness is not None and told is not None and self.keys.verifier is not None:
+            outside = _judge(witness, told, self.keys.verifier, self.result)
         tree = TreeCheck(self._tile, self.result.add, outside.size if outside else -1)
-        lineage = LineageCheck(self.verifier, self.created, self._first_of, self._history_of, self.result.add)
+        keys = self.keys
+        lineage = LineageCheck(keys.verifier, keys.created, keys.first_of, keys.history_of, self.result.add)
         beginning = self._beginning()
         if self.incremental and not (beginning and self._begin(beginning, tree, lineage, outside)):
             return
@@ -206,7 +215,7 @@ class _Check:
         """What stands beside the events."""
         if beginning is not None and not self.incremental:
             self._goes_on(beginning)
-        self.archives.table("" if self.created is None else self.created.origin, self.result.taken)
+        self.archives.table("" if self.keys.created is None else self.keys.created.origin, self.result.taken)
         self._forgotten()
         views = ViewCheck(self.connection, self.rows, self.views, self._ask, self.result.add)
         views.run(compare=not self.archives.lost and not self.incremental)
@@ -220,7 +229,7 @@ class _Check:
 
     def _begin(self, beginning: Beginning, tree: TreeCheck, lineage: LineageCheck, outside: Checkpoint | None) -> bool:
         """Go behind it with everything; False, and it was said, where that is not possible."""
-        head = beginning.head(self.verifier)
+        head = beginning.head(self.keys.verifier)
         edge = None if head is None else beginning.edge(head)
         if head is None or edge is None:
             return False
@@ -232,10 +241,10 @@ class _Check:
 
     def _goes_on(self, beginning: Beginning) -> None:
         """After everything was checked: does the ledger begin with what an earlier check came to?"""
-        if self.verifier is None:
+        if self.keys.verifier is None:
             return
         try:
-            beginning.edge(beginning.verified.open(self.verifier))
+            beginning.edge(beginning.verified.open(self.keys.verifier))
         except NoteError as error:
             self.result.notes.append(f"the verified head that was kept before is not of this ledger: {error}")
 
@@ -258,7 +267,7 @@ class _Check:
             helpers = 0  # they could not do what is to be done
         if self.incremental:
             helpers = 0  # there is little to do
-        ends = [*self.roots, *([] if outside is None else [outside.size])]
+        ends = [*self.keys.roots, *([] if outside is None else [outside.size])]
 
         def key_of(start: int, end: int) -> str | None:
             """None too where somebody wants to know the root inside the range."""
@@ -312,78 +321,6 @@ class _Check:
                 lines = [f"cannot be read: {error}"]
         self.result.problems[at:at] = [Problem("database", line) for line in lines]
 
-    def _first(self) -> None:
-        """The key that the ledger itself names; with no other known, the one to check with."""
-        for header, payload in self._ask("table event, event 0", "SELECT header, payload FROM event WHERE leaf = 0"):
-            try:
-                if not isinstance(header, bytes) or decode_header(header).type != LedgerCreated.type:
-                    raise NoteError("it is not ledger.created")
-                created = msgspec.json.decode(payload if isinstance(payload, bytes) else b"", type=LedgerCreated)
-                named = Verifier.parse(created.public_key)
-                if named.origin != created.origin:
-                    raise NoteError("its origin is not its key's")
-            except (msgspec.MsgspecError, NoteError, UnicodeDecodeError) as error:
-                self.result.add("event 0", f"does not name the ledger's key: {error}")
-                return
-            self.created = created
-            self._keys(created, named)
-            return
-        self.result.add("event 0", "is not there: the ledger does not say whose it is")
-
-    def _keys(self, created: LedgerCreated, named: Verifier) -> None:
-        """All keys that the ledger had. Whichever of them is known, the others are vouched for by it."""
-        try:
-            history = self._history_of(created, 0)
-        except NoteError as error:
-            self.result.add("stream keys", str(error))
-            history = Keyring.of(named).history
-        known = Keyring.of(self.verifier or named)
-        before = known.history
-        if not known.learn(history):
-            self.result.add("event 0", f"names the key {named.text}, the ledger's key is {known.text}")
-            return
-        if known.history.rotations != history.rotations:
-            self.result.add("stream keys", "does not know of a rotation of the key that is known outside")
-        elif not set(before.revocations) <= set(history.revocations):
-            self.result.add("stream keys", "does not know of a revocation that is known outside")
-        self.verifier = known
-        self.roots = {rotated.size: root_of(rotated) for rotated in history.rotations}
-
-    def _history_of(self, created: LedgerCreated, start: int) -> KeyHistory:
-        """Raises NoteError."""
-        try:
-            return rotation.read(self.rows, created, start)
-        except (DaybreakError, msgspec.MsgspecError, apsw.Error, UnicodeDecodeError, OSError) as error:
-            raise NoteError(f"what it says of the keys cannot be used: {error}") from error
-
-    def _first_of(self, leaf: int) -> LedgerCreated | None:
-        """The first event of an older log that this one goes on from; None where there is none that can be read."""
-        for row in self._ask(f"event {leaf}", "SELECT leaf, header, payload FROM event WHERE leaf = ?", leaf):
-            try:
-                event = self.rows.record(*row)[0].event
-            except (DaybreakError, msgspec.MsgspecError, UnicodeDecodeError, OSError):
-                return None  # reported with the event
-            return event if isinstance(event, LedgerCreated) else None
-        return None
-
-    def _head(self) -> Checkpoint | None:
-        rows = self._ask("table head", "SELECT one, size, note FROM head")
-        if len(rows) != 1:
-            self.result.add("table head", f"holds {len(rows)} signed heads, not 1")
-            return None
-        one, size, note = rows[0]
-        if self.verifier is None:
-            self.result.add("table head", "cannot be checked: no key is known")
-            return None
-        try:
-            head = self.verifier.open(str(note))
-        except NoteError as error:
-            self.result.add("table head", f"is not signed as it should be: {error}")
-            return None
-        if head.size != size or one != 1:
-            self.result.add("table head", f"row {one!r} says {size!r} events, {head.size} were signed")
-        return head
-
     # -- events
 
     def _events(
@@ -429,10 +366,10 @@ class _Check:
 
     def _extend(self, tree: TreeCheck, hashes: list[bytes]) -> None:
         """With a look at the root wherever the key was rotated."""
-        for size in [size for size in self.roots if tree.size <= size < tree.size + len(hashes)]:
+        for size in [size for size in self.keys.roots if tree.size <= size < tree.size + len(hashes)]:
             before = size - tree.size
             tree.extend(hashes[:before])
-            if tree.root() != self.roots[size]:
+            if tree.root() != self.keys.roots[size]:
                 self.result.add(f"event {size}", f"hands over to another key after {size} other events than these")
             hashes = hashes[before:]
         tree.extend(hashes)

@@ -20,7 +20,7 @@ class WitnessLine:
     kind: str
     required: bool
     size: int
-    """Events that it had when it was last asked, as that was written down here."""
+    """Events that it had when it was last asked, as that was written down here; none where it contradicts."""
     at: str
     proved: int
     """Events under its own signature that is kept here and fits this ledger; 0 where it gives none, or none is kept."""

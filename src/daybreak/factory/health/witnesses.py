@@ -33,7 +33,7 @@ def look(where: Places, clock: Clock, settings: Callable[[], Settings]) -> Itera
     places = members(told, verifier, clock, {})
     known = Kept(where.witness, verifier).standings().values()
     standings = {one.name: one for one in known if one.name in places and one.where == places[one.name].where}
-    sizes = {name: standings[name].size if name in standings else 0 for name in told.witnesses}
+    sizes = {name: standings[name].counts if name in standings else 0 for name in told.witnesses}
     for name in told.witnesses:
         yield _finding(name, standings.get(name), required=name in told.witness.required)
     have = mark(told.witness, sizes)

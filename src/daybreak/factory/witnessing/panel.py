@@ -87,7 +87,7 @@ class Panel:
     @property
     def witnessed(self) -> int | None:
         """Events that are witnessed by the rule; None where it requires nobody."""
-        return mark(self.rule, {watch.place.name: watch.standing.size for watch in self._watches})
+        return mark(self.rule, {watch.place.name: watch.standing.counts for watch in self._watches})
 
     @property
     def standings(self) -> list[Standing]:

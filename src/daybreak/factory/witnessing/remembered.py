@@ -75,7 +75,7 @@ def _cosigned(text: str, kept: Kept) -> Iterator[tuple[Checkpoint, datetime]]:
 
 
 def _stamped(name: str, certificates: Path, kept: Kept) -> Iterator[tuple[Checkpoint, datetime]]:
-    mine = [path for path in kept.stamps() if path.stem.endswith(f"-{name}")]
+    mine = [path for path in kept.stamps() if path.stem.partition("-")[2] == name]
     if not mine:
         return
     from cryptography import x509

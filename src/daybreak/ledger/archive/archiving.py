@@ -10,6 +10,7 @@ never writes over one that is not.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,23 +93,34 @@ def before(ledger: Ledger, moment: str) -> int:
 
 
 def archive(
-    ledger: Ledger, folder: Path, *, end: int, most: int = EVENTS_MAX, progress: Progress | None = None
+    ledger: Ledger,
+    folder: Path,
+    *,
+    end: int,
+    most: int = EVENTS_MAX,
+    again: bool = False,
+    progress: Progress | None = None,
 ) -> Iterator[Archived]:
     """Files for what is closed of the first `end` events and in none yet, each of at most `most` events (a multiple of
-    256); before that, another file in the place of each that is missing, where the database still holds its events.
-    Each is durable, checked and in the log when it is given.
+    256). Each is durable, checked and in the log when it is given. `folder` is made only where it is the ledger's own.
 
-    Raises ArchiveTaken, ArchiveUnwritable, ArchiveDamaged (what was written does not read back), LedgerTampered, and
+    `again`: files that are missing are taken for lost, and made again before that where the database still holds their
+    events. Otherwise one that is missing from `folder`, or could be made again, says that a disk is not mounted.
+
+    Raises ArchiveMissing, ArchiveTaken, ArchiveUnwritable, ArchiveDamaged (what was written does not read back), LedgerTampered, and
     what `Ledger.append` raises.
     """
     assert 0 < most <= EVENTS_MAX
     assert most % WIDTH == 0
     with at_work(ledger) as (connection, read):
+        folder = folder.absolute()
         known = shelf.entries(connection)
         books = shelf.Shelf(connection, ledger.directory, read.tile)
-        for entry in known:
-            if books.is_lost(entry):
-                making = _Making(ledger, read, connection, folder.absolute(), entry.start, entry.end)
+        lost = [entry for entry in known if books.is_lost(entry, folder, again=again)]
+        writing.prepare(folder, ours=folder == shelf.default_folder(ledger.directory))
+        for entry in lost:
+            if books.is_held(entry):
+                making = _Making(ledger, read, connection, folder, entry.start, entry.end)
                 yield making.make(lambda done, total: None)
         start = known[-1].end if known else 0
         end = closed(min(end, ledger.head().size))
@@ -121,7 +133,7 @@ def archive(
                     progress(behind + done, whole)
 
             stop = min(end, start + most)
-            yield _Making(ledger, read, connection, folder.absolute(), start, stop).make(tell)
+            yield _Making(ledger, read, connection, folder, start, stop).make(tell)
             start = stop
 
 
@@ -139,12 +151,12 @@ class _Making:
         self._path = folder / name_of(start, end)
 
     def make(self, tell: Progress) -> Archived:
-        there = self._path.exists()
-        if there:
-            writing.clear(self._path)
-        else:
+        there = os.path.lexists(self._path)
+        if not there:
             writing.write(self._path, self._manifest(), self._tiles(tell), self._ledger.get_blob)
         told, found = self._checked(there)
+        if there:
+            writing.settle(self._path)
         entry = Entry(self._start, self._end, found.sha256, found.bytes, str(self._path.parent), self._path.name)
         record_entry(self._ledger, entry)
         return Archived(entry, told.payloads, not there)

@@ -7,8 +7,8 @@ A pruned event keeps its row: header and payload are blank, while stream, seq, g
 that order, positions and keys are guarded as before, and its hash stays in the tree. What a ledger needs at every
 opening and append is never pruned: the stream `keys`, and the last event of each stream.
 
-Before a row is blanked the archive is read back whole, its checksum and every event compared with the tree, and the
-event `ledger.pruned` is durable. Rows are blanked a few thousand at a time, each time in one transaction; whatever is
+Before a row is blanked the archive is read back whole, its checksum and every event compared with the tree, it is on
+disk, and the event `ledger.pruned` is durable. Rows are blanked a few thousand at a time, each time in one transaction; whatever is
 interrupted is finished by the same call, and every state in between is a whole ledger.
 """
 
@@ -25,7 +25,7 @@ import apsw
 from daybreak.errors import LedgerStopped
 from daybreak.events import KEYS, LedgerArchived, LedgerPruned, LedgerRefilled
 from daybreak.ledger import database
-from daybreak.ledger.archive import shelf
+from daybreak.ledger.archive import shelf, writing
 from daybreak.ledger.archive.archiving import ACTOR, at_work
 from daybreak.ledger.archive.file import ArchiveFile, Progress, Sum, damaged
 from daybreak.ledger.archive.problems import ArchiveDamaged, PruneRefused, RangeUnknown, ShrinkRefused
@@ -55,7 +55,7 @@ class Standing(NamedTuple):
     path: Path | None
     """Where its file is; None where it is missing."""
     problem: str = ""
-    """What is wrong with the file, where it was looked at."""
+    """What is wrong with the file, where it was looked at, or with the way to it."""
     checked: bool = False
 
 
@@ -78,8 +78,7 @@ def standings(
         books = Shelf(connection, ledger.directory, read.tile, folders)
         for at, entry in enumerate(known):
             blank = _count(connection, "leaf >= ? AND leaf < ? AND length(header) = 0", entry)
-            path = next((one / entry.name for one in books.folders(entry) if (one / entry.name).is_file()), None)
-            problem = ""
+            path, problem = books.find(entry)
             if check and path is not None:
                 problem = _problem(ledger, read, path, entry)
             found.append(Standing(entry, blank, path, problem, check and path is not None))
@@ -96,15 +95,18 @@ def _problem(ledger: Ledger, read: Rows, path: Path, entry: Entry) -> str:
     return ""
 
 
-def checked_file(ledger: Ledger, read: Rows, path: Path, entry: Entry, progress: Progress | None = None) -> ArchiveFile:
-    """Every byte of it read, and each event compared with the tree. Raises ArchiveDamaged."""
+def checked_file(
+    ledger: Ledger, read: Rows, path: Path, entry: Entry, progress: Progress | None = None, *, same: bool = True
+) -> ArchiveFile:
+    """Every byte of it read, and each event compared with the tree; `same`: and it is the very file that was written
+    last. Raises ArchiveDamaged."""
     try:
         file = ArchiveFile(path)
         if (file.manifest.start, file.manifest.end) != (entry.start, entry.end):
             raise damaged(path, f"it has other events than {entry.which}")
         file.check(
             lambda n: read.tile(0, n),
-            wanted=Sum(entry.sha256, entry.bytes),
+            wanted=Sum(entry.sha256, entry.bytes) if same else None,
             origin=ledger.head().origin,
             verifier=ledger.verifier,
             progress=progress,
@@ -121,7 +123,10 @@ def move(ledger: Ledger, folder: Path) -> list[Entry]:
     with at_work(ledger) as (connection, read):
         for entry in shelf.entries(connection):
             path = folder.absolute() / entry.name
-            if path.is_file() and entry.folder != str(path.parent):
+            there, refused = shelf.look(path)
+            if refused:
+                raise damaged(path, refused)
+            if there and entry.folder != str(path.parent):
                 checked_file(ledger, read, path, entry)
                 found.append(entry._replace(folder=str(path.parent)))
 
@@ -146,7 +151,7 @@ def prune(
     """Blank the rows of every archived range that is witnessed, one after the other; each is done when it is given.
 
     `witnessed`: so many events are, by whatever rule there is; None where there is none, and nothing is pruned then.
-    Raises PruneRefused, ArchiveMissing, ArchiveDamaged, and what `Ledger.append` raises.
+    Raises PruneRefused, ArchiveMissing, ArchiveDamaged, ArchiveUnwritable, and what `Ledger.append` raises.
     """
     if witnessed is None:
         raise PruneRefused(
@@ -166,8 +171,10 @@ def prune(
                     f"{entry.which} are archived, but only {witnessed} events are witnessed",
                     hint="`daybreak ledger witness list` says who is behind; then repeat.",
                 )
-            checked_file(ledger, read, books.path(entry), entry, progress)
+            path = books.path(entry)
+            checked_file(ledger, read, path, entry, progress)
             if not dry_run:
+                writing.settle(path)
                 _say_pruned(ledger, entry, witnessed)
                 _in_batches(ledger, entry, partial(_blank, entry))
             yield Pruned(entry, count)
@@ -216,7 +223,7 @@ def refill(ledger: Ledger, start: int, end: int, *, progress: Progress | None = 
             if not count and not isinstance(_last_word(ledger, entry), LedgerPruned):
                 continue
             if count:
-                file = checked_file(ledger, read, books.path(entry), entry, progress)
+                file = checked_file(ledger, read, books.path(entry), entry, progress, same=False)
                 _in_batches(ledger, entry, _Filling(file, ledger).fill)
             ledger.append(
                 [Draft(KEYS, LedgerRefilled(log=ledger.head().origin, start=entry.start, end=entry.end), ACTOR)]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import apsw
 
@@ -28,6 +29,7 @@ KEPT = 8
 _COLUMNS = 'SELECT start, "end", sha256, bytes, folder, name, pruned FROM archive'
 _VERIFY = "stop using it and run `daybreak ledger verify`, which names every place; then restore a copy."
 
+T = TypeVar("T")
 Tile = Callable[[int, int], bytes]
 """(level, number) -> the stored hashes."""
 
@@ -73,6 +75,14 @@ def _has_table(connection: apsw.Connection) -> bool:
     return connection.execute(asked).fetchone() is not None
 
 
+def look(path: Path) -> tuple[bool, str]:
+    """Is the file there? And why that cannot be told, where the disk answers with an error."""
+    try:
+        return path.is_file(), ""
+    except OSError as error:
+        return False, f"cannot be reached: {error}"
+
+
 def missing(entry: Entry, folders: Sequence[Path], what: str = "") -> ArchiveMissing:
     """`what`: how it is missing, where that is more than not being there."""
     places = ", ".join(str(folder) for folder in folders)
@@ -80,6 +90,16 @@ def missing(entry: Entry, folders: Sequence[Path], what: str = "") -> ArchiveMis
         f"{entry.which} were pruned, and their archive {entry.name} {what or f'is not in {places}'}",
         hint=f"put the file into {entry.folder}, or say where it is: `daybreak ledger archives --in DIR`. "
         "What is newer can be used without it.",
+    )
+
+
+def unmounted(entry: Entry, folders: Sequence[Path], refused: str = "") -> ArchiveMissing:
+    """Nothing is archived while it is not known where that file is."""
+    places = ", ".join(str(folder) for folder in folders)
+    return ArchiveMissing(
+        f"the archive {entry.name} of {entry.which} {refused or f'is not in {places}'}",
+        hint="mount its disk, or say where the file is: `daybreak ledger archives --in DIR`. Where it is lost, "
+        "`daybreak ledger archive --again` goes on, and makes it again if it can. Nothing was written.",
     )
 
 
@@ -125,16 +145,35 @@ class Shelf:
 
     def path(self, entry: Entry) -> Path:
         """Where its file is. Raises ArchiveMissing."""
-        folders = self.folders(entry)
-        for folder in folders:
-            if (folder / entry.name).is_file():
-                return folder / entry.name
-        raise missing(entry, folders)
+        found, refused = self.find(entry)
+        if found is None:
+            raise missing(entry, self.folders(entry), refused)
+        return found
 
-    def is_lost(self, entry: Entry) -> bool:
-        """Is its file nowhere, while the database holds all its events?"""
-        if any((folder / entry.name).exists() for folder in self.folders(entry)):
+    def find(self, entry: Entry) -> tuple[Path | None, str]:
+        """Where its file is; and where it is not found, what kept a folder from being looked into."""
+        refused = ""
+        for folder in self.folders(entry):
+            there, problem = look(folder / entry.name)
+            if there:
+                return folder / entry.name, ""
+            refused = refused or problem
+        return None, refused
+
+    def is_lost(self, entry: Entry, folder: Path, *, again: bool) -> bool:
+        """Is its file nowhere, as somebody says who wants it made `again`? Raises ArchiveMissing where that is not known,
+        and, unless they said so, where it was in `folder` or is the only reason why its events cannot be pruned."""
+        found, refused = self.find(entry)
+        if found is not None:
             return False
+        if refused or not again:
+            held = self.is_held(entry)
+            if held or entry.folder == str(folder):
+                raise unmounted(entry, self.folders(entry), refused)
+        return True
+
+    def is_held(self, entry: Entry) -> bool:
+        """Does the database hold all its events?"""
         sql = "SELECT 1 FROM event WHERE leaf >= ? AND leaf < ? AND length(header) = 0 LIMIT 1"
         return self._connection.execute(sql, (entry.start, entry.end)).fetchone() is None
 
@@ -189,13 +228,30 @@ class Shelf:
         entry = self.entry(leaf)
         if entry is None:
             raise blank(leaf)
-        found = self.stretch(leaf // WIDTH, entry)
+        found = self._looked(entry, partial(self.stretch, leaf // WIDTH))
         return found.headers[leaf % WIDTH], found.payloads[leaf % WIDTH]
 
     def blob(self, leaf: int, digest: str) -> bytes | None:
         """A large payload of such an event, from its archive; None where that does not have it."""
         entry = self.entry(leaf)
-        return None if entry is None else self.file(entry).blob(digest)
+        return None if entry is None else self._looked(entry, partial(self._blob, digest))
+
+    def _blob(self, digest: str, entry: Entry) -> bytes | None:
+        file = self.file(entry)
+        try:
+            return file.blob(digest)
+        except OSError as error:
+            raise missing(entry, [file.path.parent], f"cannot be read: {error}") from error
+
+    def _looked(self, entry: Entry, look: Callable[[Entry], T]) -> T:
+        """What `look` finds; where it finds nothing, once more as the table and the folders are now, since another
+        process may have said where the files have gone."""
+        try:
+            return look(entry)
+        except (ArchiveMissing, ArchiveDamaged):
+            self._entry = None
+            self._files.pop(entry.start, None)
+        return look(self.entry(entry.start) or entry)
 
     def hash(self, leaf: int) -> bytes:
         """Of any event in a full tile, without its header. Raises LedgerTampered."""

@@ -43,7 +43,6 @@ def write(path: Path, told: Manifest, tiles: Iterable[Events], fetch: Callable[[
     """
     work = _work(path)
     try:
-        make_folder(path.parent)
         work.unlink(missing_ok=True)  # of somebody who was killed: only one archives a ledger at a time
         try:
             descriptor = os.open(work, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -56,16 +55,45 @@ def write(path: Path, told: Manifest, tiles: Iterable[Events], fetch: Callable[[
             work.unlink(missing_ok=True)
         sync_folder(path.parent)
     except OSError as error:
-        raise ArchiveUnwritable(
-            f"the archive {path} cannot be written: {error}",
-            hint="make room or mend the disk, then repeat: the events are in the ledger as before.",
-        ) from error
+        raise unwritable(path, error) from error
     return made
 
 
-def clear(path: Path) -> None:
-    """Remove what somebody who was killed may have left beside the finished file."""
-    _work(path).unlink(missing_ok=True)
+def prepare(folder: Path, *, ours: bool) -> None:
+    """The folder is there: made where it is `ours`, and never where somebody named it, since a disk that is not mounted
+    would be written under. Raises ArchiveUnwritable."""
+    try:
+        if ours:
+            make_folder(folder)
+        elif not folder.is_dir():
+            raise ArchiveUnwritable(
+                f"there is no folder {folder}",
+                hint="mount its disk, or make the folder; nothing was written.",
+            )
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def settle(path: Path) -> None:
+    """A file that is there is on disk with its name, whoever wrote, copied or moved it. What somebody who was killed may
+    have left beside it is gone. Raises ArchiveUnwritable."""
+    try:
+        _work(path).unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            sync(descriptor)
+        finally:
+            os.close(descriptor)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> ArchiveUnwritable:
+    return ArchiveUnwritable(
+        f"the archive {path} cannot be written: {error}",
+        hint="make room or mend the disk, then repeat: the events are in the ledger as before.",
+    )
 
 
 def _work(path: Path) -> Path:

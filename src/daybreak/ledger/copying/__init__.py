@@ -100,17 +100,17 @@ class _Work:
 
     def to_folder(self, source: str | Path, target: Path) -> Copied:
         refuse_taken(target)
-        _stored_size(source)  # before anything is made: is there a ledger at all?
+        before = _stored_size(source)  # before anything is made: is there a ledger at all?
         make_folder(target.parent)
         with Workplace(target.with_name(f".{target.name}.copying")) as work:
             made = work / "ledger"
             if is_url(source):
                 blobs = self._fetch(str(source), made)
-                missing = self._verify(made, source)
+                missing = self._verify(made, source, before)
                 with closing(Source(made)) as fetched:
                     head = self._head(made, fetched)
             else:
-                missing = self._verify(Path(source), source)
+                missing = self._verify(Path(source), source, before)
                 head, blobs = self._rewrite(Path(source), made)
             _refuse_changed(source, head.size)
             if target.exists():
@@ -122,7 +122,7 @@ class _Work:
     def to_database(self, source: str | Path, target: str, scratch: Path) -> Copied:
         from daybreak.ledger.copying.remote import Database
 
-        _stored_size(source)
+        before = _stored_size(source)
         with ExitStack() as stack:
             made = stack.enter_context(closing(Database(target)))
             folder = Path(source)
@@ -130,7 +130,7 @@ class _Work:
                 make_folder(scratch.parent)
                 folder = stack.enter_context(Workplace(scratch)) / "ledger"
                 self._fetch(str(source), folder)
-            missing = self._verify(folder, source)
+            missing = self._verify(folder, source, before)
             made.begin()
             head, blobs = self._send(folder, made)
             made.finish(head.size, head.text)
@@ -179,28 +179,35 @@ class _Work:
         except NoteError as error:
             raise unsound(folder, f"its head is not signed as it should be: {error}") from error
 
-    def _verify(self, folder: Path, source: str | Path) -> int:
-        """Every event, hash, chain and tile. How many blobs that events name are missing."""
-        missing: set[str] = set()
-        store = BlobStore(folder / database.BLOBS)
-
-        def note_missing(record: Record) -> Iterable[str]:
-            if self.refers is not None:
-                missing.update(digest for digest in self.refers(record) if not store.has(digest))
-            return ()  # those that are there were hashed on the way
-
+    def _verify(self, folder: Path, source: str | Path, before: int) -> int:
+        """Every event, hash, chain and tile. How many blobs that events name are missing. `before`: events that the
+        source said it had before it was read."""
+        missing = None if self.refers is None else _Missing(self.refers, BlobStore(folder / database.BLOBS))
         found = verification.verify(
-            folder, keys=self.keys, witness=self.witness, blobs=note_missing, progress=self._telling(VERIFYING)
+            folder, keys=self.keys, witness=self.witness, blobs=missing, progress=self._telling(VERIFYING)
         )
         if not found.ok:
-            _refuse_changed(source, found.size)  # which may be all
+            _refuse_changed(source, before)  # which may be all
             first = "; ".join(f"{problem.place}: {problem.what}" for problem in found.problems[:3])
             more = len(found.problems) + found.more - 3
             raise unsound(source, f"it is not whole: {first}" + (f"; and {more} more" if more > 0 else ""))
-        return len(missing)
+        return 0 if missing is None else len(missing.found)
 
     def _telling(self, what: str) -> Callable[[int, int], None]:
         return lambda done, total: self.progress(what, done, total)
+
+
+class _Missing:
+    """Asked as what it asks: notes which blobs are not there. Those that are there were hashed on the way."""
+
+    def __init__(self, refers: Refers, store: BlobStore) -> None:
+        self.of = getattr(refers, "of", None)
+        self.found: set[str] = set()
+        self._refers, self._store = refers, store
+
+    def __call__(self, record: Record) -> Iterable[str]:
+        self.found.update(digest for digest in self._refers(record) if not self._store.has(digest))
+        return ()
 
 
 def shown(place: str | Path) -> str:

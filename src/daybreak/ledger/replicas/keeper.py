@@ -25,7 +25,7 @@ from daybreak.ledger.replicas.copier import Copier
 from daybreak.ledger.replicas.problems import NotReplicated, ReplicaLost, TargetUnknown
 from daybreak.ledger.replicas.source import Source
 from daybreak.ledger.replicas.standing import Memory, Standing
-from daybreak.ledger.replicas.target import NoTarget, Opener, Target, open_target, place
+from daybreak.ledger.replicas.target import NoTarget, Opener, Target, open_target, place, refuse_password
 from daybreak.ledger.rows import Rows
 
 INTERVAL_S = 0.25
@@ -45,7 +45,7 @@ _log = logging.getLogger("daybreak.ledger.replicas")
 
 @dataclass(frozen=True, slots=True)
 class Replication:
-    """What is to be copied where, and what waits for it."""
+    """What is to be copied where, and what waits for it. Raises TargetUnknown for a name that holds a password."""
 
     targets: Sequence[str]
     """Absolute folders, or URLs that fsspec knows."""
@@ -56,6 +56,10 @@ class Replication:
     wait_s: float = 30.0
     """How long a delivery waits for that before it gives way to other work."""
     opener: Opener = field(default=open_target, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in self.targets:
+            refuse_password(name)
 
     @property
     def wanted(self) -> int:

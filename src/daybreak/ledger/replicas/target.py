@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -90,10 +91,24 @@ def _folder(name: str) -> str | None:
     return rest if mark else name
 
 
+_PASSWORD = re.compile(r"://[^/]*:[^/]*@")
+
+
+def refuse_password(name: str) -> None:
+    """Names of targets are written into the log for good. Raises TargetUnknown, which does not repeat it."""
+    if _PASSWORD.search(name):
+        raise TargetUnknown(
+            f"the URL of a {name.partition('://')[0]} target holds a password",
+            hint="leave it out: fsspec finds those in its own configuration or the environment",
+        )
+
+
 def open_target(name: str, ledger: Path) -> Target:
-    """A folder (an absolute path, or file://), or anything that fsspec knows (s3://bucket/folder, sftp://…).
+    """A folder (an absolute path, or file://), or anything that fsspec knows (s3://bucket/folder, sftp://…), by a name
+    without a password.
 
     Raises TargetUnknown."""
+    refuse_password(name)
     if not name or "\0" in name:
         raise TargetUnknown(f"{name!r} names no place for a replica", hint="name a folder or a URL")
     if (folder := _folder(name)) is not None:

@@ -37,15 +37,30 @@ class Witness:
 
     def read(self, verifier: Verifier) -> Checkpoint | None:
         """None where there is none. Raises WitnessBroken where it cannot be read or is not by this key."""
+        text = self.text()
+        return None if text is None else self.opened(text, verifier)
+
+    def text(self) -> str | None:
+        """As it is there, not yet believed; None where there is none. Raises WitnessBroken."""
         try:
-            return verifier.open(self.path.read_text("utf-8"))
+            return self.path.read_text("utf-8")
         except FileNotFoundError:
             return None
-        except (NoteError, UnicodeDecodeError, OSError) as error:
-            raise WitnessBroken(
-                f"the head kept outside at {self.path} cannot be used: {error}",
-                hint="somebody changed it or the key; put both back, or start a new ledger from a copy.",
-            ) from error
+        except (UnicodeDecodeError, OSError) as error:
+            raise self._broken(error) from error
+
+    def opened(self, text: str, verifier: Verifier) -> Checkpoint:
+        """A text that was read here. Raises WitnessBroken."""
+        try:
+            return verifier.open(text)
+        except NoteError as error:
+            raise self._broken(error) from error
+
+    def _broken(self, error: Exception) -> WitnessBroken:
+        return WitnessBroken(
+            f"the head kept outside at {self.path} cannot be used: {error}",
+            hint="somebody changed it or the key; put both back, or start a new ledger from a copy.",
+        )
 
     def start(self, signer: Signer) -> None:
         """The head of the empty tree, for a ledger that is about to be made; the caller holds the lock."""

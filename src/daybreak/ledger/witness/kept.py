@@ -13,8 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -41,7 +42,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: str
     where: str = ""
     """A witness of the same name elsewhere is another one."""
-    size: int = 0
+    size: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Events that it has witnessed."""
     head: str = ""
     """The signed head of those."""
@@ -53,10 +54,15 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     why: str = ""
     code: str = ""
     """Of the last error."""
-    failures: int = 0
+    failures: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Tries in a row that failed."""
     told: bool = False
     """The log says that it lapsed, and not yet that it came back."""
+
+    @property
+    def counts(self) -> int:
+        """Events that it vouches for: none where it says that the ledger was cut or rewritten."""
+        return 0 if self.state == "contradicts" else self.size
 
 
 class Kept:
@@ -133,7 +139,9 @@ class Kept:
         for path in sorted((self.folder / "standing").glob("*.json")):
             try:
                 standing = msgspec.json.decode(path.read_bytes(), type=Standing)
-            except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+                _check_moment(standing.at)
+                _check_moment(standing.since)
+            except (OSError, msgspec.MsgspecError, ValueError, OverflowError):
                 continue
             found[standing.name] = standing
         return found
@@ -182,6 +190,15 @@ def said(before: Standing, head: Checkpoint, statement: Statement, now: str) -> 
         code="",
         failures=0,
     )
+
+
+def _check_moment(text: str) -> None:
+    """Raises ValueError, OverflowError for what is no moment that `stamp` wrote, or cannot be shown."""
+    if text:
+        moment = datetime.fromisoformat(text)
+        moment.astimezone()
+        if stamp(moment) != text:
+            raise ValueError(text)
 
 
 def _joined(path: Path, note: str) -> str:
