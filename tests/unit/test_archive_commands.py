@@ -20,7 +20,7 @@ from daybreak.cli import home as places
 from daybreak.cli import main
 from daybreak.cli.arguments import PlaceUnusable
 from daybreak.errors import DaybreakError
-from daybreak.ledger.archive.problems import ArchiveMissing, PruneRefused, RangeUnknown
+from daybreak.ledger.archive.problems import ArchiveMissing, ArchiveUnwritable, PruneRefused, RangeUnknown
 
 COMMAND = cache(get_command)
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "archive.md"
@@ -116,18 +116,46 @@ def test_which_events_is_said_once_and_clearly(home: Home, tmp_path: Path) -> No
     refused(PlaceUnusable, "archive", "--to", str(tmp_path / "file"))
     assert not (home.root / "archive").exists()
     assert json.loads(good("archive", "--before", "2020-01-01", "--json")) == []
-    assert len(json.loads(good("archive", "--before", "2099-01-01T00:00:00+00:00", "--to", "here", "--json"))) == 1
-    assert (tmp_path / "work" / "here").is_dir()
+    to = ("archive", "--before", "2099-01-01T00:00:00+00:00", "--to", "here", "--json")
+    assert "mount" in refused(ArchiveUnwritable, *to).hint
+    assert not (tmp_path / "work" / "here").exists(), "a folder that was named may be a disk that is not there"
+    (tmp_path / "work" / "here").mkdir()
+    assert len(json.loads(good(*to))) == 1
 
 
 def test_the_folder_of_the_settings_is_used_and_counts_from_them(home: Home) -> None:
     """`[ledger] archive`, as it stands in the file."""
     # shows: F16
     (home.root / "daybreak.toml").write_text('[ledger]\narchive = "long/ago"\n')
+    (home.root / "long" / "ago").mkdir(parents=True)
     good("archive")
     assert len(list((home.root / "long" / "ago").glob("*.dbarchive"))) == 1
     shutil.rmtree(home.root / "long")
     assert "MISSING" in good("archives"), "no event of it was pruned, so that nothing is lost"
+    (home.root / "long" / "ago").mkdir(parents=True)
+    assert "--again" in refused(ArchiveMissing, "archive").hint
+    assert "events 0 to 511" in good("archive", "--again")
+
+
+def test_what_a_witness_once_had_prunes_nothing(home: Home, tmp_path: Path) -> None:
+    """It has to say so now: who cannot be asked, and what somebody wrote down for it, count for nothing."""
+    # shows: N3
+    outside = tmp_path / "outside"
+    (home.root / "daybreak.toml").write_text(WITNESS.format(folder=outside) + "wait_s = 2\n")
+    good("archive")
+    assert "would be pruned" in good("prune", "--dry-run")
+    (standing,) = (home.witness / "kept").rglob("standing/other.json")
+    told = json.loads(standing.read_bytes())
+    shutil.rmtree(outside)
+    outside.write_text("no folder")
+    assert "0 events are witnessed" in refused(PruneRefused, "prune", "--dry-run").message
+    for state in ("well", "failing"):
+        standing.write_text(json.dumps(told | {"state": state, "size": 10**9}))
+        assert "0 events are witnessed" in refused(PruneRefused, "prune").message
+    assert blanks(home) == 0
+    outside.unlink()
+    standing.write_text(json.dumps(told))
+    assert "pruned" in good("prune"), "it is there again, and was shown everything"
 
 
 def test_the_page_names_the_commands_that_there_are() -> None:

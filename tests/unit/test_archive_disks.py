@@ -51,7 +51,7 @@ def test_no_event_is_pruned_before_its_file_is_on_disk(tmp_path: Path, synced: l
         list(prune(ledger, witnessed=10**6))
     assert blanks(home) > 480
     assert synced[:2] == [str(tmp_path / "copied" / entry.name), str(tmp_path / "copied")]
-    assert any("ledger.db" in one for one in synced[2:])
+    assert any("witness" in one for one in synced[2:]), "the head with the event about it came later"
 
 
 def test_a_file_that_cannot_be_written_out_keeps_its_events_in_the_database(
@@ -89,9 +89,10 @@ def test_a_file_that_was_left_by_somebody_who_died_is_written_out_before_it_is_t
         raise _Died
 
     with home.open() as ledger:
-        with monkeypatch.context() as patch, pytest.raises(_Died):
+        with monkeypatch.context() as patch:
             patch.setattr(writing, "sync_folder", die)
-            list(archive(ledger, home.root / "archive", end=512))
+            with pytest.raises(_Died):
+                list(archive(ledger, home.root / "archive", end=512))
         (path,) = files(home)
         synced.clear()
         (one,) = archive(ledger, home.root / "archive", end=512)
@@ -130,8 +131,7 @@ def test_where_a_disk_is_not_mounted_nothing_is_written_in_its_place(tmp_path: P
             with home.open() as ledger:
                 list(prune(ledger, witnessed=10**6))
     assert table(home) == [first.entry._replace(pruned=True)]
-    (second,) = archived(home, folder=disk)
-    assert second.entry.start == 512
+    assert [one.entry.start for one in archived(home, folder=disk)] == [512, 1024]
     assert home.verify().ok
 
 
@@ -147,8 +147,9 @@ def test_a_file_that_was_made_again_does_not_make_the_first_one_worthless(tmp_pa
     with home.open() as ledger:
         before = said(ledger)
         ledger.append([Draft("control:0", step(1))])
-        with pytest.raises(ArchiveMissing, match="--again") as refused:
+        with pytest.raises(ArchiveMissing) as refused:
             list(archive(ledger, other, end=512))
+        assert "--again" in refused.value.hint
         assert "pruned" not in refused.value.message
         (second,) = archive(ledger, other, end=512, again=True)
         assert second.entry.sha256 != first.entry.sha256
@@ -238,11 +239,11 @@ def test_a_file_that_vanishes_while_its_large_payloads_are_read_is_missing(tmp_p
 def test_who_has_the_ledger_open_finds_files_that_were_moved_meanwhile(tmp_path: Path) -> None:
     """Another process said where they are: a reader that knew the old place looks again."""
     # shows: N3 N14
-    home, before = pruned(tmp_path / "home", most=256)
+    home, before = pruned(tmp_path / "home")
     with home.open() as ledger, home.open() as other:
         assert next(ledger.read_all(after=3)).index == 4
         (home.root / "archive").rename(tmp_path / "away")
-        assert len(move(other, tmp_path / "away")) == 2
+        assert len(move(other, tmp_path / "away")) == 1
         assert said(ledger)[: len(before)] == before
         assert said(ledger)[: len(before)] == before
 

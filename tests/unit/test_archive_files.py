@@ -20,7 +20,7 @@ from daybreak.ledger.archive import layout, writing
 from daybreak.ledger.archive.archiving import archive
 from daybreak.ledger.archive.file import ArchiveFile, Sum, sum_of
 from daybreak.ledger.archive.layout import Frame, Manifest
-from daybreak.ledger.archive.problems import ArchiveDamaged, ArchiveTaken, ArchiveUnwritable
+from daybreak.ledger.archive.problems import ArchiveDamaged, ArchiveMissing, ArchiveTaken, ArchiveUnwritable
 from daybreak.ledger.archive.pruning import checked_file, standings
 from daybreak.ledger.note import Verifier
 from daybreak.ledger.tiles import WIDTH
@@ -250,7 +250,7 @@ def test_a_file_that_is_there_is_never_written_over(tmp_path: Path) -> None:
 
 
 def test_a_file_that_was_lost_is_made_again_while_the_database_has_its_events(tmp_path: Path) -> None:
-    """The log and the table then name the new one."""
+    """When somebody asks for it; the log and the table then name the new one."""
     # shows: N3
     home = filled(tmp_path / "home")
     (one,) = archived(home)
@@ -258,7 +258,10 @@ def test_a_file_that_was_lost_is_made_again_while_the_database_has_its_events(tm
     with home.open() as ledger:
         assert [standing.path for standing in standings(ledger)] == [None]
         ledger.rotate_key()
-    (made,) = archived(home)
+    with home.open() as ledger:
+        with pytest.raises(ArchiveMissing):
+            list(archive(ledger, home.root / "archive", end=ARCHIVED))
+        (made,) = archive(ledger, home.root / "archive", end=ARCHIVED, again=True)
     assert (made.entry.start, made.entry.end) == (0, ARCHIVED)
     assert made.entry.sha256 != one.entry.sha256, "the head in it is a newer one"
     assert table(home) == [made.entry]

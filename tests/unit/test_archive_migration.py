@@ -162,6 +162,30 @@ def test_eight_processes_open_an_old_ledger_at_once(tmp_path: Path) -> None:
     assert home.verify().ok
 
 
+def test_who_looks_while_another_changes_the_format_sees_one_or_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number and the tables that are compared are of one moment, so that nobody is taken for a forger."""
+    # shows: N13 N14
+    home = Home(tmp_path / "home")
+    home.fill(20)
+    old(home)
+    done = []
+
+    def between(connection: apsw.Connection) -> dict[str, str]:
+        if not done:
+            done.append(1)
+            writer = database.connect_writer(home.database)
+            assert migration.migrate(writer, home.database)
+            writer.close()
+        return stored_objects(connection)
+
+    monkeypatch.setattr(database, "stored_objects", between)
+    home.open().close()
+    assert (done, version(home)) == ([1], database.FORMAT)
+    assert home.verify().ok
+
+
 @pytest.mark.parametrize("number", [0, 3, 1000])
 def test_a_newer_format_is_refused(tmp_path: Path, number: int) -> None:
     """By whoever opens, reads or verifies; and nothing is changed."""

@@ -151,7 +151,7 @@ def test_replicas_catch_up_and_are_restored(parts: Parts, home: Home, tmp_path: 
     assert again.verify().ok, again.verify().problems
     with again.open() as ledger:
         assert said(ledger)[: len(parts.before)] == parts.before
-        assert list(archive(ledger, tmp_path / "new", end=ARCHIVED)), "it has no archives, and can have its own"
+        assert list(archive(ledger, again.root / "archive", end=ARCHIVED)), "it has no archives, and can have its own"
 
 
 def test_a_snapshot_is_made_verified_and_restored(parts: Parts, home: Home, tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_what_was_sealed_stays_sealed_and_can_be_forgotten(tmp_path: Path) -> No
         secret = Answered(run="r", question="where?", answer="Marylebone")
         ledger.append([Draft("control:a", secret, subject="ada")] * 3)
         ledger.append([Draft("control:a", step(n)) for n in range(400)])
-        list(archive(ledger, tmp_path / "archive", end=256))
+        list(archive(ledger, home.root / "archive", end=256))
         list(prune(ledger, witnessed=ledger.head().size))
         assert next(ledger.read("control:a")).event == secret
         assert redaction.survey(ledger, "ada").events == 3
@@ -192,7 +192,8 @@ def test_what_was_sealed_stays_sealed_and_can_be_forgotten(tmp_path: Path) -> No
         list(refill(ledger, 0, 256))
         assert next(ledger.read("control:a")).redacted
     assert home.verify().ok
-    kept = (tmp_path / "archive").glob("*")
+    kept = files(home)
+    assert kept
     assert all(b"Marylebone" not in path.read_bytes() for path in kept)
 
 
@@ -205,11 +206,11 @@ def test_what_a_run_has_used_is_counted_from_archives_too(tmp_path: Path) -> Non
         ledger.append([Draft("policy", called)] * 300)
         used = Reserving(ledger, "n").used_by("r", 1)
         assert (used.requests, used.input_tokens) == (300, 2100)
-        list(archive(ledger, tmp_path / "archive", end=256))
+        list(archive(ledger, home.root / "archive", end=256))
         list(prune(ledger, witnessed=ledger.head().size))
         assert blanks(home) == 255
         assert Reserving(ledger, "n").used_by("r", 1) == used
-    shutil.rmtree(tmp_path / "archive")
+    shutil.rmtree(home.root / "archive")
     with home.open() as ledger, pytest.raises(ArchiveMissing):
         Reserving(ledger, "n").used_by("r", 1)
 
@@ -375,6 +376,8 @@ def test_the_database_lets_nobody_change_more_than_that(home: Home) -> None:
     connection = apsw.Connection(str(home.database))
     for sql in (
         f"{BLANK} = 600",
+        f"{BLANK} = 0",
+        f"{BLANK} IN (SELECT max(leaf) FROM event WHERE stream = 'run:r1')",
         "UPDATE event SET header = x'' WHERE leaf = 600",
         "UPDATE event SET header = x'7b7d' WHERE leaf = 600",
         "UPDATE event SET payload = NULL WHERE leaf = 0",
@@ -394,6 +397,8 @@ def test_the_database_lets_nobody_change_more_than_that(home: Home) -> None:
     ):
         with pytest.raises(apsw.ConstraintError):
             connection.execute(sql)
+        if sql.startswith(BLANK):
+            assert connection.changes() == 0
     connection.close()
     assert home.verify(archives=[home.root / "archive"]).ok
 

@@ -28,6 +28,7 @@ class Archives(RuleBasedStateMachine):
         self.told: dict[str, list[Any]] = {}
         self.keys: dict[str, tuple[str, int, Any]] = {}
         self.ledger = self.home.open()
+        self.append(count=600, streams=3)  # an archive takes 256 at least
 
     def teardown(self) -> None:
         self.check()
@@ -46,10 +47,10 @@ class Archives(RuleBasedStateMachine):
             self.keys[key] = (stream, n, self.told[stream][-1])
         self.ledger.append(drafts)
 
-    @rule(keep=some.integers(0, 600), most=some.sampled_from([256, 512, 65_536]))
+    @rule(keep=some.integers(0, 400), most=some.sampled_from([256, 512, 65_536]))
     def archive(self, keep: int, most: int) -> None:
         size = self.ledger.head().size
-        list(archive(self.ledger, self.root / "archive", end=max(0, size - keep), most=most))
+        list(archive(self.ledger, self.home.root / "archive", end=max(0, size - keep), most=most))
         ends = [one.entry.end for one in standings(self.ledger)]
         assert ends == sorted(ends)
         assert not ends or ends[-1] >= closed(max(0, size - keep))

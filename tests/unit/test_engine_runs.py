@@ -341,6 +341,27 @@ async def test_a_ledger_error_inside_a_step_is_not_kept_as_its_failure() -> None
     assert (await bench.resume()).value[1] == "bytes"
 
 
+@pytest.mark.parametrize("where", ["in a step", "beside steps"])
+async def test_an_error_is_recorded_where_its_traceback_cannot_be_kept(where: str) -> None:
+    """A Postgres that takes no blob now must not hide what happened."""
+
+    async def code(ctx: Any, args: Any) -> Any:
+        def wrong() -> None:
+            raise ZeroDivisionError("by nothing")
+
+        await ctx.step("wrong", wrong) if where == "in a step" else wrong()
+
+    async def busy(data: bytes) -> str:
+        raise LedgerBusy("the ledger's Postgres cannot be reached", hint="try again")
+
+    bench = Desk(code)
+    bench.ledger.put_blob_async = busy
+    ended = await bench.resume()
+    assert ended.state == "failed"
+    assert "ZeroDivisionError: by nothing" in ended.why
+    assert "is not kept" in ended.hint
+
+
 # -- what does not fit history
 
 

@@ -14,7 +14,7 @@ from tests.unit import ledger_home as shelf
 from daybreak import events
 from daybreak.factory import blobs
 from daybreak.factory.kinds import build, command, issues, merge, repository, validate
-from daybreak.ledger import Draft, Record, verification
+from daybreak.ledger import Draft, Record, crew, verification
 from daybreak.ledger.crew import ALONE_MAX, Crew, helpers_for
 from daybreak.ledger.rangecheck import PAGE
 from daybreak.ledger.references import name_of
@@ -28,6 +28,20 @@ LENGTH = 6 * RANGE + 100
 @pytest.fixture(autouse=True)
 def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verification, "RANGE", RANGE)
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
+    """Where the ranges begin that helpers were given; None for the question about the whole file."""
+    starts: list[int | None] = []
+    give = crew._Helper.give
+
+    def noted(helper: Any, job: Any) -> bool:
+        starts.append(job.start)
+        return give(helper, job)
+
+    monkeypatch.setattr(crew._Helper, "give", noted)
+    return starts
 
 
 def named_blobs(record: Record) -> Iterable[str]:
@@ -66,8 +80,8 @@ def test_what_helpers_say_is_what_one_process_says(long: Any, monkeypatch: pytes
     joined: list[int] = []
     due = Crew.due
 
-    def counted(crew: Crew, start: int) -> Any:
-        answer = due(crew, start)
+    def counted(those: Crew, start: int) -> Any:
+        answer = due(those, start)
         if answer is not None:
             joined.append(start)
         return answer
@@ -94,7 +108,7 @@ CHANGES = (
 left whole."""
 
 
-def test_helpers_hide_nothing(long: Any) -> None:
+def test_helpers_hide_nothing(long: Any, given: list[int | None]) -> None:
     """Whatever was changed in a range that a helper may have had is told in the same words, a lost blob as well."""
     # shows: N3
     home = long.copy("changed")
@@ -110,9 +124,10 @@ def test_helpers_hide_nothing(long: Any) -> None:
         assert f"event {leaf} " in places
     assert "tile 11 " in places
     assert told(alone) == told(together)
+    assert RANGE in given, "nobody was asked about what was changed"
 
 
-def test_a_stream_that_was_exchanged_between_two_ranges_is_noticed(long: Any) -> None:
+def test_a_stream_that_was_exchanged_between_two_ranges_is_noticed(long: Any, given: list[int | None]) -> None:
     """Each range is whole in itself; only the seam does not fit."""
     # shows: N3
     home = long.copy("seam")
@@ -120,6 +135,7 @@ def test_a_stream_that_was_exchanged_between_two_ranges_is_noticed(long: Any) ->
     alone, together = home.verify(helpers=0), home.verify(helpers=2)
     assert not alone.ok
     assert told(alone) == told(together)
+    assert RANGE in given, "nobody was asked about what lies behind the seam"
 
 
 def test_helpers_that_cannot_be_had_are_done_without(long: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,13 +147,14 @@ def test_helpers_that_cannot_be_had_are_done_without(long: Any, monkeypatch: pyt
         assert told(long.verify(helpers=2)) == alone
 
 
-def test_small_ledgers_and_unnamed_questions_are_done_alone(long: Any) -> None:
+def test_small_ledgers_and_unnamed_questions_are_done_alone(long: Any, given: list[int | None]) -> None:
     """Starting a helper costs more; and a lambda cannot be asked elsewhere."""
     # shows: N3
     assert helpers_for(ALONE_MAX) == 0
     assert name_of(lambda record: []) == ""
     assert name_of(blobs.of_record) == "daybreak.factory.blobs:of_record"
-    assert long.verify(helpers=1, blobs=lambda record: []).ok
+    assert long.verify(helpers=2, blobs=lambda record: []).ok
+    assert given == [], "a helper was started"
 
 
 def test_the_events_that_may_name_blobs_are_listed() -> None:

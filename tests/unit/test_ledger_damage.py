@@ -253,22 +253,36 @@ def test_a_ledger_is_verified_while_it_is_written(tmp_path: Path) -> None:
     assert home.verify().events == 3001
 
 
-def test_an_append_at_any_moment_of_a_verification_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_append_at_any_moment_of_a_verification_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The head outside is read before the moment that is verified, so it never knows more than that moment has; one
     that does know more is still told."""
     # shows: N3
     home = Home(tmp_path / "home")
     home.fill(5)
 
+    appending_now: list[int] = []
+
     def appending(real: Any) -> Any:
+        left = [3, 2, 1]
+
         def busy(*given: Any) -> Any:
             done = real(*given)
-            home.fill(1)
+            if left and not appending_now:
+                appending_now.append(left.pop())  # it reads the head outside, too
+                home.fill(1)
+                appending_now.clear()
             return done
 
         return busy
 
-    for owner, name in ((Witness, "text"), (verification, "_connect"), (RowPages, "__init__"), (verification._Check, "_ask")):
+    for owner, name in (
+        (Witness, "text"),
+        (verification, "_connect"),
+        (RowPages, "__init__"),
+        (verification._Check, "_ask"),
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, appending(getattr(owner, name)))
             assert home.verify().problems == [], name

@@ -24,7 +24,9 @@ from typer.testing import CliRunner
 from daybreak.cli import home as places
 from daybreak.cli import main
 from daybreak.ledger import Draft, Verification, database, keyfile, verified
+from daybreak.ledger.archive.pruning import prune
 from daybreak.ledger.homecheck import verify_home
+from daybreak.ledger.record import decode_header, encode_header
 from daybreak.testing.clock import FakeClock
 
 Home, step, grant = shelf.Home, shelf.step, shelf.grant
@@ -175,14 +177,14 @@ def test_forgeries_behind_the_verified_head_are_noticed(old: Any) -> None:
     blob.with_suffix(".away").rename(blob)
     (leaf, header) = pristine.rows("SELECT leaf, header FROM event WHERE stream = 'run:r1' AND seq = 2")[0]
     assert leaf >= 500
-    told = attacks.decode_header(header)
+    told = decode_header(header)
     for changed, words in (
         (msgspec.structs.replace(told, epoch=4), "has epoch 4, but 1 was current"),
         (msgspec.structs.replace(told, epoch=None), "has no epoch"),
         (msgspec.structs.replace(told, prev="0" * 64), "does not follow the event before it in its stream (seq 1)"),
         (msgspec.structs.replace(told, key="00000000"), "names the signing key 00000000"),
     ):
-        pristine.sql(("UPDATE event SET header = ? WHERE leaf = ?", (attacks.encode_header(changed), leaf)))
+        pristine.sql(("UPDATE event SET header = ? WHERE leaf = ?", (encode_header(changed), leaf)))
         assert any(words in line for line in problems(check(pristine))), words
 
 
@@ -335,7 +337,7 @@ def test_archives_of_what_is_new_are_read_and_older_ones_are_not(tmp_path: Path)
         ledger.append([Draft(f"control:{n % 3}", step(n, {"n": n})) for n in range(600)])
     archive_shelf.archived(home, most=256)
     with home.open() as ledger:
-        assert list(archive_shelf.prune(ledger, witnessed=ledger.head().size))
+        assert list(prune(ledger, witnessed=ledger.head().size))
     assert archive_shelf.blanks(home) > 500
     first = home.copy("first")
     found = check(home)

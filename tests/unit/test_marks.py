@@ -189,7 +189,9 @@ def test_a_hostile_standing_is_none_and_one_that_contradicts_counts_for_nothing(
         assert [one.size for one in panel.standings] == [size], "what it had is still known"
         findings = list(witnesses.look(desk.places, SystemClock(), lambda: opened.settings))
         panel.close()
-    assert [one.text for one in findings if one.level == "good"] == ["0 events are witnessed by the rule of daybreak.toml"]
+    assert [one.text for one in findings if one.level == "good"] == [
+        "0 events are witnessed by the rule of daybreak.toml"
+    ]
     assert json.loads(desk.run("ledger", "witness", "list", "--json"))["witnessed"] == 0
 
 

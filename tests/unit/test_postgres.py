@@ -450,9 +450,10 @@ def test_a_start_that_postgres_refuses_can_be_repeated(home: Any, monkeypatch: p
         owner.execute(f"GRANT CREATE ON DATABASE {owner.info.dbname} TO {poor}")
         with home.open() as ledger:
             ledger.append([Draft("queue", step(0))])
-        with monkeypatch.context() as patched, pytest.raises(PostgresUnusable, match="was lost"):
+        with monkeypatch.context() as patched:
             patched.setattr(Store, "_checked", lost)
-            home.open()
+            with pytest.raises(PostgresUnusable, match="was lost"):
+                home.open()
         owner.execute("ALTER SCHEMA daybreak OWNER TO daybreak")
         with pytest.raises(PostgresUnusable, match="permission denied"):
             home.open()  # it cannot even be seen
@@ -464,9 +465,7 @@ def test_a_start_that_postgres_refuses_can_be_repeated(home: Any, monkeypatch: p
         owner.execute(f"DROP ROLE {poor}")
 
 
-def test_nothing_is_restored_in_place_of_a_mirror(
-    home: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_restored_in_place_of_a_mirror(home: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it mirrors would stay as it is, and every command would be refused. By the commands, with Postgres named or
     not, and by the library; nothing is moved. In a new home it goes on as a file, and that is said."""
     # shows: N15 N16

@@ -16,6 +16,7 @@ from daybreak.engine import live, surroundings
 from daybreak.factory import pythontask, trust
 from daybreak.factory.trust import SettingsUntrusted
 from daybreak.ledger.replicas import NotReplicated
+from daybreak.settings import SettingsWrong
 
 RISKY = """\
 order = ["theirs"]

@@ -51,6 +51,9 @@ def archive(
             "--to", help="The folder for the files.", metavar="DIR", show_default="[ledger] archive of daybreak.toml"
         ),
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Files that are missing are lost: make them again where that can be.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write closed ranges of events into compressed files, each read back and compared with the tree.
@@ -70,7 +73,7 @@ def archive(
         end = ledger.head().size if moment is None else archiving.before(ledger, moment)
         if keep is not None:
             end = max(0, end - keep)
-        for one in archiving.archive(ledger, folder, end=end, progress=_progress("archiving")):
+        for one in archiving.archive(ledger, folder, end=end, again=again, progress=_progress("archiving")):
             done.append(one)
             if not as_json:
                 entry = one.entry
@@ -93,7 +96,7 @@ def archives(
 ) -> None:
     """List what is archived: which events, in which file, whether it is there, and how much of it was pruned.
 
-    Exit 1 where a file that is needed is missing, or where --check finds that one is not whole.
+    Exit 1 where a file that is needed is missing, one cannot be reached, or where --check finds that one is not whole.
     """
     from daybreak.cli import home
     from daybreak.ledger.archive import pruning
@@ -111,7 +114,7 @@ def archives(
         faces.result("nothing is archived: `daybreak ledger archive`")
     for one in [] if as_json else found:
         pruned = f"{one.blank} pruned" if one.blank else "not pruned"
-        state = one.problem or ("whole" if one.checked else "there") if one.path else "MISSING"
+        state = one.problem or (("whole" if one.checked else "there") if one.path else "MISSING")
         faces.result(f"{one.entry.which}: {one.path or one.entry.name}, {_size(one.entry.bytes)}, {pruned}, {state}")
     raise typer.Exit(0 if ok else faces.EXIT_FAILED)
 
@@ -193,7 +196,7 @@ def refill(
 
 
 def _witnessed(ledger: Ledger, told: Settings, where: Places) -> int | None:
-    """Events that are witnessed by the rule of the settings, after whoever is behind was asked; None where it requires
+    """Events that are witnessed by the rule of the settings, as those say who answer now; None where it requires
     nobody."""
     import os
 
@@ -202,7 +205,7 @@ def _witnessed(ledger: Ledger, told: Settings, where: Places) -> int | None:
 
     panel = beside(ledger, told, where.witness, SystemClock(), os.environ)
     try:
-        return None if panel.witnessed is None else panel.sync(told.witness.wait_s)
+        return panel.sure(told.witness.wait_s)
     finally:
         panel.close()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from daybreak.cli import arguments
 from daybreak.clock import SystemClock
 from daybreak.config import POSTGRES, Places, find_places, find_settings
-from daybreak.errors import UsageError
+from daybreak.errors import LedgerForeign, UsageError
 from daybreak.events import FINAL
 
 if TYPE_CHECKING:
@@ -182,17 +182,20 @@ def open_ledger(
         told, problem = _settings_or_why_not()  # reading them takes longer than a short command
     if problem is not None and not database_is_known(where):
         raise problem
-    with (
-        Ledger.open(
+    try:
+        ledger = Ledger.open(
             where.ledger,
             keys=where.keys,
             witness=where.witness,
             clock=clock,
             views=views(),
             postgres=postgres(where, told),
-        ) as ledger,
-        witnessed(ledger, told, where, clock, asking=asking, looking=looking),
-    ):
+        )
+    except LedgerForeign as error:
+        if problem is None:
+            raise
+        raise problem from error  # a mirror, whose Postgres these settings do not name only because of that
+    with ledger, witnessed(ledger, told, where, clock, asking=asking, looking=looking):
         if problem is not None:
             _do_without(ledger, problem)
         if told is not None and told.replicas.targets and not looking:
@@ -205,11 +208,15 @@ def open_ledger(
 def postgres(where: Places, told: Settings | None = None) -> str | None:
     """The address of the Postgres that holds this home's ledger; None where that is a file. `told`: the settings,
     where they were read already. Raises SettingsWrong, SettingsUntrusted where they say it and cannot be used."""
-    if told is None and not os.environ.get(POSTGRES):
+    if told is None:  # reading them takes longer than a short command
+        if named := os.environ.get(POSTGRES):
+            return named
         if find_settings(os.environ, Path.cwd(), where.settings) is None:
             return None
-        told = settings()  # reading them takes longer than a short command
-    return os.environ.get(POSTGRES) or (told.ledger.postgres if told is not None else "") or None
+        told = settings()
+    from daybreak.settings import postgres as chosen
+
+    return chosen(os.environ, told)
 
 
 def database_is_known(where: Places) -> bool:
@@ -219,7 +226,10 @@ def database_is_known(where: Places) -> bool:
     found = find_settings(os.environ, Path.cwd(), where.settings)
     if os.environ.get(POSTGRES) or found is None or (where.ledger / "ledger.db").exists():
         return True
-    return "postgres" not in found.read_text("utf-8", errors="replace")
+    try:
+        return "postgres" not in found.read_text("utf-8", errors="replace")
+    except OSError:
+        return False
 
 
 @contextmanager

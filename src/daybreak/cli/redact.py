@@ -102,7 +102,7 @@ _LISTED = 10
 
 
 def _size(found: Survey) -> str:
-    events = f"{found.events:,} event{'' if found.events == 1 else 's'}"
+    events = f"{'at least ' if found.at_least else ''}{found.events:,} event{'' if found.events == 1 else 's'}"
     return f"{events} in {len(found.streams)} stream{'' if len(found.streams) == 1 else 's'}"
 
 
@@ -112,6 +112,7 @@ def _as_json(found: Survey, *, now: bool) -> dict[str, Any]:
         "key": found.key,
         "events": found.events,
         "streams": list(found.streams),
+        "at_least": found.at_least,
         "forgotten_now": now,
     }
 

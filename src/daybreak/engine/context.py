@@ -282,7 +282,10 @@ class Context:
         return self._around.facts.all()
 
     def put_blob(self, data: bytes) -> str:
-        """Keep bytes beside the ledger; their SHA-256. For use inside a step, whose result names them."""
+        """Keep bytes beside the ledger; their SHA-256. For use inside a step, whose result names them.
+
+        It waits for the disk, and for up to a minute where the ledger is on a Postgres that cannot be reached: a step
+        that is no coroutine runs on a thread of its own; a coroutine calls it through `anyio.to_thread.run_sync`."""
         return self._around.journal.log.put_blob(data)
 
     def get_blob(self, name: str) -> bytes:

@@ -438,7 +438,7 @@ class Engine:
             root.end_root()
             return RunResult(run, "done", value=plain.plain(value, f"the result of {task.kind} {task.title!r}"))
         except Exception as problem:  # noqa: BLE001 - the run ends with it; other runs go on
-            return self._ended_by(journal, history, _alone(problem))
+            return await self._ended_by(journal, history, _alone(problem))
 
     async def _may_begin(self, task: _Task, root: Context) -> None:
         """A person decides about what comes too late, or goes on without what it waits for."""
@@ -448,7 +448,7 @@ class Engine:
             for needed in await root.look("broken", lambda: self._broken(root.run)):
                 await _consent(root, WITHOUT.format(needed))
 
-    def _ended_by(self, journal: Journal, history: History, problem: Exception) -> RunResult:
+    async def _ended_by(self, journal: Journal, history: History, problem: Exception) -> RunResult:
         match problem:
             case Waiting():
                 return RunResult(journal.run, "waiting", until=problem.until, why=problem.why)
@@ -466,17 +466,14 @@ class Engine:
             case DaybreakError():
                 return _refusal(journal.run, "failed", problem)
             case _:
-                return self._crashed(journal, problem)
+                return await self._crashed(journal, problem)
 
-    def _crashed(self, journal: Journal, problem: Exception) -> RunResult:
+    async def _crashed(self, journal: Journal, problem: Exception) -> RunResult:
         if journal.broken is not None:
             raise journal.broken
         why = f"{type(problem).__name__}: {problem}"
-        if journal.subject is None:
-            hint = f"an error in the task's code; its traceback is blob {self._log.put_blob(live.trace(problem))}"
-        else:
-            hint = "an error in the task's code; its traceback is not kept, because the run is about somebody"
-        told = TaskCrashed(why, hint=hint)
+        kept = await live.keep_trace(journal, problem)
+        told = TaskCrashed(why, hint=f"an error in the task's code; {kept}")
         return RunResult(journal.run, "failed", why=told.message, code=told.code, hint=told.hint, error=problem)
 
     # -- looking things up

@@ -24,6 +24,7 @@ from daybreak.clock import stamp
 from daybreak.engine import plain, step, trail
 from daybreak.engine.flow import Parked, Paused, Stop
 from daybreak.engine.history import Identity, Intent
+from daybreak.engine.journal import Journal
 from daybreak.engine.scopes import shielded
 from daybreak.engine.step import Absent, Effect, Found, Lookup, Spending
 from daybreak.engine.surroundings import Surroundings, Told
@@ -345,9 +346,10 @@ class Live:
 
     async def _keep_failure(self, problem: BaseException, duration_ms: int, spending: Spending) -> NoReturn:
         identity, around = self._call.identity, self._around
-        untold = isinstance(problem, DaybreakError) or around.journal.subject is not None
-        blob = "" if untold else around.journal.log.put_blob(trace(problem))
-        event = step.failed(self._run, identity, step.as_error(identity, problem, blob), duration_ms)
+        error = problem
+        if not isinstance(error, DaybreakError):
+            error = step.as_error(identity, error, await keep_trace(around.journal, error))
+        event = step.failed(self._run, identity, error, duration_ms)
         records = await around.journal.append([event, *self._settlement(spending)], idem=identity.key)
         raise at(step.error(event), records[0].index) from problem
 
@@ -463,6 +465,17 @@ async def keep(around: Surroundings, identity: Identity, function: Callable[[], 
 def trace(problem: BaseException) -> bytes:
     """A traceback as text, for a blob."""
     return "".join(traceback.format_exception(problem)).encode(errors="backslashreplace")
+
+
+async def keep_trace(journal: Journal, problem: BaseException) -> str:
+    """Where its traceback is, for a hint. A ledger that takes none now must not hide the error itself."""
+    if journal.subject is not None:
+        return "its traceback is not kept, because the run is about somebody"
+    try:
+        return f"its traceback is blob {await journal.log.put_blob_async(trace(problem))}"
+    except (LedgerError, OSError) as refused:
+        _lines.warning("a traceback is not kept (%s)", refused, exc_info=problem)
+        return "its traceback is not kept, because the ledger took none; the machine's log has it"
 
 
 def at(problem: Exception, index: int) -> Exception:

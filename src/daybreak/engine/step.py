@@ -179,13 +179,10 @@ def failed(run: str, identity: Identity, problem: DaybreakError, duration_ms: in
     )
 
 
-def as_error(identity: Identity, problem: BaseException, traceback_blob: str) -> DaybreakError:
-    """What a step raised, as an error that can be kept. `traceback_blob` is empty where there is none."""
-    if isinstance(problem, DaybreakError):
-        return problem
+def as_error(identity: Identity, problem: BaseException, hint: str) -> StepError:
+    """What a step raised that is none of our errors, as one that can be kept."""
     said = str(problem) if isinstance(problem, StepExited) else f"{type(problem).__name__}: {problem}"
-    kept = f"is blob {traceback_blob}" if traceback_blob else "is not kept, because the run is about somebody"
-    return StepError(f"{identity} failed: {said}", hint=f"its traceback {kept}")
+    return StepError(f"{identity} failed: {said}", hint=hint)
 
 
 # -- event to outcome

@@ -220,6 +220,9 @@ class VirtualLog:
     def put_blob(self, data: bytes) -> str:
         raise BlobMissing("a copy of the queue keeps no blobs", hint="put it into the ledger")
 
+    async def put_blob_async(self, data: bytes) -> str:
+        return self.put_blob(data)
+
     def get_blob(self, name: str) -> bytes:
         raise BlobMissing(f"a copy of the queue has no blob {name:.80}", hint="ask the ledger")
 

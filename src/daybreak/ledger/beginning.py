@@ -50,7 +50,7 @@ class Beginning:
                 raise NoteError("no key is known to check it with")
             return self.verified.open(verifier)
         except NoteError as error:
-            self._add(WHERE, f"is not of this ledger: {error}")
+            self._add(WHERE, f"is not of this ledger: {error}; `daybreak ledger verify` checks everything instead")
             return None
 
     def edge(self, head: Checkpoint) -> Edge | None:

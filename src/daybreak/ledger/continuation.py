@@ -115,8 +115,8 @@ class Continuation:
         """Replace the present ledger, which is moved to `<ledger>.before-<label>` (`label` is the new log's); its key
         and witness to folders `before-<label>` inside theirs.
 
-        Raises RestoreRefused where it is the mirror of one in Postgres, a supervisor runs, somebody has it open, or an earlier restore waits for
-        `finish`; and what `to` raises. Nothing was changed then.
+        Raises RestoreRefused where it is the mirror of one in Postgres, a supervisor runs, somebody has it open, or an
+        earlier restore waits for `finish`; and what `to` raises. Nothing was changed then.
         """
         places = self.present
         if exchange.written_down(places) is not None:

@@ -6,6 +6,8 @@ import logging
 import os
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -167,6 +169,19 @@ def create_tables(connection: apsw.Connection, *, mirror: bool = False) -> None:
     connection.execute(f"PRAGMA user_version = {FORMAT}")
 
 
+@contextmanager
+def one_moment(connection: apsw.Connection) -> Iterator[None]:
+    """What is read inside is of one state of the file, also while another process changes its format."""
+    begun = not connection.in_transaction
+    if begun:
+        connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if begun and connection.in_transaction:
+            connection.execute("ROLLBACK")  # nothing was written
+
+
 def check_kind(connection: apsw.Connection, path: Path, *, mirror: bool | None = None) -> None:
     """Raises LedgerForeign where this is no ledger; `mirror` as for `check_format`."""
     kind = connection.pragma("application_id")
@@ -190,13 +205,15 @@ def check_format(connection: apsw.Connection, path: Path, *, mirror: bool | None
 
     `mirror`: it must be the mirror of a ledger on Postgres, or must be none; whoever only reads takes either.
     """
-    check_kind(connection, path, mirror=mirror)
-    version = connection.pragma("user_version")
+    with one_moment(connection):
+        check_kind(connection, path, mirror=mirror)
+        version = connection.pragma("user_version")
+        problems = schema_problems(connection)
     if not 1 <= version <= FORMAT:
         raise LedgerForeign(
             f"{path} has format {version}, this program knows {FORMAT}", hint="use a newer version of Daybreak."
         )
-    for problem in schema_problems(connection):
+    for problem in problems:
         raise LedgerTampered(
             f"{path}: {problem}", hint="somebody changed the database's own rules: run `daybreak ledger verify`."
         )
@@ -204,8 +221,9 @@ def check_format(connection: apsw.Connection, path: Path, *, mirror: bool | None
 
 def schema_problems(connection: apsw.Connection) -> list[str]:
     """Where the ledger's tables, indexes and triggers differ from what they should be (views aside)."""
-    version = connection.pragma("user_version")
-    stored, expected = stored_objects(connection), expected_objects(version if version in range(1, FORMAT) else FORMAT)
+    with one_moment(connection):
+        version, stored = connection.pragma("user_version"), stored_objects(connection)
+    expected = expected_objects(version if version in range(1, FORMAT) else FORMAT)
     found = [
         f"{name} is missing from the schema" if name not in stored else f"{name} is not defined as it should be"
         for name in expected

@@ -241,10 +241,11 @@ class Ledger:
         with self._locked_rows() as read:
             return read.tip(stream)[2]
 
-    def sealed_by(self, key: str, start: int, end: int) -> list[str]:
-        """The stream of each event from index `start` to before `end` that the subject's key of that name sealed."""
+    def sealed_by(self, key: str, start: int, end: int, *, archived: bool = True) -> list[str]:
+        """The stream of each event from index `start` to before `end` that the subject's key of that name sealed;
+        without `archived` only of those that were not pruned."""
         with self._locked_rows() as read:
-            return read.sealed_by(key, start, end)
+            return read.sealed_by(key, start, end, archived=archived)
 
     def forgotten_subjects(self) -> dict[str, str]:
         """The names of the subjects' keys that were destroyed, each with when."""
@@ -260,6 +261,12 @@ class Ledger:
     def put_blob(self, data: bytes) -> str:
         """Store bytes beside the ledger, on disk before this returns; gives their SHA-256 in hex. Raises OSError."""
         return self._blobs.put(data)
+
+    async def put_blob_async(self, data: bytes) -> str:
+        """As `put_blob`, without making the loop wait for a network."""
+        if self.postgres is None:
+            return self.put_blob(data)
+        return await anyio.to_thread.run_sync(self.put_blob, data, abandon_on_cancel=True)
 
     def get_blob(self, digest: str) -> bytes:
         """The bytes, checked. Raises BlobMissing, BlobDamaged."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from daybreak.clock import Clock, stamp
 from daybreak.errors import DraftRefused
 from daybreak.events import KEYS, SubjectForgotten
+from daybreak.ledger.archive.problems import ArchiveDamaged, ArchiveMissing
 from daybreak.ledger.ledger import Ledger
 from daybreak.ledger.record import Draft
 from daybreak.ledger.rows import FORGOTTEN
@@ -41,12 +42,15 @@ class Survey:
     """The name of its key, as headers and the event about it give it."""
     events: int
     streams: tuple[str, ...]
+    at_least: bool = False
+    """There may be more, in archives that cannot be read now."""
     forgotten: str = ""
     """When it was forgotten; empty while it can be read."""
 
 
 def survey(ledger: Ledger, subject: str, progress: Progress | None = None) -> Survey:
-    """What forgetting the subject would forget; changes nothing. Reads every header, a million in about a second.
+    """What forgetting the subject would forget; changes nothing. Reads every header, a million in about a second;
+    what is in an archive that is missing or damaged is not counted (`at_least`).
 
     Raises SubjectUnknown, DraftRefused (no name for a subject), SubjectKeysBroken.
     """
@@ -57,8 +61,8 @@ def survey(ledger: Ledger, subject: str, progress: Progress | None = None) -> Su
         raise SubjectUnknown(
             f"nothing was ever kept here for the subject {subject!r}", hint="`daybreak ledger subjects` names them."
         )
-    events, streams = _count(ledger, key, progress)
-    return Survey(subject, key, events, streams, "" if buried is None else buried.at)
+    events, streams, at_least = _count(ledger, key, progress)
+    return Survey(subject, key, events, streams, at_least, "" if buried is None else buried.at)
 
 
 def forget(
@@ -116,13 +120,17 @@ def _from_log(ledger: Ledger, key: str) -> Tombstone:
     raise AssertionError("it was found by its idempotency key")
 
 
-def _count(ledger: Ledger, key: str, progress: Progress | None) -> tuple[int, tuple[str, ...]]:
+def _count(ledger: Ledger, key: str, progress: Progress | None) -> tuple[int, tuple[str, ...], bool]:
+    """Events, their streams, and whether there may be more: nobody is remembered because a disk is not there."""
     size = ledger.newest().size  # other processes append, too
-    events, streams = 0, dict[str, None]()
+    events, streams, at_least = 0, dict[str, None](), False
     for start in range(0, size, _STRETCH):
-        found = ledger.sealed_by(key, start, start + _STRETCH)
+        try:
+            found = ledger.sealed_by(key, start, start + _STRETCH)
+        except (ArchiveMissing, ArchiveDamaged):
+            found, at_least = ledger.sealed_by(key, start, start + _STRETCH, archived=False), True
         events += len(found)
         streams.update(dict.fromkeys(found))
         if progress is not None:
             progress(min(start + _STRETCH, size), size)
-    return events, tuple(streams)
+    return events, tuple(streams), at_least

@@ -187,11 +187,13 @@ class Rows:
         with _decoding(-1):
             return {str(idem).removeprefix(FORGOTTEN): decode_header(header).ts for idem, header in rows}
 
-    def sealed_by(self, key: str, start: int, end: int) -> list[str]:
-        """The streams of the events from leaf `start` to before `end` that a subject's key sealed, one for each."""
+    def sealed_by(self, key: str, start: int, end: int, *, archived: bool = True) -> list[str]:
+        """The streams of the events from leaf `start` to before `end` that a subject's key sealed, one for each;
+        without `archived` only of those whose rows are not blank."""
         sql, sought = "SELECT stream FROM event WHERE leaf >= ? AND leaf < ? AND instr(header, ?)", needle(key).encode()
         found = [str(stream) for (stream,) in self._all(sql, start, end, sought)]
-        return found + [stream for _, stream, header in self._blanked(start, end) if sought in header]
+        blanked = self._blanked(start, end) if archived else ()
+        return found + [stream for _, stream, header in blanked if sought in header]
 
     def with_text(self, text: bytes, start: int, end: int) -> list[int]:
         """Those events from leaf `start` to before `end` whose header holds these bytes."""

@@ -6,8 +6,8 @@
 -- head    the signed checkpoint over all leaves, written in the same transaction as they are
 -- view    which views are kept here; `behind` is the first leaf that a process without the view appended
 -- archive which file has which events, without gaps from the first one on. Only inside such a range may a row be
---         blanked (header x'', payload NULL) and filled again; its hash stays in the tile. `pruned`: that was done,
---         to the end
+--         blanked (header x'', payload NULL) and filled again, but none of the keys, and no stream's last one; its
+--         hash stays in the tile. `pruned`: that was done, to the end
 
 CREATE TABLE event (
   leaf    INTEGER PRIMARY KEY,
@@ -61,7 +61,8 @@ CREATE TRIGGER event_stays BEFORE UPDATE ON event
 WHEN NEW.leaf IS NOT OLD.leaf OR NEW.stream IS NOT OLD.stream OR NEW.seq IS NOT OLD.seq
   OR NEW.gen IS NOT OLD.gen OR NEW.idem IS NOT OLD.idem
   OR (length(OLD.header) > 0) IS (length(NEW.header) > 0)
-  OR (length(NEW.header) = 0 AND NEW.payload IS NOT NULL)
+  OR (length(NEW.header) = 0 AND (NEW.payload IS NOT NULL OR OLD.stream = 'keys' OR OLD.stream LIKE 'keys:%'
+    OR OLD.seq = (SELECT max(seq) FROM event WHERE stream = OLD.stream)))
   OR NOT EXISTS (SELECT 1 FROM archive WHERE start <= OLD.leaf AND "end" > OLD.leaf)
 BEGIN SELECT RAISE(ABORT, 'events are never changed'); END;
 

@@ -237,6 +237,9 @@ class MemoryLedger:
         self._blobs[digest] = bytes(data)
         return digest
 
+    async def put_blob_async(self, data: bytes) -> str:
+        return self.put_blob(data)
+
     def get_blob(self, digest: str) -> bytes:
         if digest not in self._blobs:
             raise BlobMissing(f"blob {digest} is not there", hint="put it first.")

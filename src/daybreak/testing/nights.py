@@ -129,6 +129,9 @@ class Process:
         self.danger()
         return self.night.ledger.put_blob(data)
 
+    async def put_blob_async(self, data: bytes) -> str:
+        return self.put_blob(data)
+
     def get_blob(self, name: str) -> bytes:
         self.alive()
         return self.night.ledger.get_blob(name)

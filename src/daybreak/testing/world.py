@@ -108,6 +108,9 @@ class Life:
         self.danger()
         return self.world.ledger.put_blob(data)
 
+    async def put_blob_async(self, data: bytes) -> str:
+        return self.put_blob(data)
+
     def get_blob(self, name: str) -> bytes:
         self.alive()
         return self.world.ledger.get_blob(name)

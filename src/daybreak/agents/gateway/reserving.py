@@ -45,11 +45,11 @@ _TRIES_MAX = 5
 _KEY = "/model/"
 _FIRST = "SELECT leaf FROM event WHERE stream = ? AND seq = 0"
 _OF_RUN = (
-    "SELECT payload FROM event WHERE leaf >= ? AND +stream = ? AND payload IS NOT NULL"
-    " AND instr(header, ?) AND instr(payload, ?)"
+    "SELECT iif(length(header) = 0, NULL, payload) FROM event WHERE leaf >= ? AND +stream = ?"
+    " AND (length(header) = 0 OR (payload IS NOT NULL AND instr(header, ?) AND instr(payload, ?)))"
 )
-"""By the order of the ledger, from where the run begins: the stream itself may be years long."""
-_PRUNED = "SELECT 1 FROM event WHERE leaf >= ? AND +stream = ? AND length(header) = 0 LIMIT 1"
+"""By the order of the ledger, from where the run begins: the stream itself may be years long. NULL for what was pruned,
+asked at once with the rest, since somebody may prune at any moment."""
 
 
 class Log(Protocol):
@@ -129,12 +129,12 @@ class Reserving:
 
     def _of_run(self, kind: type[E], run: str, start: int) -> list[E]:
         """Events of that kind with the run's name in them, from a leaf of the ledger on."""
-        if self._log.query(_PRUNED, (start, events.POLICY)):  # what is in archives no query sees
+        mark = f'"type":"{kind.type}"'.encode()
+        rows = self._log.query(_OF_RUN, (start, events.POLICY, mark, msgspec.json.encode(run)))
+        if any(payload is None for (payload,) in rows):  # what is in archives no query sees
             told = [one for one in self._log.read_all(after=start - 1) if one.stream == events.POLICY]
             named = [one.event for one in told if msgspec.json.encode(run) in one.payload]
             return [event for event in named if isinstance(event, kind)]
-        mark = f'"type":"{kind.type}"'.encode()
-        rows = self._log.query(_OF_RUN, (start, events.POLICY, mark, msgspec.json.encode(run)))
         return [msgspec.json.decode(payload, type=kind) for (payload,) in rows]
 
     async def reserve(self, ticket: Ticket, asked: Asked) -> Held:

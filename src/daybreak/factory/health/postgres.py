@@ -25,4 +25,5 @@ def look(postgres: Callable[[], str | None]) -> Iterator[Finding]:
     for what in found.problems:
         yield Finding("postgres", "bad", what, "run `daybreak ledger verify`; the tables' own rules were changed")
     text = f"{found.address} answers in {found.milliseconds:.1f} ms: Postgres {found.version}, {found.size} events"
-    yield Finding("postgres", "good", f"{text}; commits are synced ({found.synchronous_commit})")
+    synced = "" if found.dangers else f"; commits are synced ({found.synchronous_commit})"
+    yield Finding("postgres", "good", text + synced)

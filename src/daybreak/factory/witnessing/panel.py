@@ -129,6 +129,19 @@ class Panel:
         after `timeout_s`."""
         return self._shown(timeout_s, None)
 
+    def sure(self, timeout_s: float) -> int | None:
+        """Ask everybody; what is witnessed by the answers that came within `timeout_s` alone. What is remembered of
+        others counts for nothing: for what cannot be undone."""
+        told: dict[str, int] = {}
+
+        def show(watch: Watch) -> None:
+            self._try(watch)
+            told[watch.place.name] = watch.answered
+
+        if mark(self.rule, {}) is not None:
+            self._all(show, timeout_s)
+        return mark(self.rule, {watch.place.name: told.get(watch.place.name, 0) for watch in self._watches})
+
     def wait(self, size: int | None = None, timeout_s: float | None = None) -> None:
         """Returns when so many events (all that are durable now) are witnessed; at once where nobody is required.
         Raises NotWitnessed after `timeout_s` (that of the rule)."""

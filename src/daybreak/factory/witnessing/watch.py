@@ -45,6 +45,8 @@ class Watch:
         self._clock = clock
         self._breaker = Breaker(f"witness:{place.name}", rule or RULE, classify=_classify, clock=clock)
         self._asking = threading.Lock()
+        self.answered = 0
+        """Events that it had in its answer to the last `ask`; 0 where it gave none."""
         known = kept.standings().get(place.name)
         self.standing = known if known is not None and known.where == place.where else new(place)
         if hasattr(place, "known"):
@@ -70,6 +72,7 @@ class Watch:
         """Show it the newest head. What went wrong, where something did; the ledger's own errors (`PROVED`) among it.
         How it stands is on disk then."""
         with self._asking:
+            self.answered = 0
             return self._tried(self._show)
 
     def begin(self) -> LedgerError | None:
@@ -85,6 +88,7 @@ class Watch:
             head = self._log.newest()
         self._kept.put(self.place.name, statement)
         self._stand(said(self.standing, head, statement, self._now()))
+        self.answered = statement.size
 
     def _compare(self) -> None:
         found = self.place.highest(self._log)

@@ -107,8 +107,8 @@ def archive(
     `again`: files that are missing are taken for lost, and made again before that where the database still holds their
     events. Otherwise one that is missing from `folder`, or could be made again, says that a disk is not mounted.
 
-    Raises ArchiveMissing, ArchiveTaken, ArchiveUnwritable, ArchiveDamaged (what was written does not read back), LedgerTampered, and
-    what `Ledger.append` raises.
+    Raises ArchiveMissing, ArchiveTaken, ArchiveUnwritable, ArchiveDamaged (what was written does not read back),
+    LedgerTampered, and what `Ledger.append` raises.
     """
     assert 0 < most <= EVENTS_MAX
     assert most % WIDTH == 0
@@ -117,11 +117,9 @@ def archive(
         known = shelf.entries(connection)
         books = shelf.Shelf(connection, ledger.directory, read.tile)
         lost = [entry for entry in known if books.is_lost(entry, folder, again=again)]
-        writing.prepare(folder, ours=folder == shelf.default_folder(ledger.directory))
         for entry in lost:
-            if books.is_held(entry):
-                making = _Making(ledger, read, connection, folder, entry.start, entry.end)
-                yield making.make(lambda done, total: None)
+            making = _Making(ledger, read, connection, folder, entry.start, entry.end)
+            yield making.make(lambda done, total: None)
         start = known[-1].end if known else 0
         end = closed(min(end, ledger.head().size))
         first, whole = start, end - start
@@ -153,6 +151,8 @@ class _Making:
     def make(self, tell: Progress) -> Archived:
         there = os.path.lexists(self._path)
         if not there:
+            folder = self._path.parent
+            writing.prepare(folder, ours=folder == shelf.default_folder(self._ledger.directory))
             writing.write(self._path, self._manifest(), self._tiles(tell), self._ledger.get_blob)
         told, found = self._checked(there)
         if there:

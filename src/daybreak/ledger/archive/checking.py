@@ -24,11 +24,18 @@ from daybreak.ledger.rows import Rows
 from daybreak.ledger.tiles import HASH
 
 if TYPE_CHECKING:
+    from daybreak.ledger.archive.file import Sum
     from daybreak.ledger.chaincheck import ChainCheck, Row
 
 Add = Callable[[str, str], None]
 """(place, what)"""
+_File = tuple[str, int, str]
+"""(SHA-256, bytes, name)"""
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, TypeError)
+
+
+def _file(entry: Entry) -> _File:
+    return entry.sha256, entry.bytes, entry.name
 
 
 class ArchiveCheck:
@@ -72,22 +79,25 @@ class ArchiveCheck:
         try:
             known = shelf.entries(self._connection)
             said = self._said(origin, since) if known else {}
+            if since and any(_file(one) not in said.get((one.start, one.end), {_file(one)}) for one in known):
+                said = self._said(origin, 0)  # made again since, and the one of before is still used
         except (apsw.Error, UnicodeDecodeError) as error:
             self._add("table archive", f"cannot be read: {error}")
             return
         for entry in known:
             where = f"table archive, {entry.which}"
-            event = said.get((entry.start, entry.end))
-            if event is None and entry.end <= since:
+            files = said.get((entry.start, entry.end), set())
+            if not files and entry.end <= since:
                 continue
-            if event is None:
+            if not files:
                 self._add(where, "no event says that these were archived")
-            elif (event.sha256, event.bytes, event.name) != (entry.sha256, entry.bytes, entry.name):
-                self._add(where, "its file is not the one that the log names")
+            elif _file(entry) not in files:
+                self._add(where, "its file is none that the log names")
 
-    def _said(self, origin: str, since: int) -> dict[tuple[int, int], LedgerArchived]:
-        """The last word of the log about each range, from event `since` on."""
-        found = {}
+    def _said(self, origin: str, since: int) -> dict[tuple[int, int], set[_File]]:
+        """What files the log names for each range, from event `since` on. There is more than one where a file was lost
+        and made again."""
+        found: dict[tuple[int, int], set[_File]] = {}
         sql = "SELECT header, payload FROM event WHERE stream = ? ORDER BY seq"
         if since:  # not by the index over streams: what is read is what is new
             sql = "SELECT header, payload FROM event WHERE +stream = ? AND leaf >= ? ORDER BY leaf"
@@ -96,7 +106,7 @@ class ArchiveCheck:
                 if isinstance(header, bytes) and decode_header(header).type == LedgerArchived.type:
                     event = msgspec.json.decode(payload if isinstance(payload, bytes) else b"", type=LedgerArchived)
                     if event.log == origin:
-                        found[event.start, event.end] = event
+                        found.setdefault((event.start, event.end), set()).add((event.sha256, event.bytes, event.name))
             except _UNREADABLE:
                 continue  # reported with the event
         return found
@@ -164,8 +174,13 @@ class ArchiveCheck:
             found = sum_of(path)
         except OSError as error:
             raise shelf.missing(entry, [path.parent], f"cannot be read: {error}") from error
-        if found != (entry.sha256, entry.bytes):
+        if found != (entry.sha256, entry.bytes) and not self._is_told(entry, found):
             self._once(f"archive {entry.name}", f"{path}: its SHA-256 is not that of the archive that was written")
+
+    def _is_told(self, entry: Entry, found: Sum) -> bool:
+        """Is it another file that the log names for this range? (For the same log, as its manifest is compared.)"""
+        files = self._said(self._read.shelf.file(entry).manifest.origin, 0).get((entry.start, entry.end), set())
+        return (found.sha256, found.bytes, entry.name) in files
 
     def _once(self, where: str, what: str) -> None:
         if what not in self._told:

@@ -8,8 +8,8 @@ that order, positions and keys are guarded as before, and its hash stays in the 
 opening and append is never pruned: the stream `keys`, and the last event of each stream.
 
 Before a row is blanked the archive is read back whole, its checksum and every event compared with the tree, it is on
-disk, and the event `ledger.pruned` is durable. Rows are blanked a few thousand at a time, each time in one transaction; whatever is
-interrupted is finished by the same call, and every state in between is a whole ledger.
+disk, and the event `ledger.pruned` is durable. Rows are blanked a few thousand at a time, each time in one transaction;
+whatever is interrupted is finished by the same call, and every state in between is a whole ledger.
 """
 
 from __future__ import annotations

@@ -161,21 +161,17 @@ class Shelf:
         return None, refused
 
     def is_lost(self, entry: Entry, folder: Path, *, again: bool) -> bool:
-        """Is its file nowhere, as somebody says who wants it made `again`? Raises ArchiveMissing where that is not known,
-        and, unless they said so, where it was in `folder` or is the only reason why its events cannot be pruned."""
+        """Is its file nowhere, while the database holds all its events, so that it can be made `again`? Raises
+        ArchiveMissing where a disk may not be mounted: the file cannot be looked for, or nobody said that it is lost,
+        and it could be made again, or was in `folder`."""
         found, refused = self.find(entry)
         if found is not None:
             return False
-        if refused or not again:
-            held = self.is_held(entry)
-            if held or entry.folder == str(folder):
-                raise unmounted(entry, self.folders(entry), refused)
-        return True
-
-    def is_held(self, entry: Entry) -> bool:
-        """Does the database hold all its events?"""
         sql = "SELECT 1 FROM event WHERE leaf >= ? AND leaf < ? AND length(header) = 0 LIMIT 1"
-        return self._connection.execute(sql, (entry.start, entry.end)).fetchone() is None
+        held = self._connection.execute(sql, (entry.start, entry.end)).fetchone() is None
+        if (refused or not again) and (held or entry.folder == str(folder)):
+            raise unmounted(entry, self.folders(entry), refused)
+        return held
 
     def file(self, entry: Entry) -> ArchiveFile:
         """Its manifest was read and is one of this range. Raises ArchiveMissing, ArchiveDamaged."""

@@ -75,8 +75,8 @@ def prepare(folder: Path, *, ours: bool) -> None:
 
 
 def settle(path: Path) -> None:
-    """A file that is there is on disk with its name, whoever wrote, copied or moved it. What somebody who was killed may
-    have left beside it is gone. Raises ArchiveUnwritable."""
+    """A file that is there is on disk with its name, whoever wrote, copied or moved it; what somebody who was
+    killed may have left beside it is gone. Raises ArchiveUnwritable."""
     try:
         _work(path).unlink(missing_ok=True)
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -57,7 +57,8 @@ def parse(text: str) -> Address:
     """Raises PostgresAddressWrong, which repeats nothing of the text."""
     try:
         parts = urlsplit(text)
-        pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        query = parts.query.replace("+", "%2B")  # to libpq it is no space
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
     except ValueError:
         raise _wrong("it cannot be read as one") from None
     if parts.scheme not in _SCHEMES or not text.startswith(f"{parts.scheme}://"):
@@ -75,11 +76,13 @@ def parse(text: str) -> Address:
     user, colon, password = before.partition(":")
     secrets = {password, unquote(password)} | {value for name, value in theirs if name in _SECRET}
     secrets |= {quote(secret, safe="") for secret in secrets}
-    shown_pairs = [(name, value if name in _OPEN else HIDDEN) for name, value in pairs]
+    shown = urlencode(
+        [(name, value if name in _OPEN else HIDDEN) for name, value in pairs], safe=f"/{HIDDEN}", quote_via=quote
+    )
     shown_place = f"{user}:{HIDDEN}{at}{host}" if colon else parts.netloc
     return Address(
         url=_joined(parts.scheme, parts.netloc, parts.path, urlencode(theirs, quote_via=quote)),
-        shown=_joined(parts.scheme, shown_place, parts.path, urlencode(shown_pairs, safe=f"/{HIDDEN}")),
+        shown=_joined(parts.scheme, shown_place, parts.path, shown),
         schema=schema,
         secrets=tuple(sorted((secret for secret in secrets if secret), key=len, reverse=True)),
     )

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import psycopg
 
-from daybreak.errors import LedgerError
+from daybreak.errors import LedgerError, LedgerStopped
 from daybreak.ledger.postgres.address import Address
 from daybreak.ledger.postgres.connection import Link, connect, said
 from daybreak.ledger.postgres.store import channel
@@ -33,13 +33,12 @@ class Listener:
 
     def __init__(self, address: Address, heard: Callable[[int, int], None]) -> None:
         """`heard` is called with the number of events there and the server's process that announced them (0 where
-        nobody did); what it raises as a LedgerError ends the listening. It is called once at the start, too."""
+        nobody did), at the start, too, and again until it takes that without a LedgerError; LedgerStopped ends the
+        listening."""
         self._address = address
         self._heard = heard
         self._reading, self._writing = os.pipe()
         self._closing = threading.Event()
-        self.connected = threading.Event()
-        """Set while it hears."""
         self._thread = threading.Thread(target=self._run, name="ledger-listener", daemon=True)
         self._thread.start()
 
@@ -57,18 +56,17 @@ class Listener:
             try:
                 with connect(self._address, name="daybreak listener") as link:
                     link.execute(f'LISTEN "{channel(self._address)}"', prepare=False)
-                    self.connected.set()
+                    self._look(link)
                     pause_s, told = _PAUSE_S, False
                     self._listen(link)
             except psycopg.Error as error:
                 why = said(self._address, error)
+            except LedgerStopped:
+                return  # or closed: whoever appends hears why
             except LedgerError as error:
-                if self.connected.is_set():
-                    return  # the ledger was closed, or stopped: whoever appends hears why
                 why = error.message
             else:
                 return
-            self.connected.clear()
             if not told and not self._closing.is_set():
                 _log.warning("commits of other homes are not heard of: %s; trying again", why)
                 told = True
@@ -77,15 +75,18 @@ class Listener:
 
     def _listen(self, link: Link) -> None:
         while not self._closing.is_set():
-            row = link.execute("SELECT size FROM head WHERE one = 1").fetchone()
-            if row is not None:
-                self._heard(int(row[0]), 0)
-            self._announcements(link)  # some may have come with that answer
+            self._announcements(link)  # some may have come with an answer
             while self._wait([link.pgconn.socket], KEEPALIVE_S):
                 if self._closing.is_set():
                     return
                 link.pgconn.consume_input()
                 self._announcements(link)
+            self._look(link)
+
+    def _look(self, link: Link) -> None:
+        row = link.execute("SELECT size FROM head WHERE one = 1").fetchone()
+        if row is not None:
+            self._heard(int(row[0]), 0)
 
     def _announcements(self, link: Link) -> None:
         newest, by = -1, 0

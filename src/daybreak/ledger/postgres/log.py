@@ -140,11 +140,12 @@ class PostgresLog(Log):
         whether the events are in Postgres."""
         if not patient:
             raise self._unreachable("asked not to wait")
-        said = self._take_to_say()
+        said, self._to_say = self._to_say, []
+        about_views = [Submission([Draft(KEYS, event, "opening") for event in said])] if said else []
         try:
-            outcomes, records = self._retried(lambda: super(PostgresLog, self).commit([*submissions, *said]))
+            outcomes, records = self._retried(lambda: super(PostgresLog, self).commit([*submissions, *about_views]))
         except LedgerBusy:
-            self._to_say = [draft.event for submission in said for draft in submission.drafts] + self._to_say
+            self._to_say = said + self._to_say
             raise
         return outcomes[: len(submissions)], records
 
@@ -167,14 +168,22 @@ class PostgresLog(Log):
         except ConnectionLost as lost:
             self._settle_edge()
             raise self._unreachable(lost.why) from lost
+        except LedgerBusy:
+            self._settle_edge()
+            raise
         self._took_over = False
         self._seen = self.connection.data_version()
         return self.head.size > before
 
     def settle_views(self, *, closely: bool = False) -> None:
+        """As `Log.settle_views`. The mirror's views and the log in Postgres are two transactions: where Postgres is
+        busy now, the log hears of what was mended with the next commit, and where the process ends first, never."""
         super().settle_views(closely=closely)
-        if said := self._take_to_say():
-            self._untold = self.commit(said)[1]
+        if self._to_say:
+            try:
+                self._untold = self.commit([])[1]
+            except LedgerBusy as busy:
+                _log.warning("views of %s were mended; the log hears of it later: %s", self._path, busy.message)
 
     def _retried(self, work: Callable[[], Any]) -> Any:
         """What it gives; done again where the connection was lost and nothing was written."""
@@ -187,6 +196,9 @@ class PostgresLog(Log):
                 if time.monotonic() + pause_s > end_s:
                     raise self._unreachable(lost.why) from lost
                 _log.warning("the ledger's Postgres %s was lost: %s; trying again", self.store.address, lost.why)
+            except LedgerBusy:
+                self._settle_edge()
+                raise
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _PAUSE_MOST_S)
 
@@ -259,10 +271,6 @@ class PostgresLog(Log):
             size, views = self.head.size, sorted({drift.view for drift in drifts})
             self._mended += drifts
             self._to_say += [ViewsDrifted(size=size, drifts=drifts), ViewsRepaired(size=size, views=views)]
-
-    def _take_to_say(self) -> list[Submission]:
-        events, self._to_say = self._to_say, []
-        return [Submission([Draft(KEYS, event, "opening") for event in events])] if events else []
 
     # -- what other homes appended
 

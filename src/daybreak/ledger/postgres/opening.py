@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import apsw
+import psycopg
 
 from daybreak.errors import KeyMissing, LedgerMissing, LedgerTampered, WitnessMissing
 from daybreak.ledger import database, keyfile, rows
@@ -19,9 +20,10 @@ from daybreak.ledger.note import Checkpoint, Signer
 from daybreak.ledger.opening import Opened, Opening, _holds_something
 from daybreak.ledger.postgres import schema
 from daybreak.ledger.postgres.blobs import SharedBlobs
-from daybreak.ledger.postgres.connection import connect
+from daybreak.ledger.postgres.connection import connect, unusable
 from daybreak.ledger.postgres.listening import Listener
 from daybreak.ledger.postgres.log import PostgresLog
+from daybreak.ledger.postgres.problems import ConnectionLost
 from daybreak.ledger.postgres.store import Store
 from daybreak.ledger.witness import Witness
 
@@ -43,7 +45,10 @@ class PostgresOpening(Opening):
         blobs = SharedBlobs(self.directory / database.BLOBS, store.address)
         self._reached.append((store, blobs))
         try:
-            return super().opened()
+            try:
+                return super().opened()
+            except (psycopg.Error, ConnectionLost) as error:  # what psycopg says may repeat the password
+                raise unusable(store.address, error) from None
         except BaseException:
             store.drop()
             blobs.close()
@@ -75,10 +80,10 @@ class PostgresOpening(Opening):
         return super()._signer(witness)
 
     def _log(self, outside: Checkpoint, signer: Signer, keyring: Keyring) -> Log:
-        self._check_kind()
+        mirrors_some = self._mirrors_some()
         link = self._store.link()
         blank = schema.is_blank(link)
-        if blank and (outside.size or _holds_something(self.path)):
+        if blank and (outside.size or mirrors_some):
             raise self._missing(outside)
         try:
             with rows.readable(self.path):
@@ -136,17 +141,19 @@ class PostgresOpening(Opening):
             raise
         return connection
 
-    def _check_kind(self) -> None:
-        """Raises LedgerForeign where a ledger of its own lies in the mirror's place. What cannot be read is a matter of
-        its own."""
+    def _mirrors_some(self) -> bool:
+        """Are there events in the mirror? A first start that Postgres refused leaves one without any. What cannot be
+        read may hold some, and is a matter of its own. Raises LedgerForeign where a ledger of its own lies there."""
         if not _holds_something(self.path):
-            return
+            return False
         connection = database.connect_reader(self.path)
         try:
-            if not database.is_blank(connection):
-                database.check_kind(connection, self.path, mirror=True)
+            if database.is_blank(connection):
+                return False
+            database.check_kind(connection, self.path, mirror=True)
+            return connection.execute("SELECT 1 FROM event LIMIT 1").fetchone() is not None
         except _DAMAGED:
-            return
+            return True
         finally:
             connection.close()
 
