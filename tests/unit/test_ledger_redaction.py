@@ -325,6 +325,7 @@ def test_only_what_has_something_secret_in_it_can_be_sealed(home: Any) -> None:
 
 
 SAMPLES = [
+    events.ResultRejected(run="r", because=SECRET, about="run:r#9", index=9),
     events.TaskAdded(task="t", run="r", kind="k", title=SECRET, args={"a": SECRET}),
     events.RunMoved(run="r", old="running", new="failed", why=SECRET, hint=SECRET, code="E1"),
     shelf.step(result=SECRET),

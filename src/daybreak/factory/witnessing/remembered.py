@@ -1,4 +1,4 @@
-"""What is known here of witnesses without asking anybody: how they stood, and which of their signatures are kept."""
+"""What is known here, offline, of witnesses: how they stood, and which of their signatures are kept."""
 
 from __future__ import annotations
 
