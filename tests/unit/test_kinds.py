@@ -541,8 +541,12 @@ def test_a_probe_can_check_a_python_task(desk: Any) -> None:
     assert desk.run(asked).state == "done"
 
 
-def test_code_that_is_gone_parks_and_code_that_has_changed_is_loaded_anew(desk: Any) -> None:
-    """What was queued in the evening is found by its path in the night."""
+def test_code_that_is_gone_parks_and_code_that_has_changed_is_loaded_anew(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was queued in the evening is found by its path in the night; also where Python keeps bytecode, which counts
+    as fresh within a second."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     path = desk.folder / "changing.py"
     path.write_text("async def work(ctx):\n    return 1\n")
     asked = pythontask.asked("changing.py:work", desk.folder)

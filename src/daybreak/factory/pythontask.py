@@ -116,6 +116,14 @@ def fingerprint(args: Mapping[str, Any]) -> str:
 # -- modules
 
 
+class _AsWritten(importlib.machinery.SourceFileLoader):
+    """Compiles what the file says now. Bytecode beside it would count as fresh where the file has changed within a
+    second and kept its length; none is written into the user's folder either."""
+
+    def path_stats(self, path: Any) -> Any:
+        raise OSError("no bytecode is asked for")
+
+
 def _from_file(path: Path) -> ModuleType:
     try:
         source = path.read_bytes()
@@ -128,7 +136,7 @@ def _from_file(path: Path) -> ModuleType:
     if (known := sys.modules.get(name)) is not None:
         return known
     _append_to_path(path.parent)
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_AsWritten(name, str(path)))
     assert spec is not None, "a name that ends in .py has a loader"
     assert spec.loader is not None, "and that loader is there"
     module = importlib.util.module_from_spec(spec)
