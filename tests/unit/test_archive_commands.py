@@ -7,19 +7,16 @@ import re
 import shutil
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.unit.archive_shelf import blanks, filled, said
+from tests.unit.ledger_commands import good, refused, run
 from tests.unit.ledger_home import Home
 from typer.main import get_command
-from typer.testing import CliRunner
 
 from daybreak.cli import archive as commands
 from daybreak.cli import home as places
-from daybreak.cli import main
 from daybreak.cli.arguments import PlaceUnusable
-from daybreak.errors import DaybreakError
 from daybreak.ledger.archive.problems import ArchiveMissing, ArchiveUnwritable, PruneRefused, RangeUnknown
 
 COMMAND = cache(get_command)
@@ -38,23 +35,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("DAYBREAK_HOME", str(home.root))
     monkeypatch.chdir(work)
     return home
-
-
-def run(*words: str) -> Any:
-    return CliRunner().invoke(main.app, ["ledger", *words], catch_exceptions=True)
-
-
-def good(*words: str) -> str:
-    done = run(*words)
-    assert done.exit_code == 0, (done.output, done.exception)
-    text: str = done.stdout
-    return text
-
-
-def refused(error: type[DaybreakError], *words: str) -> DaybreakError:
-    done = run(*words)
-    assert isinstance(done.exception, error), (done.output, done.exception)
-    return done.exception
 
 
 def test_events_go_into_files_out_of_the_database_and_back(home: Home, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 from pathlib import Path
 
@@ -19,20 +18,6 @@ from daybreak.ledger.archive.pruning import move, prune, refill, standings
 
 UNREACHED = "/" + "x" * 300
 """A folder whose files cannot even be looked for: the system answers with an error, and not with no."""
-
-
-@pytest.fixture
-def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was written out, in this order."""
-    found: list[str] = []
-    real = os.fsync
-
-    def sync(descriptor: int) -> None:
-        found.append(os.readlink(f"/proc/self/fd/{descriptor}"))
-        real(descriptor)
-
-    monkeypatch.setattr(os, "fsync", sync)
-    return found
 
 
 def test_no_event_is_pruned_before_its_file_is_on_disk(tmp_path: Path, synced: list[str]) -> None:

@@ -14,20 +14,6 @@ from daybreak.errors import BlobDamaged
 from daybreak.ledger.blobs import BlobStore
 
 
-@pytest.fixture
-def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The path of everything that was synced, as it was then called."""
-    told: list[str] = []
-    really = os.fsync
-
-    def fsync(descriptor: int) -> None:
-        told.append(os.readlink(f"/proc/self/fd/{descriptor}"))
-        really(descriptor)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    return told
-
-
 def beginning_with(prefix: str) -> bytes:
     """Bytes whose hash begins so."""
     return next(data for n in range(100_000) if sha256(data := b"%d" % n).hexdigest().startswith(prefix))

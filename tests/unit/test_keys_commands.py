@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 from tests.unit import ledger_home as shelf
+from tests.unit.ledger_commands import good, refused, run
 from typer.main import get_command
-from typer.testing import CliRunner
 
-from daybreak.cli import main
 from daybreak.errors import DaybreakError, KeyMissing, LedgerMissing
 from daybreak.ledger import Verifier, keyfile
 from daybreak.ledger.keyring import KeyHistory
@@ -41,23 +40,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return home
 
 
-def run(*words: str) -> Any:
-    return CliRunner().invoke(main.app, ["ledger", *words], catch_exceptions=True)
-
-
-def good(*words: str) -> str:
-    done = run(*words)
-    assert done.exit_code == 0, (done.output, done.exception)
-    text: str = done.stdout
-    return text
-
-
-def refused(error: type[DaybreakError], *words: str) -> str:
-    done = run(*words)
-    assert isinstance(done.exception, error), (done.output, done.exception)
-    return done.exception.message
-
-
 def test_a_key_is_rotated_listed_revoked_and_handed_out(home: Any) -> None:
     """Each command says what is so afterwards, to people and to programs."""
     # shows: N9
@@ -79,7 +61,7 @@ def test_a_key_is_rotated_listed_revoked_and_handed_out(home: Any) -> None:
     ]
     good("keys", "export", "--json", "--output", "keys.json")
     assert KeyHistory.parse(Path("keys.json").read_text()).revocations[0].why == "lost"
-    assert "is there already" in refused(DaybreakError, "keys", "export", "--output", "keys.json")
+    assert "is there already" in refused(DaybreakError, "keys", "export", "--output", "keys.json").message
     assert json.loads(good("verify", "--json"))["ok"]
 
 
@@ -98,14 +80,20 @@ def test_a_proof_is_checked_with_the_first_key_and_with_the_list(home: Any) -> N
         assert "true, signed by" in good("check", "after.proof", "--key", key)
     for proof in ("before.proof", "at.proof"):
         assert "true, signed by" in good("check", proof, "--key", "first.vkey")
-        assert "revoked from 9 events on (stolen)" in refused(ProofByEndedKey, "check", proof, "--key", "keys.json")
+        assert (
+            "revoked from 9 events on (stolen)"
+            in refused(ProofByEndedKey, "check", proof, "--key", "keys.json").message
+        )
 
 
 def test_what_cannot_be_is_said(home: Any) -> None:
     """No ledger, no key, a key that cannot be revoked, no reason; and nothing was changed."""
     # shows: N9
-    assert "signs now" in refused(
-        RevocationRefused, "keys", "revoke", keyfile.load(home.keys).verifier.key_id, "--reason", "lost"
+    assert (
+        "signs now"
+        in refused(
+            RevocationRefused, "keys", "revoke", keyfile.load(home.keys).verifier.key_id, "--reason", "lost"
+        ).message
     )
     assert run("keys", "revoke", "00000000").exit_code == 2, "the reason is asked for"
     (home.keys / "ledger.key").rename("away")

@@ -16,7 +16,7 @@ import pytest
 from tests.unit import ledger_home as shelf
 from typer.testing import CliRunner
 
-from daybreak.cli import main
+from daybreak.cli import faces, main
 from daybreak.errors import DaybreakError, LedgerMissing
 from daybreak.ledger.bundle import ProofTooLarge, ProofUnreadable
 from daybreak.ledger.proof import EventUnknown
@@ -230,25 +230,28 @@ def test_a_proof_of_another_log_is_refused(tmp_path: Path) -> None:
         run("check", "p", "--key", str(other.keys / "ledger.vkey"))
 
 
-def test_how_far_the_search_is_shows_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only there, and only when it takes longer than a second."""
-    from daybreak.cli import prove
+def test_how_far_something_long_is_shows_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only there, and only when it takes longer than a second; what is said afterwards begins a line of its own."""
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
-    assert prove._progress() is None
-    moments = iter([0.0, 0.5, 2.0])
+    assert faces.counter("looked through") is None
+    moments = iter([0.0, 0.5, 2.0, 3.0])
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr("time.monotonic", lambda: next(moments))
-    show = prove._progress()
+    show = faces.counter("looked through")
     assert show is not None
     show(1000, 2000)
     assert terminal.getvalue() == ""
     show(1500, 2000)
-    assert "1,500 of 2,000" in terminal.getvalue()
+    show(2000, 2000)
+    assert terminal.getvalue().split("\r")[1:] == [
+        "looked through: 1,500 of 2,000 events",
+        "looked through: 2,000 of 2,000 events\n",
+    ]
 
 
 # -- the how-to page

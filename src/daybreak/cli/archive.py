@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
-import time
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,7 +21,6 @@ if TYPE_CHECKING:
     from daybreak.settings import Settings
 
 _RANGE = re.compile(r"([0-9]{1,15})-([0-9]{1,15})")
-_LATE_S = 1.0
 
 
 class ArchiveMisnamed(UsageError):
@@ -73,7 +69,7 @@ def archive(
         end = ledger.head().size if moment is None else archiving.before(ledger, moment)
         if keep is not None:
             end = max(0, end - keep)
-        for one in archiving.archive(ledger, folder, end=end, again=again, progress=_progress("archiving")):
+        for one in archiving.archive(ledger, folder, end=end, again=again, progress=faces.counter("archiving")):
             done.append(one)
             if not as_json:
                 entry = one.entry
@@ -106,7 +102,7 @@ def archives(
         if now_in is not None:
             moved = pruning.move(ledger, _folder(now_in, told, where))
             faces.say(f"{len(moved)} files are in {now_in} now")
-        found = pruning.standings(ledger, check=check, progress=_progress("looking"))
+        found = pruning.standings(ledger, check=check, progress=faces.counter("looking"))
     ok = all(not one.problem and (one.path is not None or not one.blank) for one in found)
     if as_json:
         faces.result_json([_stands(one) for one in found])
@@ -138,7 +134,7 @@ def prune(
     done = []
     with home.open_ledger(where, told, asking=True) as ledger:
         covered = _witnessed(ledger, told, where)
-        progress = _progress("reading archives back")
+        progress = faces.counter("reading archives back")
         for one in pruning.prune(ledger, witnessed=covered, dry_run=dry_run, progress=progress):
             done.append(one)
             if not as_json:
@@ -182,7 +178,7 @@ def refill(
     told, where = home.settings(), arguments.usable_home(home.places())
     done = []
     with home.open_ledger(where, told) as ledger:
-        for one in pruning.refill(ledger, start, end, progress=_progress("reading archives")):
+        for one in pruning.refill(ledger, start, end, progress=faces.counter("reading archives")):
             done.append(one)
             if not as_json:
                 faces.result(f"{one.entry.which}: {one.events} are in the database again")
@@ -270,16 +266,3 @@ def _stands(one: Standing) -> dict[str, Any]:
 
 def _size(count: int) -> str:
     return f"{count / 1e6:,.1f} MB"
-
-
-def _progress(what: str) -> Callable[[int, int], None] | None:
-    """A counter on standard error for a terminal, once it takes a second; nothing otherwise."""
-    if not sys.stderr.isatty():
-        return None
-    began = time.monotonic()
-
-    def tell(done: int, total: int) -> None:
-        if time.monotonic() - began > _LATE_S:
-            print(f"\r{what}: {done:,} of {total:,}", end="" if done < total else "\n", file=sys.stderr)  # noqa: T201
-
-    return tell

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +11,7 @@ from daybreak.cli import arguments, faces
 from daybreak.cli.arguments import Json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    pass
 
 EXAMPLES = (
     "Examples:  daybreak ledger copy ~/.local/state/daybreak/ledger postgresql://daybreak@db.example/daybreak\n\n"
@@ -56,7 +55,7 @@ def copy(
         witness=where.witness,
         scratch=exchange.beside(where.ledger, "copying"),
         refers=of_record,
-        progress=_progress(),
+        progress=faces.stages(),
     )
     if as_json:
         faces.result_json(
@@ -97,10 +96,3 @@ def _next_steps(source: str, target: str, ledger: Path) -> list[str]:
 def _place(text: str) -> str | Path:
     """A URL as it is, a path as a path. Raises ArgumentWrong."""
     return text if "://" in text else arguments.path(text).expanduser().absolute()
-
-
-def _progress() -> Callable[[str, int, int], None] | None:
-    """A counter on standard error for a terminal, nothing otherwise."""
-    if not sys.stderr.isatty():
-        return None
-    return lambda what, done, total: print(f"\r{what}: {done:,} of {total:,} events ", end="", file=sys.stderr)  # noqa: T201

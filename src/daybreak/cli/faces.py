@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from datetime import datetime
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,8 @@ from daybreak.errors import DaybreakError, SpecError, UsageError
 from daybreak.report.shown import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
 EXIT_VERIFIED = 0
@@ -59,6 +63,27 @@ def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False, soft_wrap=False)
+
+
+def stages() -> Callable[[str, int, int], None] | None:
+    """How far something is that may take long, and at what, in events; on a terminal, once it has taken a second. None
+    elsewhere."""
+    if not sys.stderr.isatty():
+        return None
+    began_s = time.monotonic()
+
+    def tell(doing: str, done: int, total: int) -> None:
+        if time.monotonic() - began_s > 1:
+            end = "" if done < total else "\n"
+            print(f"\r{doing}: {done:,} of {total:,} events", end=end, file=sys.stderr, flush=True)  # noqa: T201
+
+    return tell
+
+
+def counter(doing: str) -> Callable[[int, int], None] | None:
+    """As `stages`, of something that has but one."""
+    tell = stages()
+    return None if tell is None else partial(tell, doing)
 
 
 def show_error(error: DaybreakError, *, as_json: bool = False) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,7 +82,7 @@ def verify(
         "witness": where.witness,
         "views": home.views(),
         "blobs": of_record,
-        "progress": _progress(),
+        "progress": faces.counter("verified"),
         "archives": () if archives is None else (archives,),
     }
     name = str(where.ledger)
@@ -162,13 +161,6 @@ def show(
         return
     for record in records:
         faces.result(line(record))
-
-
-def _progress() -> Any:
-    """A counter on standard error for a terminal, nothing otherwise."""
-    if not sys.stderr.isatty():
-        return None
-    return lambda done, total: print(f"\r{done:,} of {total:,} events", end="", file=sys.stderr)  # noqa: T201
 
 
 def as_told(record: Record) -> dict[str, Any]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -156,26 +154,13 @@ def _indexes(prover: Prover, name: str) -> list[int]:
     from daybreak.ledger.bundle import EVENTS_MAX
 
     if (ends := _RANGE.fullmatch(name)) is None:
-        return [prover.find(name, _progress())]
+        return [prover.find(name, faces.counter("looked through"))]
     first, last = int(ends[1]), int(ends[2])
     if not first <= last < first + EVENTS_MAX:
         raise ProofAskWrong(
             f"{name} is no range of events", hint=f"write FIRST..LAST, both included, at most {EVENTS_MAX} events."
         )
     return list(range(first, last + 1))
-
-
-def _progress() -> Callable[[int, int], None] | None:
-    """How far the search for an id is, on a terminal, once it takes longer than a second."""
-    if not sys.stderr.isatty():
-        return None
-    started = time.monotonic()
-
-    def show(done: int, total: int) -> None:
-        if time.monotonic() - started > 1:
-            print(f"\rlooked through {done:,} of {total:,} events", end="", file=sys.stderr)  # noqa: T201
-
-    return show
 
 
 def write_new(path: Path, data: bytes) -> None:

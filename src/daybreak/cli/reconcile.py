@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,7 +32,7 @@ def reconcile(
     from daybreak.cli import home
 
     with home.open_ledger() as ledger:
-        found = ledger.reconcile(full=full, repair=repair, progress=_progress())
+        found = ledger.reconcile(full=full, repair=repair, progress=faces.counter("reconciled"))
     if as_json:
         faces.result_json(_as_json(found))
     else:
@@ -77,10 +76,3 @@ def _as_json(found: Reconciliation) -> dict[str, Any]:
     told["drifts"] = msgspec.to_builtins(found.drifts)
     told["left"] = msgspec.to_builtins(found.left)
     return {"ok": found.ok, "severity": found.severity, **told}
-
-
-def _progress() -> Any:
-    """A counter on standard error for a terminal, nothing otherwise."""
-    if not sys.stderr.isatty():
-        return None
-    return lambda done, total: print(f"\r{done:,} of {total:,} events", end="\r", file=sys.stderr)  # noqa: T201

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -43,7 +41,7 @@ def redact(
 
     redaction.checked_why(reason)
     with home.opened() as opened:
-        found = redaction.survey(opened.ledger, subject, _progress())
+        found = redaction.survey(opened.ledger, subject, faces.counter("looked through"))
         if not found.forgotten:
             _ask(found, yes=yes)
         found, now = redaction.forget(opened.ledger, subject, SystemClock(), why=reason)
@@ -115,16 +113,3 @@ def _as_json(found: Survey, *, now: bool) -> dict[str, Any]:
         "at_least": found.at_least,
         "forgotten_now": now,
     }
-
-
-def _progress() -> Callable[[int, int], None] | None:
-    """On a terminal, once it takes longer than a second."""
-    if not sys.stderr.isatty():
-        return None
-    started = time.monotonic()
-
-    def show(done: int, total: int) -> None:
-        if time.monotonic() - started > 1:
-            print(f"\rlooked through {done:,} of {total:,} events", end="", file=sys.stderr)  # noqa: T201
-
-    return show

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +12,6 @@ from daybreak.cli.arguments import Json
 from daybreak.errors import DaybreakError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from daybreak.config import Places
     from daybreak.ledger import Ledger, Verifier
     from daybreak.ledger.replicas import Replication
@@ -124,7 +121,7 @@ def check(
     for name in names:
         try:
             opened = open_target(name, where.ledger)
-            results.append(reading.check(opened, verifier, refers=of_record, progress=_progress()))
+            results.append(reading.check(opened, verifier, refers=of_record, progress=faces.counter("read")))
         except (DaybreakError, OSError) as error:
             results.append((name, error))
     plain = [_plain(one) for one in results]
@@ -193,7 +190,7 @@ def restore(
         verifier,
         arguments.path(folder).absolute(),
         refers=of_record,
-        progress=_progress(),
+        progress=faces.counter("read"),
     )
     missing = max(0, _known(where, verifier) - made.size)
     if as_json:
@@ -234,7 +231,7 @@ def _go_on(where: Places, target: str, to: Path | None, key: Path | None, *, wit
     if finish(where):
         faces.say("a restore that was interrupted has been finished; what was there before is beside the ledger")
     copy = ReplicaCopy(open_target(target, where.ledger), _verifier(where, key), of_record)
-    tell = _progress()
+    tell = faces.counter("read")
     continuation = Continuation(
         where,
         SystemClock(),
@@ -307,10 +304,3 @@ def _verifier(where: Places, key: Path | None) -> Verifier:
             f"{key} holds no verification key: {error}",
             hint="it is the file ledger.vkey, or the list of keys ledger.keys",
         ) from error
-
-
-def _progress() -> Callable[[int, int], None] | None:
-    """A counter on standard error for a terminal, nothing otherwise."""
-    if not sys.stderr.isatty():
-        return None
-    return lambda done, total: print(f"\r{done:,} of {total:,} events", end="", file=sys.stderr)  # noqa: T201

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import apsw
 
@@ -163,6 +163,16 @@ class Log:
             return Edge.load(size, self.rows.tiles(size))
         except LookupError as error:
             raise LedgerTampered(f"{self._path}: {error}", hint=_REPAIR) from error
+
+    def begin(self, outside: Checkpoint, *, blank: bool) -> Self:
+        """Make the log where it is `blank`, take it over, and compare it with the head known outside. Raises as
+        `load`, `compare` and `settle_views`."""
+        if blank:
+            self.create()
+        self.load()
+        self.compare(outside)
+        self.settle_views(closely=True)
+        return self
 
     def compare(self, outside: Checkpoint) -> None:
         """Is the head known outside one of ours? Raises LedgerBehind, LedgerForked, LedgerTampered."""

@@ -128,12 +128,7 @@ class Opening:
             views=self.views,
             entropy=self.entropy,
         )
-        if blank:
-            log.create()
-        log.load()
-        log.compare(outside)
-        log.settle_views(closely=True)
-        return log
+        return log.begin(outside, blank=blank)
 
     def _missing(self, outside: Checkpoint) -> LedgerMissing:
         return LedgerMissing(

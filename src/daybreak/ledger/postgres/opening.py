@@ -120,12 +120,7 @@ class PostgresOpening(Opening):
             views=self.views,
             entropy=self.entropy,
         )
-        if blank:
-            log.create()
-        log.load()
-        log.compare(outside)
-        log.settle_views(closely=True)
-        return log
+        return log.begin(outside, blank=blank)
 
     def _mirror(self) -> apsw.Connection:
         connection = database.connect_writer(self.path)
