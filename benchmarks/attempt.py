@@ -19,8 +19,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from daybreak import home
 from daybreak.agents.protocol import Brief
-from daybreak.cli import home
 from daybreak.clock import SystemClock
 from daybreak.config import Places
 from daybreak.engine import Context, Engine

@@ -21,7 +21,7 @@ from statistics import median
 import apsw
 
 from benchmarks.ledger_verify import fill, step
-from daybreak.cli import home as faces_home
+from daybreak import home as faces_home
 from daybreak.clock import SystemClock
 from daybreak.events import control_stream
 from daybreak.ledger import Draft, Ledger

@@ -17,7 +17,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from daybreak.cli import home
+from daybreak import home
 from daybreak.clock import SystemClock
 from daybreak.config import Places
 from daybreak.engine.nights import NIGHTS
@@ -31,7 +31,8 @@ GOAL_CORE = 0.01
 GOAL_BYTES = 120_000_000
 WAITING = 1_000
 _PROGRAM = """
-from daybreak.cli import home, main, night
+from daybreak import home
+from daybreak.cli import main, night
 from daybreak.engine.nights import NIGHTS
 known = home.views
 home.views = lambda: [*(view for view in known() if view.name != NIGHTS.name), NIGHTS]

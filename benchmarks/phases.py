@@ -22,11 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daybreak import events
+from daybreak import events, home
 from daybreak.agents.protocol import Brief, Claim
 from daybreak.checks.evidence import Evidence
 from daybreak.checks.example import Example
-from daybreak.cli import home
 from daybreak.clock import SystemClock
 from daybreak.config import Places
 from daybreak.engine import Context, Engine

@@ -13,9 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from daybreak.cli.home import views
 from daybreak.clock import SystemClock
 from daybreak.events import QUEUE, AttemptJudged, LeaseGranted, RunMoved, StepDone, TaskAdded, run_stream
+from daybreak.home import views
 from daybreak.ledger import Draft, Ledger
 
 EVENTS = 100_000

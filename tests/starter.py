@@ -97,7 +97,7 @@ sys.exit(ask(ended=pid))
 MODULES = (
     *("typer._adapters", "rich.table", "rich.markup", "anyio._backends._asyncio", "daybreak.cli.main"),
     *(f"daybreak.cli.{told.module}" for told in (*COMMANDS.values(), *LEDGER.values())),
-    *("daybreak.cli.home", "daybreak.cli.supervise", "daybreak.engine.supervisor", "daybreak.factory.office"),
+    *("daybreak.home.opening", "daybreak.cli.supervise", "daybreak.engine.supervisor", "daybreak.factory.office"),
     *("daybreak.factory.task", "daybreak.factory.taskfile", "daybreak.factory.roster", "daybreak.factory.trust"),
     *(f"daybreak.factory.kinds.{name}" for name in ("build", "command", "python", "repository")),
     *("daybreak.report.run", "daybreak.report.render", "daybreak.report.night", "daybreak.ledger.verification"),

@@ -87,7 +87,7 @@ def open_shop(journal: Path, seed: int, honours_keys: bool = False) -> Iterator[
 def fill_queue(shop: str, listings: int, batch: int) -> int:
     """What `daybreak add listings.py:publish --arg shop=... --arg first=1 --arg last=5` does, for each batch, in one
     process; how many tasks there are now."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.factory import pythontask
 
     with home.opened() as opened:
@@ -190,7 +190,7 @@ def audit(folder: Path, journal: Path, listings: int, kills: tuple[int, int], bu
 
 def ledger_says() -> dict[str, int]:
     """What Daybreak has written down: how many tasks are done, and what they have spent."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.policy.accounts import Accounts
 
     with home.opened() as opened:

@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from daybreak.errors import UsageError, cut
+
 PROJECT_FOLDER = ".daybreak"
 POSTGRES = "DAYBREAK_POSTGRES"
 """The environment variable with the address of the Postgres that holds the ledger; it may hold a password."""
@@ -123,3 +125,31 @@ def find_places(environment: Mapping[str, str], working_directory: Path) -> Plac
         settings=user.user_config_path,
         why="the user's folders",
     )
+
+
+class PlaceUnusable(UsageError):
+    """A folder for state or copies lies where none can be."""
+
+    code = "U116"
+
+
+def usable(folder: Path, what: str) -> Path:
+    """The folder, which need not be there yet. Raises PlaceUnusable where none can be or the log could not name it."""
+    told = cut(folder)
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise PlaceUnusable(
+            f"{what} {told} is not UTF-8, so the log cannot name it", hint="use another name"
+        ) from error
+    existing = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), None)
+    if existing is not None and not existing.is_dir():
+        raise PlaceUnusable(f"{what} cannot be {told}: {cut(existing)} is no folder", hint="name another place")
+    return folder
+
+
+def usable_home(where: Places) -> Places:
+    """The same places, where a ledger can be. Raises PlaceUnusable."""
+    for name in ("ledger", "keys", "witness"):
+        usable(getattr(where, name), f"the folder of the {name}" if name != "keys" else "the folder of keys")
+    return where

@@ -307,3 +307,12 @@ class DeliveryError(DaybreakError):
     """A result could not be put in its place."""
 
     code = "D100"
+
+
+_CUT_AT = 80
+
+
+def cut(text: object) -> str:
+    """What somebody typed, quoted, printable, and not longer than a line."""
+    quoted = ascii(str(text))
+    return quoted if len(quoted) <= _CUT_AT else f"{quoted[: _CUT_AT - 4]}...'"

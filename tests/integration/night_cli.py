@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 import os
 
-from daybreak.cli import home, main, night, status, unlock
+from daybreak import home
+from daybreak.cli import main, night, status, unlock
 from daybreak.engine import night as words
 from daybreak.engine.nights import NIGHTS
 from daybreak.ledger.views import View

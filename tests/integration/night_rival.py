@@ -26,7 +26,7 @@ class LocksThere(FileLocks):
 
 
 def main() -> None:
-    from daybreak.cli import home
+    from daybreak import home
 
     where, clock = Places.below(Path(sys.argv[1]), "a test"), SystemClock()
     with Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=home.views()) as ledger:

@@ -123,7 +123,7 @@ def test_what_is_wrong_is_refused_before_anything_is_recorded(cli: Any) -> None:
 def test_words_that_make_no_task_are_refused(cli: Any, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Each with an error that says what to write, and with nothing in the queue."""
     # shows: N1
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.cli.main import app
 
     task_file(cli)

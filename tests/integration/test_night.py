@@ -106,7 +106,7 @@ class Place:
             time.sleep(0.02)
 
     def ledger(self) -> Ledger:
-        from daybreak.cli import home
+        from daybreak import home
 
         where = Places.below(self.home, "a test")
         views = [*(view for view in home.views() if view.name != NIGHTS.name), NIGHTS]

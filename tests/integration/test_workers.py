@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from daybreak import events
-from daybreak.cli import home
+from daybreak import events, home
 from daybreak.events import POLICY, run_stream
 from daybreak.testing import ModelServer
 from daybreak.testing.modelserver import Call, Request, Say, Unauthorized

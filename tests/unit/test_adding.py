@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 import daybreak
-from daybreak.cli import home
+from daybreak import home
 from daybreak.cli.adding import NotAdded
 from daybreak.clock import SystemClock
 from daybreak.engine.placement import PlacementWrong

@@ -14,8 +14,8 @@ from tests.unit.ledger_commands import good, refused, run
 from tests.unit.ledger_home import Home
 from typer.main import get_command
 
+from daybreak import home as places
 from daybreak.cli import archive as commands
-from daybreak.cli import home as places
 from daybreak.cli.arguments import PlaceUnusable
 from daybreak.ledger.archive.problems import ArchiveMissing, ArchiveUnwritable, PruneRefused, RangeUnknown
 

@@ -19,10 +19,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from daybreak import settings
+from daybreak import home, settings
 from daybreak.agents import found as finding
 from daybreak.agents.found import Found
-from daybreak.cli import agents, home, init, surroundings
+from daybreak.cli import agents, init, surroundings
 from daybreak.cli.arguments import ArgumentWrong
 from daybreak.errors import DaybreakError
 from daybreak.factory import trust as trusting

@@ -22,9 +22,9 @@ import typer
 from tests.unit.engine_desk import Crash
 from typer.testing import CliRunner
 
-from daybreak import events
+from daybreak import events, home
 from daybreak.checks.examples import console
-from daybreak.cli import doctor, home
+from daybreak.cli import doctor
 from daybreak.clock import SystemClock
 from daybreak.config import Places
 from daybreak.engine import Engine, Placement

@@ -14,7 +14,7 @@ from daybreak.factory.kinds import Kinds
 
 LOOKS = """
 import sys
-from daybreak.cli import home
+from daybreak import home
 with home.opened() as opened:
     list(home.rows(opened))
 heavy = ("daybreak.factory.kinds.", "pytest", "coverage", "markdown_it", "jinja2", "libcst", "fastapi")

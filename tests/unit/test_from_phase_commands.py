@@ -10,7 +10,8 @@ import pytest
 from tests.unit.build_desk import SPECIFICATION
 from typer.testing import CliRunner
 
-from daybreak.cli import home, main
+from daybreak import home
+from daybreak.cli import main
 from daybreak.errors import DaybreakError
 from daybreak.events import (
     QUEUE,

@@ -21,7 +21,7 @@ from tests.unit import ledger_home as shelf
 from tests.unit import test_ledger_attacks as attacks
 from typer.testing import CliRunner
 
-from daybreak.cli import home as places
+from daybreak import home as places
 from daybreak.cli import main
 from daybreak.ledger import Draft, Verification, database, keyfile, verified
 from daybreak.ledger.archive.pruning import prune

@@ -26,6 +26,7 @@ from daybreak.engine import trail
 from daybreak.engine.history import Identity
 from daybreak.engine.night import Found, Hooks
 from daybreak.engine.step import key_of, step_key
+from daybreak.home import logging as home_logging
 from daybreak.host.files import transaction, write_file
 from daybreak.policy.redaction import redact
 from daybreak.policy.retry import Retry
@@ -432,7 +433,7 @@ def test_commands_write_to_the_folder_beside_the_ledger(tmp_path: Path, monkeypa
 
     where = Places.below(tmp_path, "a test")
     monkeypatch.setenv("DAYBREAK_LOG", "error")
-    with command.writing(where):
+    with home_logging.writing(where):
         log.warning("not this")
         log.error("this")
     assert [line["event"] for line in lines(tmp_path / "logs")] == ["this"]

@@ -15,14 +15,14 @@ from tests.unit.ledger_home import step
 from tests.unit.witness_desk import cosigner, register
 from typer.testing import CliRunner
 
-from daybreak.cli import home as homes
-from daybreak.cli import marks
+from daybreak import home as homes
 from daybreak.cli.main import app
 from daybreak.clock import SystemClock
 from daybreak.config import Places
 from daybreak.events import POLICY, IncidentRaised, TaskAdded
 from daybreak.factory.health import witnesses
 from daybreak.factory.witnessing import beside
+from daybreak.home import marks
 from daybreak.ledger import Draft, Ledger
 from daybreak.ledger.witness.kept import Kept
 from daybreak.ledger.witness.server import WitnessServer

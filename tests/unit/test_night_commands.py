@@ -19,7 +19,8 @@ import trio
 import typer
 from tests.unit.night_scene import Scene
 
-from daybreak.cli import arguments, home, night, unlock
+from daybreak import home
+from daybreak.cli import arguments, night, unlock
 from daybreak.cli.arguments import ArgumentWrong
 from daybreak.engine.night import Hooks, Plan
 from daybreak.errors import UsageError

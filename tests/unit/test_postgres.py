@@ -22,8 +22,8 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.unit import ledger_home as shelf
 from typer.testing import CliRunner
 
+from daybreak import home as opener
 from daybreak import settings
-from daybreak.cli import home as opener
 from daybreak.cli.main import app
 from daybreak.errors import (
     BlobDamaged,

@@ -15,7 +15,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from daybreak.cli import home, main, queue
+from daybreak import home
+from daybreak.cli import main, queue
 from daybreak.cli.arguments import ArgumentWrong
 from daybreak.clock import SystemClock
 from daybreak.engine.queue import NotInQueue, Placement, Queue

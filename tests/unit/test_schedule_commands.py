@@ -13,7 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from daybreak.cli import home as homes
+from daybreak import home as homes
 from daybreak.cli import main, schedule
 from daybreak.errors import DaybreakError
 from daybreak.events import QUEUE, TaskAdded

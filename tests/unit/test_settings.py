@@ -13,8 +13,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from daybreak import settings
-from daybreak.cli import home
+from daybreak import home, settings
 from daybreak.clock import SystemClock
 from daybreak.factory import pythontask
 from daybreak.policy.breaker import BreakerRule

@@ -9,8 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from daybreak import settings
-from daybreak.cli import home
+from daybreak import home, settings
 from daybreak.config import Places
 from daybreak.engine import live, surroundings
 from daybreak.factory import pythontask, trust

@@ -17,10 +17,10 @@ from daybreak.cli.arguments import FromPhase, Json, SandboxWanted
 from daybreak.errors import DaybreakError, HostError, SpecError, UsageError
 
 if TYPE_CHECKING:
-    from daybreak.cli.home import Home
     from daybreak.engine.placement import Placement
     from daybreak.factory.asked import Asked
     from daybreak.factory.task import BuildTask
+    from daybreak.home import Home
 
 EXAMPLES = (
     "Examples:  daybreak add report.toml    daybreak add spec.md --project shop --priority 5    "
@@ -365,7 +365,8 @@ def _refuse(words: Words, why: str, *given: object) -> None:
 
 
 def _of_repository(words: Words, repo: Path) -> Asked:
-    from daybreak.cli import home, issues
+    from daybreak import home
+    from daybreak.cli import issues
     from daybreak.factory.repository import task as repositorytask
 
     other = (words.command, words.unchecked, words.title, words.arg, words.args, words.output)
@@ -454,7 +455,7 @@ def _of_python(words: Words, task: str) -> Asked:
 
 
 def _of_file(words: Words, path: Path) -> Asked | BuildTask:
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.factory import task, taskfile
 
     _refuse(words, "--check, --unchecked and --title belong to --command", words.checks, words.unchecked, words.title)
@@ -530,7 +531,7 @@ def _check_subject(subject: str | None, found: Asked | BuildTask, *, once: bool)
 
 
 def _put(found: Asked | BuildTask, place: dict[str, Any], *, once: bool, subject: str | None, as_json: bool) -> None:
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.factory.asked import Asked
 
     with home.opened() as opened:

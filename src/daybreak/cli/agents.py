@@ -13,8 +13,8 @@ from daybreak.cli.arguments import Json
 from daybreak.errors import DaybreakError, WorkerError
 
 if TYPE_CHECKING:
-    from daybreak.cli.home import Home
     from daybreak.config import Places
+    from daybreak.home import Home
     from daybreak.ledger import Record
     from daybreak.settings import Settings
 
@@ -42,8 +42,8 @@ class WorkerAbsent(WorkerError):
 @app.command("list", epilog="Examples:  daybreak agents list    daybreak agents list --json")
 def list_(as_json: Json = False) -> None:
     """List workers in the order in which they are asked, then the others. Asks nobody anything."""
+    from daybreak import home
     from daybreak.agents import outside
-    from daybreak.cli import home
 
     told = home.settings()
     rows = [_row(name, told) for name in _names(told)]
@@ -124,7 +124,8 @@ def try_(
     """
     import tempfile
 
-    from daybreak.cli import home, supervise
+    from daybreak import home
+    from daybreak.cli import supervise
 
     told = home.settings()
     row = _there(_absolute(name), told)

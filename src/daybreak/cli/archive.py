@@ -56,7 +56,7 @@ def archive(
 
     Nothing is taken out of the ledger: `daybreak ledger prune` does that.
     """
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.ledger.archive import archiving
 
     if [before is not None, keep is not None, everything].count(True) > 1:
@@ -94,7 +94,7 @@ def archives(
 
     Exit 1 where a file that is needed is missing, one cannot be reached, or where --check finds that one is not whole.
     """
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.ledger.archive import pruning
 
     told, where = home.settings(), arguments.usable_home(home.places())
@@ -127,7 +127,7 @@ def prune(
     Their hashes stay in the tree, and whoever asks for one is given it from its archive. Files of large payloads stay:
     other events may refer to them.
     """
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.ledger.archive import pruning
 
     told, where = home.settings(), arguments.usable_home(home.places())
@@ -169,7 +169,7 @@ def refill(
     as_json: Json = False,
 ) -> None:
     """Put pruned events back into the database, whole files at a time, each event compared with the tree."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.ledger.archive import pruning
 
     if (which is None) is not everything:

@@ -6,18 +6,18 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from daybreak.config import PlaceUnusable as PlaceUnusable
+from daybreak.config import usable as usable
+from daybreak.config import usable_home as usable_home
 from daybreak.errors import UsageError
-
-if TYPE_CHECKING:
-    from daybreak.config import Places
+from daybreak.errors import cut as cut
 
 PATH_BYTES_MAX = 4095
 NAME_BYTES_MAX = 255
-_SHOWN_MAX = 80
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -25,18 +25,6 @@ class ArgumentWrong(UsageError):
     """A path that no system takes, or something else where a whole number is wanted."""
 
     code = "U115"
-
-
-class PlaceUnusable(UsageError):
-    """A folder for state or copies lies where none can be."""
-
-    code = "U116"
-
-
-def cut(text: object) -> str:
-    """What somebody typed, quoted, printable, and not longer than a line."""
-    quoted = ascii(str(text))
-    return quoted if len(quoted) <= _SHOWN_MAX else f"{quoted[: _SHOWN_MAX - 4]}...'"
 
 
 def path(text: str | Path) -> Path:
@@ -67,28 +55,6 @@ def whole(least: int, most: int) -> Callable[[Any], int]:
         return int(told)
 
     return number
-
-
-def usable(folder: Path, what: str) -> Path:
-    """The folder, which need not be there yet. Raises PlaceUnusable where none can be or the log could not name it."""
-    told = cut(folder)
-    try:
-        str(folder).encode()
-    except UnicodeEncodeError as error:
-        raise PlaceUnusable(
-            f"{what} {told} is not UTF-8, so the log cannot name it", hint="use another name"
-        ) from error
-    existing = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), None)
-    if existing is not None and not existing.is_dir():
-        raise PlaceUnusable(f"{what} cannot be {told}: {cut(existing)} is no folder", hint="name another place")
-    return folder
-
-
-def usable_home(where: Places) -> Places:
-    """The same places, where a ledger can be. Raises PlaceUnusable."""
-    for name in ("ledger", "keys", "witness"):
-        usable(getattr(where, name), f"the folder of the {name}" if name != "keys" else "the folder of keys")
-    return where
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]

@@ -100,7 +100,8 @@ def build(
     if (file is None) == (requirement is None):
         raise NothingToBuild("name a FILE, or say what is wanted with --requirement", hint="daybreak build spec.md")
     looking = _look_at_the_machine()
-    from daybreak.cli import home, plan, supervise
+    from daybreak import home
+    from daybreak.cli import plan, supervise
     from daybreak.factory import deliver, task
     from daybreak.factory import plan as plans
 

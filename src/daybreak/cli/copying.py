@@ -43,7 +43,7 @@ def copy(
     Everything is verified, with the key and the witness of this home; TO is there whole, or not at all. Passwords
     belong into PGPASSWORD or a password file rather than into the URL.
     """
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.factory.blobs import of_record
     from daybreak.ledger import copying, exchange
 

@@ -27,7 +27,7 @@ def doctor(
 
     Looking changes nothing. Exit status 1: something is wrong that was not repaired.
     """
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.clock import SystemClock
     from daybreak.factory import health
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from daybreak.clock import stamp
 from daybreak.errors import DaybreakError, SpecError, UsageError
+from daybreak.report.saying import say as say
 from daybreak.report.shown import shown
 
 if TYPE_CHECKING:
@@ -27,11 +28,6 @@ EXIT_INTERRUPTED = 130
 TYPED_WRONG = frozenset({"H222", "H226", "H228", "L149", "P115", "P141"})
 """Codes of floors below for what only a person can have typed: names that nothing has, folders that are taken. There
 they say that something is not; here it is wrong usage."""
-
-
-def say(text: str) -> None:
-    """Talk, on standard error."""
-    print(shown(text), file=sys.stderr, flush=True)  # noqa: T201 - this is the face
 
 
 def result(text: str) -> None:

@@ -24,7 +24,7 @@ def follow(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document a line.")] = False,
 ) -> None:
     """Print events as they are appended, by any process, until Ctrl-C. Reads only, and needs no key."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.cli.ledger import as_told, line
     from daybreak.ledger.following import follow as follow_ledger
 

@@ -15,7 +15,7 @@ from daybreak.cli.arguments import Json
 from daybreak.errors import UsageError
 
 if TYPE_CHECKING:
-    from daybreak.cli.home import Home
+    from daybreak.home import Home
 
 Run = Annotated[str, typer.Argument(help="A run, or the beginning of its name.")]
 Again = Annotated[
@@ -34,7 +34,7 @@ def steps(run: Annotated[str | None, typer.Argument(help="A run.", show_default=
     """List what RUN has kept, step by step: the names that `fork` and `rollback` take."""
     from dataclasses import asdict
 
-    from daybreak.cli import home
+    from daybreak import home
 
     with home.opened() as opened:
         kept = opened.engine.steps(home.pick_run(opened, run))
@@ -55,7 +55,7 @@ def fork(
     as_json: Json = False,
 ) -> None:
     """Begin a new run with what RUN had kept before a step. RUN stays as it is."""
-    from daybreak.cli import home
+    from daybreak import home
 
     with home.opened() as opened:
         picked = home.pick_run(opened, run)
@@ -75,7 +75,7 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Take RUN back to before a step of its own. Nothing is deleted: the log keeps both generations."""
-    from daybreak.cli import home
+    from daybreak import home
 
     with home.opened() as opened:
         picked = home.pick_run(opened, run)
@@ -94,7 +94,7 @@ def retry(
     as_json: Json = False,
 ) -> None:
     """Try a failed RUN again from the step that it failed with, or from STEP."""
-    from daybreak.cli import home
+    from daybreak import home
 
     with home.opened() as opened:
         picked = home.pick_run(opened, run)
@@ -112,7 +112,7 @@ def cancel(
     run: Run, why: Annotated[str, typer.Option("--why", help="For the log.")] = "", as_json: Json = False
 ) -> None:
     """Cancel RUN. One that is under way stops before its next step. What it has done outside stays done."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.cli.queue import check_text
 
     check_text("--why", why, empty=True)
@@ -132,7 +132,7 @@ def answer(
     as_json: Json = False,
 ) -> None:
     """Answer the question that RUN is parked with; without WORDS, show it."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.cli.queue import check_text
 
     if words is not None:
@@ -164,7 +164,7 @@ def signal(
     as_json: Json = False,
 ) -> None:
     """Tell RUN that something it waits for has happened."""
-    from daybreak.cli import home
+    from daybreak import home
 
     with home.opened() as opened:
         picked = home.pick_run(opened, run)

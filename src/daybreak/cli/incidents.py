@@ -19,7 +19,7 @@ app = typer.Typer(help="Look at incidents and close them.", no_args_is_help=True
 
 @contextmanager
 def opened() -> Iterator[Journal]:
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.clock import SystemClock
     from daybreak.policy.journal import Journal
 

@@ -45,8 +45,8 @@ def init(
     """
     import tomllib
 
-    from daybreak import settings
-    from daybreak.cli import home, surroundings
+    from daybreak import home, settings
+    from daybreak.cli import surroundings
     from daybreak.factory import trust
 
     path = Path.cwd() / settings.FILE

@@ -11,10 +11,10 @@ from daybreak.cli import arguments, faces
 
 if TYPE_CHECKING:
     from daybreak.cli.add import Words
-    from daybreak.cli.home import Home
     from daybreak.engine.placement import Placement
     from daybreak.factory.asked import Asked
     from daybreak.factory.repository.task import Offer
+    from daybreak.home import Home
     from daybreak.settings import Settings
 
 
@@ -36,7 +36,7 @@ def offer(request: str | None, into: str | None, told: Settings) -> Offer | None
 
 def asked(words: Words, place: Placement) -> Asked:
     """What `--from` asks for; each task stands at `place`. Raises what `intake.asked` and `reaching.check` do."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.factory.forges import forge, intake, reaching
 
     assert words.source is not None
@@ -66,7 +66,7 @@ def take(asked: Asked, *, as_json: bool) -> int:
     """Read the issues now and show what became of each; the exit status."""
     import anyio
 
-    from daybreak.cli import home
+    from daybreak import home
 
     with home.opened() as opened:
         run = opened.engine.submit(asked.kind, asked.title, asked.args, asked.placement)

@@ -122,7 +122,7 @@ def revoke(
 @contextmanager
 def _opened() -> Iterator[tuple[Path, Ledger]]:
     """The folder of keys, and the ledger, which must be there. Raises LedgerMissing."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.ledger.proof import find_ledger
 
     where = arguments.usable_home(home.places())
@@ -134,7 +134,7 @@ def _opened() -> Iterator[tuple[Path, Ledger]]:
 def _known() -> tuple[Path, Keyring]:
     """All public keys, from the folder of keys and from the ledger; no secret is needed. Raises KeyMissing, KeyWrong,
     LedgerMissing."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.ledger import keyfile, rotation
     from daybreak.ledger.database import FILE
     from daybreak.ledger.keyring import Keyring

@@ -69,7 +69,7 @@ def verify(
     bytes were changed while the tree stayed, the file's pages and the rows of views are left to the next whole check;
     let that be every 7 days at least.
     """
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.clock import SystemClock
     from daybreak.errors import UsageError
     from daybreak.factory.blobs import of_record
@@ -145,8 +145,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Print the events of RUN, or of the whole ledger, one a line."""
-    from daybreak import events
-    from daybreak.cli import home
+    from daybreak import events, home
 
     with home.opened() as opened:
         if run is None:

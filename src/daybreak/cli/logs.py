@@ -3,19 +3,15 @@ command that opens a ledger writes its logs through `writing`."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from daybreak.cli import arguments, faces
 from daybreak.cli.arguments import Json
-from daybreak.config import Places
 from daybreak.errors import HostError, UsageError
 
 if TYPE_CHECKING:
@@ -40,37 +36,6 @@ class LogsUnreadable(HostError):
     code = "H261"
 
 
-def folder(where: Places) -> Path:
-    return where.logs
-
-
-@contextmanager
-def writing(where: Places) -> Iterator[None]:
-    """Within the block, logs go to the files of these places; with --verbose to the terminal as well. The level is that
-    of DAYBREAK_LOG (debug, info, warning, error, off). Raises LevelUnknown."""
-    from daybreak import logs
-    from daybreak.engine import trail
-
-    verbose = logs.asked_for_more()
-    level = logs.wanted(os.environ, verbose=verbose)
-
-    def show(line: Mapping[str, Any]) -> None:
-        from daybreak.report import logbook
-
-        faces.say(logbook.for_people(dict(line)))
-
-    with logs.logging_to(
-        folder(where), redact=_redacted, trail=trail.current, level=level, show=show if verbose else None
-    ):
-        yield
-
-
-def _redacted(text: str) -> str:
-    from daybreak.policy.redaction import redact
-
-    return redact(text).text
-
-
 def logs(
     name: Annotated[
         str, typer.Argument(metavar="[RUN|NIGHT|STEP]", help="Only lines of this; a unique beginning of an id will do.")
@@ -87,10 +52,10 @@ def logs(
     DAYBREAK_LOG (debug, info, warning, error, off) says how much is logged; `--verbose` shows it while a command runs.
     With --follow, --json prints one JSON object in each line.
     """
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.report.logbook import Follower, Wanted, clean
 
-    where, wanted = folder(home.places()), Wanted(name)
+    where, wanted = home.places().logs, Wanted(name)
     follower = Follower(where)
     try:
         found = _newest(follower, wanted, lines)

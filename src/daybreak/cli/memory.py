@@ -35,7 +35,7 @@ class NothingKnown(UsageError):
 
 @contextmanager
 def opened() -> Iterator[Ledger]:
-    from daybreak.cli import home
+    from daybreak import home
 
     with home.open_ledger() as ledger:
         yield ledger

@@ -12,7 +12,7 @@ from daybreak.cli import arguments, faces
 from daybreak.cli.arguments import Json, SandboxWanted
 
 if TYPE_CHECKING:
-    from daybreak.cli.home import Home
+    from daybreak.home import Home
 
 EXAMPLES = (
     "Examples:  daybreak merge    daybreak merge --repo ../shop daybreak/run-0k3 daybreak/run-0k7    "
@@ -56,7 +56,8 @@ def merge(
     Nothing happens in your working tree until a result is verified; if it has the branch checked out and holds
     uncommitted changes, nothing happens at all. What fails or conflicts is left out, with the reason.
     """
-    from daybreak.cli import home, supervise
+    from daybreak import home
+    from daybreak.cli import supervise
     from daybreak.factory.merging import task
 
     with home.opened() as opened:

@@ -20,10 +20,10 @@ from daybreak.cli.queue import moment_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from daybreak.cli.home import Home
     from daybreak.engine.keeper import Takeover
     from daybreak.engine.night import Found, Hooks, NightResult, PingKind, Plan, Status
     from daybreak.engine.supervisor import Supervisor
+    from daybreak.home import Home
 
 EXAMPLES = (
     "Examples:  daybreak night --until 07:00 --budget 20usd    daybreak night --once    "
@@ -77,7 +77,7 @@ def night(
 
     What a crash left is gone on with. Exit status: 0 ended as planned, 130 stopped, 3 an incident stopped it, 1 failed.
     """
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.clock import SystemClock
 
     plan = _plan(SystemClock().now(), until, for_, budget, once, workers, if_busy)
@@ -161,7 +161,7 @@ def _make_way(plan: Plan) -> Sequence[Takeover]:
         return []
     import anyio
 
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.clock import SystemClock
     from daybreak.engine.keeper import end_silent
     from daybreak.engine.supervisor import LOCK
@@ -189,11 +189,6 @@ def _as_json(result: NightResult) -> dict[str, Any]:
         "ended": result.ended,
         "went_before": result.went_before,
     }
-
-
-def status_file(locks: Path, night: str) -> Path:
-    """Where a night that is under way says what it does."""
-    return locks / f"{night}.json"
 
 
 class _Night:
@@ -313,6 +308,8 @@ class _Night:
 
     async def _beat(self, status: Status) -> None:
         """A small file, whole at any moment; not synced, because after a crash it says nothing."""
+        from daybreak.home.standing import status_file
+
         told = {
             "night": status.night,
             "helper": status.helper,
@@ -372,9 +369,9 @@ def write_report(home: Home, night: str, path: Path) -> None:
 
 def _preflight(home: Home) -> list[Found]:
     """What would spoil the night: the doctor's findings."""
-    from daybreak.cli.home import views
     from daybreak.clock import SystemClock
     from daybreak.factory import health
+    from daybreak.home import views
 
     return health.for_night(health.examine(home.places, SystemClock(), views(), roots=[Path.cwd()]))
 
@@ -393,7 +390,7 @@ def _reconcile(home: Home) -> list[Found]:
 
 def _snapshot(home: Home) -> list[Found]:
     """A copy of the state, the proof that it can be brought back, and the rotation."""
-    from daybreak.cli import home as homes
+    from daybreak import home as homes
     from daybreak.cli.snapshot import STORE_FOLDER, STORE_VARIABLE
     from daybreak.clock import SystemClock
     from daybreak.engine.night import Found

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
-    from daybreak.cli.home import Home
     from daybreak.engine import Told
+    from daybreak.home import Home
     from daybreak.ledger import Record
 
 SHOWN_MAX = 8

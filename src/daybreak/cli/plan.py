@@ -27,7 +27,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show what would be built from FILE, by whom, in which order, within which limits."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.factory import task
 
     told = home.settings()

@@ -92,7 +92,7 @@ def prove(
     as_json: Json = False,
 ) -> None:
     """Write a proof that EVENT is in the log, which anybody can check offline with the public key alone."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.ledger import Prover, keyfile, write_bundle, write_tlog
     from daybreak.ledger.proof import find_ledger
     from daybreak.ledger.subjects import SubjectKeys

@@ -59,7 +59,7 @@ def opened() -> Iterator[tuple[Queue, Clock]]:
     """The queue over this process's ledger."""
     import os
 
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.clock import SystemClock
     from daybreak.engine.queue import Queue
 

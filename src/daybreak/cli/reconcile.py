@@ -29,7 +29,7 @@ def reconcile(
     What was found and done becomes part of the log: views, tables and numbers of rows, never what stands in them. Views
     that could not be repaired three times raise an incident. A night does this by itself.
     """
-    from daybreak.cli import home
+    from daybreak import home
 
     with home.open_ledger() as ledger:
         found = ledger.reconcile(full=full, repair=repair, progress=faces.counter("reconciled"))

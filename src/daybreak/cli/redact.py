@@ -35,7 +35,7 @@ def redact(
 ) -> None:
     """Destroy the key of SUBJECT, so that nobody can read any more what was kept under it, here or in any copy of the
     log. The events stay, and every hash, proof and view stays good. It cannot be undone."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.clock import SystemClock
     from daybreak.ledger import redaction
 
@@ -58,7 +58,7 @@ def redact(
 
 def subjects(as_json: Json = False) -> None:
     """Whom anything is kept about that can be forgotten, and how many were."""
-    from daybreak.cli import home
+    from daybreak import home
 
     with home.opened() as opened:
         keys = opened.ledger.subjects

@@ -84,7 +84,7 @@ def _rehearsed(
     until: str | None, for_: str | None, nights: int, workers: int, budget: str | None, seed: int, assume: list[str]
 ) -> Rehearsal | None:
     """None where there is nothing to play."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.clock import SystemClock
     from daybreak.engine.experience import Assumed
     from daybreak.engine.night import Plan

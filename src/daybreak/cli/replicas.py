@@ -13,10 +13,8 @@ from daybreak.errors import DaybreakError, UsageError
 
 if TYPE_CHECKING:
     from daybreak.config import Places
-    from daybreak.ledger import Ledger, Verifier
-    from daybreak.ledger.replicas import Replication
+    from daybreak.ledger import Verifier
     from daybreak.ledger.replicas.reading import Checked
-    from daybreak.settings import Settings
 
 app = typer.Typer(help="The copies of the ledger in other places: how far they are, and whether they are whole.")
 LIST = "Examples:  daybreak ledger replicas list    daybreak ledger replicas list --json"
@@ -49,32 +47,11 @@ Key = Annotated[
 ]
 
 
-def rule(told: Settings) -> Replication | None:
-    """What the settings say of replicas; None where they name no targets."""
-    copies = told.replicas
-    if not copies.targets:
-        return None
-    from daybreak.ledger.replicas import Replication
-
-    return Replication(
-        targets=copies.targets,
-        acknowledge=copies.acknowledge,
-        deliveries=copies.deliveries,
-        wait_s=copies.wait_s,
-    )
-
-
-def begin(ledger: Ledger, told: Settings) -> None:
-    """Keep the copies that the settings name up with an open ledger."""
-    found = rule(told)
-    if found is not None:
-        ledger.replicate(found)
-
-
 @app.command("list", epilog=LIST)
 def show(as_json: Json = False) -> None:
     """Show each target, how many events it holds, and what is wrong with it. Exit 1 where too few hold everything."""
-    from daybreak.cli import home
+    from daybreak import home
+    from daybreak.home.replicating import rule
     from daybreak.ledger.replicas.looking import look
 
     where, told = home.places(), home.settings()
@@ -107,7 +84,7 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Read everything that a replica holds back and check it against the key and the signed root."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.factory.blobs import of_record
     from daybreak.ledger.replicas import reading
     from daybreak.ledger.replicas.target import open_target
@@ -171,7 +148,7 @@ def restore(
     --in-place begins a new log that goes on from it, as after a snapshot: what is missing is named, and runs that may
     have gone on after it are parked with a question.
     """
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.factory.blobs import of_record
     from daybreak.ledger.replicas import recovery
     from daybreak.ledger.replicas.target import open_target
@@ -216,7 +193,8 @@ def restore(
 
 def _go_on(where: Places, target: str, to: Path | None, key: Path | None, *, without_key: bool, as_json: bool) -> None:
     """A new log, in a new place or in that of the present one."""
-    from daybreak.cli import home, restored
+    from daybreak import home
+    from daybreak.cli import restored
     from daybreak.clock import SystemClock
     from daybreak.factory.blobs import of_record
     from daybreak.ledger.continuation import Continuation, finish

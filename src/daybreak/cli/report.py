@@ -20,8 +20,8 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Report on RUN. Numbers behind # are places in the run's stream: `daybreak ledger show RUN` has them."""
-    from daybreak import events
-    from daybreak.cli import home, marks
+    from daybreak import events, home
+    from daybreak.home import marks
     from daybreak.report import marks as marking
     from daybreak.report import render
     from daybreak.report.run import collect
@@ -48,14 +48,15 @@ def report(
 
 def _of_night(night: str | None, *, as_json: bool) -> None:
     """What a night did, from the ledger alone: also of one that is under way, and of one that died."""
-    from daybreak.cli import home, marks, status
+    from daybreak import home
+    from daybreak.home import marks, standing
     from daybreak.report import marks as marking
     from daybreak.report import night as nights
 
     with home.opened(looking=True) as opened:
         seen = marks.look(opened)
         told = nights.collect(opened.ledger, night)
-        if not told.ended and status.lock(opened, told.night).held:
+        if not told.ended and standing.lock(opened, told.night).held:
             told = nights.collect(opened.ledger, told.night, alive=True)
     if as_json:
         faces.result_json({**nights.as_json(told), "marks": marking.as_json(seen)})

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def refuse_mirror(where: Places) -> None:
     """In place of a mirror nothing is restored: what it mirrors would stay as it is, and not fit it any more. Raises
     RestoreRefused; SettingsWrong, SettingsUntrusted where nobody can tell what holds the ledger."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.ledger import exchange
 
     if home.postgres(where) is not None:
@@ -35,7 +35,7 @@ def tell(done: Restored) -> None:
 
 def tell_use(done: Restored, where: Places) -> None:
     """How to go on with a new home."""
-    from daybreak.cli import home
+    from daybreak import home
 
     faces.say(f"use it with DAYBREAK_HOME={done.ledger.parent}")
     if home.postgres(where) is not None:

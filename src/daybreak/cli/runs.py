@@ -18,7 +18,7 @@ def runs(as_json: Json = False) -> None:
     """List every run, the newest first, with its state, and what people said of its result."""
     from dataclasses import asdict
 
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.engine import verdicts
 
     with home.opened() as opened:
@@ -52,8 +52,7 @@ def show(
     ] = False,
 ) -> None:
     """Show RUN: its plan, what workers claimed, and what every check saw."""
-    from daybreak import events
-    from daybreak.cli import home
+    from daybreak import events, home
     from daybreak.report import render
     from daybreak.report.run import collect
 
@@ -82,7 +81,8 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Go on with RUN where it stopped. Steps that were kept are not done again."""
-    from daybreak.cli import home, supervise
+    from daybreak import home
+    from daybreak.cli import supervise
 
     with home.opened(asking=True) as opened:
         picked = home.pick_unfinished(opened, run)

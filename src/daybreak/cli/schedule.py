@@ -275,7 +275,7 @@ def install(
     With units of your own systemd where there is one, else with lines in your crontab. What is not ours is never
     changed.
     """
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.host.timers import Times
 
     where = home.places()
@@ -297,7 +297,7 @@ def uninstall(
     systemd: UseSystemd = False, cron: UseCron = False, dry_run: DryRun = False, as_json: Json = False
 ) -> None:
     """Take the timers of `install` away. A night that is under way goes on; schedules stay."""
-    from daybreak.cli import home
+    from daybreak import home
 
     timers, _ = _timers(systemd, cron, dry_run=dry_run)
     changes = timers.uninstall(_label(home.places()), dry_run=dry_run)
@@ -328,7 +328,7 @@ def opened() -> Iterator[Schedules]:
 @contextmanager
 def _opened() -> Iterator[tuple[Schedules, Ledger]]:
     """With the ledger that they stand in."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.clock import SystemClock
     from daybreak.engine.queue import Queue
     from daybreak.engine.schedules import Schedules

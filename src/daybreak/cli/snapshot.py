@@ -81,7 +81,7 @@ def create(
 
     Keys and workspaces are not in it: keep a copy of the keys elsewhere, because a restore needs them.
     """
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.clock import SystemClock
     from daybreak.events import SnapshotsPruned
     from daybreak.ledger import snapshot
@@ -267,7 +267,7 @@ def prune(
 
 def _begin(store: Path | None) -> tuple[Places, Store]:
     """Where things are; an interrupted restore is finished before anything else."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.host.snapshots import Store
     from daybreak.ledger import restore as ledger_restore
 
@@ -308,7 +308,7 @@ def _named(place: Store, name: str) -> str:
 
 def _ledger_parts() -> tuple[list[Any], Any]:
     """The views that are kept here, and which blobs a record names."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.factory.blobs import of_record
 
     return home.views(), of_record
@@ -342,7 +342,7 @@ def _verify(place: Store, where: Places, name: str, quick: bool, progress: Progr
 
 def _append(where: Places, event: Event) -> None:
     """Remember it in the ledger."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.clock import SystemClock
     from daybreak.events import KEYS
     from daybreak.ledger import Draft, Ledger

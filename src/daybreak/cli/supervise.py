@@ -24,7 +24,7 @@ from daybreak.report.shown import shown
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from daybreak.cli.home import Home
+    from daybreak.home import Home
     from daybreak.ledger import Record
 
 

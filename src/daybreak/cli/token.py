@@ -43,7 +43,7 @@ def opened() -> Iterator[tuple[Journal, PrivateKey, PublicKey]]:
     """Policy's journal over this process's ledger, and both halves of the root key."""
     from biscuit_auth import KeyPair
 
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.clock import SystemClock
     from daybreak.policy import rootkey
     from daybreak.policy.journal import Journal

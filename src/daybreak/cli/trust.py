@@ -33,8 +33,7 @@ def trust(
     """Say yes to a daybreak.toml as it is now: keys, variables, network and folders that it names may be used.
 
     It is asked for again when the file changes."""
-    from daybreak import settings
-    from daybreak.cli import home
+    from daybreak import home, settings
     from daybreak.factory import trust as trusting
 
     where = home.places()

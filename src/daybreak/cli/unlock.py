@@ -53,7 +53,7 @@ def unlock(
 
     Only ever needed where a process hangs: the locks of dead ones are free by themselves. Nothing recorded is lost.
     """
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.clock import SystemClock
     from daybreak.host.locks import FileLocks
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from daybreak.cli.home import Home
+    from daybreak.home import Home
     from daybreak.ledger import Record
     from daybreak.settings import Validate
 
@@ -80,7 +80,8 @@ def validate(
     Prints one table in which every number has its evidence in the ledger. `[validate]` in daybreak.toml names commands,
     thresholds and weights.
     """
-    from daybreak.cli import home, supervise
+    from daybreak import home
+    from daybreak.cli import supervise
     from daybreak.factory.validate import task
 
     told, path = _told(Path.cwd() / folder)
@@ -110,8 +111,7 @@ def validate(
 def _told(folder: Path) -> tuple[Validate, str]:
     """`[validate]` as it applies to that folder, and where it was read. Nothing else of the file is obeyed, so nobody
     needs to trust it: what it names runs in the sandbox, and the table shows what it asks for."""
-    from daybreak import settings
-    from daybreak.cli import home
+    from daybreak import home, settings
 
     found = settings.find(os.environ, folder.resolve(), home.places().settings)
     read = settings.read(found)

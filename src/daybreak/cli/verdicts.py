@@ -14,8 +14,8 @@ from daybreak.cli.arguments import ArgumentWrong, Json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from daybreak.cli.home import Home
     from daybreak.factory.verdicts import Accepted, Undone
+    from daybreak.home import Home
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run, or the beginning of its name.")]
 
@@ -35,7 +35,7 @@ def accept(
     as_json: Json = False,
 ) -> None:
     """Accept what runs brought. Only a verified result is accepted; twice is once."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.factory import verdicts
 
     if bool(runs) == night or (night and (unverified or note)):
@@ -88,7 +88,7 @@ def reject(
 ) -> None:
     """Reject what RUN brought. The reason becomes a lesson, and the same task again in the queue, with the reason and
     what was delivered for whoever works at it. What was delivered stays: see `daybreak undo`."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.clock import SystemClock
     from daybreak.factory import verdicts
 
@@ -132,7 +132,7 @@ def undo(
 
     What was merged becomes a task that reverts it, verified like any merge; say it again when that is over. Exit
     status: 0 undone, 3 a task must revert it first, 1 refused."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.clock import SystemClock
     from daybreak.factory import verdicts
 

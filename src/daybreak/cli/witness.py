@@ -32,7 +32,7 @@ PORT = 7380
 @app.command("list", epilog="Examples:  daybreak ledger witness list    daybreak ledger witness list --json")
 def list_witnesses(as_json: Json = False) -> None:
     """Show the witnesses of daybreak.toml and how they stood when they were last asked. Asks nobody."""
-    from daybreak.cli import home
+    from daybreak import home
 
     told, where = home.settings(), home.places()
     if not told.witnesses:
@@ -67,7 +67,7 @@ def list_witnesses(as_json: Json = False) -> None:
 @app.command("check", epilog="Examples:  daybreak ledger witness check    daybreak ledger witness check --json")
 def check(as_json: Json = False) -> None:
     """Show every witness the newest head now, and compare the ledger with what each has. Exit 1 if one fails."""
-    from daybreak.cli import home
+    from daybreak import home
     from daybreak.clock import SystemClock
     from daybreak.factory.witnessing import beside
     from daybreak.ledger import Ledger, proof

@@ -1,4 +1,4 @@
-"""Where real clocks, real ledgers and real engines are made; everything below takes them as arguments."""
+"""Opens a home: the ledger with its witnesses and replicas beside it, and the engine on top."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from daybreak.cli import arguments
 from daybreak.clock import SystemClock
-from daybreak.config import POSTGRES, Places, find_places, find_settings
+from daybreak.config import POSTGRES, Places, find_places, find_settings, usable_home
 from daybreak.errors import LedgerForeign, UsageError
-from daybreak.events import FINAL
+from daybreak.report.saying import say
 
 if TYPE_CHECKING:
     from daybreak.clock import Clock
@@ -23,24 +22,6 @@ if TYPE_CHECKING:
     from daybreak.ledger.views import View
     from daybreak.policy.breaker import BreakerRule
     from daybreak.settings import Settings
-
-
-class RunUnknown(UsageError):
-    """There is no run of that name."""
-
-    code = "U111"
-
-
-class RunOver(UsageError):
-    """A run that is over cannot be resumed."""
-
-    code = "U113"
-
-
-class NoRuns(UsageError):
-    """Nothing has been run here yet."""
-
-    code = "U112"
 
 
 def places() -> Places:
@@ -83,12 +64,11 @@ def _unusable(problem: UsageError) -> TaskFunction:
 def _do_without(ledger: Ledger, problem: UsageError) -> None:
     """Nobody knows which witnesses and replicas the settings name: what must not be forgotten waits, as it does where
     these have failed."""
-    from daybreak.cli import faces
     from daybreak.ledger.replicas.problems import NotReplicated
 
     what = "daybreak.toml cannot be used, so no witness or replica that it names hears of this"
     why = f"{problem.code} {problem.message}"
-    faces.say(f"{what}: {why}; {problem.hint}")
+    say(f"{what}: {why}; {problem.hint}")
 
     def refuse() -> None:
         raise NotReplicated(f"{what}: {why}", hint=problem.hint)
@@ -144,15 +124,15 @@ def views() -> list[View]:
 def opened(*, asking: bool = False, looking: bool = False) -> Iterator[Home]:
     """The home of this process, closed again at the end. `asking`: work is to be done, so witnesses are asked
     first what they know of the ledger. `looking`: nothing is, so no witness and no replica hears of it."""
-    from daybreak.cli import logs
     from daybreak.engine import Engine
     from daybreak.factory.kinds import Kinds
     from daybreak.factory.office import Office
+    from daybreak.home import logging
 
-    where, clock = arguments.usable_home(places()), SystemClock()
+    where, clock = usable_home(places()), SystemClock()
     _finish_restore(where)
     told, problem = _settings_or_why_not()
-    with logs.writing(where), open_ledger(where, told, problem, asking=asking, looking=looking) as ledger:
+    with logging.writing(where), open_ledger(where, told, problem, asking=asking, looking=looking) as ledger:
         listeners: list[Listener] = []
         office = Office(told, ledger, where, clock, os.environ)
         instead = {} if problem is None else dict.fromkeys(("build", "issues", "repository"), _unusable(problem))
@@ -177,7 +157,7 @@ def open_ledger(
     settings cannot be used; that is said, and nothing is secured meanwhile."""
     from daybreak.ledger import Ledger
 
-    where, clock = where or arguments.usable_home(places()), SystemClock()
+    where, clock = where or usable_home(places()), SystemClock()
     if told is None and find_settings(os.environ, Path.cwd(), where.settings) is not None:
         told, problem = _settings_or_why_not()  # reading them takes longer than a short command
     if problem is not None and not database_is_known(where):
@@ -199,9 +179,9 @@ def open_ledger(
         if problem is not None:
             _do_without(ledger, problem)
         if told is not None and told.replicas.targets and not looking:
-            from daybreak.cli import replicas
+            from daybreak.home import replicating
 
-            replicas.begin(ledger, told)
+            replicating.begin(ledger, told)
         yield ledger
 
 
@@ -255,86 +235,7 @@ def witnessed(
 def _finish_restore(where: Places) -> None:
     """Complete a restore in place that a crash interrupted; there is nothing to import where there was none."""
     if where.ledger.with_name(f".{where.ledger.name}.restore").exists():
-        from daybreak.cli import faces
         from daybreak.ledger import restore
 
         if restore.finish(where):
-            faces.say("an interrupted restore has been finished")
-
-
-def pick_run(home: Home, run: str | None) -> str:
-    """`run` itself if it exists (a unique beginning is enough); the newest one if None. Raises RunUnknown, NoRuns."""
-    known = [row[0] for row in home.ledger.query("SELECT run FROM view_runs ORDER BY created DESC, run DESC")]
-    if not known:
-        raise NoRuns(f"nothing has been run in {home.places.ledger}", hint="start with `daybreak build SPEC`")
-    if run is None:
-        return str(known[0])
-    matches = [name for name in known if name == run] or [name for name in known if run and name.startswith(run)]
-    if len(matches) != 1:
-        raise RunUnknown(
-            f"{'no run is' if not matches else f'{len(matches)} runs are'} called {run!r}",
-            hint="`daybreak runs` lists them",
-        )
-    return str(matches[0])
-
-
-class Row(NamedTuple):
-    """A run as a table shows it."""
-
-    run: str
-    kind: str
-    title: str
-    state: str
-    created: str
-    updated: str
-    why: str
-    question: str
-    held: bool
-    """A person paused it."""
-    orphaned: bool
-    """It was under way when its owner died."""
-
-    @property
-    def resumable(self) -> bool:
-        return self.state not in FINAL
-
-    @property
-    def shown_state(self) -> str:
-        return f"{self.state} (its owner died: resume it)" if self.orphaned else self.state
-
-
-def rows(home: Home) -> list[Row]:
-    """Every run, the newest first."""
-    orphaned = {resumable.run for resumable in home.engine.resumable() if resumable.orphaned}
-    columns = "run, kind, title, state, created, updated, why, question, held"
-    found = home.ledger.query(f"SELECT {columns} FROM view_runs ORDER BY created DESC, run DESC")
-    return [Row._make((*row[:-1], bool(row[-1]), row[0] in orphaned)) for row in found]
-
-
-def raise_budget(home: Home, row: Row, budget: str) -> None:
-    """Give a run another limit; one that is parked for its budget goes on with it. Raises what `Limit.parse` does."""
-    from daybreak import events
-    from daybreak.engine.purse import account_of
-    from daybreak.ledger import Draft
-    from daybreak.policy.accounts import Accounts
-    from daybreak.policy.budget import Limit
-
-    opened = Accounts(home.ledger).open(account_of(row.run), Limit.parse(budget))
-    if opened is not None:
-        home.ledger.append([Draft(events.POLICY, opened, trace=row.run)])
-    if row.question:
-        home.engine.answer(row.run, row.question, "yes")
-
-
-def pick_unfinished(home: Home, run: str | None) -> Row:
-    """The run called `run`, or the newest one that is not over. Raises RunUnknown, NoRuns, RunOver."""
-    if run is None:
-        unfinished = [row for row in rows(home) if row.resumable]
-        if not unfinished:
-            raise NoRuns("no run waits to be resumed", hint="`daybreak runs` lists what there is")
-        return unfinished[0]
-    picked = pick_run(home, run)
-    row = next(row for row in rows(home) if row.run == picked)
-    if not row.resumable:
-        raise RunOver(f"run {row.run} is {row.state}", hint="`daybreak build SPEC` starts a new one")
-    return row
+            say("an interrupted restore has been finished")

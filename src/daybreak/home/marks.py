@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from daybreak.cli.home import Home
+    from daybreak.home import Home
     from daybreak.ledger.replicas.standing import Standing
     from daybreak.report.marks import Marks, Replicated, TargetLine, Witnessed
     from daybreak.settings import Settings
