@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help setup demo test coverage test-agents test-agents-short check format reference validate bench shopnight peers chaos clean
+.PHONY: help setup demo test coverage docs test-agents test-agents-short check format reference validate bench shopnight peers chaos clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -47,6 +47,11 @@ format: setup ## put the code into its format
 
 reference: setup ## the pages and lists that are made from the sources
 	$(BIN)/python -m daybreak.report.catalogue
+	$(BIN)/python scripts/reference.py
+
+docs: setup ## the documentation as a site in out/site; a link that leads nowhere fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "open out/site/index.html"
 
 validate: setup ## Daybreak looks at itself
 	DAYBREAK_HOME=$(CURDIR)/out/home $(BIN)/daybreak validate .
