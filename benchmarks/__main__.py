@@ -34,6 +34,7 @@ NAMES = (
     "error_corpus",
     "attempt",
     "gateway",
+    "tracing",
     "routing",
     "repair",
     "phases",

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from daybreak.errors import DeliveryError
 from daybreak.host import durable, place
-from daybreak.host.files import copying
+from daybreak.host.files import copying, hearing
 from daybreak.host.files.disk import Disk, open_disk
 from daybreak.host.files.paths import PARTS_MAX, WORK
 from daybreak.host.files.problems import FULL, FilesError, PathRefused, RootBusy
@@ -112,10 +112,12 @@ def put_folder(
         size = _size(new)
     except (OSError, FilesError) as error:
         raise _not_delivered(error, old) from error
+    began_ns = hearing.begun()
     _check_target(old, size)
     _make_parents(old)
     _deliver(new, old, refuse)
     _lines.debug("put the folder %s, %d bytes", old, size)
+    hearing.wrote(old, 1, began_ns)
 
 
 def _size(folder: Path) -> int:

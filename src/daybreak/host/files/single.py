@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from daybreak.host import durable, place
-from daybreak.host.files import content, copying
+from daybreak.host.files import content, copying, hearing
 from daybreak.host.files.content import Content
 from daybreak.host.files.disk import Disk, open_disk
 from daybreak.host.files.problems import AlreadyThere, FilesError, LinkRefused, NotWritten, PathRefused, told
@@ -25,6 +25,7 @@ def write_file(path: str | os.PathLike[str], data: Content, *, mode: int | None 
     """
     folder, name = _place(path)
     content.check_mode(mode)
+    began_ns = hearing.begun()
     try:
         disk = open_disk(folder or os.curdir)
         try:
@@ -36,6 +37,7 @@ def write_file(path: str | os.PathLike[str], data: Content, *, mode: int | None 
     except (OSError, LinkRefused, AlreadyThere) as error:
         raise _refused(folder, name, error) from error
     _lines.debug("wrote %s", path)
+    hearing.wrote(os.fspath(path), 1, began_ns)
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:

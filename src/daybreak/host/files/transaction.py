@@ -44,7 +44,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from daybreak.host import place
-from daybreak.host.files import content, copying, intent, system
+from daybreak.host.files import content, copying, hearing, intent, system
 from daybreak.host.files.applying import Applier
 from daybreak.host.files.content import Content
 from daybreak.host.files.disk import Disk, Kind, open_disk
@@ -313,6 +313,7 @@ class Transaction:
         if staged is None:
             self.committed = True
             return
+        began_ns = hearing.begun()
         try:
             with told("the transaction could not be committed"):
                 if self._torn is not None:
@@ -331,6 +332,7 @@ class Transaction:
             raise
         self._abandon()  # what is left in the work folder is old, or nothing
         _lines.debug("committed %d steps below %s", len(steps), self._root)
+        hearing.wrote(self._root, len(steps), began_ns)
 
     def _apply(self, disk: Disk, steps: list[Step], pending: Pending) -> None:
         recorded = not _is_one_rename(steps)
