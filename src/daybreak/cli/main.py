@@ -37,12 +37,14 @@ COMMANDS = {
     "queue": Command("queue", "app"),
     "night": Command("night", "night"),
     "status": Command("status", "status"),
+    "serve": Command("serve", "serve"),
+    "mcp": Command("mcp", "mcp"),
     "rehearse": Command("rehearse", "rehearse"),
     "schedule": Command("schedule", "app"),
     "runs": Command("runs", "runs", "Example:  daybreak runs --json"),
     "show": Command("runs", "show", "Examples:  daybreak show    daybreak show run-0k3 --transcript"),
     "resume": Command("runs", "resume", "Examples:  daybreak resume    daybreak resume run-0k3 --answer yes"),
-    "report": Command("report", "report", "Examples:  daybreak report    daybreak report --markdown > report.md"),
+    "report": Command("report", "app"),
     "accept": Command("verdicts", "accept", "Examples:  daybreak accept run-0k3 run-0k7    daybreak accept --night"),
     "reject": Command(
         "verdicts", "reject", "Example:  daybreak reject run-0k3 --because 'amounts must be in cents, never floats'"
@@ -59,7 +61,9 @@ COMMANDS = {
     "reconcile": Command("reconcile", "reconcile"),
     "snapshot": Command("snapshot", "app"),
     "token": Command("token", "app"),
+    "metrics": Command("metrics", "app"),
     "incidents": Command("incidents", "app"),
+    "notify": Command("notify", "app"),
     "doctor": Command("doctor", "doctor"),
     "logs": Command("logs", "logs"),
     "unlock": Command("unlock", "unlock"),
@@ -108,8 +112,17 @@ def options(
 
 def main() -> None:
     """The entry point: run the command, turn every error into a message and an exit status."""
-    debug = "--debug" in sys.argv
     gc.set_threshold(20_000, 20, 20)  # imports make much and free nothing: searching them for cycles is wasted
+    try:
+        _told(debug="--debug" in sys.argv)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone, which is no error of ours
+        sys.exit(0)
+    finally:
+        gc.freeze()  # for the same reason: the interpreter searches everything several times as it ends
+
+
+def _told(*, debug: bool) -> None:
     try:
         app(standalone_mode=True)
     except DaybreakError as error:
@@ -120,8 +133,7 @@ def main() -> None:
         faces.say("daybreak: interrupted; nothing is lost, `daybreak resume` goes on")
         sys.exit(faces.EXIT_INTERRUPTED)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone, which is no error of ours
-        sys.exit(0)
+        raise
     except Exception as error:
         if debug:
             raise
@@ -130,5 +142,3 @@ def main() -> None:
             hint="run the same command with --debug in front and report what it prints",
         )
         sys.exit(faces.show_error(fault, as_json="--json" in sys.argv))
-    finally:
-        gc.freeze()  # for the same reason: the interpreter searches everything several times as it ends
