@@ -16,6 +16,7 @@ NAMES = (
     "following",
     "replicas",
     "engine_steps",
+    "metrics",
     "queueing",
     "budget_reserve",
     "rehearsal",

@@ -16,6 +16,7 @@ from daybreak.version import __version__
 
 if TYPE_CHECKING:
     from daybreak.cli.adding import add
+    from daybreak.client import Client
     from daybreak.engine.context import Context
     from daybreak.engine.step import Absent, Found, spend, step_key
     from daybreak.factory.tasks import task
@@ -42,6 +43,7 @@ __all__ = [
     "BreakerOpen",
     "BreakerRule",
     "BudgetSpent",
+    "Client",
     "Context",
     "Found",
     "GaveUp",
@@ -82,6 +84,7 @@ _HOMES = {
     "BreakerOpen": "policy.breaker",
     "BreakerRule": "policy.breaker",
     "BudgetSpent": "policy.budget",
+    "Client": "client",
     "Context": "engine.context",
     "Found": "engine.step",
     "GaveUp": "policy.retry",

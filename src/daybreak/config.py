@@ -41,12 +41,19 @@ class Places:
     @property
     def private(self) -> tuple[Path, ...]:
         """Those that no worker and no program under check may see."""
-        return (self.ledger, self.archive, self.keys, self.witness, self.workspaces, self.locks, self.logs)
+        return (
+            self.ledger, self.archive, self.handed, self.keys, self.witness, self.workspaces, self.locks, self.logs,
+        )  # fmt: skip
 
     @property
     def archive(self) -> Path:
         """Where archived events lie if the settings name no folder."""
         return self.ledger.with_name("archive")
+
+    @property
+    def handed(self) -> Path:
+        """Where texts lie that were handed over as such; specifications among them have held-out examples."""
+        return self.ledger.with_name("handed")
 
     @classmethod
     def below(cls, home: Path, why: str) -> Places:

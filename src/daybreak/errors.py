@@ -57,7 +57,10 @@
     │   ├── BreakerOpen     P202  what fails again and again is left alone for a while
     │   ├── CircuitsBusy    P203  too many changed one breaker at the same moment
     │   ├── BudgetSpent     P211  it could cost more than is left
-    │   └── PlanningLoop    P212  planning, again and again, and nothing carried out
+    │   ├── PlanningLoop    P212  planning, again and again, and nothing carried out
+    │   ├── ScopeMissing    P310  the token for the API does not have the scope
+    │   ├── CsrfRefused     P311  a browser's request did not come from a page of ours
+    │   └── HostRefused     P312  the Host header names another server
     ├── EngineError     E1xx  runs, steps, leases
     │   ├── TaskCrashed     E199  a task's code raised something that is not a DaybreakError
     │   ├── LeaseLost       E201  another owner has the run now

@@ -2,9 +2,10 @@
 
 Each class is one kind of event: frozen, typed, with a stable `type`. The payload in the ledger is the JSON of
 its fields. Fields are only ever added, with a default; a change of meaning is a new class with a new `type`.
-Streams: `queue` (tasks), `schedules`, `nights`, `memory` (lessons), `keys` (the ledger about itself), `policy` (tokens,
-incidents, budgets, breakers, calls of models), `run:<id>` (written by the run's owner only, fenced by its epoch),
-`control:<id>` (everybody else about that run).
+Streams: `queue` (tasks), `schedules`, `nights`, `memory` (lessons), `notices` (messages to people), `requests` (of
+programs, with an idempotency key), `keys` (the ledger about itself), `policy` (tokens, incidents, budgets, breakers,
+calls of models), `run:<id>` (written by the run's owner only, fenced by its epoch), `control:<id>` (everybody else
+about that run).
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ POLICY = "policy"
 SCHEDULES = "schedules"
 NIGHTS = "nights"
 MEMORY = "memory"
+REQUESTS = "requests"
+REPORTS = "reports"
+NOTICES = "notices"
 
 
 def run_stream(run: str) -> str:
@@ -1026,6 +1030,25 @@ class ResultUndone(Event, frozen=True, kw_only=True, omit_defaults=True):
     """What cannot be taken back, and is not."""
 
 
+# -- reports
+
+
+class ReportMade(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A report was made to be handed on. Whoever has it can show that nothing was left out of it or put into it."""
+
+    type: ClassVar[str] = "report.made"
+    report: str
+    """Its name."""
+    digest: str
+    """SHA-256 of what it holds: which events, and what it says beside them (`report.morning.proofs`)."""
+    facts: int
+    """So many events."""
+    since: str
+    until: str
+    night: str = ""
+    """The night that it is about; empty where it is about a time."""
+
+
 # -- policy
 
 
@@ -1110,6 +1133,28 @@ class IncidentClosed(Event, frozen=True, kw_only=True):
     type: ClassVar[str] = "incident.closed"
     incident: str
     why: str = ""
+
+
+class RequestTaken(Event, frozen=True, kw_only=True):
+    """A request with an idempotency key: stands in the same commit as what it did, so that a repeat does nothing."""
+
+    type: ClassVar[str] = "request.taken"
+    key: str
+    """SHA-256 of who asked and the key."""
+    request: str
+    """SHA-256 of the method, the address and the body."""
+    id: str
+    """The request's own id: two requests never write the same."""
+
+
+class RequestAnswered(Event, frozen=True, kw_only=True):
+    """What it was answered, for whoever repeats it."""
+
+    type: ClassVar[str] = "request.answered"
+    key: str
+    status: int
+    body: str
+    """JSON."""
 
 
 class WorkersOrdered(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -1218,6 +1263,135 @@ class BreakerChanged(Event, frozen=True, kw_only=True):
     openings: int
     probes: list[str]
     why: str
+
+
+# -- alerts
+
+
+class AlertTurned(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The condition of an alert began to hold, or ceased to; it fires or clears once that has lasted long enough."""
+
+    type: ClassVar[str] = "alert.turned"
+    alert: str
+    version: int
+    """Counts the changes of this alert from 1; two writers of the same one never both win."""
+    holds: bool
+    value: float = 0.0
+    threshold: float = 0.0
+
+
+class AlertFired(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A metric is where nobody wants it, by a rule of the settings."""
+
+    type: ClassVar[str] = "alert.fired"
+    alert: str
+    """Name of one of `alerts` in the settings."""
+    version: int
+    """As in `AlertTurned`."""
+    metric: str
+    severity: str
+    """info, warning or critical."""
+    value: float
+    """Of a trend: the change in percent."""
+    threshold: float
+    text: str
+    """The same in a sentence."""
+    begin: str = ""
+    """What was measured: from this moment; empty where the metric is of one moment."""
+    end: str = ""
+    """To this one."""
+    samples: int = 0
+    """So many cases the value rests on."""
+    before: float = 0.0
+    """Of a trend: the mean that it is compared with."""
+
+
+class AlertCleared(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A fired alert is over."""
+
+    type: ClassVar[str] = "alert.cleared"
+    alert: str
+    version: int
+    metric: str
+    severity: str
+    value: float
+    threshold: float
+    text: str
+    """Why, in a sentence."""
+    begin: str = ""
+    end: str = ""
+    samples: int = 0
+    before: float = 0.0
+    fired: str = ""
+    """When it had fired."""
+
+
+# -- messages to people
+
+
+class ChannelOpened(Event, frozen=True, kw_only=True):
+    """A channel is known: what comes after this event is told there."""
+
+    type: ClassVar[str] = "channel.opened"
+    channel: str
+    """Name of one of `notify.channels` in the settings; its address is never written down."""
+
+
+class ChannelTested(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A person had a message sent to see whether it arrives."""
+
+    type: ClassVar[str] = "channel.tested"
+    channel: str
+    ok: bool
+    what: str = ""
+    """Why it did not go."""
+
+
+class BudgetWarned(Event, frozen=True, kw_only=True):
+    """An account has used so much of a limit that people should hear of it; once for each account and limit."""
+
+    type: ClassVar[str] = "budget.warned"
+    account: str
+    amount: str
+    """Of `policy.budget.Limit`."""
+    most: int
+    spent: int
+
+
+class NoticeSent(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A channel's server took a message. A crash before this event has the message sent once more."""
+
+    type: ClassVar[str] = "notice.sent"
+    channel: str
+    notices: list[str]
+    """Their names, each a kind and the place of its event: `question:1234`."""
+    tries: int = 1
+
+
+class NoticeTried(Event, frozen=True, kw_only=True):
+    """A message did not go, and is tried again."""
+
+    type: ClassVar[str] = "notice.tried"
+    channel: str
+    notices: list[str]
+    kind: str
+    """Of the failure: retryable or outage."""
+    what: str
+    again: str
+    """Not before this."""
+    tries: dict[str, Any]
+    """`policy.retry.Tries`, so that a restart goes on counting."""
+
+
+class NoticeFailed(Event, frozen=True, kw_only=True):
+    """A message did not go, and is not tried again by itself."""
+
+    type: ClassVar[str] = "notice.failed"
+    channel: str
+    notices: list[str]
+    what: str
+    hint: str = ""
+    tries: int = 1
 
 
 def _all(base: type[Event]) -> dict[str, type[Event]]:

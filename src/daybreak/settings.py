@@ -293,6 +293,150 @@ class Place(_Settings):
     """The folder that `daybreak ledger archive` writes to; empty: `archive` beside the ledger's."""
 
 
+NoticeKind = Literal["report", "question", "budget", "breaker", "incident", "night", "alert"]
+_CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]"
+_Quiet = Annotated[str, Field(pattern=rf"^({_CLOCK}-{_CLOCK})?$")]
+_Digest = Annotated[str, Field(pattern=rf"^({_CLOCK}|[1-9][0-9]{{0,3}}(min|h))?$")]
+
+
+class Channel(_Settings):
+    """Where messages to people go."""
+
+    url_from: _Key = ""
+    """What holds its address as apprise writes it (`tgram://TOKEN/CHAT`, `mailto://...`): `env:NAME`, or `file:PATH`
+    that nobody else may read. Addresses hold tokens, so they are named."""
+    url: str = Field(default="", max_length=2_000)
+    """The address itself, where nothing in it is secret: a web hook's or mail server's on this machine, or `json://HOST`
+    alone."""
+    kinds: tuple[NoticeKind, ...] = get_args(NoticeKind)
+    """What is told there."""
+    least: int = Field(default=2, ge=1, le=3)
+    """Nothing less severe: 1 for the record, 2 worth a look, 3 at once."""
+    quiet: _Quiet = ""
+    """`22:00-07:00`: what comes then waits until the end."""
+    through: int = Field(default=3, ge=2, le=4)
+    """So severe breaks through quiet hours and digests; 4: nothing does."""
+    digest: _Digest = ""
+    """`07:00`, or a span (`30min`, `4h`): what comes waits for that time of day, or for so long, and goes together."""
+
+
+class Notify(_Settings):
+    """Who is told what happens, beside the ledger and the screen."""
+
+    channels: dict[_Name, Channel] = {}
+    zone: str = Field(default="", max_length=100)
+    """The clock of quiet hours and digests, such as `Europe/Berlin`; empty: this machine's."""
+    pages: str = Field(default="", max_length=500, pattern=r"^(https?://[!-~]+)?$")
+    """Address of the dashboard as those who are told reach it, for links in messages; empty: none."""
+
+
+class Web(_Settings):
+    """The dashboard and the API: `daybreak serve`."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, max_length=253)
+    """Where it listens. Elsewhere than on loopback only with TLS, or where --insecure says so."""
+    port: int = Field(default=8420, ge=0, le=65_535)
+    """0: any that is free."""
+    hosts: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.\-\[\]:]{1,253}$")], ...] = ()
+    """Names, without ports, that browsers may call this server by, beside those of loopback and `host`."""
+    requests_per_s: float = Field(default=50, gt=0, le=100_000)
+    """So many requests of one asker, each second;"""
+    burst: float = Field(default=200, ge=1, le=1_000_000)
+    """and so many at once."""
+    body_bytes_max: int = Field(default=2_000_000, ge=1_000, le=100_000_000)
+    """The longest request."""
+    session_hours: float = Field(default=12, gt=0, le=24 * 31)
+    """A browser is signed in for so long, and never longer than its token lives."""
+
+
+AlertMetric = Literal[
+    "success_share",
+    "runs_ended",
+    "runs_verified",
+    "runs_failed",
+    "runs_parked",
+    "run_p50_s",
+    "run_p95_s",
+    "attempts",
+    "attempt_solved_share",
+    "attempt_p50_s",
+    "attempt_p95_s",
+    "money_usd",
+    "money_per_verified_usd",
+    "tokens",
+    "requests",
+    "request_trouble_share",
+    "gates_failed",
+    "step_failures",
+    "step_retries",
+    "deliveries",
+    "rejections",
+    "refusals",
+    "incidents",
+    "breaker_openings",
+    "nights_failed",
+    "view_drifts",
+    "lapses",
+    "queued",
+    "questions",
+    "question_age_h",
+    "open_breakers",
+    "open_incidents",
+    "hours_since_night",
+    "ledger_events",
+    "ledger_mb",
+]
+MOMENTARY: frozenset[AlertMetric] = frozenset(
+    {
+        *("queued", "questions", "question_age_h", "open_breakers", "open_incidents", "hours_since_night"),
+        *("ledger_events", "ledger_mb"),
+    }
+)
+"""Metrics of one moment; all others are counted over a span."""
+_Span = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}(s|min|h|d)$")]
+_SpanOrNone = Annotated[str, Field(pattern=r"^([1-9][0-9]{0,5}(s|min|h|d))?$")]
+_SPANS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
+OVER_MAX_S, AGAINST_MAX_S, FOR_MAX_S = 31 * 86_400, 92 * 86_400, 7 * 86_400
+
+
+def span_s(text: str) -> int:
+    """Seconds of a span such as `10min`; 0 for an empty text."""
+    number = text.rstrip("smindh")
+    return int(number) * _SPANS[text[len(number) :]] if text else 0
+
+
+class Alert(_Settings):
+    """A rule over a metric: fired once when it holds, cleared once when that is over."""
+
+    metric: AlertMetric
+    above: float | None = None
+    """It holds while the metric is above this,"""
+    below: float | None = None
+    """or below this,"""
+    rises: float | None = Field(default=None, gt=0, le=1_000_000)
+    """or so many percent above the mean of the time before,"""
+    falls: float | None = Field(default=None, gt=0, le=100)
+    """or so many percent below it. One of the four."""
+    over: _Span = "24h"
+    """What the metric is counted over, in whole hours."""
+    against: _Span = "7d"
+    """With `rises` and `falls`: the time before that, which it is compared with."""
+    at_least: int = Field(default=1, ge=1, le=1_000_000_000)
+    """Of shares, times and trends: fewer cases say nothing."""
+    for_: _SpanOrNone = Field(default="", alias="for")
+    """It must hold for so long before it fires, and be over for so long before that is cleared."""
+    clears_at: float | None = None
+    """Where it is over; a tenth before the threshold where nothing is said."""
+    severity: Literal["info", "warning", "critical"] = "warning"
+
+
+class Measuring(_Settings):
+    """What is shown of the metrics."""
+
+    days: int = Field(default=7, ge=1, le=3_660)
+    """So many days, where nobody says how many."""
+
+
 ProjectLanguage = Literal["python", "javascript", "go", "rust", "java", "generic"]
 CheckKind = Literal[
     "tests", "coverage", "types", "lint", "format", "security", "syntax", "complexity", "documentation", "build"
@@ -300,6 +444,17 @@ CheckKind = Literal[
 
 
 _Command = Annotated[str, Field(min_length=1, max_length=10_000)]
+
+
+class Traces(_Settings):
+    """Where spans and log lines of work go, for whoever watches many services in one place. Off without an endpoint."""
+
+    endpoint: str = Field(default="", max_length=2_000, pattern=r"^(https?://[^\s@]+)?$")
+    """Address of an OTLP collector over HTTP, such as `http://127.0.0.1:4318`; no password in it."""
+    headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")], _Key] = {}
+    """Headers that the collector asks for → where each value is: `env:NAME` or `file:PATH`."""
+    sample: float = Field(default=1.0, ge=0, le=1)
+    """The share of nights, and of runs outside of nights, that is sent; each is sent whole or not at all."""
 
 
 class Validate(_Settings):
@@ -369,6 +524,11 @@ class Settings(_Settings):
     witness: Witnessing = Witnessing()
     replicas: Copies = Copies()
     ledger: Place = Place()
+    traces: Traces = Traces()
+    web: Web = Web()
+    notify: Notify = Notify()
+    metrics: Measuring = Measuring()
+    alerts: dict[_Name, Alert] = {}
     templates: str = ""
     """Folder with templates of briefs that go before ours."""
     path: str = ""
@@ -569,6 +729,11 @@ _SAID: dict[str, str] = {
     "key": "is `env:NAME` or `file:PATH`; a key itself is never written down here",
     "address": "begins with http:// or https://",
     "environment": "holds names of variables, such as AWS_PROFILE, and no values",
+    **dict.fromkeys(("over", "against", "for"), "is a span of time: 30s, 10min, 24h, 7d"),
+    "pages": "is an address such as https://host:8420",
+    "url_from": "is `env:NAME` or `file:PATH`; the address itself is never written down here",
+    "quiet": "is two times of day, such as 22:00-07:00",
+    "digest": "is a time of day (07:00) or a span (30min, 4h)",
     "name": "small letters, digits, - and _, beginning with a letter, at most 41",
 }
 
@@ -626,6 +791,16 @@ def _fields(loc: list[str]) -> Iterable[str]:
             return Copies.model_fields
         case ["ledger"]:
             return Place.model_fields
+        case ["metrics"]:
+            return Measuring.model_fields
+        case ["alerts", _]:
+            return [field.alias or name for name, field in Alert.model_fields.items()]
+        case ["web"]:
+            return Web.model_fields
+        case ["notify"]:
+            return Notify.model_fields
+        case ["notify", "channels", _]:
+            return Channel.model_fields
     return ()
 
 
@@ -661,6 +836,9 @@ def _contradictions(settings: Settings, folder: Path) -> Iterator[str]:
         yield f"witness.at_least: {settings.witness.at_least} of {len(settings.witnesses)} witnesses cannot be"
     yield from (f"ledger.{one}" for one in _wrong_place(settings.ledger))
     yield from (f"replicas.{one}" for one in _wrong_copies(settings.replicas, folder))
+    yield from (f"notify.{one}" for one in _wrong_notify(settings.notify))
+    for name, alert in settings.alerts.items():
+        yield from (f"alerts.{name}.{one}" for one in _wrong_alert(alert))
     for name, breaker in settings.breakers.items():
         yield from (f"breakers.{name!r:.80}: {one}" for one in _wrong_breaker(name, breaker, settings))
 
@@ -807,6 +985,62 @@ def _wrong_copies(copies: Copies, folder: Path) -> Iterator[str]:
             yield "targets: one holds a password; fsspec finds those in its own configuration or the environment"
 
 
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_HOOKS = ("json", "jsons", "xml", "xmls", "form", "forms")
+"""Schemes of apprise for a web hook of one's own."""
+_MAIL_WORDS = frozenset({"from", "to", "cc", "bcc", "name"})
+
+
+def _wrong_notify(notify: Notify) -> Iterator[str]:
+    if notify.zone:
+        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+        try:
+            ZoneInfo(notify.zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            yield "zone: there is no such time zone; write Europe/Berlin or UTC"
+    if notify.pages:
+        try:
+            parts = urlsplit(notify.pages)
+            usable = bool(parts.hostname) and parts.username is None and not parts.query and not parts.fragment
+        except ValueError:
+            usable = False
+        if not usable:
+            yield "pages: is an address such as https://host:8420, without a user, a query or a fragment"
+    for name, channel in notify.channels.items():
+        yield from (f"channels.{name}.{one}" for one in _wrong_channel(channel))
+
+
+def _wrong_channel(channel: Channel) -> Iterator[str]:
+    if bool(channel.url) == bool(channel.url_from):
+        yield "url_from: is missing; it names what holds the address, `env:NAME` or `file:PATH`"
+    if not channel.kinds:
+        yield "kinds: names nothing"
+    begin, _, end = channel.quiet.partition("-")
+    if channel.quiet and begin == end:
+        yield "quiet: begins and ends at the same time"
+    if channel.url and not _open_address(channel.url):
+        yield (
+            "url: may hold a secret, and is not to be written down here; name what holds it: "
+            'url_from = "env:NAME" or "file:PATH"'
+        )
+
+
+def _open_address(url: str) -> bool:
+    """Can nothing in this address be secret?"""
+    try:
+        parts = urlsplit(url)
+        words, port = {name for name, _ in parse_qsl(parts.query)}, parts.port
+    except ValueError:
+        return False
+    usable = bool(parts.hostname) and port != 0 and url.isascii() and url.isprintable() and " " not in url
+    if not usable or parts.username is not None or parts.password is not None or parts.fragment:
+        return False
+    if parts.hostname in _LOOPBACK:
+        return words <= _MAIL_WORDS if parts.scheme == "mailto" else parts.scheme in (*_HOOKS, "ntfy") and not words
+    return parts.scheme in _HOOKS and parts.path in ("", "/") and not words
+
+
 def _place_of(target: str, folder: Path) -> str:
     """The same for two names of one target, as far as names tell: links are looked at when it is opened."""
     scheme, mark, rest = target.partition("://")
@@ -832,6 +1066,45 @@ def _wrong_provider(provider: Provider) -> Iterator[str]:
             yield "headers: one has a name or a value that no header can have"
         elif header.lower() in _KEY_HEADERS:
             yield f"headers: {header} is set from `key`"
+
+
+def _wrong_alert(alert: Alert) -> Iterator[str]:
+    told = [name for name in ("above", "below", "rises", "falls") if getattr(alert, name) is not None]
+    trend = bool({"rises", "falls"} & set(told))
+    if len(told) != 1:
+        yield f"above, below, rises, falls: one of the four is needed, and only one; here: {', '.join(told) or 'none'}"
+    for name in ("above", "below", "clears_at"):
+        if (value := getattr(alert, name)) is not None and not -1e15 < value < 1e15:
+            yield f"{name}: is no number that a metric can reach"
+    if alert.metric in MOMENTARY:
+        if trend:
+            yield f"metric: {alert.metric} is of one moment, and has no trend"
+        for name in ("over", "at_least"):
+            if name in alert.model_fields_set:
+                yield f"{name}: {alert.metric} is of one moment, and takes none; `for` says how long it must last"
+    if "against" in alert.model_fields_set and not trend:
+        yield "against: goes with rises or falls"
+    over_s, against_s = span_s(alert.over), span_s(alert.against)
+    if over_s % 3_600 or not 3_600 <= over_s <= OVER_MAX_S:
+        yield "over: is whole hours, 1h to 31d"
+    elif trend and (against_s % over_s or not over_s <= against_s <= AGAINST_MAX_S):
+        yield f"against: is a multiple of over ({alert.over}), at most 92d"
+    if span_s(alert.for_) > FOR_MAX_S:
+        yield "for: is at most 7d"
+    yield from _wrong_clearing(alert)
+
+
+def _wrong_clearing(alert: Alert) -> Iterator[str]:
+    """A rule that is over where it holds would fire and clear each time that somebody looks."""
+    back = alert.clears_at
+    if back is None:
+        return
+    most = alert.above if alert.above is not None else alert.rises
+    least = alert.below if alert.below is not None else None if alert.falls is None else -alert.falls
+    if most is not None and back > most:
+        yield f"clears_at: {back:g} is above the threshold {most:g}"
+    if least is not None and back < least:
+        yield f"clears_at: {back:g} is below the threshold {least:g}"
 
 
 def _wrong_breaker(name: str, breaker: Breaker, settings: Settings) -> Iterator[str]:
@@ -873,9 +1146,15 @@ def _rooted(settings: Settings, folder: Path) -> Settings:
     for name, witness in settings.witnesses.items():
         paths = {one: absolute(getattr(witness, one)) for one in ("path", "certificates") if getattr(witness, one)}
         witnesses[name] = witness.model_copy(update=paths)
+    channels = {}
+    for name, channel in settings.notify.channels.items():
+        kind, _, place = channel.url_from.partition(":")
+        held = {"url_from": f"file:{absolute(place)}"} if kind == "file" else {}
+        channels[name] = channel.model_copy(update=held)
     templates = absolute(settings.templates) if settings.templates else ""
     changes = {"workers": workers, "providers": providers, "forges": forges, "templates": templates}
     changes["witnesses"] = witnesses
+    changes["notify"] = settings.notify.model_copy(update={"channels": channels})
     targets = tuple(one if "://" in one else absolute(one) for one in settings.replicas.targets)
     if settings.ledger.archive:
         changes["ledger"] = settings.ledger.model_copy(update={"archive": absolute(settings.ledger.archive)})

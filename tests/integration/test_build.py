@@ -88,7 +88,8 @@ def test_a_specification_becomes_a_program_that_runs(built: Cli) -> None:
 def test_the_report_names_the_evidence_of_every_requirement(built: Cli) -> None:
     """Each requirement is shown, and by which event."""
     # shows: N2
-    report = built("report", "--json").json()
+    (run,) = built("runs", "--json").json()
+    report = built("report", run["run"], "--json").json()  # without a run it is the morning report
     assert report["state"] == "done"
     assert [(line["id"], line["verdict"]) for line in report["requirements"]] == [
         ("FR-001", "shown"),

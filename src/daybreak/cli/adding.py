@@ -116,8 +116,8 @@ def _put(asked: Asked, *, once: bool, subject: str | None) -> Added:
 
 def _checked(place: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of a Placement, `title`, `once` and `subject`. Raises NotAdded, MomentWrong, AmountsUnclear."""
-    from daybreak.cli.queue import moment_of
     from daybreak.clock import SystemClock
+    from daybreak.home.moments import moment_of
     from daybreak.policy.budget import Limit
 
     if not isinstance(place, Mapping):

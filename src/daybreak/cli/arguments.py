@@ -1,63 +1,31 @@
-"""Arguments and options that several commands take, each written once; and what a path or a number may look like."""
+"""Arguments and options that several commands take, each written once."""
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from daybreak.config import PlaceUnusable as PlaceUnusable
 from daybreak.config import usable as usable
 from daybreak.config import usable_home as usable_home
-from daybreak.errors import UsageError
 from daybreak.errors import cut as cut
-
-PATH_BYTES_MAX = 4095
-NAME_BYTES_MAX = 255
-_WHOLE = re.compile(r"-?[0-9]{1,18}")
-
-
-class ArgumentWrong(UsageError):
-    """A path that no system takes, or something else where a whole number is wanted."""
-
-    code = "U115"
-
-
-def path(text: str | Path) -> Path:
-    """A path as typed. Raises ArgumentWrong: an empty one would silently be the working directory."""
-    told = os.fspath(text)
-    size = len(os.fsencode(told))
-    if not told:
-        raise ArgumentWrong(
-            "an empty path was given", hint="write . for the folder you are in, or leave the option out"
-        )
-    if size > PATH_BYTES_MAX or any(len(os.fsencode(part)) > NAME_BYTES_MAX for part in told.split("/")):
-        raise ArgumentWrong(
-            f"{cut(told)} is too long for a path",
-            hint=f"no system takes more than {PATH_BYTES_MAX} bytes, {NAME_BYTES_MAX} between two slashes",
-        )
-    return Path(told)
-
-
-def whole(least: int, most: int) -> Callable[[Any], int]:
-    """Reads whole numbers of that range in plain digits: no `１０`, `1_0`, `+1`, `1.0`. Raises ArgumentWrong."""
-
-    def number(text: str | int) -> int:
-        told = str(text)
-        if not _WHOLE.fullmatch(told) or not least <= int(told) <= most:
-            raise ArgumentWrong(
-                f"{cut(told)} is no whole number from {least} to {most}", hint="write it with the digits 0 to 9 alone"
-            )
-        return int(told)
-
-    return number
-
+from daybreak.home.inputs import NAME_BYTES_MAX as NAME_BYTES_MAX
+from daybreak.home.inputs import PATH_BYTES_MAX as PATH_BYTES_MAX
+from daybreak.home.inputs import ArgumentWrong as ArgumentWrong
+from daybreak.home.inputs import path as path
+from daybreak.home.inputs import whole as whole
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Plain = Annotated[
+    bool,
+    typer.Option(
+        "--plain",
+        envvar="DAYBREAK_PLAIN",
+        help="One line for each change, in words; nothing is drawn in place. For screen readers.",
+    ),
+]
 SpecFile = Annotated[
     Path,
     typer.Argument(

@@ -60,7 +60,7 @@ def check(
     from daybreak.ledger import check_proof
     from daybreak.ledger.witness.proving import check_cosigned
 
-    keys = [_key(text) for text in key]
+    keys = [read_key(text) for text in key]
     heads = [read_text(path, "the head") for path in head or []]
     witnesses = [_witness_key(text) for text in witness_key or []]
     proven = check_proof(_bytes(bundle), keys, heads)
@@ -81,8 +81,8 @@ def _bytes(name: str) -> bytes:
     return read_file(arguments.path(name), BUNDLE_BYTES + 1, "the proof")
 
 
-def _key(told: str) -> Verifier:
-    """From a file or from the text itself."""
+def read_key(told: str) -> Verifier:
+    """A verification key, from a file or from the text itself. Raises FileUnusable."""
     from daybreak.ledger import Verifier
     from daybreak.ledger.keyring import KeyHistory, Keyring
     from daybreak.ledger.note import NoteError

@@ -8,6 +8,7 @@ import signal
 import sys
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from daybreak.engine.night import Found, Hooks, NightResult, PingKind, Plan, Status
     from daybreak.engine.supervisor import Supervisor
     from daybreak.home import Home
+    from daybreak.report.alerts import Watch
 
 EXAMPLES = (
     "Examples:  daybreak night --until 07:00 --budget 20usd    daybreak night --once    "
@@ -67,10 +69,11 @@ def night(
         typer.Option(
             "--report-to",
             metavar="FILE",
-            help="Write the report there at the end; JSON where it ends so.",
+            help="Write the report there at the end: a page (.html), .md, .json, else text.",
             parser=arguments.path,
         ),
     ] = None,
+    plain: arguments.Plain = False,
     as_json: Json = False,
 ) -> None:
     """Work through the queue while nobody watches. Ctrl-C ends it cleanly, twice at once; nothing is lost.
@@ -86,7 +89,7 @@ def night(
     home.settings()  # a night with a daybreak.toml that cannot be used would only park its builds
     taken = _make_way(plan)
     with home.opened(asking=True) as opened:
-        result = _Night(opened, plan, ping, report_to, as_json, taken).work()
+        result = _Night(opened, plan, ping, report_to, as_json, taken, plain).work()
     if as_json:
         faces.result_json(_as_json(result))
     else:
@@ -202,6 +205,7 @@ class _Night:
         report_to: Path | None,
         as_json: bool,
         taken: Sequence[Takeover] = (),
+        plain: bool = False,
     ) -> None:
         from daybreak.clock import SystemClock
 
@@ -211,7 +215,9 @@ class _Night:
         self._ping_url = ping
         self._report_to = report_to
         self._silent = as_json
+        self._plain = plain
         self._clock = SystemClock()
+        self._alerts = _watch(home)
         self._supervisor = self._made()
 
     def _made(self) -> Supervisor:
@@ -249,14 +255,16 @@ class _Night:
         """Until its end. Raises as `Supervisor.work`."""
         import anyio
 
-        from daybreak.cli.nightscreen import Screen
+        from daybreak.cli.screen.beside import Beside
+        from daybreak.home import notifying
         from daybreak.host import vigil
 
-        self._screen = Screen(self._home, silent=self._silent, live=sys.stderr.isatty() and not self._silent)
+        self._screen = Beside(self._home, silent=self._silent, plain=self._plain)
         with ExitStack() as stack:
             awake = stack.enter_context(vigil.awake("daybreak works through the night"))
             if not awake.held:
                 self._screen.say(f"the machine is not kept awake: {awake.how}")
+            stack.enter_context(notifying.beside(self._home))
             stack.enter_context(self._screen)
             stack.callback(self._remove_status)
             return anyio.run(self._work)
@@ -321,6 +329,14 @@ class _Night:
         fresh = path.with_suffix(".json.new")
         fresh.write_text(json.dumps(told), "utf-8")
         fresh.replace(path)
+        await self._look_at_alerts()
+
+    async def _look_at_alerts(self, *, now: bool = False) -> None:
+        """With the first beat, about once a minute from then on, and at the end."""
+        if self._alerts is not None and (now or self._alerts.is_due):
+            import anyio
+
+            await anyio.to_thread.run_sync(partial(self._alerts.look, now=now))
 
     def _remove_status(self) -> None:
         if self._supervisor.night:
@@ -338,32 +354,55 @@ class _Night:
             await anyio.to_thread.run_sync(vigil.ping, self._ping_url, abandon_on_cancel=True)
 
     async def _report(self, night: str) -> None:
-        if self._report_to is not None:
-            import anyio
+        try:
+            await self._look_at_alerts(now=True)
+        finally:
+            if self._report_to is not None:
+                import anyio
 
-            await anyio.to_thread.run_sync(write_report, self._home, night, self._report_to)
+                await anyio.to_thread.run_sync(write_report, self._home, night, self._report_to)
 
     async def _abandon(self, runs: Sequence[str]) -> None:
         """Threads of these hang, and no process ends while a thread of it hangs."""
-        faces.say(f"{', '.join(runs)} cannot be stopped; everything is recorded, and this process ends without waiting")
+        self._screen.close()
+        with suppress(OSError, ValueError):  # a terminal that is gone keeps nobody here
+            faces.say(f"{', '.join(runs)} cannot be stopped; everything is recorded, and this process ends at once")
         self._remove_status()
         with suppress(Exception):
             self._home.ledger.close()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(faces.EXIT_PARKED)
 
 
-def write_report(home: Home, night: str, path: Path) -> None:
-    """The report of a night, as a file that is whole at any moment. Raises FilesError."""
-    from daybreak.host.files import write_file
-    from daybreak.report import night as nightly
+def _watch(home: Home) -> Watch | None:
+    """Of the rules in the settings; None where those cannot be used: nobody knows then which rules there are."""
+    from daybreak.clock import SystemClock
+    from daybreak.report.alerts import Watch
 
-    report = nightly.collect(home.ledger, night)
+    return None if home.problem is not None else Watch(home.ledger, SystemClock(), home.settings.alerts)
+
+
+def write_report(home: Home, night: str, path: Path) -> None:
+    """The report of a night, as a file that is whole at any moment: a page, Markdown or JSON by its name's end, else
+    text. Raises FilesError, PageTaken."""
+    from daybreak.cli.report import write_page
+    from daybreak.clock import SystemClock
+    from daybreak.home import mornings
+    from daybreak.host.files import write_file
+    from daybreak.report import morning
+    from daybreak.report.morning.deriving import derive
+
+    source, records = mornings.gather(home, SystemClock().now(), night=night)
+    told = derive(source)
+    if path.suffix in (".html", ".htm"):
+        write_page(home, source, records, told, path)
+        return
     if path.suffix == ".json":
-        text = json.dumps(nightly.as_json(report), ensure_ascii=False, indent=2) + "\n"
+        text = json.dumps(morning.as_json(told), ensure_ascii=False, indent=2) + "\n"
     else:
-        text = nightly.as_text(report)
+        text = (morning.markdown if path.suffix == ".md" else morning.text).render(told)
     write_file(path, text.encode("utf-8", "backslashreplace"))
 
 

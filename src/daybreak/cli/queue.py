@@ -6,11 +6,9 @@ Each is one event in the log; a supervisor that runs at the same time sees it at
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +16,8 @@ import typer
 from daybreak.cli import arguments, faces, history
 from daybreak.cli.arguments import ArgumentWrong, Json
 from daybreak.errors import UsageError
+from daybreak.home.moments import MomentWrong as MomentWrong
+from daybreak.home.moments import moment_of as moment_of
 
 if TYPE_CHECKING:
     from daybreak.clock import Clock
@@ -27,17 +27,7 @@ TEXT_MAX = 1_000
 """Characters of a reason or an answer."""
 PRIORITY_MAX = 1_000
 
-_AHEAD = re.compile(r"([0-9]{1,5})([smhd])")
-_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
-
 app = typer.Typer(help="Look at the queue and change what stands in it.", no_args_is_help=True)
-
-
-class MomentWrong(UsageError):
-    """A time that nobody can read."""
-
-    code = "U165"
 
 
 class RunUnclear(UsageError):
@@ -66,34 +56,6 @@ def opened() -> Iterator[tuple[Queue, Clock]]:
     clock = SystemClock()
     with home.open_ledger() as ledger:
         yield Queue(ledger, clock, os.urandom), clock
-
-
-def moment_of(text: str, now: datetime) -> datetime:
-    """`2026-11-22T07:00Z`, `07:00` (the next time that the clock on the wall shows that), `+90m`, `now`.
-
-    A date without an offset is local time. Raises MomentWrong."""
-    told = text.strip()
-    try:
-        if told == "now":
-            return now
-        if found := _AHEAD.fullmatch(told.removeprefix("+")):
-            return now + timedelta(seconds=int(found[1]) * _UNIT_S[found[2]])
-        if found := _CLOCK.fullmatch(told):
-            return _next_on_the_wall(int(found[1]), int(found[2]), now)
-        return datetime.fromisoformat(told).astimezone(UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        raise MomentWrong(
-            f"{arguments.cut(text)} is no time", hint="write 2026-11-22T07:00Z, 07:00, +90m (s, m, h, d) or now"
-        ) from error
-
-
-def _next_on_the_wall(hour: int, minute: int, now: datetime) -> datetime:
-    wall = now.astimezone()
-    for day in range(2):
-        naive = wall.replace(hour=hour, minute=minute, second=0, microsecond=0, tzinfo=None) + timedelta(days=day)
-        if (moment := naive.astimezone(UTC)) > now:
-            return moment
-    raise ValueError("no such time within two days")
 
 
 @app.command("list", epilog="Examples:  daybreak queue list    daybreak queue list --project shop --json")

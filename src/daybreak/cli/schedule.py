@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -123,11 +122,11 @@ def add(
     """Make schedule NAME, or edit it. Windows that have begun by now are never run because of an edit."""
     from dataclasses import replace
 
-    from daybreak.cli.add import read
     from daybreak.clock import SystemClock
     from daybreak.factory.asked import Asked
+    from daybreak.home import handover
 
-    found = read(task, from_phase=from_phase)
+    found = handover.read(task, cwd=Path.cwd(), environment=os.environ, from_phase=from_phase)
     rules: Any = {"catch_up": catch_up, "late_s": late_s, "gap": gap, "repeated": repeated, "overlap": overlap}
     rules["waiting_max"] = waiting_max
     said = {rule: value for rule, value in rules.items() if value is not None}
@@ -377,13 +376,9 @@ def _schedule(
 
 
 def words(schedule: Schedule) -> str:
-    """`every day at 02:30 Europe/Berlin`; the cron line where there are no simple words for it."""
-    if found := re.fullmatch(r"(\d+) \* \* \* \*", schedule.cron):
-        return f"every hour at :{int(found[1]):02} {schedule.zone}"
-    if found := re.fullmatch(r"(\d+) (\d+) \* \* (\*|[A-Z]{3})", schedule.cron):
-        day = "every day" if found[3] == "*" else f"every {found[3].capitalize()}"
-        return f"{day} at {int(found[2]):02}:{int(found[1]):02} {schedule.zone}"
-    return f"cron {schedule.cron!r} {schedule.zone}"
+    from daybreak.home import scheduling
+
+    return scheduling.words(schedule)
 
 
 class _Listed(NamedTuple):

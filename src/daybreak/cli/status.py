@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import typer
 
 from daybreak.cli import faces
-from daybreak.cli.arguments import Json
+from daybreak.cli.arguments import Json, Plain
 
-EXAMPLES = "Examples:  daybreak status    daybreak status --watch    daybreak status --json"
-WATCH_S = 2.0
+EXAMPLES = (
+    "Examples:  daybreak status    daybreak status --watch    daybreak status --watch --plain    daybreak status --json"
+)
 
 
 def status(
-    watch: Annotated[bool, typer.Option("--watch", help="Show it again every 2 seconds, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show each change as it comes, until Ctrl-C.")] = False,
+    plain: Plain = False,
     as_json: Json = False,
 ) -> None:
-    """Show how everything stands now: what waits for you first, then the night, its runs, budgets and breakers."""
+    """Show how everything stands now: what waits for you first, then the night, its runs, budgets and breakers.
+
+    With --watch --json: one JSON object a line, one line for each change.
+    """
     from daybreak import home
-    from daybreak.home import standing
-    from daybreak.report.standing import as_json as plain
-    from daybreak.report.standing import as_text
 
     with home.opened(looking=True) as opened:
-        while True:
-            now = standing.look(opened)
-            if as_json:
-                faces.result_json(plain(now))
-            elif watch and faces.console().is_terminal:
-                faces.console().clear()
-                faces.result(as_text(now).rstrip("\n"))
-            else:
-                faces.result(as_text(now).rstrip("\n"))
-            if not watch:
-                return
-            try:
-                time.sleep(WATCH_S)
-            except KeyboardInterrupt:
-                return
+        if watch:
+            from daybreak.cli.screen.watching import watch as watching
+
+            watching(opened, plain=plain, as_json=as_json)
+            return
+        from daybreak.home import standing
+        from daybreak.report.standing import as_json as as_value
+        from daybreak.report.standing import as_text
+
+        now = standing.look(opened)
+        if as_json:
+            faces.result_json(as_value(now))
+        else:
+            faces.result(as_text(now).rstrip("\n"))

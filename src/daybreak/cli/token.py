@@ -57,16 +57,17 @@ def opened() -> Iterator[tuple[Journal, PrivateKey, PublicKey]]:
 
 ATTEMPT_MAX = 1_000_000
 STDIN_BYTES_MAX = 1_000_000
-_LIFETIME = re.compile(r"([0-9]{1,6})([smh])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_LIFETIME = re.compile(r"([0-9]{1,6})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_API_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,59}")
 
 
 def lifetime_of(text: str) -> timedelta:
-    """`90s`, `30m`, `2h`. Raises LifetimeWrong."""
+    """`90s`, `30m`, `2h`, `7d`. Raises LifetimeWrong."""
     match = _LIFETIME.fullmatch(text)
     if match is None:
         raise LifetimeWrong(
-            f"{arguments.cut(text)} is no lifetime", hint="write a number in plain digits and a unit: 90s, 30m, 2h."
+            f"{arguments.cut(text)} is no lifetime", hint="write a number in plain digits and a unit: 90s, 30m, 2h, 7d."
         )
     return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
 
@@ -75,10 +76,12 @@ Names = list[str] | None
 
 
 @app.command(
-    "mint", epilog="Example:  daybreak token mint --run run-0k3 --attempt 1 --tier work --workspace . --program '*'"
+    "mint",
+    epilog="Examples:  daybreak token mint --api look,answer --for 12h --name phone    "
+    "daybreak token mint --run run-0k3 --attempt 1 --tier work --workspace . --program '*'",
 )
 def mint(
-    run: Annotated[str, typer.Option("--run", help="The run that it is for.")],
+    run: Annotated[str, typer.Option("--run", help="The run that it is for.", show_default=False)] = "",
     attempt: Annotated[
         int,
         typer.Option("--attempt", help="The attempt of that run.", parser=arguments.whole(0, ATTEMPT_MAX), metavar="N"),
@@ -100,7 +103,20 @@ def mint(
     host: Annotated[Names, typer.Option("--host", help="HOST or HOST:PORT to connect to. May be repeated.")] = None,
     output: Annotated[Names, typer.Option("--output", help="A folder to deliver into. May be repeated.")] = None,
     secret: Annotated[Names, typer.Option("--secret", help="A secret's name. May be repeated.")] = None,
-    lifetime: Annotated[str, typer.Option("--for", help="How long it lives: 90s, 30m, 2h.")] = "30m",
+    api: Annotated[
+        str,
+        typer.Option(
+            "--api",
+            metavar="SCOPES",
+            help="For a person or a program instead of a worker: scopes of `daybreak serve`, with commas; `all` is "
+            "every one but held-out and admin.",
+            show_default=False,
+        ),
+    ] = "",
+    name: Annotated[
+        str, typer.Option("--name", help="With --api: whom it is for, as the log will say.", show_default=False)
+    ] = "",
+    lifetime: Annotated[str, typer.Option("--for", help="How long it lives: 90s, 30m, 2h, 7d.")] = "30m",
     as_json: Json = False,
 ) -> None:
     """Make a token and print it. Whoever has its text has what it allows: keep it out of logs and arguments."""
@@ -108,6 +124,16 @@ def mint(
     from daybreak.policy.grant import Grant
     from daybreak.policy.grant import tier as tier_of
 
+    if api:
+        _mint_api(
+            api, name, lifetime_of(lifetime), as_json, given=(run, workspace, read, program, host, output, secret)
+        )
+        return
+    if not run or name:
+        raise TokenShapeless(
+            "it is not said what the token is for",
+            hint="--run RUN for a worker, --api SCOPES for a person or a program",
+        )
     folders = [str(workspace.resolve())] if workspace is not None else []
     grant = Grant.of(
         read=[*folders, *_absolute(read)],
@@ -127,6 +153,31 @@ def mint(
     faces.say(
         f"{token.label}: tier {token.tier} for {token.run} attempt {token.attempt}, until {faces.moment(token.until)}"
     )
+
+
+def _mint_api(scopes: str, name: str, lifetime: timedelta, as_json: bool, *, given: tuple[object, ...]) -> None:
+    """Raises TokenShapeless, GrantRefused."""
+    from daybreak.policy import bearer
+    from daybreak.policy.capability import read as read_token
+    from daybreak.policy.grant import Grant
+
+    if any(given):
+        raise TokenShapeless("--api stands alone", hint="what a worker may do is no matter of the API: two tokens")
+    if name and not _API_NAME.fullmatch(name):
+        raise TokenShapeless(
+            f"{arguments.cut(name)} is no name for a token", hint="1 to 60 letters, digits and ._:-, as in `phone`"
+        )
+    wanted = sorted(bearer.USUAL) if scopes == "all" else [one.strip() for one in scopes.split(",") if one.strip()]
+    grant = Grant.of(api=wanted)
+    with opened() as (journal, root, public):
+        run = f"{bearer.RUN}{name or 'token'}"
+        text = journal.mint(root, run=run, attempt=0, tier=bearer.TIER, grant=grant, lifetime=lifetime)
+        token = read_token(text, public)
+    if as_json:
+        faces.result_json({"token": text, **_described(token)})
+        return
+    faces.result(text)
+    faces.say(f"{token.label}: {', '.join(grant.api)}, until {faces.moment(token.until)}")
 
 
 @app.command("show", epilog="Examples:  daybreak token show    daybreak token show - < token.txt")

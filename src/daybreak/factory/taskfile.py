@@ -67,16 +67,18 @@ class TaskFileInvalid(SpecError):
         super().__init__("\n".join([f"{self.problems[0].file} has {count}", *lines]), hint=hint)
 
 
-def read(path: Path) -> Asked:
-    """The task of that file. Raises TaskFileInvalid."""
+def read(path: Path, base: Path | None = None) -> Asked:
+    """The task of that file. `base`: what its folder is relative to; None: where the file lies. Raises
+    TaskFileInvalid."""
+    base = (path.parent if base is None else base).resolve()
     problems = Problems(str(path.name))
     text = _text(path, problems)
     lines: dict[Where, int] = {}
-    task = None if text is None else _parsed(text, path.parent.resolve(), problems, lines)
+    task = None if text is None else _parsed(text, base, problems, lines)
     if task is None or problems.errors:
         raise TaskFileInvalid(problems.sorted())
     try:
-        return asked(task, path.parent.resolve(), name=path.stem)
+        return asked(task, base, name=path.stem)
     except UsageError as error:
         _Reader(lines, problems).add((error.message.split(maxsplit=1)[0],), "S218", error.message, error.hint)
         raise TaskFileInvalid(problems.sorted()) from error

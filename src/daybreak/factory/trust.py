@@ -41,6 +41,12 @@ def risks(settings: Settings) -> list[str]:
     if settings.ledger.postgres:
         told.append(f"ledger: is kept in {settings.ledger.postgres}")
     told += [f"replicas: sends the whole ledger to {target}" for target in settings.replicas.targets]
+    told += [
+        f"notify channel {name}: sends messages to {channel.url or channel.url_from}"
+        for name, channel in settings.notify.channels.items()
+    ]
+    if settings.traces.endpoint:
+        told.append(f"traces: sends what happens to {settings.traces.endpoint}")
     for name, worker in settings.workers.items():
         if worker.environment:
             told.append(f"worker {name}: is given {', '.join(worker.environment)}")

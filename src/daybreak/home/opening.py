@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,16 +114,23 @@ def views() -> list[View]:
     from daybreak.engine import VIEWS
     from daybreak.engine.nights import NIGHTS
     from daybreak.engine.schedule_view import SCHEDULES
+    from daybreak.home.requests import REQUESTS
     from daybreak.memory import VIEWS as MEMORY
     from daybreak.policy import journal
+    from daybreak.report.alerts.view import ALERTS
+    from daybreak.report.metrics.view import METRICS
+    from daybreak.report.notify.view import VIEWS as NOTICES
 
-    return [*VIEWS, SCHEDULES, NIGHTS, *journal.VIEWS, *MEMORY]
+    return [*VIEWS, SCHEDULES, NIGHTS, *journal.VIEWS, *MEMORY, METRICS, ALERTS, *NOTICES, REQUESTS]
 
 
 @contextmanager
-def opened(*, asking: bool = False, looking: bool = False) -> Iterator[Home]:
+def opened(
+    *, asking: bool = False, looking: bool = False, through: Callable[[Ledger], Ledger] | None = None
+) -> Iterator[Home]:
     """The home of this process, closed again at the end. `asking`: work is to be done, so witnesses are asked
-    first what they know of the ledger. `looking`: nothing is, so no witness and no replica hears of it."""
+    first what they know of the ledger. `looking`: nothing is, so no witness and no replica hears of it. `through`: what
+    the home and its engine use in the ledger's place."""
     from daybreak.engine import Engine
     from daybreak.factory.kinds import Kinds
     from daybreak.factory.office import Office
@@ -132,16 +139,27 @@ def opened(*, asking: bool = False, looking: bool = False) -> Iterator[Home]:
     where, clock = usable_home(places()), SystemClock()
     _finish_restore(where)
     told, problem = _settings_or_why_not()
-    with logging.writing(where), open_ledger(where, told, problem, asking=asking, looking=looking) as ledger:
+    with logging.writing(where), open_ledger(where, told, problem, asking=asking, looking=looking) as own:
+        ledger = own if through is None else through(own)
         listeners: list[Listener] = []
         office = Office(told, ledger, where, clock, os.environ)
         instead = {} if problem is None else dict.fromkeys(("build", "issues", "repository"), _unusable(problem))
         kinds = Kinds(ledger, where, clock, office, instead)
         engine = Engine(ledger, kinds, where.locks, clock, os.urandom, listeners, rules=rules(told))
         try:
-            yield Home(where, ledger, engine, listeners, told, problem)
+            with _traced(ledger, told, asking=asking):
+                yield Home(where, ledger, engine, listeners, told, problem)
         finally:
             office.close()
+
+
+def _traced(ledger: Ledger, told: Settings, *, asking: bool) -> AbstractContextManager[None]:
+    """Only where work is to be done: short commands pay nothing for it."""
+    if not (asking and told.traces.endpoint and told.traces.sample):
+        return nullcontext()
+    from daybreak.home import tracing
+
+    return tracing.beside(ledger, told.traces, os.environ)
 
 
 @contextmanager

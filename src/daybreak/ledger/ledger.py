@@ -209,6 +209,12 @@ class Ledger:
                 return
             yield from records
 
+    def read_since(self, stream: str, moment: str) -> Iterator[Record]:
+        """The stream's events from that moment on, which is looked up by halves. Raises as `read`."""
+        with self._locked_rows() as read:
+            after = read.seq_before(stream, moment)
+        return self.read(stream, after=after)
+
     def read_all(self, *, after: int = -1) -> Iterator[Record]:
         """All events with index > `after`, by leaf index."""
         while True:
@@ -218,6 +224,14 @@ class Ledger:
                 return
             yield from records
             after = records[-1].index
+
+    def at(self, indexes: Sequence[int]) -> list[Record]:
+        """The events with these indexes, in this order. Raises as `read`, and LedgerTampered where there is no such."""
+        found: list[Record] = []
+        for start in range(0, len(indexes), rows.PAGE):
+            with self._locked_rows() as read:
+                found += read.at(indexes[start : start + rows.PAGE])
+        return found
 
     def follow(self, *, after: int | None = None) -> Following:
         """Records as they come, whoever appends them: `for record in …` or `async for record in …`, from behind the
@@ -285,6 +299,13 @@ class Ledger:
         """The current head, and the path that shows event `index` in it (`tree.verify_inclusion`)."""
         head, path = self._proof(lambda size, subtree: inclusion_proof(index, size, subtree))
         return head, path
+
+    def joint_proof(self, indexes: Sequence[int]) -> tuple[Checkpoint, list[bytes]]:
+        """The current head, and the hashes that show all these events in it at once (`jointproof`)."""
+        from daybreak.ledger.jointproof import joint_proof
+
+        head, hashes = self._proof(lambda size, subtree: joint_proof(indexes, size, subtree))
+        return head, hashes
 
     def consistency_proof(self, old: int) -> tuple[Checkpoint, list[bytes]]:
         """The current head, and the path that shows that it continues the tree of `old` leaves."""

@@ -115,6 +115,14 @@ class Rows:
             records.append(self.record(leaf, header, payload)[0])
         return records
 
+    def at(self, leaves: Sequence[int]) -> list[Record]:
+        """These, in this order. Raises LedgerTampered where there is no such event."""
+        sql = "SELECT leaf, header, payload FROM event WHERE leaf = ?"
+        found = [(leaf, self._one(sql, leaf)) for leaf in leaves]
+        if missing := [leaf for leaf, row in found if row is None]:
+            raise LedgerTampered(f"event {missing[0]} is missing", hint=_VERIFY)
+        return [self.record(*row)[0] for _, row in found if row is not None]
+
     def all(self, after: int = -1) -> Iterator[Record]:
         while records := self.page(after):
             yield from records
@@ -161,6 +169,20 @@ class Rows:
             raw = row[1] or self.header(row[0])
             header = decode_header(raw)
             return header.seq, leaf_hash(raw).hex(), header.epoch or 0
+
+    def seq_before(self, stream: str, moment: str) -> int:
+        """The last event of the stream that is older than `moment`; -1 where none is. By halves, so it is quick in any
+        stream; where a clock was set back, it is one of the places at which that moment came."""
+        low, high = -1, self.tip(stream)[0]
+        while low < high:
+            middle = (low + high + 1) // 2
+            row = self._one("SELECT leaf, header FROM event WHERE stream = ? AND seq = ?", stream, middle)
+            if row is None:
+                raise LedgerTampered(f"event {middle} of {stream} is missing", hint=_VERIFY)
+            with _decoding(row[0]):
+                older = decode_header(row[1] or self.header(row[0])).ts < moment
+            low, high = (middle, high) if older else (low, middle - 1)
+        return low
 
     def idem(self, stream: str, gen: int, idem: str) -> Record | None:
         row = self._one(

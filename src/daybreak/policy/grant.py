@@ -33,6 +33,8 @@ class Grant:
     """`host:port`; `*.example.org:443` is every host below that name, not the name itself."""
     deliver: tuple[str, ...] = ()
     secret: tuple[str, ...] = ()
+    api: tuple[str, ...] = ()
+    """Scopes of the API."""
 
     @classmethod
     def of(
@@ -44,10 +46,12 @@ class Grant:
         connect: Iterable[str] = (),
         deliver: Iterable[str | PurePath] = (),
         secret: Iterable[str] = (),
+        api: Iterable[str] = (),
         windows: bool = os.name == "nt",
     ) -> Grant:
         """The names in their one spelling, sorted, each once. Raises GrantRefused where one has none."""
         given = {"read": read, "write": write, "run": run, "connect": connect, "deliver": deliver, "secret": secret}
+        given["api"] = api
         made = {act: _normal(act, names, windows) for act, names in given.items()}  # type: ignore[arg-type]
         grant = cls(**made)
         if len(grant.pairs()) > NAMES_MAX:
@@ -133,6 +137,7 @@ TIERS: dict[str, Tier] = {
             frozenset({"read", "write", "run", "connect", "secret"}),
             timedelta(hours=4),
         ),
+        Tier("api", "a person's own way in: the API, the dashboard, an assistant", frozenset({"api"}), timedelta(366)),
     )
 }
 """By name. No tier has both a way out with secrets and untrusted text: `injection.assess` refuses that meeting."""

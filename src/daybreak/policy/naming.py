@@ -18,9 +18,14 @@ from urllib.parse import quote, unquote
 from daybreak.errors import DaybreakError
 from daybreak.policy.refusal import AskMalformed
 
-Act = Literal["read", "write", "run", "connect", "deliver", "secret"]
+Act = Literal["read", "write", "run", "connect", "deliver", "secret", "api"]
 """What a token can allow: read and write files below a folder, run a program, open a connection to a host,
-put a result into a folder, be given a secret."""
+put a result into a folder, be given a secret; and for a person's token, a scope of the API."""
+
+Scope = Literal["look", "evidence", "hand-over", "steer", "answer", "verdict", "undo", "incidents", "held-out", "admin"]
+"""What `api` can be granted for; `policy.bearer.MEANS` says what each is."""
+
+SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 ACTS: tuple[Act, ...] = get_args(Act)
 PATH_ACTS: frozenset[Act] = frozenset({"read", "write", "deliver"})
@@ -45,7 +50,7 @@ def normal(act: Act, name: str | PurePath, *, pattern: bool = False, windows: bo
     """The one spelling of `name` as `act` means it, percent-encoded.
 
     read, write, deliver: an absolute path. run: a program's name or absolute path. connect: `host` (port 443),
-    `host:port`, `[v6]:port`. secret: a name as of an environment variable.
+    `host:port`, `[v6]:port`. secret: a name as of an environment variable. api: one of SCOPES.
     `pattern` allows what only a grant may say: `*` for any program, `*.example.org` for the hosts below a name.
     `windows` treats `\\` as a separator and letters of both cases as equal. Raises AskMalformed.
     """
@@ -62,6 +67,8 @@ def normal(act: Act, name: str | PurePath, *, pattern: bool = False, windows: bo
         return _program(text, pattern, windows)
     if act == "connect":
         return _host(text, pattern)
+    if act == "api":
+        return _scope(text)
     if not _SECRET.fullmatch(text):
         raise _malformed(act, text, "a secret is named by ASCII letters, digits, `_`, `.` and `-`")
     return text
@@ -110,6 +117,12 @@ def _program(text: str, pattern: bool, windows: bool) -> str:
     if "/" in text or (windows and "\\" in text):
         return _path("run", text, windows)
     raise _malformed("run", text, "a program is a plain name (letters, digits, `_+.-`) or an absolute path")
+
+
+def _scope(text: str) -> str:
+    if text not in SCOPES:
+        raise _malformed("api", text, f"a scope is one of {', '.join(SCOPES)}")
+    return text
 
 
 def _host(text: str, pattern: bool) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -42,8 +42,10 @@ class Wanted:
 class Follower:
     """All lines, and then those that come, through the renaming of files; what is no line of ours is left out."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, last: int | None = None) -> None:
+        """`last`: only the newest file, and at first not more than so many bytes at its end."""
         self._folder = folder
+        self._last = last
         self._rest = b""
         self._file: BinaryIO | None = None
 
@@ -67,6 +69,8 @@ class Follower:
     def _next(self) -> BinaryIO | None:
         """The file that comes after ours; None where ours is the newest."""
         paths = logs.files(self._folder)
+        if self._file is None and self._last is not None:
+            return self._near_end(paths[-1:])
         at = 0  # where ours is gone altogether: all that are there are newer
         ours = None if self._file is None else os.fstat(self._file.fileno())
         for number, path in enumerate(paths):
@@ -80,6 +84,18 @@ class Follower:
             return paths[at].open("rb") if at < len(paths) else None
         except FileNotFoundError:
             return None  # renamed this very moment: the next look finds it
+
+    def _near_end(self, newest: Sequence[Path]) -> BinaryIO | None:
+        """The first line may be torn, and is then left out."""
+        assert self._last is not None, "asked only then"
+        try:
+            for path in newest:
+                found = path.open("rb")
+                found.seek(max(0, os.fstat(found.fileno()).st_size - self._last))
+                return found
+        except FileNotFoundError:
+            pass  # renamed this very moment: the next look finds it
+        return None
 
     def _read(self) -> Iterator[Line]:
         assert self._file is not None, "only an open file is read"

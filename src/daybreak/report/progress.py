@@ -1,4 +1,4 @@
-"""How far a run is: fraction, time left, what is under way, and one line for each thing that happened.
+"""How far a run is: fraction, what is under way, and one line for each thing that happened.
 
 Reads events and nothing else, so it works the same beside the run and from another process.
 """
@@ -24,7 +24,6 @@ class Progress:
     done: set[str] = field(default_factory=set)
     under_way: dict[str, float] = field(default_factory=dict)
     """Steps that run now, with the monotonic time of their start; volatile, from the engine's listener."""
-    started: float | None = None
     titles: dict[str, str] = field(default_factory=dict)
     """Of the acceptance examples, by id."""
 
@@ -108,18 +107,8 @@ class Progress:
         done = sum(weight for name, weight in self.weights.items() if name in self.done)
         return min(0.99, done / total) if total else 0.0
 
-    @property
-    def left_s(self) -> float | None:
-        """Seconds left at the pace so far; None before there is a pace."""
-        if self.started is None or self.fraction < 0.02:
-            return None
-        spent = self.clock.monotonic() - self.started
-        return spent / self.fraction * (1 - self.fraction)
-
     def _moved(self, event: events.RunMoved) -> str | None:
         self.state = event.new
-        if event.new == "running" and self.started is None:
-            self.started = self.clock.monotonic()
         if event.new in ("parked", "failed", "paused", "cancelled"):
             self.under_way.clear()
             return f"{event.new}: {event.question or event.why}"

@@ -15,6 +15,7 @@ from daybreak.policy.accounts import Accounts
 from daybreak.report import marks as marking
 from daybreak.report.marks import Marks
 from daybreak.report.night import BreakerLine, IncidentLine, open_incidents
+from daybreak.report.notify import troubles
 from daybreak.report.shown import shown
 
 _STATES = ", ".join(f"'{state}'" for state in UNDER_WAY)
@@ -91,6 +92,8 @@ class Standing:
     """Targets of the ledger's replicas that do not acknowledge, each with why."""
     marks: Marks | None = None
     """How far it is witnessed and replicated; None where nobody looked."""
+    channels: Sequence[str] = ()
+    """Channels of messages to people that fail, each with why."""
 
 
 def collect(
@@ -127,6 +130,7 @@ def collect(
         wakes="" if wakes is None else stamp(wakes),
         replicas=list(replicas),
         marks=marks,
+        channels=troubles.problems(log),
     )
 
 
@@ -173,6 +177,7 @@ def as_text(standing: Standing) -> str:
     for breaker in standing.breakers:
         until = f" until {_clock(breaker.until)}" if breaker.until else ""
         lines.append(f"breaker {breaker.name} is {breaker.state}{until}: {breaker.why}")
+    lines += [f"channel {one}" for one in standing.channels]
     return "\n".join(shown(line.replace("\n", " ")) for line in lines) + "\n"
 
 

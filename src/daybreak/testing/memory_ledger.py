@@ -215,6 +215,12 @@ class MemoryLedger:
         self._check_open()
         return iter(self._records[max(after, -1) + 1 :])
 
+    def read_since(self, stream: str, moment: str) -> Iterator[Record]:
+        return (record for record in self.read(stream) if record.ts >= moment)
+
+    def at(self, indexes: Sequence[int]) -> list[Record]:
+        return [self._records[index] for index in indexes]
+
     def streams(self) -> list[str]:
         return list(self._streams)
 

@@ -1,0 +1,68 @@
+"""Looks at the alerts from time to time, and writes down what became of them: each change once, whoever looks."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from daybreak import ids
+from daybreak.clock import Clock
+from daybreak.errors import IdemConflict
+from daybreak.events import POLICY
+from daybreak.ledger.record import Draft, Record
+from daybreak.report.alerts.evaluation import Change, evaluate
+from daybreak.settings import Alert
+
+EVERY_S = 60.0
+
+
+class Log(Protocol):
+    """The part of a ledger that is needed here."""
+
+    def append(self, drafts: Sequence[Draft]) -> Sequence[Record]: ...
+    def query(self, sql: str, params: Sequence[Any] = ()) -> Sequence[tuple[Any, ...]]: ...
+
+
+class Watch:
+    """The rules of one process over a ledger opened with `METRICS` and `ALERTS`; for any number of threads.
+
+    What an alert did last stands in the ledger, so a restart goes on where the last process was. Each change has a
+    number, and its idempotency key is that number: of two processes that see the same at once, one writes.
+    """
+
+    def __init__(
+        self, log: Log, clock: Clock, rules: Mapping[str, Alert], *, entropy: ids.Entropy = os.urandom
+    ) -> None:
+        self._log = log
+        self._clock = clock
+        self._rules = dict(rules)
+        self._entropy = entropy
+        self._looking = threading.Lock()
+        self._next_s = float("-inf")
+
+    @property
+    def is_due(self) -> bool:
+        """Was the last look longer ago than a minute?"""
+        return self._clock.monotonic() >= self._next_s
+
+    def look(self, *, now: bool = False) -> list[Change]:
+        """What changed and was written by this call. Does nothing within a minute of the last look, unless `now`.
+        Raises what the ledger raises."""
+        with self._looking:
+            if not (now or self.is_due):
+                return []
+            self._next_s = self._clock.monotonic() + EVERY_S
+            return [one for one in evaluate(self._log, self._clock.now(), self._rules) if self._write(one)]
+
+    def _write(self, change: Change) -> bool:
+        """Was it this call that wrote it?"""
+        actor = ids.new("alerts", self._clock.now(), self._entropy)
+        try:
+            (record,) = self._log.append(
+                [Draft(POLICY, change, actor=actor, idem=f"alert:{change.alert}:{change.version}")]
+            )
+        except IdemConflict:
+            return False  # somebody else was first, with another value
+        return record.actor == actor
