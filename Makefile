@@ -17,7 +17,7 @@ setup: .venv/.ready ## virtual environment with everything in it
 demo: setup ## build, verify and deliver examples/todo/spec.md into out/todo
 	mkdir -p out
 	DAYBREAK_HOME=$(CURDIR)/out/home $(BIN)/daybreak build examples/todo/spec.md --output out/todo
-	@echo; echo "Look at it:  ls out/todo    and at what was checked:  DAYBREAK_HOME=out/home $(BIN)/daybreak report"
+	@echo; echo "Look at it:  ls out/todo    and at what was checked:  DAYBREAK_HOME=out/home $(BIN)/daybreak show"
 
 test: setup check ## lint, types, layers, and all tests but the long ones
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --durations=15 -m "not chaos and not agents"

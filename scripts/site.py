@@ -9,6 +9,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
+_SHIM = "https://unpkg.com/iframe-worker/shim"
 _OUTSIDE = r"(examples|tests|src|schema|benchmarks|scripts|CONTRIBUTING\.md|AGENTS\.md|LICENSE)"
 _TO_OUTSIDE = re.compile(rf"\[([^\]]+)\]\((?:\.\./)*{_OUTSIDE}([^)#]*)(?:#[^)]*)?\)")
 _FIRST = "decisions/0001-standalone-first.md"
@@ -26,10 +27,13 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     return _TO_OUTSIDE.sub(_named, markdown)
 
 
-def on_post_page(output: str, page: Any, config: Any) -> str:
+def on_post_build(config: Any) -> None:
     """What makes the search work without a server lies in the site itself."""
-    up = "../" * page.url.count("/")
-    return output.replace("https://unpkg.com/iframe-worker/shim", f"{up}assets/iframe-worker-1.0.4.js")
+    site = Path(config["site_dir"])
+    for path in site.rglob("*.html"):
+        up = "../" * (len(path.relative_to(site).parts) - 1)
+        told = path.read_text("utf-8")
+        path.write_text(told.replace(_SHIM, f"{up}assets/iframe-worker-1.0.4.js"), "utf-8")
 
 
 def _front(readme: str) -> str:

@@ -74,12 +74,17 @@ def wrong(line: str) -> str:
     context = click.Context(command, info_name="daybreak")
     rest = words(line)
     while is_group(command):
+        if rest[:1] and rest[0].startswith("-") and (usual := getattr(command, "usual", None)):
+            rest = [usual, *rest]
         if not rest or rest[0].startswith("-"):
             return ""  # help, version, or the group alone
         name, *rest = rest
-        command = command.get_command(context, name)
-        if command is None:
+        found = command.get_command(context, name)
+        if found is None and (usual := getattr(command, "usual", None)):
+            found, rest = command.get_command(context, usual), [name, *rest]
+        if found is None:
             return f"no command {name!r}"
+        command = found
         context = click.Context(command, info_name=name, parent=context)
     try:
         command.parse_args(context, rest)

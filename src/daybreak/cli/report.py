@@ -32,9 +32,12 @@ SHOW = "show"
 class _Report(TyperGroup):
     """`report` alone, with options or with a run, is `report show`."""
 
+    usual = SHOW
+    """What is meant where none of the commands is named."""
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         names = ("-h", "--help", *self.commands)
-        found = super().parse_args(ctx, args if args and args[0] in names else [SHOW, *args])
+        found = super().parse_args(ctx, args if args and args[0] in names else [self.usual, *args])
         return list(found)
 
 
