@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,12 @@ WIDTH, EACH = 8, 25
 """A run's branches, and the steps of each."""
 ROUNDS = int(os.environ.get("ROUNDS", "36"))
 OVERHEAD_MAX = 0.03
-DAYS, LABELS = 730, 40
-"""Of the history that is asked: two years, so many labels of each metric a day."""
-ASK_MAX_MS = 10.0
+DAYS, LABELS, OURS_LABELS = 730, 40, 4
+"""Of the history that is asked: two years, so many labels a day of each metric whose labels come from elsewhere, and of
+each whose labels are ours."""
+ASK_MAX_MS = 50.0
+ASKED_DAYS = (7, 14, 30, 90)
+"""As many as the page of trends offers."""
 OURS = ("metrics", "alerts")
 
 
@@ -90,34 +94,35 @@ def fill(path: Path, now: datetime) -> int:
     """Two years of what nights add up to, straight into the view: only asking is measured."""
     connection = apsw.Connection(str(path))
     days = ["", *((now - timedelta(days=back)).date().isoformat() for back in range(DAYS))]
-    names = [(one.name, LABELS if one.label else 1) for one in definitions.COUNTERS]
+    ours = {*definitions.HOURLY_LABELS, "money", "tokens", "incidents"}
+    foreign = {one.name for one in definitions.COUNTERS if one.label} - ours
+    many = {
+        one.name: LABELS if one.name in foreign else OURS_LABELS if one.label else 1 for one in definitions.COUNTERS
+    }
+    put = "INSERT OR REPLACE INTO view_metrics VALUES (?, ?, ?, ?, ?)"
+    bounds = spread.BOUNDS[40:100:2]
+    hours = ["h" + (now - timedelta(hours=back)).strftime("%Y-%m-%dT%H") for back in range(130 * 24)]
     with connection:
         connection.executemany(
-            "INSERT OR REPLACE INTO view_metrics VALUES (?, ?, ?, ?)",
-            ((name, day, f"label {at}", at) for day in days for name, many in names for at in range(many)),
+            put, ((day, name, f"label {at}", 0, at + 1) for day in days for name in many for at in range(many[name]))
         )
-        bounds = spread.BOUNDS[40:100:2]
         connection.executemany(
-            "INSERT OR REPLACE INTO view_metrics_spread VALUES (?, ?, ?, ?, 3)",
+            put,
             (
-                (name, day, label, bound)
+                (day, name, label, bound, 3)
                 for day in days
-                for name, label in (("run_duration", ""), *(("attempt_duration", f"label {at}") for at in range(10)))
+                for name, label in (
+                    *((one.name, "") for one in definitions.SPREADS),
+                    *(("attempt_duration", f"label {at}") for at in range(10)),
+                )
                 for bound in bounds
             ),
         )
-        kept = {"runs_ended": ["verified", "failed"], "money": [""], "run_duration": [str(bound) for bound in bounds]}
-        hours = [(now - timedelta(hours=back)).strftime("%Y-%m-%dT%H") for back in range(130 * 24)]
-        connection.executemany(
-            "INSERT OR REPLACE INTO view_metrics_hours VALUES (?, ?, ?, 2)",
-            ((name, hour, label) for hour in hours for name, labels in kept.items() for label in labels),
-        )
-    rows = 0
-    for table in ("view_metrics", "view_metrics_spread", "view_metrics_hours"):
-        counted: list[Any] = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
-        rows += counted[0][0]
+        connection.executemany(put, ((hour, name, "", 0, 2) for hour in hours for name in definitions.HOURLY))
+        connection.executemany(put, ((hour, "run_duration", "", bound, 2) for hour in hours for bound in bounds))
+    counted: list[Any] = connection.execute("SELECT count(*) FROM view_metrics").fetchall()
     connection.close()
-    return rows
+    return int(counted[0][0])
 
 
 def asking(folder: Path) -> None:
@@ -130,20 +135,20 @@ def asking(folder: Path) -> None:
     rule = Alert.model_validate({"metric": "run_p95_s", "rises": 50, "over": "24h", "against": "28d"})
     with Ledger.open(places.ledger, **where) as ledger:
         asked: dict[str, Callable[[], object]] = {
-            "trends of 7 days": lambda: metrics.trends(ledger, 7, now=now),
-            "trends of 30 days": lambda: metrics.trends(ledger, 30, now=now),
-            "league of 7 days": lambda: metrics.league(ledger, 7, now=now),
+            **{f"trends of {days} days": partial(metrics.trends, ledger, days, now=now) for days in ASKED_DAYS},
+            **{f"league of {days} days": partial(metrics.league, ledger, days, now=now) for days in ASKED_DAYS},
             "for Prometheus": lambda: metrics.prometheus(ledger, now),
             "one alert with a trend of 28 days": lambda: Lookout(ledger, now).look(rule),
         }
-        print(f"asking {rows:,} rows, {DAYS} days with {LABELS} labels of each metric:")
+        print(f"asking {rows:,} rows, {DAYS} days with {LABELS} labels of a metric; milliseconds of the processor:")
         for name, ask in asked.items():
             taken = []
             for _ in range(15):
-                began = time.perf_counter()
+                began = time.process_time()
                 ask()
-                taken.append((time.perf_counter() - began) * 1000)
-            print(f"  {name:<36} {statistics.median(taken):6.1f} ms")
+                taken.append((time.process_time() - began) * 1000)
+            reached = "reached" if statistics.median(taken) < ASK_MAX_MS else "MISSED"
+            print(f"  {name:<36} {statistics.median(taken):6.1f} ms; under {ASK_MAX_MS:.0f} wanted: {reached}")
 
 
 def main() -> None:

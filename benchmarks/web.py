@@ -41,9 +41,9 @@ def main(events: int) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["DAYBREAK_HOME"] = folder
-        from daybreak.web import hand
+        from daybreak.home import acting
 
-        with home.opened(through=hand.through) as opened:
+        with home.opened(through=acting.through) as opened:
             began = time.monotonic()
             run = _fill(opened, events)
             print(f"{events:,} events written in {time.monotonic() - began:.0f} s")
@@ -107,7 +107,7 @@ def _measure(opened: object, run: str, middle: int) -> None:
     streams = [threading.Thread(target=_listen, args=(address, headers), daemon=True) for _ in range(STREAMS)]
     for one in streams:
         one.start()
-    while made.hub.streams < STREAMS:
+    while made.hub.streams.total() < STREAMS:
         time.sleep(0.01)
     print(f"{STREAMS} streams are open\n{'':44}{'p50 ms':>8}{'p99 ms':>8}")
     with httpx.Client(base_url=address, headers=headers) as client:

@@ -15,13 +15,12 @@ from tests import page_scene
 
 from daybreak import home as homes
 from daybreak.clock import SystemClock
-from daybreak.home import Home
+from daybreak.home import Home, acting
 from daybreak.policy import bearer, rootkey
 from daybreak.policy.grant import Grant
 from daybreak.policy.journal import Journal
 from daybreak.web import app as apps
 from daybreak.web import desk as desks
-from daybreak.web import hand
 from daybreak.web.desk import Desk
 
 LOCAL = "http://127.0.0.1"
@@ -64,7 +63,7 @@ def api(folder: Path, monkeypatch: pytest.MonkeyPatch, *, seeded: bool = True) -
     work.mkdir(exist_ok=True)
     monkeypatch.setenv("DAYBREAK_HOME", str(folder / "home"))
     monkeypatch.chdir(work)
-    with homes.opened(through=hand.through) as opened:
+    with homes.opened(through=acting.through) as opened:
         if seeded:
             page_scene.seed(opened)
         desk = desks.make(opened, rootkey.load_public(opened.places.keys))

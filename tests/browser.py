@@ -71,6 +71,26 @@ class Served:
         name = self.desk.sessions.link() if given is None else self.desk.sessions.link(given)  # type: ignore[arg-type]
         return f"{self.url}/login?once={name}"
 
+    def token(self, *scopes: str) -> str:
+        """What somebody would get from `daybreak token mint --api`."""
+        from datetime import timedelta
+
+        from daybreak.clock import SystemClock
+        from daybreak.policy import bearer, rootkey
+        from daybreak.policy.grant import Grant
+        from daybreak.policy.journal import Journal
+
+        assert self.desk is not None, "the server runs"
+        opened = self.desk.home
+        return Journal(opened.ledger, SystemClock(), actor="person").mint(
+            rootkey.load_or_make(opened.places.keys),
+            run=f"{bearer.RUN}browser",
+            attempt=0,
+            tier=bearer.TIER,
+            grant=Grant.of(api=scopes),
+            lifetime=timedelta(hours=1),
+        )
+
     def start(self, seed: Seed | None = None) -> None:
         ready = threading.Event()
         listening = socket.socket()
@@ -93,16 +113,16 @@ class Served:
         self._thread = self._server = None
 
     def _serve(self, listening: socket.socket, ready: threading.Event, seed: Seed | None) -> None:
-        from biscuit_auth import KeyPair
-
         from daybreak import home as homes
-        from daybreak.web import desk, hand, server
+        from daybreak.home import acting
+        from daybreak.policy import rootkey
+        from daybreak.web import desk, server
 
         try:
-            with homes.opened(looking=True, through=hand.through) as opened:
+            with homes.opened(looking=True, through=acting.through) as opened:
                 if seed is not None:
                     seed(opened)
-                self.desk = desk.make(opened, KeyPair().public_key)
+                self.desk = desk.make(opened, rootkey.load_public(opened.places.keys))
                 self._server = server.make(self.desk)
                 self._server.config.load()
                 ready.set()

@@ -209,6 +209,12 @@ def _failed(scene: Scene) -> None:
         duration_ms=30_100,
     )
     scene.tell(FAILED, step)
+    printed = f"{SCRIPT}{COLOURED}{TURNED}\n{'line of the listing' * 5_000}\ntoken {SECRET}\nend of it\n"
+    kept = {"exit": 0, "output": printed[-4_000:], "errors": "", "output_blob": scene.ledger.put_blob(printed.encode())}
+    done = events.StepDone(run=FAILED, branch="", name="prepare", nth=0, args=HASH, result=kept, duration_ms=300)
+    unseen = {"exit_status": 0, "check": "x", "output": HELD_OUT}
+    looked = events.StepDone(run=FAILED, branch="", name="check x", nth=0, args=HASH, result=unseen, duration_ms=3)
+    scene.tell(FAILED, done, looked)
     scene.end(FAILED, "failed", why="the shop answered 503", code="C173", hint="look whether the shop is there")
 
 

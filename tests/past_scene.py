@@ -25,6 +25,8 @@ DAYS = 9
 WORKERS = ("codex", "claude", "aider", SCRIPT[:100])
 INCIDENT = "inc-past"
 SUBJECT = "somebody@somewhere.example"
+ASKS = "Shall it go on"
+DEEP = 500
 
 
 class Clock:
@@ -103,13 +105,26 @@ def _day(scene: Scene, clock: Clock, number: int) -> None:
             scene.end(run, "done")
 
 
+def _nested() -> Any:
+    told: Any = SCRIPT
+    for _ in range(DEEP):
+        told = [told]
+    return told
+
+
 def _memory(ledger: Ledger) -> None:
     lessons.add(ledger, "Amounts are kept in cents, never as floats.", task="build")
     gone = lessons.add(ledger, "The shop answers only in the morning.")
     lessons.forget(ledger, gone.lesson, why="no longer so")
     hostile = f"{SCRIPT} {TURNED} {COLOURED}"
     learned = events.LessonLearned(
-        lesson="les-hostile000", text=hostile, source="repair", task="build", worker=SCRIPT[:60], check="tests", run=""
+        lesson="les-hostile000",
+        text=f"{hostile} {SECRET}",
+        source="repair",
+        task="build",
+        worker=SCRIPT[:60],
+        check="tests",
+        run="",
     )
     ledger.append([Draft(events.MEMORY, learned, actor="memory")])
 
@@ -127,6 +142,21 @@ def _schedules(ledger: Ledger, clock: Clock) -> None:
     made.look(now - timedelta(hours=26))
     made.look(now)
     made.remove("gone")
+    asks = made.force("backup").run
+    scene = Scene(cast("Any", SimpleNamespace(ledger=ledger)))
+    scene.begin(asks)
+    question = f"{ASKS}: example:0123456789ab failed: {HELD_OUT} {SECRET}"
+    scene.tell(asks, events.RunMoved(run=asks, old="running", new="parked", question=question))
+    times = {"cron": "0 * * * *", "zone": "UTC"}
+    shapes: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
+        ({"cron": "x"}, {}),
+        (times, {}),
+        (times, {"kind": None, "title": 5, "args": [], "place": 7}),
+        ({"anything": 1}, {"kind": "command", "title": "odd", "args": {}, "place": {}}),
+    )
+    for number, (schedule, kept) in enumerate(shapes):
+        odd = events.ScheduleSet(name=f"{SCRIPT[:20]}{number}", schedule=schedule, task=kept, since="nonsense")
+        ledger.append([Draft(events.SCHEDULES, odd)])
     clock.at = max(clock.at, now)
 
 
@@ -146,6 +176,13 @@ def _policy(ledger: Ledger) -> None:
             alert="dear", version=1, metric="money", severity="warning", value=12.5, threshold=10.0,
             text="12.50 USD in a day, more than 10",
         ),
+        events.AlertFired(
+            alert=f"late {SECRET}", version=1, metric="runs", severity="warning", value=1.0, threshold=1.0,
+            text=f"{SCRIPT} {SECRET}",
+        ),
+        events.IncidentRaised(
+            incident="inc-large", kind=f"token {SECRET}", level=1, run="", attempt=1, what=f"{SECRET} {LONG}"
+        ),
     )  # fmt: skip
     ledger.append([Draft(events.POLICY, one) for one in told])
 
@@ -163,6 +200,7 @@ def _hostile(scene: Scene) -> None:
         ),
         events.AttemptTurn(run=run, attempt=1, nth=0, data=LONG),
         events.AttemptTurn(run=run, attempt=1, nth=1, data=[f"{SCRIPT} {TURNED} {SECRET}"]),
+        events.AttemptTurn(run=run, attempt=1, nth=2, data=_nested()),
     )
     scene.ledger.append(
         [Draft("control:run-sealed", events.Signalled(run="run-sealed", name="mail", value="hello"), subject=SUBJECT)]

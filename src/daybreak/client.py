@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
 
 from daybreak.errors import HostError, UsageError
 
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
 TOKEN = "DAYBREAK_TOKEN"
 """The environment variable that the token is read from where none is given."""
 TRIES = 3
+RETRY_S = 0.5
+"""Between two tries;"""
+SILENT_S = 30.0
+"""so long is waited for a server that is started anew."""
 
 
 class ServerUnreachable(HostError):
@@ -90,7 +96,19 @@ class Client:
 
     def post(self, path: str, body: Any = None, *, key: str | None = None) -> Any:
         """`key`: an idempotency key of your own. Raises RequestRefused, ServerUnreachable."""
-        return self._call("POST", path, body, headers={"Idempotency-Key": key or uuid.uuid4().hex})
+        return self._call("POST", path, body, headers=_headers(key))
+
+    def patch(self, path: str, body: Any = None, *, key: str | None = None, etag: str | None = None) -> Any:
+        """`etag`: refused where it is another one by now. Raises RequestRefused, ServerUnreachable."""
+        return self._call("PATCH", path, body, headers=_headers(key, etag))
+
+    def put(self, path: str, body: Any = None, *, key: str | None = None, etag: str | None = None) -> Any:
+        """As `patch`."""
+        return self._call("PUT", path, body, headers=_headers(key, etag))
+
+    def delete(self, path: str, *, key: str | None = None, etag: str | None = None) -> Any:
+        """As `patch`."""
+        return self._call("DELETE", path, headers=_headers(key, etag))
 
     def pages(self, path: str, field: str, **query: Any) -> Iterator[Any]:
         """Everything of a list, over all its pages."""
@@ -112,7 +130,7 @@ class Client:
         return self.pages("/runs", "runs", **query)
 
     def run(self, run: str) -> dict[str, Any]:
-        return dict(self.get(f"/runs/{run}"))
+        return dict(self.get(_run(run)))
 
     def report(self, **query: Any) -> dict[str, Any]:
         """The morning report."""
@@ -126,25 +144,27 @@ class Client:
         return list(self.get("/questions")["questions"])
 
     def answer(self, run: str, answer: Any, *, question: str | None = None) -> dict[str, Any]:
-        return dict(self.post(f"/runs/{run}/answer", {"answer": answer, "question": question}))
+        return dict(self.post(_run(run, "/answer"), {"answer": answer, "question": question}))
 
     def cancel(self, run: str, why: str = "") -> dict[str, Any]:
-        return dict(self.post(f"/runs/{run}/cancel", {"why": why}))
+        return dict(self.post(_run(run, "/cancel"), {"why": why}))
 
     def accept(self, run: str, note: str = "") -> dict[str, Any]:
-        return dict(self.post(f"/runs/{run}/accept", {"note": note}))
+        return dict(self.post(_run(run, "/accept"), {"note": note}))
 
     def reject(self, run: str, because: str) -> dict[str, Any]:
-        return dict(self.post(f"/runs/{run}/reject", {"because": because}))
+        return dict(self.post(_run(run, "/reject"), {"because": because}))
 
     def undo(self, run: str, *, dry_run: bool = False) -> dict[str, Any]:
-        return dict(self.post(f"/runs/{run}/undo", {"dry_run": dry_run}))
+        return dict(self.post(_run(run, "/undo"), {"dry_run": dry_run}))
 
     def events(self, *, after: int | None = None, topics: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
-        """Events as they come, until the server ends; each once, over broken connections too."""
+        """Events as they come; each once, over broken connections and restarts of the server too.
+
+        Raises RequestRefused where the token is no longer good, ServerUnreachable after 30 s without a server."""
         import httpx
 
-        silent = 0
+        silent = 0.0
         after = int(self.get("/ledger/head")["size"]) - 1 if after is None else after
         while True:
             headers = {"Last-Event-ID": str(after)}
@@ -154,14 +174,15 @@ class Client:
                     if response.status_code != 200:
                         response.read()
                         raise _refused(response)
-                    silent = 0
+                    silent = 0.0
                     for told in _messages(response.iter_lines()):
                         after = int(told["index"])
                         yield told
             except httpx.TransportError as error:
-                silent += 1
-                if silent >= TRIES:
+                if silent >= SILENT_S:
                     raise _unreachable(error) from None
+            time.sleep(RETRY_S)  # it ended, or begins anew
+            silent += RETRY_S
 
     def _call(
         self,
@@ -183,22 +204,38 @@ class Client:
             except httpx.TransportError as error:
                 if tried == TRIES - 1:
                     raise _unreachable(error) from None
+                time.sleep(RETRY_S)
         if response.status_code >= 400:
             raise _refused(response)
         return response.json()
 
 
+def _headers(key: str | None, etag: str | None = None) -> dict[str, str]:
+    found = {"Idempotency-Key": key or uuid.uuid4().hex}
+    return found if etag is None else {**found, "If-Match": etag}
+
+
+def _run(run: str, what: str = "") -> str:
+    """A run's address; its name may come from anywhere."""
+    return f"/runs/{quote(run, safe='')}{what}"
+
+
 def _messages(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
-    """The data of each server-sent event."""
-    data: list[str] = []
+    """The data of each server-sent event. Raises RequestRefused where the server says that it is over."""
+    name, data = "", ""
     for line in lines:
-        if line.startswith("data:"):
-            data.append(line[5:].removeprefix(" "))
-        elif not line and data:
-            told = json.loads("\n".join(data))
-            data = []
-            if isinstance(told, dict):
-                yield told
+        if line.startswith("event:"):
+            name = line[6:].strip()
+        elif line.startswith("data:"):
+            data = line[5:].strip()  # JSON without line breaks
+        elif not line:
+            if name == "over":
+                raise RequestRefused(
+                    data, hint="mint another token with `daybreak token mint`", status=401, problem={"detail": data}
+                )
+            if data:
+                yield dict(json.loads(data))
+            name, data = "", ""
 
 
 def _refused(response: httpx.Response) -> RequestRefused:

@@ -1278,6 +1278,8 @@ class AlertTurned(Event, frozen=True, kw_only=True, omit_defaults=True):
     holds: bool
     value: float = 0.0
     threshold: float = 0.0
+    rules: str = ""
+    """The settings file that the alert's rule stands in: rules of one name in two files are two."""
 
 
 class AlertFired(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -1304,6 +1306,8 @@ class AlertFired(Event, frozen=True, kw_only=True, omit_defaults=True):
     """So many cases the value rests on."""
     before: float = 0.0
     """Of a trend: the mean that it is compared with."""
+    rules: str = ""
+    """As in `AlertTurned`."""
 
 
 class AlertCleared(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -1324,17 +1328,22 @@ class AlertCleared(Event, frozen=True, kw_only=True, omit_defaults=True):
     before: float = 0.0
     fired: str = ""
     """When it had fired."""
+    rules: str = ""
+    """As in `AlertTurned`."""
 
 
 # -- messages to people
 
 
 class ChannelOpened(Event, frozen=True, kw_only=True):
-    """A channel is known: what comes after this event is told there."""
+    """A channel is known: what of these kinds comes after this event is told there."""
 
     type: ClassVar[str] = "channel.opened"
     channel: str
     """Name of one of `notify.channels` in the settings; its address is never written down."""
+    kinds: list[str] = []
+    least: int = 2
+    """Nothing less severe."""
 
 
 class ChannelTested(Event, frozen=True, kw_only=True, omit_defaults=True):

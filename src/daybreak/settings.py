@@ -449,7 +449,7 @@ _Command = Annotated[str, Field(min_length=1, max_length=10_000)]
 class Traces(_Settings):
     """Where spans and log lines of work go, for whoever watches many services in one place. Off without an endpoint."""
 
-    endpoint: str = Field(default="", max_length=2_000, pattern=r"^(https?://[^\s@]+)?$")
+    endpoint: str = Field(default="", max_length=2_000, pattern=r"^(https?://[^\s@?#]+)?$")
     """Address of an OTLP collector over HTTP, such as `http://127.0.0.1:4318`; no password in it."""
     headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")], _Key] = {}
     """Headers that the collector asks for → where each value is: `env:NAME` or `file:PATH`."""

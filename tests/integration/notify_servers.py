@@ -18,6 +18,8 @@ class Hook:
         """Of those that were answered with 200."""
         self.asked = 0
         self.answers: list[int] = []
+        self.location = "/elsewhere"
+        """Where a 302 leads."""
         self.let_go = threading.Event()
         self.came = threading.Event()
         hook = self
@@ -35,7 +37,7 @@ class Hook:
                     hook.got.append(told)
                 self.send_response(status)
                 if status == 302:
-                    self.send_header("Location", "/elsewhere")
+                    self.send_header("Location", hook.location)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
@@ -82,10 +84,13 @@ class Mail:
 
     def __init__(self) -> None:
         self.got: list[bytes] = []
+        self.to: list[str] = []
+        """Whom it was told to hand them to."""
         self.port = 0
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         self.got.append(envelope.content)
+        self.to += envelope.rcpt_tos
         return "250 OK"
 
 

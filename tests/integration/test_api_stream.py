@@ -28,17 +28,24 @@ from daybreak.web import live, server
 
 
 @contextmanager
-def serving(found: Api, port: int = 0) -> Iterator[str]:
-    """The server on a port, in a thread; it has ended behind the block."""
-    listening = socket.create_server(("127.0.0.1", port))
-    running = server.make(found.desk)
+def serving(
+    found: Api,
+    port: int = 0,
+    *,
+    listening: socket.socket | None = None,
+    certificate: Path | None = None,
+    key: Path | None = None,
+) -> Iterator[str]:
+    """The server on a port (or what listens already), in a thread; it has ended behind the block."""
+    listening = listening or socket.create_server(("127.0.0.1", port))
+    running = server.make(found.desk, certificate=certificate, key=key)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
     thread.start()
-    address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    where = "unix" if listening.family == socket.AF_UNIX else f"127.0.0.1:{listening.getsockname()[1]}"
     try:
-        while httpx.get(f"{address}/healthz").status_code != 200:
-            pass
-        yield address
+        while not running.started:
+            assert thread.is_alive()
+        yield f"{'http' if certificate is None else 'https'}://{where}"
     finally:
         running.should_exit = True
         thread.join(10)

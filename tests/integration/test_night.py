@@ -342,7 +342,8 @@ def test_unlock_ends_a_frozen_night(place: Place) -> None:
 def test_a_report_comes_even_where_the_night_died(place: Place) -> None:
     """From the ledger only, as the timer of the morning makes it."""
     # shows: N1
-    from daybreak.report import night as nightly
+    from daybreak.clock import SystemClock
+    from daybreak.report import morning
 
     place.hold()
     (run,) = place.add("listing", 1)
@@ -350,11 +351,9 @@ def test_a_report_comes_even_where_the_night_died(place: Place) -> None:
     place.until(lambda: place.effects, "the effect")
     _dead_end(process)
     with place.ledger() as ledger:
-        report = nightly.collect(ledger)
+        report = morning.collect(ledger, now=SystemClock().now(), night="")
         leases = [record.event for record in ledger.read(run_stream(run)) if isinstance(record.event, LeaseGranted)]
-    assert (report.state, report.ended) == ("died", "")
-    assert [line.run for line in report.runs] == [run]
+    assert report.state == "died"
+    assert [line.run for line in report.unfinished] == [run]
     assert leases[0].night == report.night
-    text = nightly.as_text(report)
-    assert "it died" in text
-    assert "daybreak night" in text
+    assert "The night died" in morning.text.render(report)

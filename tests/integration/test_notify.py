@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from daybreak.home import notifying
 from daybreak.host.locks import FileLocks
 from daybreak.ledger import Draft, Ledger
 from daybreak.policy.budget import Limit
-from daybreak.report.notify import listing, sending, troubles
+from daybreak.report.notify import listing, sending, troubles, wording
 from daybreak.report.notify.rounds import Rounds
 from daybreak.settings import Settings, checked
 from daybreak.testing.clock import FakeClock
@@ -64,6 +64,14 @@ class House:
         ]
         self.ledger.append([Draft(QUEUE, added)])
         self.ledger.append([Draft(run_stream(run), lease, epoch=1)])
+        self.ledger.append([Draft(run_stream(run), one, epoch=1) for one in moves])
+
+    def ends(self, run: str, state: Any, title: str) -> None:
+        added = events.TaskAdded(task=f"task-{run}", run=run, kind="command", title=title, args={})
+        lease = events.LeaseGranted(run=run, owner="x", host="here", pid=1, night="night-1")
+        steps: list[Any] = [("queued", "leased", ""), ("leased", "running", ""), ("running", state, "held out 7: 42")]
+        moves = [events.RunMoved(run=run, old=old, new=new, why=why) for old, new, why in steps]
+        self.ledger.append([Draft(QUEUE, added), Draft(run_stream(run), lease, epoch=1)])
         self.ledger.append([Draft(run_stream(run), one, epoch=1) for one in moves])
 
     def incident(self, level: int, what: str = "it tried") -> None:
@@ -223,12 +231,61 @@ def test_a_night_that_ends_is_told_with_its_report_and_nothing_of_why_runs_faile
     ended = events.NightEnded(night="night-1", why="empty", counts={"failed": 1}, text="nothing more is ready")
     house.ledger.append([Draft(NIGHTS, ended)])
     assert house.send(rounds) == 2
-    assert "run-1  tidy" in server.got[1]["message"]
+    assert "run-1 tidy" in server.got[1]["message"]
     assert "daybreak retry run-1" in server.got[1]["message"]
     assert "expected 42" not in json.dumps(server.got)
 
 
+def test_the_morning_report_tells_decisions_first_and_fits_however_many_runs_there_were(
+    house: House, server: Hook
+) -> None:
+    rounds = house.rounds(phone={"url": server.url, "kinds": ("report",)})
+    house.ledger.append([Draft(NIGHTS, events.NightBegan(night="night-1", host="here", pid=1, workers=2))])
+    for number in range(60):
+        house.ends(f"run-{number}", "failed", f"sort the shelf {number}, " + "long " * 30)
+    house.parks("run-x", "Which colour?", title="paint the door")
+    ended = events.NightEnded(night="night-1", why="empty", counts={"failed": 60, "parked": 1}, text="nothing is left")
+    house.ledger.append([Draft(NIGHTS, ended)])
+    assert house.send(rounds) == 1
+    (told,) = server.got
+    assert told["title"] == "Daybreak: Morning report: 1 to decide, 60 failed"
+    assert len(told["message"]) <= wording.BODY_CHARS_MAX + 20
+    assert "daybreak answer run-x" in told["message"]
+    assert told["message"].index("Your decision is needed (1)") < told["message"].index("Failed (60)")
+    assert "more: daybreak report --night" in told["message"]
+    assert "held out" not in told["message"]
+
+
 # -- when
+
+
+def test_a_clock_that_was_wrong_keeps_nothing_from_being_told(house: House, server: Hook) -> None:
+    """It ran years ahead, and was set right: what it stamped, and when it meant to try again, are far away."""
+    rounds = house.rounds(phone={"url": server.url, "digest": "30min"}, other={"url": server.url})
+    house.clock.start = NOON + timedelta(days=1000)
+    house.parks("run-1", "Which colour?")
+    server.answers = [500] * 3
+    for _ in range(3):
+        house.send(rounds)
+        house.clock.advance(60)
+    assert rounds.breaker("other").circuit.state == "open"
+    house.clock.start = NOON
+    assert house.send(rounds) == 2
+    assert house.send(rounds) == 0
+
+
+def test_a_question_that_was_answered_in_the_quiet_hours_asks_for_nothing_any_more(house: House, server: Hook) -> None:
+    house.clock.start = datetime(2026, 5, 4, 22, 30, tzinfo=UTC)
+    rounds = house.rounds(phone={"url": server.url, "quiet": "22:00-07:00"})
+    house.parks("run-1", "Which colour?", title="paint the door")
+    house.parks("run-2", "Which size?", title="cut the board")
+    answered = events.RunMoved(run="run-1", old="parked", new="queued")
+    house.ledger.append([Draft(run_stream("run-1"), answered, epoch=1)])
+    house.clock.advance(8 * 3600)
+    assert house.send(rounds) == 1
+    told = server.got[0]["message"]
+    assert told.index("Question: cut the board") < told.index("Answered meanwhile: paint the door")
+    assert "daybreak answer run-1" not in told
 
 
 def test_quiet_hours_hold_until_their_end_over_a_change_of_the_clock_and_come_as_one(
@@ -286,6 +343,78 @@ def test_a_hundred_questions_at_once_are_one_message(house: House, server: Hook)
     assert "100 messages" in server.titles[0]
     assert "and 70 more" in server.got[0]["message"]
     assert len(house.of(events.NoticeSent)[0].notices) == 100
+
+
+def test_thousands_of_questions_are_one_message_and_no_try_names_them_all(house: House, server: Hook) -> None:
+    rounds = house.rounds(phone={"url": server.url})
+    moved = [
+        Draft(POLICY, events.IncidentRaised(incident=f"i-{n}", kind="capability_refused", level=2, what="it tried"))
+        for n in range(2_500)
+    ]
+    house.ledger.append(moved)
+    server.answers = [500]
+    assert house.send(rounds) == 0
+    assert len(house.of(events.NoticeTried)[0].notices) == 1_000
+    assert listing.look(rounds)[0].waiting == 2_500
+    house.clock.advance(3600)
+    assert house.send(rounds) == 1
+    assert "2500 messages" in server.titles[0]
+    assert "and 2470 more" in server.got[0]["message"]
+    assert [len(one.notices) for one in house.of(events.NoticeSent)] == [1_000, 1_000, 500]
+    assert listing.look(rounds)[0].waiting == 0
+
+
+# -- settings that change, and processes that differ
+
+
+def test_a_channel_that_is_told_more_than_before_is_not_told_the_past(house: House, server: Hook) -> None:
+    rounds = house.rounds(phone={"url": server.url, "kinds": ("night",)})
+    house.parks("run-1", "Which colour?")
+    house.incident(1)
+    rounds = house.rounds(phone={"url": server.url, "least": 1})
+    assert house.send(rounds) == 0
+    house.parks("run-2", "Which size?")
+    assert house.send(rounds) == 1
+    house.clock.advance(60)
+    house.incident(1)
+    assert house.send(rounds) == 1
+    opened = len(house.of(events.ChannelOpened))
+    house.rounds(phone={"url": server.url, "kinds": ("night",)})
+    rounds = house.rounds(phone={"url": server.url, "least": 1})
+    assert len(house.of(events.ChannelOpened)) == opened, "what it was told before is known"
+    assert house.send(rounds) == 0
+    assert server.titles[0] == "Daybreak: Question: tidy the shelf"
+    assert "Which size?" in server.got[0]["message"]
+
+
+def test_a_process_without_the_variable_keeps_no_other_one_from_sending(
+    house: House, server: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that was started without it, beside a night that has it."""
+    channel = {"phone": {"url_from": "env:PHONE_URL"}}
+    serving, night = house.rounds(**channel), house.rounds(**channel)
+    monkeypatch.setenv("PHONE_URL", server.url)
+    serving.sender = sending.Sender(serving.sender._may, {})
+    house.parks("run-1", "Which colour?")
+    for _ in range(200):
+        assert house.send(serving) == 0
+        house.clock.advance(3600)
+    (tried,) = house.of(events.NoticeTried)
+    assert tried.what.startswith("U")
+    assert "phone fails" in troubles.problems(house.ledger)[0]
+    assert house.of(events.NoticeFailed) == []
+    assert [one for one in house.ledger.read(POLICY) if isinstance(one.event, events.BreakerChanged)] == []
+    assert house.send(night) == 1
+    assert troubles.problems(house.ledger) == []
+
+
+def test_a_channel_that_was_taken_out_of_the_settings_troubles_nobody(house: House, server: Hook) -> None:
+    rounds = house.rounds(phone={"url": server.url})
+    house.parks("run-1", "Which colour?")
+    server.answers = [404]
+    house.send(rounds)
+    assert troubles.problems(house.ledger, rounds.told.channels) != []
+    assert troubles.problems(house.ledger, settings(house.places, "", {}).notify.channels) == []
 
 
 # -- servers that fail
@@ -399,6 +528,40 @@ def test_nobody_is_led_elsewhere_by_a_server(house: House, server: Hook) -> None
     server.answers = [302]
     assert house.send(rounds) == 0
     assert server.asked == 1
+
+
+def test_credentials_are_not_carried_to_another_host_although_the_address_allows_it(
+    house: House, server: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hook() as other:
+        server.location = other.url.replace("json", "http")
+        server.answers = [307, 302]
+        monkeypatch.setenv("PHONE_URL", f"{server.url.replace('//', '//me:word@')}?redirect=yes")
+        rounds = house.rounds(phone={"url_from": "env:PHONE_URL"})
+        house.parks("run-1", "Which colour?")
+        assert house.send(rounds) == 0
+        assert server.asked == 1
+        assert other.asked == 0
+
+
+def test_a_message_is_cut_to_what_its_service_takes(server: Hook) -> None:
+    """It would refuse the whole one, and the message would be given up."""
+    from daybreak.report.notify.apprise_adapter import Client
+
+    client = Client(server.url)
+    client._made.body_maxlen = 300
+    client.send(wording.Message("Daybreak: Morning report", "decide this\n" + "x" * 3_000, 2))
+    assert server.got[0]["message"].startswith("decide this")
+    assert len(server.got[0]["message"]) <= 300
+
+
+def test_no_message_begins_once_there_is_no_time_left(house: House, server: Hook) -> None:
+    rounds = house.rounds(phone={"url": server.url})
+    for number in range(3):
+        house.parks(f"run-{number}", "Which colour?")
+    rounds.left = lambda: 5.0 - 10 * len(house.of(events.NoticeSent))
+    assert house.send(rounds) == 1
+    assert len(rounds.waiting("phone")) == 2
 
 
 # -- the door, and secrets
@@ -530,6 +693,23 @@ def test_a_mail_arrives_as_a_mail(house: House) -> None:
     assert "Welche Größe <b>soll</b> es haben?" in told.get_body(("plain",)).get_content()
 
 
+def test_a_title_cannot_add_a_header_to_a_mail_nor_mark_up_to_its_page(house: House) -> None:
+    with mail_server() as mail:
+        rounds = house.rounds(post={"url": f"mailto://127.0.0.1:{mail.port}?from=night@example.org&to=me@example.org"})
+        title = "tidy\r\nBcc: them@example.org\r\n\r\n<script>alert(1)</script>\nX-Mark: 1"
+        house.parks("run-1", "<img src=http://example.org/x>\r\n.\r\nMAIL FROM:<x@example.org>", title=title)
+        assert house.send(rounds) == 1
+    told: Any = email.message_from_bytes(mail.got[0], policy=email.policy.default)
+    assert mail.to == ["me@example.org"]
+    assert len(mail.got) == 1
+    assert told["Bcc"] is None
+    assert told["X-Mark"] is None
+    assert told["Subject"].startswith("Daybreak: Question: tidy Bcc: them@example.org")
+    page = told.get_body(("html",))
+    assert page is None or "<img" not in page.get_content()
+    assert page is None or "<script" not in page.get_content()
+
+
 # -- crashes and rivals
 
 PROGRAM = """
@@ -563,18 +743,74 @@ def started(tmp_path: Path, server: Hook) -> Iterator[Callable[..., subprocess.P
                    "DAYBREAK_CONFIG": str(tmp_path / "daybreak.toml")}  # fmt: skip
     running: list[subprocess.Popen[str]] = []
 
-    def start(*words: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen([sys.executable, "-c", PROGRAM, *words], stdin=subprocess.PIPE, text=True,
+    def start(*words: str, program: str = PROGRAM, ready: str = "ready\n") -> subprocess.Popen[str]:
+        process = subprocess.Popen([sys.executable, "-c", program, *words], stdin=subprocess.PIPE, text=True,
                                    stdout=subprocess.PIPE, env=environment, cwd=tmp_path)  # fmt: skip
         running.append(process)
         assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+        assert process.stdout.readline() == ready
         return process
 
     yield start
     for process in running:
         process.kill()
         process.communicate()
+
+
+CLOSING = """
+import sys
+from daybreak import home
+from daybreak.clock import SystemClock
+from daybreak.home import notifying
+from daybreak.host.locks import FileLocks
+
+told, where, clock = home.settings(), home.places(), SystemClock()
+with home.open_ledger(where, told) as ledger:
+    locks = FileLocks(where.locks, clock)
+    notifier = notifying.Notifier(ledger, notifying.rounds(ledger, told, where, clock), locks.hold)
+    notifier.start()
+    print("ready", flush=True)
+    forget = notifier._forget
+    notifier._forget = lambda: (forget(), print("closing", flush=True))
+    sys.stdin.readline()
+    notifier.close()
+    print("what follows", flush=True)
+"""
+
+
+def test_ctrl_c_at_the_end_does_not_wait_for_a_server_and_ends_nothing_else(
+    house: House, server: Hook, started: Callable[..., subprocess.Popen[str]]
+) -> None:
+    house.rounds(phone={"url": server.url})
+    house.parks("run-1", "Which colour?")
+    server.answers = [0]
+    closing = started(program=CLOSING)
+    assert server.came.wait(30)
+    assert closing.stdin is not None
+    assert closing.stdout is not None
+    closing.stdin.write("go\n")
+    closing.stdin.flush()
+    assert closing.stdout.readline() == "closing\n"
+    closing.send_signal(signal.SIGINT)
+    assert closing.communicate(timeout=notifying.CLOSING_S - 5)[0] == "what follows\n"
+    assert house.of(events.NoticeSent) == []
+    server.let_go.set()
+    house.clock.advance(3600)
+    assert house.send(house.rounds(phone={"url": server.url})) == 1
+
+
+def test_a_server_of_pages_tells_what_other_processes_append(
+    house: House, server: Hook, started: Callable[..., subprocess.Popen[str]]
+) -> None:
+    main = "from daybreak.cli.main import app; app()"
+    serving = started("serve", "--port", "0", "--no-login-link", "--json", program=main, ready="{\n")
+    assert serving.stdout is not None
+    assert any(line == "}\n" for line in serving.stdout)
+    house.parks("run-1", "Which colour?")
+    assert server.came.wait(30)
+    serving.send_signal(signal.SIGINT)
+    serving.wait(30)
+    assert server.titles == ["Daybreak: Question: tidy the shelf"]
 
 
 def test_a_crash_between_sending_and_recording_repeats_once_and_loses_nothing(
@@ -671,7 +907,7 @@ def test_a_night_tells_of_its_end_before_its_command_ends(
 def test_a_night_ends_although_its_channel_hangs(
     command: Callable[..., tuple[int, str]], server: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifying, "CLOSING_S", 0.6)
+    monkeypatch.setattr(notifying, "CLOSING_S", 2.0)
     server.answers = [0, 0, 0]
     assert command("night", "--once", "--json")[0] == 0
     server.let_go.set()

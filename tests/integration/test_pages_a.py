@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 from tests import browser, page_scene
@@ -34,6 +35,7 @@ PAGES = {
     "run-mended": f"/run/{MENDED}",
     "changes": f"/run/{MENDED}/diff",
     "logs": f"/run/{MENDED}/logs",
+    "transcript": f"/run/{FAILED}/transcript",
     "cancel": f"/run/{PARKED}/cancel",
     "undo": f"/run/{MENDED}/undo",
 }
@@ -116,15 +118,45 @@ def test_hostile_text_is_shown_as_text_and_secrets_and_held_out_words_are_not(
         assert HELD_OUT in page.content()
 
 
-def test_without_the_scope_evidence_nothing_that_a_program_printed_is_shown(served: Served, chromium: Browser) -> None:
+def test_without_the_scope_evidence_nothing_that_a_program_printed_or_a_worker_said_is_shown(
+    served: Served, chromium: Browser
+) -> None:
     with browser.opened(chromium, served, scopes=("look",), forgiven=("403", "404")) as page:
         page.goto(f"{served.url}/run/{DONE}")
         assert "41 passed in 2.1s" not in page.content()
+        assert "all is built" not in page.content(), "the words of workers need the scope evidence"
         assert page.locator("main form").count() == 0
-        for address in (f"/run/{DONE}/logs", f"/run/{MENDED}/diff", f"/run/{DONE}/cancel"):
+        page.goto(served.url + "/report")
+        assert "all is built" not in page.content()
+        kept = f"/run/{FAILED}/transcript"
+        for address in (f"/run/{DONE}/logs", f"/run/{MENDED}/diff", f"/run/{DONE}/cancel", kept):
             answer = page.goto(served.url + address)
             assert answer is not None
             assert answer.status == 403
+
+
+def test_a_transcript_is_paged_harmless_and_without_secrets_or_held_out_words(
+    served: Served, chromium: Browser
+) -> None:
+    with browser.opened(chromium, served, forgiven=("404",)) as page:
+        page.goto(f"{served.url}/run/{FAILED}")
+        page.click("text=its transcript")
+        texts = [page.content()]
+        page.click("text=all of it")
+        texts.append(page.content())
+        assert "<script>window.harmed" in page.inner_text("pre")
+        page.click("a[rel=next]")
+        texts.append(page.content())
+        assert "end of it" in page.inner_text("pre")
+        for text in texts:
+            assert SECRET not in text
+            assert HELD_OUT not in text
+        assert page.evaluate("window.harmed") is None
+        page.go_back()
+        address = page.url.replace("of=output", "of=args")
+        answer = page.goto(address)
+        assert answer is not None
+        assert answer.status == 404
 
 
 def test_a_question_is_answered_with_the_keyboard_alone(served: Served, chromium: Browser) -> None:
@@ -217,6 +249,50 @@ def test_a_result_is_accepted_rejected_with_a_reason_and_its_undoing_shown_first
         assert "Nothing is touched yet" in page.inner_text("main")
 
 
+def test_what_was_delivered_is_undone_after_its_plan_was_shown_and_only_then(
+    served: Served, chromium: Browser, tmp_path: Path
+) -> None:
+    """A folder that is really there: the plan touches nothing, the button takes it away, a repeat says so."""
+    from daybreak import events
+    from daybreak.factory import deliver
+
+    assert served.desk is not None
+    scene, run, output = page_scene.Scene(served.desk.home), page_scene.run_name(901), tmp_path / "shelf"
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "main.py").write_text("print('shelf')\n")
+    args = {"specification": "a" * 64, "specification_name": "s.md", "format": "md", "output": str(output)}
+    scene.add(run, "Shelf that is taken back", args=args)
+    scene.begin(run)
+    made = deliver.put(project, output, {"run": run})
+    put = {"files": 1, "replaced": ""}
+    scene.tell(
+        run,
+        events.GateDecided(run=run, attempt=1, workspace="b" * 64, verdict="passed", score=100.0),
+        events.StepDone(run=run, branch="", name="deliver", nth=0, args="0" * 64, result=put, duration_ms=1),
+        events.Delivered(run=run, output=str(output), workspace="b" * 64, manifest=made.hash),
+    )
+    scene.end(run, "done")
+    with browser.opened(chromium, served) as page:
+        page.goto(f"{served.url}/run/{run}")
+        page.click("text=Undo …")
+        assert str(output) in page.inner_text("main")
+        assert "Nothing is touched yet" in page.inner_text("main")
+        assert (output / "main.py").exists()
+        browser.shot(page, "undo-plan", whole=False)
+        page.get_by_role("button", name="Take it back").click()
+        page.wait_for_selector("#said")
+        assert "Undone" in page.inner_text("#said")
+        assert not output.exists()
+        assert page.locator("text=Undo …").count() == 0
+        page.goto(f"{served.url}/run/{run}/undo")
+        assert "It is undone already" in page.inner_text("main")
+        assert page.locator("button.danger").count() == 0
+    with browser.opened(chromium, served, scopes=("look", "verdict"), forgiven=("403",)) as page:
+        page.goto(f"{served.url}/run/{DONE}")
+        assert page.locator("text=Undo …").count() == 0
+
+
 def test_what_happens_is_on_the_screen_within_half_a_second_and_nothing_that_is_open_closes(
     served: Served, chromium: Browser
 ) -> None:
@@ -267,6 +343,69 @@ def test_the_page_says_that_the_server_is_gone_and_recovers_by_itself(served: Se
         served.desk.sessions = sessions  # as if this browser had signed in anew
         page.wait_for_selector(".live[data-state=on]", timeout=10_000)
         assert "up to date as of" in page.inner_text(".live")
+
+
+def test_a_token_signs_in_from_the_form_and_leads_back_to_where_one_was(served: Served, chromium: Browser) -> None:
+    """Browsers say `Origin: null` of a form on a page that allows no referrer: it has to count as this server's own."""
+    with browser.opened(chromium, served, signed_in=False, forgiven=("401",)) as page:
+        page.goto(served.url + "/runs?state=parked")
+        assert page.url.startswith(served.url + "/login?next=")
+        page.fill("#token", "dbt1.wrong")
+        page.click("button")
+        assert "Sign in" in page.inner_text("main")
+        assert page.locator("[role=alert]").count() == 1
+        page.fill("#token", served.token("look", "answer"))
+        page.click("button")
+        page.wait_for_selector(".live[data-state=on]")
+        assert page.url == served.url + "/runs?state=parked"
+        assert browser.axe(page) == []
+        page.get_by_role("button", name="Log out").click()
+        page.wait_for_selector("#token")
+        for elsewhere in (
+            "//127.0.0.2:9/",
+            "https://example.invalid/",
+            "/\\\\example.invalid",
+            "/%09/example.invalid",
+            "javascript:alert(1)",
+        ):
+            page.goto(f"{served.url}/login?next={quote(elsewhere, safe='%')}")
+            page.fill("#token", served.token("look"))
+            page.click("button")
+            page.wait_for_selector(".live[data-state=on]")
+            assert page.url == served.url + "/", elsewhere
+            page.get_by_role("button", name="Log out").click()
+            page.wait_for_selector("#token")
+
+
+def test_when_sessions_end_with_the_server_the_page_leads_to_signing_in_and_back(
+    served: Served, chromium: Browser
+) -> None:
+    with browser.opened(
+        chromium, served, forgiven=(LOST, "ERR_INCOMPLETE_CHUNKED", "ERR_EMPTY", "401", "Failed to load")
+    ) as page:
+        page.goto(served.url + "/queue?q=Listing")
+        page.wait_for_selector(".live[data-state=on]")
+        served.stop()
+        page.wait_for_selector(".live[data-state=lost]", timeout=5_000)
+        served.start()
+        page.wait_for_selector("#token", timeout=10_000)
+        page.fill("#token", served.token("look", "steer"))
+        page.click("button")
+        page.wait_for_selector(".live[data-state=on]")
+        assert page.url == served.url + "/queue?q=Listing"
+
+
+def test_a_form_sent_after_the_session_ended_leads_to_signing_in_and_back(served: Served, chromium: Browser) -> None:
+    with browser.opened(chromium, served, forgiven=("401", "Failed to load")) as page:
+        page.goto(served.url + "/queue?q=121")
+        page.wait_for_selector(".live[data-state=on]")
+        page.context.clear_cookies()
+        page.get_by_role("button", name="Pause Listing 121").click()
+        page.wait_for_selector("#token")
+        page.fill("#token", served.token("look", "steer"))
+        page.click("button")
+        page.wait_for_selector(".live[data-state=on]")
+        assert page.url == served.url + "/queue?q=121"
 
 
 def test_light_and_dark_are_chosen_and_remembered_without_a_flash(served: Served, chromium: Browser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -12,12 +13,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pexpect
 import pytest
+
+from daybreak import home
+from daybreak.clock import SystemClock
+from daybreak.engine.queue import Queue
+from daybreak.ledger.ledger import Ledger
 
 HERE = Path(__file__).parent
 WAIT_S = 60.0
@@ -53,17 +60,6 @@ def publish():
     return 1
 """
 
-ADD = """
-import os, sys
-from daybreak import home
-from daybreak.clock import SystemClock
-from daybreak.engine.queue import Queue
-with home.open_ledger() as ledger:
-    queue = Queue(ledger, SystemClock(), os.urandom)
-    for title in sys.argv[1:]:
-        queue.add("python", title, {"function": os.getcwd() + "/tasks.py:listing", "folder": os.getcwd(), "args": {}})
-"""
-
 
 def until(condition: Callable[[], Any], what: Callable[[], str]) -> None:
     """Something that another process does has happened."""
@@ -86,15 +82,25 @@ class Desk:
     def words(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "daybreak", *arguments]
 
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        words = self.words(*arguments)
-        return subprocess.run(
-            words, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=WAIT_S, check=False
-        )
+    def work(self) -> None:
+        """A night until nothing is left to do."""
+        words = self.words("night", "--once", "--plain")
+        subprocess.run(words, cwd=self.folder, env=self.environment, check=True, timeout=WAIT_S)
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        """Opened by this process: another one would cost a second each time."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DAYBREAK_HOME", self.environment["DAYBREAK_HOME"])
+            with home.open_ledger() as opened:
+                yield opened
 
     def add(self, *titles: str) -> None:
-        words = [sys.executable, "-c", ADD, *titles]
-        subprocess.run(words, cwd=self.folder, env=self.environment, check=True, timeout=WAIT_S)
+        args = {"function": f"{self.folder}/tasks.py:listing", "folder": str(self.folder), "args": {}}
+        with self.ledger() as opened:
+            queue = Queue(opened, SystemClock(), os.urandom)
+            for title in titles:
+                queue.add("python", title, args)
 
     def hold(self) -> None:
         (self.folder / "hold").touch()
@@ -166,7 +172,7 @@ def test_a_night_is_watched_while_the_terminal_changes_its_size(desk: Desk, tmux
     escapes; and the last state stays when the watching ends."""
     # shows: F14
     desk.add("lamp", "chair", "table")
-    assert desk("night", "--once").returncode == 0
+    desk.work()
     desk.hold()
     desk.add("lamp", EVIL)
     tmux.begin("watch", 100, 24, "status", "--watch")
@@ -175,8 +181,7 @@ def test_a_night_is_watched_while_the_terminal_changes_its_size(desk: Desk, tmux
     shown = tmux.until("watch", "lamp: running", "all 3 earlier runs", "0 of 5usd used", "2 running")
     assert "漢字漢字 👩👩👧 \\x1b[2J\\x1b]0;gone\\x07\\u202egnp.exe: running" in shown
     assert shown.startswith("night, for ")
-    beside = tmux.until("night", "began", "lamp: running", "└─ ▸ publish", "0 of 5usd used")
-    assert "3 earlier runs" in beside
+    tmux.until("night", "began", "lamp: running", "└─ ▸ publish", "0 of 5usd used", "3 earlier runs")
 
     for columns, lines in ((40, 10), (20, 5), (60, 12), (110, 30)):
         tmux.resize("watch", columns, lines)
@@ -198,6 +203,7 @@ def test_a_night_is_watched_while_the_terminal_changes_its_size(desk: Desk, tmux
     assert "5 done" in last
 
 
+@pytest.mark.chaos
 def test_a_build_is_drawn_on_a_terminal(desk: Desk, tmux: Tmux) -> None:
     """Lines of what happened stay; below them what is under way, gone at the end."""
     # shows: F14
@@ -209,57 +215,72 @@ def test_a_build_is_drawn_on_a_terminal(desk: Desk, tmux: Tmux) -> None:
     assert "time left" not in over
 
 
-def test_plain_output_on_a_terminal_has_no_escape_at_all(desk: Desk) -> None:
-    """--plain, TERM=dumb: one line for each change, in words."""
+@pytest.mark.chaos
+def test_a_build_in_plain_lines_has_no_escape(desk: Desk) -> None:
+    """`build --plain` on a terminal: from the first line of its progress on."""
+    # shows: F14
+    built = desk.spawn("build", "notes.md", "--plain", NO_COLOR="1")
+    built.expect("attempt 1: ")
+    built.expect(pexpect.EOF)
+    assert "verified and delivered" in built.before
+    assert "\x1b" not in built.before
+
+
+def test_one_night_is_followed_in_plain_words_without_colours_and_by_a_program(desk: Desk) -> None:
+    """--plain and TERM=dumb: one line for each change and no escape at all. NO_COLOR: a picture, and no colour in it.
+    --json: one object a line. And `status` says the time left in words."""
     # shows: F14
     desk.hold()
     desk.add(EVIL)
-    watching = desk.spawn("status", "--watch", "--plain")
-    watching.expect("no night is under way")
-    dumb = desk.spawn("status", "--watch", TERM="dumb")
-    dumb.expect("no night is under way")
-    night = desk.spawn("night", "--once", "--plain")
-    for child in (watching, dumb):
-        child.expect(r"began  night night-\S+ with 4 workers")
-        child.expect(r"running  run-\S+  .*\\x1b\[2J.*time left no history yet: not known")
-        child.expect(r"step  run-\S+  publish")
+    plain = desk.spawn("status", "--watch", "--plain")
+    drawn = desk.spawn("status", "--watch", NO_COLOR="1")
+    told = subprocess.Popen(
+        desk.words("status", "--watch", "--json"),
+        cwd=desk.folder,
+        env=desk.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert told.stdout is not None
+    first = json.loads(told.stdout.readline())
+    assert (first["counts"], first["changes"], first["time_left"]) == ({"queued": 1}, [], None)
+    for child in (plain, drawn):
+        child.expect("no night is under way")
+    picture = drawn.before
+    night = desk.spawn("night", "--once", TERM="dumb")
+    plain.expect(r"began  night night-\S+ with 4 workers")
+    plain.expect(r"running  run-\S+  .*\\x1b\[2J.*time left no history yet: not known")
+    plain.expect(r"step  run-\S+  publish")
+    drawn.expect("publish")
+    picture += drawn.before
+    once = desk.spawn("status")
+    once.expect("time left: no history yet: not known")
+
     desk.go()
-    for child in (watching, dumb):
-        child.expect(r"done  run-\S+")
+    plain.expect(r"done  run-\S+")
+    night.expect(pexpect.EOF)
+    seen = [json.loads(told.stdout.readline())]
+    while not any(change["what"] == "empty" for change in seen[-1]["changes"]):
+        seen.append(json.loads(told.stdout.readline()))
+    for child in (plain, drawn):
         child.kill(signal.SIGINT)
         child.expect(pexpect.EOF)
         child.close()
         assert child.exitstatus == 0
-    night.expect(pexpect.EOF)
-    told = f"{watching.before}{dumb.before}{night.before}"
-    assert "\x1b" not in told
+    told.terminate()
+    told.communicate(timeout=WAIT_S)
+    assert told.returncode == 0
 
-
-def test_no_color_means_no_colour_and_still_a_picture(desk: Desk) -> None:
-    """The cursor moves, and no SGR code comes."""
-    # shows: F14
-    desk.hold()
-    desk.add("lamp")
-    watching = desk.spawn("status", "--watch", NO_COLOR="1")
-    watching.expect("no night is under way")
-    first = watching.before
-    night = desk.spawn("night", "--once")
-    watching.expect("lamp")
-    told = first + watching.before
-    night.expect("lamp")
-    assert "\x1b[?1049h" in told
-    assert "m" not in [code[-1:] for code in _codes(told)]
-    assert "m" in [code[-1:] for code in _codes(night.before)], "the other one has colours"
-    watching.kill(signal.SIGTERM)
-    watching.expect(pexpect.EOF)
-    assert "\x1b[?1049l" in watching.before, "the terminal is given back"
-    desk.go()
-    night.expect(pexpect.EOF)
+    assert "\x1b" not in f"{plain.before}{night.before}"
+    assert "\x1b[?1049h" in picture, "the cursor moves"
+    assert "m" not in [code[-1:] for code in _codes(picture + drawn.before)]
+    assert "\x1b[?1049l" in drawn.before, "the terminal is given back"
+    changes = [change["what"] for one in seen for change in one["changes"]]
+    assert changes.index("began") < changes.index("done") < changes.index("empty")
+    assert seen[-1]["counts"] == {"done": 1}
 
 
 def _codes(text: str) -> list[str]:
-    import re
-
     return re.findall(r"\x1b\[[?0-9;]*[A-Za-z]", text)
 
 
@@ -277,31 +298,6 @@ def test_a_night_outlives_the_reader_of_its_terminal(desk: Desk) -> None:
     os.close(read)
     desk.go()
     night.communicate(timeout=WAIT_S)
-    assert json.loads(desk("status", "--json").stdout)["counts"] == {"done": 2}
+    with desk.ledger() as opened:
+        assert opened.query("SELECT state, count(*) FROM view_runs GROUP BY state") == [("done", 2)]
     assert night.returncode == 0
-
-
-def test_each_change_is_one_json_object_on_one_line(desk: Desk) -> None:
-    """The standing, the time left, and what led to it."""
-    # shows: F14
-    desk.add("lamp")
-    watching = subprocess.Popen(
-        desk.words("status", "--watch", "--json"),
-        cwd=desk.folder,
-        env=desk.environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert watching.stdout is not None
-    first = json.loads(watching.stdout.readline())
-    assert (first["counts"], first["changes"], first["time_left"]) == ({"queued": 1}, [], None)
-    assert desk("night", "--once").returncode == 0
-    seen: list[dict[str, Any]] = []
-    while not any(change["what"] == "empty" for told in seen for change in told["changes"]):
-        seen.append(json.loads(watching.stdout.readline()))
-    watching.terminate()
-    watching.communicate(timeout=WAIT_S)
-    assert watching.returncode == 0
-    changes = [change["what"] for told in seen for change in told["changes"]]
-    assert changes.index("began") < changes.index("done") < changes.index("empty")
-    assert seen[-1]["counts"] == {"done": 1}

@@ -15,13 +15,14 @@ from daybreak import events
 from daybreak.events import NIGHTS, POLICY
 from daybreak.home import views
 from daybreak.ledger import Draft, Ledger
-from daybreak.report.alerts import Lookout, Watch, evaluate, standing
+from daybreak.report.alerts import Lookout, Rules, Watch, evaluate, standing
 from daybreak.report.alerts.evaluation import GONE
 from daybreak.report.alerts.measures import MEASURES, MOMENTS
 from daybreak.settings import MOMENTARY, Alert, AlertMetric, SettingsWrong, read, span_s
 from daybreak.testing.clock import FakeClock
 
 FAILING = {"metric": "runs_failed", "above": 2, "over": "3h"}
+SLOW = {"metric": "queued", "above": 0, "for": "1h"}
 
 
 def rules(**told: dict[str, Any]) -> dict[str, Alert]:
@@ -30,7 +31,7 @@ def rules(**told: dict[str, Any]) -> dict[str, Alert]:
 
 def watch(shelf: Shelf, **told: dict[str, Any]) -> Watch:
     """A process of its own: it knows nothing but the ledger and the rules."""
-    return Watch(shelf.ledger, shelf.clock, rules(**told))
+    return Watch(shelf.ledger, shelf.clock, Rules(rules(**told)))
 
 
 def kinds(shelf: Shelf) -> list[str]:
@@ -109,7 +110,7 @@ def test_two_processes_that_look_at_once_fire_once(tmp_path: Path) -> None:
         told: list[int] = []
 
         def look(ledger: Ledger) -> None:
-            process = Watch(ledger, clock, rule)
+            process = Watch(ledger, clock, Rules(rule))
             together.wait()
             told.append(len(process.look()))
 
@@ -127,10 +128,10 @@ def test_whoever_decided_on_something_older_writes_nothing() -> None:
 
     class Late(Watch):
         def look(self, *, now: bool = False) -> list[Any]:
-            changes = evaluate(self._log, self._clock.now(), self._rules)
+            changes = evaluate(self._log, self._clock.now(), rules(failing=FAILING))
             fail(shelf, 1)
             assert len(watch(shelf, failing=FAILING).look()) == 1
-            return [one for one in changes if self._write(one)]
+            return [one for one in changes if self.write(one)]
 
     shelf = Shelf()
     fail(shelf, 3)
@@ -285,6 +286,49 @@ def test_a_rule_that_is_taken_out_clears_its_alert() -> None:
     assert watch(shelf).look() == []
 
 
+def test_rules_of_another_file_are_left_alone() -> None:
+    """Two projects share a ledger: the one does not take out what the other asks for, and where both have a rule of
+    one name, neither clears nor hides the other's."""
+    shelf = Shelf()
+    here = Watch(shelf.ledger, shelf.clock, Rules(rules(failing=FAILING, slow=SLOW), "/here/daybreak.toml"))
+    there = Watch(shelf.ledger, shelf.clock, Rules(rules(failing={**FAILING, "above": 4}), "/there/daybreak.toml"))
+    nowhere = Watch(shelf.ledger, shelf.clock, Rules({}))
+    fail(shelf, 3)
+    shelf.add("waiting")
+    assert [len(one.look(now=True)) for one in (here, there, nowhere) * 2] == [2, 0, 0, 0, 0, 0]
+    fail(shelf, 2)
+    assert [len(one.look(now=True)) for one in (here, there, nowhere) * 2] == [0, 1, 0, 0, 0, 0]
+    fired = [one for one in standing(shelf.ledger) if one.state == "firing"]
+    assert [(one.alert, one.rules) for one in fired] == [
+        ("failing", "/here/daybreak.toml"),
+        ("failing", "/there/daybreak.toml"),
+    ]
+    gone = Watch(shelf.ledger, shelf.clock, Rules({}, "/there/daybreak.toml")).look()
+    assert [(type(one), one.rules) for one in gone] == [(events.AlertCleared, "/there/daybreak.toml")]
+    assert {one.rules for one in standing(shelf.ledger) if one.fires} == {"/here/daybreak.toml"}
+    assert shelf.ledger.compare_views() == []
+
+
+def test_a_process_that_lives_longer_than_its_settings_undoes_nothing() -> None:
+    """A server asks for its rules at each look: one that began before an alert was named does not clear it. Where
+    settings cannot be used nobody knows what is gone."""
+    shelf = Shelf()
+    told: list[Rules | None] = [
+        Rules(rules(failing=FAILING), "f"),
+        None,
+        Rules(rules(failing=FAILING), "f"),
+        Rules({}, "f"),
+    ]
+    server = Watch(shelf.ledger, shelf.clock, lambda: told.pop(0))
+    fail(shelf, 3)
+    assert [[type(one) for one in server.look(now=True)] for _ in range(4)] == [
+        [events.AlertFired],
+        [],
+        [],
+        [events.AlertCleared],
+    ]
+
+
 def test_between_two_looks_lies_a_minute() -> None:
     """A beat comes every few seconds, and costs nothing then."""
     shelf = Shelf()
@@ -311,18 +355,6 @@ def test_every_metric_that_settings_know_is_measured() -> None:
         succeed(shelf, 2)
         shelf.call("run-1")
         shelf.put(NIGHTS, events.NightBegan(night="night-1", host="h", pid=1, workers=1))
-
-
-def test_hours_are_looked_up_and_not_searched_for() -> None:
-    """Evaluating is cheap, however many months are kept."""
-    from daybreak.report.alerts import measures
-
-    shelf = Shelf()
-    sql = measures._HOURS.format("?, ?")
-    plan = " ".join(row[3] for row in shelf.ledger.query(f"EXPLAIN QUERY PLAN {sql}", ("a", "b", "1", "2")))
-    assert "metric=? AND hour>? AND hour<?" in plan
-    plan = " ".join(row[3] for row in shelf.ledger.query(f"EXPLAIN QUERY PLAN {measures._FIRST}"))
-    assert "SEARCH" in plan
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@ at this machine may ask for."""
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from daybreak.errors import DaybreakError, SpecError
 from daybreak.factory.asked import Asked
 from daybreak.factory.task import BuildTask
 from daybreak.home import handover
-from daybreak.home.handover import AddWrong, NotFromOutside, PlaceWords, Ready, TaskUnclear, Words
+from daybreak.home.handover import AddWrong, NotFromOutside, PlaceWords, Ready, TaskUnclear, Words, keeping
 
 SPEC = """\
 ---
@@ -75,35 +77,32 @@ def put(words: Words, place: PlaceWords | None = None, **more: Any) -> dict[str,
 # -- text
 
 
-def test_a_specification_is_taken_as_text_and_kept_once(tmp_path: Path) -> None:
-    """Nothing of the machine it came from is needed: no file of the caller is read."""
+def test_a_specification_is_taken_as_text_and_no_file_of_it_is_left(tmp_path: Path) -> None:
+    """What it says stands in the ledger, under its hash: no file is needed, or could be changed, when it is worked."""
     # shows: N1
-    first, again = asked(Words(text=SPEC, name="notes.md")).found, asked(Words(text=SPEC, name="notes.md")).found
-    assert isinstance(first, BuildTask)
-    assert isinstance(again, BuildTask)
-    assert (first.spec.name, first.path) == ("notes", again.path)
-    assert first.path.read_text() == SPEC
-    assert first.path.is_relative_to(tmp_path / "home" / "handed")
-    assert first.path.stat().st_mode & 0o077 == 0
-    assert first.output == tmp_path / "work" / "notes"
+    words = Words(text=SPEC, name="notes.md")
+    found = asked(words).found
+    assert isinstance(found, BuildTask)
+    assert (found.spec.name, found.text.decode(), found.path.name) == ("notes", SPEC, "notes.md")
+    assert found.output == tmp_path / "work" / "notes"
+    run = put(words)["run"]
+    with pytest.raises(SpecError):
+        asked(Words(text=SPEC.replace("name: notes", "name: 3 3"), name="bad.md"))
+    assert list((tmp_path / "home" / "handed").iterdir()) == []
+    with home.opened() as opened:
+        [(args,)] = opened.ledger.query("SELECT args FROM view_runs WHERE run = ?", (run,))
+        assert opened.ledger.get_blob(json.loads(args)["specification"]).decode() == SPEC
 
 
-def test_other_text_of_the_same_name_overwrites_nothing() -> None:
-    first = asked(Words(text=SPEC, name="notes.md")).found
-    other = asked(Words(text=SPEC.replace("keep notes", "keep more"), name="notes.md")).found
-    assert isinstance(first, BuildTask)
-    assert isinstance(other, BuildTask)
-    assert first.path != other.path
-    assert first.path.read_text() == SPEC
-
-
-def test_text_that_somebody_has_changed_on_the_disk_is_written_anew() -> None:
-    first = asked(Words(text=SPEC)).found
-    assert isinstance(first, BuildTask)
-    first.path.write_text("something else")
-    again = asked(Words(text=SPEC)).found
-    assert isinstance(again, BuildTask)
-    assert (again.path, again.text.decode()) == (first.path, SPEC)
+def test_while_it_is_read_nobody_else_may_read_it() -> None:
+    with (
+        keeping.lying(home.places(), SPEC, "notes.md") as file,
+        keeping.lying(home.places(), SPEC, "notes.md") as other,
+    ):
+        assert file != other
+        assert file.read_text() == other.read_text() == SPEC
+        assert file.parent.stat().st_mode & 0o077 == 0
+        assert file.parent.parent.stat().st_mode & 0o077 == 0
 
 
 def test_no_worker_may_see_what_was_handed_over() -> None:
@@ -268,3 +267,40 @@ def test_a_task_file_from_outside_says_nothing_more_than_options_may(more: str, 
 def test_an_ordinary_task_file_from_outside_is_fine() -> None:
     found = asked(Words(text=TASK.format(more=""), name="count.toml")).found
     handover.check_found(found, [Path.cwd()])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        '[[check]]\nfile = "../home/keys/root"\ncontains = "x"',
+        '[[check]]\nfile = "/etc/passwd"\nmatches = "root"',
+        '[[check]]\nhttp = "http://127.0.0.1:9/"',
+        '[[check]]\nrun = "true"\nexpect = {files = ["/etc/passwd"]}',
+        '[[step]]\nrun = "true"\nexpect = {files = ["../home/ledger/events.sqlite"]}',
+        '[bounds]\nmemory = "900GB"',
+        "[bounds]\nprocesses = 100000",
+    ],
+)
+def test_our_own_process_looks_at_nothing_for_somebody_outside_that_a_sandbox_would_not_show(more: str) -> None:
+    """Checks of files and addresses are made by us: their answers would tell what is in any file of this user."""
+    found = asked(Words(text=TASK.format(more="") + more + "\n", name="count.toml")).found
+    with pytest.raises(NotFromOutside):
+        handover.check_found(found, [Path.cwd()])
+
+
+@pytest.mark.parametrize("how", ["file", "link", "alternates"])
+def test_a_work_tree_in_an_open_folder_does_not_open_a_repository_elsewhere(how: str, tmp_path: Path) -> None:
+    """Whoever may write there can write the file `.git`, too."""
+    private = tmp_path / "private"
+    subprocess.run(["git", "init", "-q", private], check=True)
+    tree = tmp_path / "work" / "tree"
+    tree.mkdir()
+    if how == "file":
+        (tree / ".git").write_text(f"gitdir: {private / '.git'}\n")
+    elif how == "link":
+        (tree / ".git").symlink_to(private / ".git")
+    else:
+        subprocess.run(["git", "init", "-q", tree], check=True)
+        (tree / ".git" / "objects" / "info" / "alternates").write_text(f"{private / '.git' / 'objects'}\n")
+    with pytest.raises(NotFromOutside):
+        outside(Words(task="show it", repo=Path("tree")))

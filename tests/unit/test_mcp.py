@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,21 +14,23 @@ import anyio
 import pytest
 from biscuit_auth import KeyPair
 from pydantic import BaseModel
+from tests.unit.verdict_scene import Scene
 
 from daybreak import events, home
 from daybreak.clock import SystemClock
 from daybreak.errors import DaybreakError
 from daybreak.home import NoRuns, RunUnknown, handover
 from daybreak.mcp import asker as asking
-from daybreak.mcp import calling, resources, words
+from daybreak.mcp import calling, resources, server, words
 from daybreak.mcp.asker import LEAST, Asker, Credentials
 from daybreak.mcp.calling import Caller
 from daybreak.mcp.desk import Desk
 from daybreak.mcp.refusals import (
     ArgumentsWrong,
+    CallsMany,
+    HomeMoved,
     NothingThere,
     QuestionChanged,
-    ScopeLacking,
     TokenFileExposed,
     TokenFileWrong,
     TokenNeeded,
@@ -36,7 +38,7 @@ from daybreak.mcp.refusals import (
 from daybreak.mcp.tools import TOOLS
 from daybreak.mcp.words import Speaking
 from daybreak.policy import capability, rootkey
-from daybreak.policy.bearer import ALL, SCOPES, Scope
+from daybreak.policy.bearer import ALL, SCOPES, Scope, ScopeMissing
 from daybreak.policy.grant import Grant
 from daybreak.policy.journal import Journal
 from daybreak.policy.refusal import TokenElsewhere, TokenExpired, TokenForged, TokenRevoked
@@ -51,6 +53,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "retry": {"run": "run-none"},
     "accept": {"run": "run-none"},
     "reject": {"run": "run-none", "because": "amounts must be in cents"},
+    "undo": {"run": "run-none"},
 }
 HOSTILE = "<script>\x1b[31mred\u202egnp.\ud800 ignore " + "x" * 1_000_000
 
@@ -93,10 +96,10 @@ def test_each_tool_needs_its_scope_and_no_other_does(opened: home.Home, scope: S
     for name, tool in TOOLS.items():
         alone = desk(opened, scope)
         if tool.scope != scope:
-            with pytest.raises(ScopeLacking):
+            with pytest.raises(ScopeMissing):
                 do(alone, name, **ARGUMENTS.get(name, {}))
             continue
-        with pytest.raises(ScopeLacking):
+        with pytest.raises(ScopeMissing):
             do(desk(opened, *(ALL - {scope})), name, **ARGUMENTS.get(name, {}))
         with suppress(RunUnknown, NoRuns):  # it went on, and found no such run
             do(alone, name, **ARGUMENTS.get(name, {}))
@@ -109,7 +112,7 @@ def test_whatever_changes_something_needs_more_than_looking() -> None:
 
 
 def test_the_scope_is_asked_before_the_arguments_are_looked_at(opened: home.Home) -> None:
-    with pytest.raises(ScopeLacking):
+    with pytest.raises(ScopeMissing):
         do(desk(opened, "look"), "hand_over", nonsense=True)
 
 
@@ -285,10 +288,12 @@ def test_what_cannot_be_taken_is_refused_and_nothing_is_added(opened: home.Home,
 
 def test_a_schedule_needs_more_than_one_piece_of_work_does(opened: home.Home) -> None:
     task = 'title = "a"\nunchecked = true\nevery = "day"\n[[step]]\nrun = "true"\n'
-    with pytest.raises(ScopeLacking):
+    with pytest.raises(ScopeMissing):
         do(desk(opened, "hand-over"), "hand_over", task_file=task)
     assert do(desk(opened, "hand-over"), "hand_over", task_file=task, once=True).run
-    assert do(desk(opened, "hand-over", "steer"), "hand_over", task_file=task).schedule == "task"
+    with pytest.raises(handover.TaskUnclear):  # it would be called as the next one without a name
+        do(desk(opened, "hand-over", "steer"), "hand_over", task_file=task)
+    assert do(desk(opened, "hand-over", "steer"), "hand_over", task_file=task, name="a.toml").schedule == "a"
 
 
 # -- what is told
@@ -380,7 +385,7 @@ def test_a_run_is_shown_and_an_unknown_one_is_an_error(opened: home.Home) -> Non
         do(desk(opened, "look"), "show_run", run="run-none")
 
 
-@pytest.mark.parametrize("code", ["U177", "u177", "P355"])
+@pytest.mark.parametrize("code", ["U177", "u177", "P310"])
 def test_an_error_is_explained(opened: home.Home, code: str) -> None:
     found = do(desk(opened, "look"), "explain_error", asked=code)
     assert [one.code for one in found.errors] in ([code.upper()], [])
@@ -397,7 +402,7 @@ def test_there_is_nothing_at_other_addresses(address: str) -> None:
 
 def test_the_whole_report_needs_the_scope_for_words_of_workers() -> None:
     caller = Caller(Credentials(None, None, None), (Path.cwd(),), SystemClock())
-    with pytest.raises(ScopeLacking):
+    with pytest.raises(ScopeMissing):
         resources.read(caller, "daybreak://report/latest")
 
 
@@ -408,6 +413,113 @@ def test_an_answer_is_for_the_question_that_was_read(opened: home.Home) -> None:
     run = add(opened, command="true")
     with pytest.raises(QuestionChanged):
         do(desk(opened, "answer"), "answer", run=run, question_id="0" * 16, answer="yes")
+
+
+def parked(opened: home.Home, folder: Path, times: int) -> str:
+    """A run that asks the same thing so many times."""
+    (folder / "asks.py").write_text(
+        "import daybreak\n\n\n@daybreak.task\nasync def ask(ctx):\n"
+        f"    return [await ctx.ask('go on?') for _ in range({times})]\n"
+    )
+    found = handover.read(["asks.py:ask"], cwd=folder, environment=os.environ)
+    run = str(handover.put(opened, found, {})["run"])
+    anyio.run(opened.engine.supervise, run)
+    return run
+
+
+def test_the_same_words_asked_again_are_another_question(opened: home.Home, folder: Path) -> None:
+    """An answer that comes late is none to what is asked by then, though it reads the same."""
+    run = parked(opened, folder, 2)
+    here = desk(opened, "answer")
+    [first] = do(here, "questions").questions
+    assert do(here, "answer", run=run, question_id=first.question_id, answer="yes").answered
+    assert anyio.run(opened.engine.supervise, run).state == "parked"
+    [second] = do(here, "questions").questions
+    assert (first.question, first.question_id == second.question_id) == (second.question, False)
+    with pytest.raises(QuestionChanged, match="something else"):
+        do(here, "answer", run=run, question_id=first.question_id, answer="yes")
+    assert do(here, "answer", run=run, question_id=second.question_id, answer="no").answered
+    ended = anyio.run(opened.engine.supervise, run)
+    assert ended.state == "done"
+    assert "yes" in str(ended.value)
+    assert "no" in str(ended.value)
+
+
+@pytest.mark.parametrize("answer", ["NaN", '{"a": 1e999}', '"\\ud800"', "[" * 900, "9" * 900])
+def test_an_answer_is_read_or_refused_and_never_breaks_the_run(opened: home.Home, folder: Path, answer: str) -> None:
+    run = parked(opened, folder, 1)
+    here = desk(opened, "answer")
+    [asked] = do(here, "questions").questions
+    with suppress(DaybreakError):
+        do(here, "answer", run=run, question_id=asked.question_id, answer=answer)
+        assert anyio.run(opened.engine.supervise, run).state == "done"
+        return
+    assert do(here, "answer", run=run, question_id=asked.question_id, answer="yes").answered
+
+
+# -- taking back
+
+
+def test_undo_says_what_it_would_do_and_does_it_when_told_to(tmp_path: Path) -> None:
+    # shows: F14
+    scene, output = Scene(tmp_path), tmp_path / "out"
+    with scene.ledger() as ledger:
+        run = scene.build(ledger, output, "one\n")
+    with home.opened() as opened:
+        here = desk(opened, "undo")
+        plan = do(here, "undo", run=run)
+        assert (plan.dry_run, plan.undone, plan.changed) == (True, False, False)
+        assert str(output) in plan.parts[0].what.untrusted_text
+        assert (output / "main.py").read_text() == "one\n"
+        done = do(here, "undo", run=run, dry_run=False)
+        assert (done.undone, done.changed, output.exists()) == (True, True, False)
+        assert not do(here, "undo", run=run, dry_run=False).changed
+        said = [
+            one for one in opened.ledger.read(events.control_stream(run)) if isinstance(one.event, events.ResultUndone)
+        ]
+    assert {one.actor for one in said} == {"mcp tester"}
+
+
+# -- too much, and elsewhere
+
+
+def test_more_calls_than_are_taken_at_once_are_refused_and_the_others_go_on() -> None:
+    caller = Caller(Credentials(None, None, None), (Path.cwd(),), SystemClock())
+    with caller.turn():
+        with ExitStack() as others:
+            for _ in range(calling.CALLS_MAX - 1):
+                others.enter_context(caller.turn())
+            with pytest.raises(CallsMany), caller.turn():
+                pass
+        with caller.turn():
+            assert caller.under_way == 2
+    assert caller.under_way == 0
+
+
+def test_work_cannot_put_another_home_in_the_servers_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home made in the server's folder would know of no token that was revoked."""
+    monkeypatch.delenv("DAYBREAK_HOME")
+    for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(folder.parent / "me"))
+    caller = server.caller(None, [folder], required=False, environment={})
+    assert caller.asker().scopes == LEAST
+    (folder / ".daybreak").mkdir()
+    with pytest.raises(HomeMoved):
+        caller.asker()
+
+
+def test_a_check_does_not_follow_a_link_that_the_commands_made(opened: home.Home, tmp_path: Path) -> None:
+    """They have a sandbox, and what looks at a file for a check has none."""
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "notes").write_text("the word is sesame")
+    task = (
+        f'title = "a"\n[[step]]\nrun = "ln -s {tmp_path}/private in"\n'
+        '[[check]]\nfile = "in/notes"\ncontains = "sesame"\n'
+    )
+    run = do(desk(opened, "hand-over"), "hand_over", task_file=task).run
+    ended = anyio.run(opened.engine.supervise, run)
+    assert ended.state == "failed"
+    assert "was not granted" in ended.why
 
 
 # -- specifications and repositories

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,11 +17,23 @@ from tests.unit.metrics_shelf import Shelf
 
 from daybreak import events
 from daybreak.errors import DraftRefused
-from daybreak.events import KEYS, NIGHTS, POLICY, run_stream
+from daybreak.events import FINAL, KEYS, NIGHTS, POLICY, run_stream
 from daybreak.ledger import Draft
 from daybreak.report import metrics
-from daybreak.report.metrics.asking import COUNTED, SPREAD, DaysWrong
+from daybreak.report.alerts.measures import FIRST
+from daybreak.report.metrics.asking import (
+    ADDED,
+    BY_LABEL,
+    COUNTED,
+    COUNTED_OF,
+    SPREAD,
+    SPREAD_BY_LABEL,
+    SPREAD_TOGETHER,
+    DaysWrong,
+)
+from daybreak.report.metrics.daily import KINDS_BY_DAY
 from daybreak.report.metrics.definitions import COUNTERS, HOURS_KEPT_DAYS, LABELS_MAX, OTHERS, SPREADS
+from daybreak.report.metrics.gauges import _STATES
 from daybreak.report.metrics.leagues import wilson
 from daybreak.report.metrics.spread import BOUNDS, COARSE, bucket_of, quantile, spread_of
 from daybreak.report.metrics.tables import HEADER, harmless
@@ -72,7 +84,9 @@ def test_the_view_says_what_a_recount_says(told: list[tuple[str, int, int]]) -> 
     shelf = Shelf()
     for action, which, number in told:
         act(shelf, action, f"run-{which}", number)
-    before = shelf.ledger.query("SELECT * FROM view_metrics ORDER BY 1, 2, 3")
+    counts = "SELECT metric, period, label, value FROM view_metrics WHERE bucket = 0 AND period < 'h' ORDER BY 1, 2, 3"
+    before = shelf.ledger.query(counts)
+    whole = shelf.ledger.query("SELECT * FROM view_metrics ORDER BY 1, 2, 3, 4")
     assert Counter({row[:3]: row[3] for row in before if row[1] and row[3]}) == recount(shelf)
     ever = {(metric, label): value for metric, day, label, value in before if not day}
     by_day: Counter[tuple[str, str]] = Counter()
@@ -80,11 +94,14 @@ def test_the_view_says_what_a_recount_says(told: list[tuple[str, int, int]]) -> 
         if day:
             by_day[metric, label] += value
     assert ever == dict(by_day)
-    states = Counter(shelf.states.values())
-    assert dict(shelf.ledger.query("SELECT state, runs FROM view_metrics_states WHERE runs <> 0")) == dict(states)
+    states = Counter(state for state in shelf.states.values() if state not in FINAL)
+    assert metrics.now(shelf.ledger, shelf.clock.now()).runs == states
+    spans = recount_durations(shelf)
+    assert Counter(spread(shelf, "run_duration", days=True)) == spans
+    assert Counter(spread(shelf, "run_duration", days=False)) == spans
     assert shelf.ledger.compare_views() == []
     shelf.ledger.rebuild_views()
-    assert shelf.ledger.query("SELECT * FROM view_metrics ORDER BY 1, 2, 3") == before
+    assert shelf.ledger.query("SELECT * FROM view_metrics ORDER BY 1, 2, 3, 4") == whole
 
 
 def act(shelf: Shelf, action: str, run: str, number: int) -> None:
@@ -155,6 +172,34 @@ def recount(shelf: Shelf) -> Counter[tuple[str, str, str]]:
             case _:
                 pass
     return Counter({key: value for key, value in found.items() if value})
+
+
+def spread(shelf: Shelf, metric: str, *, days: bool) -> dict[int, int]:
+    """By bucket, all days together, or all hours."""
+    which = "period > '' AND period < 'h'" if days else "period >= 'h'"
+    sql = f"SELECT bucket, sum(value) FROM view_metrics WHERE metric = ? AND {which} GROUP BY bucket"
+    return dict(shelf.ledger.query(sql, (metric,)))  # type: ignore[arg-type]
+
+
+def recount_durations(shelf: Shelf) -> Counter[int]:
+    """How long each run had a worker until it ended, from the events in plain Python."""
+    found: Counter[int] = Counter()
+    since: dict[str, datetime] = {}
+    worked: Counter[str] = Counter()
+    for record in shelf.ledger.read_all():
+        match record.event:
+            case events.RunMoved(run=run, new=new):
+                at = datetime.fromisoformat(record.ts)
+                if new == "leased":
+                    since[run] = at
+                    worked[run] += 0
+                elif run in since:
+                    worked[run] += (at - since.pop(run)) // timedelta(milliseconds=1)
+                if new in FINAL and run in worked:
+                    found[bucket_of(worked.pop(run))] += 1
+            case _:
+                pass
+    return found
 
 
 def test_what_the_gateway_saw_and_the_worker_told_is_counted_once() -> None:
@@ -251,12 +296,34 @@ def test_a_worker_cannot_fill_the_database_with_labels() -> None:
     for number in range(LABELS_MAX + 30):
         shelf.call("run-1", model=f"m{number}")
         shelf.put(POLICY, events.AttemptJudged(run="r", attempt=number, worker=f"w{number}", task="t", solved=True))
-    rows = dict(shelf.ledger.query("SELECT label, value FROM view_metrics WHERE metric = 'requests' AND day = ''"))
+    rows = dict(shelf.ledger.query("SELECT label, value FROM view_metrics WHERE metric = 'requests' AND period = ''"))
     assert len(rows) == LABELS_MAX + 1
     assert rows[OTHERS] == 30
     league = {line.worker: line for line in metrics.league(shelf.ledger, 1, now=shelf.clock.now())}
     assert (len(league), league[OTHERS].attempts, league[OTHERS].solved) == (LABELS_MAX + 1, 30, 30)
     assert league[OTHERS].duration is not None and league[OTHERS].duration.count == 30  # noqa: PT018
+
+
+def test_a_day_names_the_most_frequent_kinds_of_failures() -> None:
+    """A worker that makes up two hundred kinds makes no page of ninety days slow; together all are named, and no sum is
+    another one."""
+    shelf = Shelf()
+    for number in range(30):
+        for _ in range(2 if number == 17 else 1):
+            shelf.put(
+                POLICY,
+                events.AttemptJudged(
+                    run="r", attempt=1, worker="w", task="t", solved=False, trouble=f"t{number:02}", duration_ms=5
+                ),
+            )
+    told = metrics.trends(shelf.ledger, 3, now=shelf.clock.now())
+    (day,) = [day for day in told.days if day.failures]
+    assert len(told.total.failures) == 30
+    assert day.failures["trouble t17"] == told.total.failures["trouble t17"] == 2
+    assert day.failures[f"trouble {OTHERS}"] == 30 - KINDS_BY_DAY
+    assert sum(day.failures.values()) == sum(told.total.failures.values()) == 31
+    assert day.attempt_duration == told.total.attempt_duration is not None
+    assert day.attempt_duration.count == 31
 
 
 def test_a_breaker_that_stays_open_opened_once() -> None:
@@ -302,9 +369,9 @@ def test_hours_are_kept_for_some_months_and_days_for_ever() -> None:
     shelf = Shelf()
     shelf.whole_run("run-1")
     shelf.later(days=HOURS_KEPT_DAYS + 1)
-    assert shelf.ledger.query("SELECT 1 FROM view_metrics_hours")
+    assert shelf.ledger.query("SELECT 1 FROM view_metrics WHERE period >= 'h' AND metric = 'runs_ended'")
     shelf.put(NIGHTS, events.NightBegan(night="night-1", host="h", pid=1, workers=1))
-    assert not shelf.ledger.query("SELECT 1 FROM view_metrics_hours")
+    assert not shelf.ledger.query("SELECT 1 FROM view_metrics WHERE period >= 'h' AND metric = 'runs_ended'")
     assert metrics.trends(shelf.ledger, HOURS_KEPT_DAYS + 2, now=shelf.clock.now()).total.ended == {"verified": 1}
     assert shelf.ledger.compare_views() == []
 
@@ -360,12 +427,13 @@ def test_no_question_reads_a_whole_table() -> None:
     """Days are looked up by metric and day, however many days and runs there are."""
     # shows: N10
     shelf = Shelf()
-    marks = ", ".join("?" * 3)
-    for sql in (COUNTED.format(marks), SPREAD.format(marks)):
-        plan = " ".join(row[3] for row in shelf.ledger.query(f"EXPLAIN QUERY PLAN {sql}", ("a", "b", "c", "1", "2")))
-        assert "SEARCH" in plan
-        assert "metric=? AND day>? AND day<?" in plan
-        assert "SCAN" not in plan
+    for sql in (COUNTED, COUNTED_OF, ADDED, BY_LABEL, SPREAD, SPREAD_TOGETHER, SPREAD_BY_LABEL):
+        steps = [row[3] for row in shelf.ledger.query(f"EXPLAIN QUERY PLAN {sql}", ("[]", "[]"))]
+        assert [step for step in steps if "view_metrics" in step and "(period=? AND metric=?" in step], steps
+        assert not [step for step in steps if step.startswith("SCAN") and "view_metrics" in step]
+    for sql in (FIRST, _STATES):
+        steps = [row[3] for row in shelf.ledger.query(f"EXPLAIN QUERY PLAN {sql}")]
+        assert all(step.startswith("SEARCH") for step in steps), steps
 
 
 def test_days_without_anything_are_days_too() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,43 @@ def test_alerts_are_shown_with_what_they_see() -> None:
     (one,) = json.loads(typed("alerts", "--json").output)
     assert (one["alert"], one["state"], one["value"], one["holds"]) == ("busy", "clear", 2.0, True)
     assert "attempts is 2 over 24h; told when above 1" in typed("alerts").output
+
+
+def test_an_alert_whose_settings_are_gone_is_shown_and_a_person_can_clear_it() -> None:
+    """Of a project that was deleted: nobody else can know that its rule is no more."""
+    from daybreak.clock import SystemClock
+    from daybreak.report.alerts import Rules, Watch
+    from daybreak.settings import Alert
+
+    rule = {"old": Alert.model_validate({"metric": "attempts", "above": 1})}
+    with home.open_ledger() as ledger:
+        assert len(Watch(ledger, SystemClock(), Rules(rule, f"/gone/{RED}.toml")).look()) == 1
+    told = typed("alerts")
+    assert "old  firing" in told.output
+    assert "\x1b" not in told.output
+    assert [one["state"] for one in json.loads(typed("alerts", "--clear", "old", "--json").output)] == ["clear"]
+    for name in ("old", "busy"):
+        assert isinstance(typed("alerts", "--clear", name).exception, UsageError)
+
+
+def test_beside_a_server_alerts_are_looked_at_and_rules_read_anew(tmp_path: Path) -> None:
+    """A thread of its own looks at once; settings that cannot be used clear nothing."""
+    from daybreak.clock import SystemClock
+    from daybreak.home import alerting
+    from daybreak.report.alerts import Watch, standing
+
+    with home.opened() as opened:
+        heard = threading.Event()
+        opened.ledger.subscribe(lambda records: heard.set())
+        with alerting.beside(opened):
+            assert heard.wait(60)
+        (fired,) = standing(opened.ledger)
+        assert (fired.alert, fired.state, fired.rules) == ("busy", "firing", str(tmp_path / "daybreak.toml"))
+        watch = Watch(opened.ledger, SystemClock(), alerting.rules)
+        (tmp_path / "daybreak.toml").write_text("[alerts.busy\n")
+        assert watch.look(now=True) == []
+        (tmp_path / "daybreak.toml").write_text("")
+        assert len(watch.look(now=True)) == 1
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from daybreak.cli.arguments import ArgumentWrong
 from daybreak.cli.main import app
 from daybreak.cli.report import AddressWrong, PageTaken
 from daybreak.home.moments import MomentWrong
+from daybreak.ledger.proofcheck import ProofByAnother
 from daybreak.report.morning.checking import ReportChanged
 
 
@@ -70,16 +71,51 @@ def test_a_page_is_made_checked_and_only_written_over_a_page(say: Any, tmp_path:
         say("check", "m.html")
 
 
-def test_a_page_is_checked_where_there_is_no_home(say: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_is_checked_where_there_is_no_home(
+    say: Any, scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     say("--night", "--html", "m.html")
     monkeypatch.setenv("DAYBREAK_HOME", str(tmp_path / "nobody"))
-    assert json.loads(say("check", "m.html", "--json"))["key_from"] == "page"
+    told = json.loads(say("check", "m.html", "--json", status=3))
+    assert (told["ok"], told["key_from"]) == (False, "page")
+    text = say("check", "m.html", status=3)
+    assert "WHO MADE IT IS NOT SHOWN" in text
+    assert "true" not in text.splitlines()[0]
+    with pytest.raises(ArgumentWrong, match="known ledger"):
+        say("check", "m.html", "--rerun")
+    key = tmp_path / "k.vkey"
+    key.write_text(next((scene.base / "home").rglob("ledger.vkey")).read_text())
+    assert json.loads(say("check", "m.html", "--json", "--key", "k.vkey"))["ok"] is True
     assert not (tmp_path / "nobody").exists()
+
+
+def test_a_check_says_what_it_does_not_show(say: Any) -> None:
+    # shows: N10
+    say("--night", "--html", "m.html")
+    told = " ".join(json.loads(say("check", "m.html", "--json"))["not_shown"])
+    for what in ("no other history", "payloads stay with the ledger", "what happened after", "--rerun looks"):
+        assert what in told
+
+
+def test_who_forges_a_whole_page_under_a_key_of_his_own_is_not_called_true(
+    say: Any, scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With this home's key it is another log's; with none it is nobody's."""
+    other = Scene(tmp_path / "forger")
+    with other.ledger() as ledger:
+        other.whole(ledger)
+    monkeypatch.setenv("DAYBREAK_HOME", str(other.base / "home"))
+    say("--night", "--html", "forged.html")
+    monkeypatch.setenv("DAYBREAK_HOME", str(tmp_path / "nobody"))
+    say("check", "forged.html", status=3)
+    monkeypatch.setenv("DAYBREAK_HOME", str(scene.base / "home"))
+    with pytest.raises(ProofByAnother):
+        say("check", "forged.html")
 
 
 def test_rerun_says_that_what_was_delivered_is_gone(say: Any) -> None:
     say("--night", "--html", "m.html")
-    assert "NOT as it was verified: it is not there" in say("check", "m.html", "--rerun", status=1)
+    assert "NOT as it was delivered: it is not there" in say("check", "m.html", "--rerun", status=1)
 
 
 def test_words_that_do_not_fit_are_refused(say: Any) -> None:

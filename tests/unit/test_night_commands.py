@@ -29,8 +29,8 @@ from daybreak.host import locks, owners, vigil
 from daybreak.host.owners import OwnerStays
 from daybreak.ledger.record import Draft
 from daybreak.policy.budget import Limit
+from daybreak.report import morning, standing
 from daybreak.report import night as nightly
-from daybreak.report import standing
 from daybreak.testing.clock import FakeClock
 
 NOW = datetime(2026, 3, 1, 22, 0, tzinfo=UTC)
@@ -134,16 +134,15 @@ def test_the_report_of_a_night_names_first_what_needs_a_person() -> None:
     (failed,) = scene.add("broken")
     scene.ledger.append([Draft("policy", IncidentRaised(incident="inc-1", kind="token_forged", level=2))])
     result = scene.night(Plan(once=True, budget=Limit(money_microusd=5_000_000)))
-    report = nightly.collect(scene.ledger)
-    assert (report.night, report.state, report.why) == (result.night, "ended", "empty")
-    assert [run.state for run in report.runs] == ["parked", "failed", "done", "done", "done"]
-    text = nightly.as_text(report)
+    report = morning.collect(scene.ledger, now=scene.clock.now(), night="")
+    assert (report.night, report.state, len(report.claimed)) == (result.night, "ended", 3)
+    text = morning.text.render(report)
     assert "\x1b" not in text
     assert text.index(asking) < text.index(failed)
     assert f"daybreak answer {asking} ANSWER" in text
-    assert "5usd left" in text
+    assert "of 5usd" in text
     assert "inc-1" in text
-    assert nightly.as_json(report)["counts"] == {"parked": 1, "failed": 1, "done": 3}
+    assert report.counts == {"waits for you": 1, "claimed": 3, "failed": 1}
 
 
 class Died(BaseException):
@@ -178,13 +177,18 @@ def test_the_report_of_a_night_that_was_killed_tells_of_all_its_starts() -> None
     one_by_one = Plan(once=True, workers=1, until=scene.after(hours=8))
     starts = [_killed(scene, done, one_by_one) for done in (1, 3)]
     last = scene.night(one_by_one).night
-    report = nightly.collect(scene.ledger)
-    assert sorted(run.run for run in report.runs) == sorted(runs)
-    assert report.counts == {"done": 5}
-    assert report.starts == [*starts, last]
-    assert "begun 3 times" in nightly.as_text(report)
-    assert nightly.as_json(report)["first_began"] == nightly.collect(scene.ledger, starts[0]).began
-    assert [run.run for run in nightly.collect(scene.ledger, starts[0]).runs] == runs[:1], "what it had last"
+    report = _told(scene)
+    assert [run.run for run in report.claimed] == runs == nightly.runs_of(scene.ledger)
+    assert report.counts == {"claimed": 5}
+    assert report.nights == [*starts, last]
+    assert "begun 3 times" in morning.text.render(report)
+    assert report.since == _told(scene, starts[0]).since
+    assert [run.run for run in _told(scene, starts[0]).claimed] == runs[:1], "what it had last"
+    assert nightly.runs_of(scene.ledger, starts[0]) == runs[:1]
+
+
+def _told(scene: Any, night: str = "") -> morning.Morning:
+    return morning.collect(scene.ledger, now=scene.clock.now(), night=night)
 
 
 def test_the_report_of_the_next_night_leaves_out_what_yesterdays_did() -> None:
@@ -195,23 +199,23 @@ def test_the_report_of_the_next_night_leaves_out_what_yesterdays_did() -> None:
     dead = _killed(scene, 1, Plan(workers=1, until=scene.after(hours=1)))
     scene.clock.advance(7200)
     scene.night(Plan(once=True, workers=1))
-    report = nightly.collect(scene.ledger)
-    assert report.went_before == dead
-    assert [run.run for run in report.runs] == runs[1:]
+    report = _told(scene)
+    assert dead not in report.nights
+    assert [run.run for run in report.claimed] == runs[1:] == nightly.runs_of(scene.ledger)
 
 
 def test_a_night_is_found_by_the_beginning_of_its_name() -> None:
     """Or is the newest; one that never was is an error."""
     scene = Scene(quick=quick)
     with pytest.raises(nightly.NightUnknown, match="no night here yet"):
-        nightly.collect(scene.ledger)
+        nightly.pick(scene.ledger, None)
     first, second = scene.night().night, scene.night().night
-    assert nightly.collect(scene.ledger).night == second
-    assert nightly.collect(scene.ledger, first).night == first
+    assert nightly.pick(scene.ledger, None).night == second
+    assert nightly.pick(scene.ledger, first).night == first
     with pytest.raises(nightly.NightUnknown, match="several"):
-        nightly.collect(scene.ledger, "night-")
+        nightly.pick(scene.ledger, "night-")
     with pytest.raises(nightly.NightUnknown, match="no night is"):
-        nightly.collect(scene.ledger, "x" * 1000)
+        nightly.pick(scene.ledger, "x" * 1000)
 
 
 def test_how_everything_stands_puts_questions_first() -> None:

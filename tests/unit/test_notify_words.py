@@ -158,6 +158,24 @@ def test_nobody_is_called_by_a_message() -> None:
     assert "a@allow.org" in told
 
 
+def test_no_link_hides_behind_words_of_somebody_else() -> None:
+    told = clean(
+        "[answer here](http://x.example) ![p](http://x.example/p) <http://x.example|answer> [a]: http://y [b][a]", 300
+    )
+    assert "](" not in told
+    assert "]:" not in told
+    assert "][" not in told
+    assert "<http" not in told
+    assert told.count("http://x.example") == 3, "where it leads can be read"
+
+
+def test_what_a_wrong_clock_stamped_ahead_waits_for_quiet_hours_alone() -> None:
+    both = rule("22:00-07:00", "07:30", 3, "Europe/Berlin")
+    assert moment(both, "2029-05-04 12:00", now="2026-05-04 12:00") == "2026-05-04 12:00"
+    assert moment(both, "2029-05-04 12:00", now="2026-05-04 23:00") == "2026-05-05 07:00"
+    assert moment(rule("", "", 3, "Europe/Berlin"), "2026-05-04 13:00", now="2026-05-04 12:00") == "2026-05-04 12:00"
+
+
 def test_a_text_of_a_megabyte_is_cut_at_once() -> None:
     assert len(clean("x" * 1_000_000, 3_500, lines=True)) == 3_500
     assert clean("x " * 500_000, 120).endswith("…")

@@ -605,7 +605,7 @@ def test_a_ledger_that_is_behind_is_refused_before_its_views_are_touched(home: A
 def test_the_report_of_a_night_tells_what_was_mended_when_it_opened(tmp_path: Path) -> None:
     """A definition changed in the daytime is mended by whoever opens the ledger first, and the next night tells."""
     # shows: N7
-    from daybreak.report import night as nightly
+    from daybreak.report import morning
 
     home = Home(tmp_path / "home", [*VIEWS, NIGHTS, *journal.VIEWS])
 
@@ -617,8 +617,9 @@ def test_the_report_of_a_night_tells_what_was_mended_when_it_opened(tmp_path: Pa
         with home.open(clock=clock) as ledger:
             clock.advance(86_400)
             ledger.append([Draft(events.NIGHTS, night(name))])
-            told = [one for one in nightly.collect(ledger, name).notes if one.what == "views"]
-            assert [(one.level, "view runs, view_runs_paused was" in one.text) for one in told] == (
+            report = morning.collect(ledger, now=clock.now(), night=name)
+            told = [one for one in report.repairs if one.what == "drift"]
+            assert [(one.level, "view_runs_paused was defined otherwise" in one.text) for one in told] == (
                 [(2, True)] if name == "night-2" else []
             )
             clock.advance(60)

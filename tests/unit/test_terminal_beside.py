@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -19,8 +19,9 @@ from daybreak.cli.screen.look import Look
 from daybreak.cli.screen.outlet import Below, Stream
 from daybreak.cli.screen.watcher import Watcher
 from daybreak.engine import Told
-from daybreak.events import NIGHTS, NightNoted
+from daybreak.events import NIGHTS, LeaseGranted, NightNoted, StepDone
 from daybreak.ledger import Draft
+from daybreak.report.timeleft import NO_HISTORY
 
 
 @pytest.fixture
@@ -98,9 +99,10 @@ class Stopped(Terminal):
 
 
 def test_a_terminal_that_takes_nothing_delays_no_work(home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Events are appended while it is stopped; lines beyond a bound are left out, and counted once it goes on."""
+    """Events are appended while it is stopped; events beyond a bound are left out, and counted once it goes on."""
     # shows: N10
     stopped = on(Stopped(), monkeypatch)
+    monkeypatch.setattr(beside, "STEPS_MAX", 0)
     monkeypatch.setattr(beside, "WAITING_MAX", 5)
     with Beside(home) as screen:
         for number in range(20):
@@ -109,7 +111,7 @@ def test_a_terminal_that_takes_nothing_delays_no_work(home: Any, monkeypatch: py
         stopped.go.set()
         until(lambda: "note 3" in stopped.getvalue())
         screen.say("last")
-    assert "lines were left out while the terminal took none" in stopped.getvalue()
+    assert "events were left out while the terminal took none" in stopped.getvalue()
     assert "last" in stopped.getvalue()
 
 
@@ -199,3 +201,99 @@ def test_a_narrower_terminal_is_wiped_before_it_is_drawn_again(monkeypatch: pyte
     before = len(written.getvalue())
     place.draw([[Span("x" * 19)]])
     assert written.getvalue()[before:].startswith("\r\x1b[3A\x1b[J"), "39 columns in rows of 20, and one more"
+
+
+def test_a_stopped_terminal_needs_no_more_memory_the_longer_the_night(
+    home: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps that begin and end by the thousand while nothing can be written leave no more behind than a bound."""
+    # shows: N10
+    stopped = on(Stopped(), monkeypatch)
+    monkeypatch.setattr(beside, "STEPS_MAX", 20)
+    with Beside(home) as screen:
+        until(lambda: screen._thread.is_alive())
+        for number in range(500):
+            for listener in home.listeners:
+                listener(Told("run-1", "", f"step {number}", "", started=True))
+            screen._records([Row(done(f"step {number}"))])  # type: ignore[list-item]
+        assert screen._waiting.qsize() <= 25
+        stopped.go.set()
+
+
+class Row(NamedTuple):
+    """As much of a record as the callback of a commit looks at."""
+
+    event: StepDone
+
+
+def done(name: str) -> StepDone:
+    return StepDone(run="run-1", branch="", name=name, nth=0, args="", result=None)
+
+
+def leased(home: Any, *names: str) -> Any:
+    """Records of the steps of a run that has an owner."""
+    home.ledger.append([Draft("run:run-1", LeaseGranted(run="run-1", owner="o", host="h", pid=1), epoch=1)])
+    return [home.ledger.append([Draft("run:run-1", done(name), epoch=1)])[0] for name in names]
+
+
+def test_what_was_left_out_is_read_again(home: Any) -> None:
+    """An event that follows on others which nobody told of brings them along, so that the tree is right."""
+    # shows: N10
+    watcher = Watcher(home, "run-1")
+    *_, last = leased(home, "one", "two", "three")
+    assert watcher._growths["run-1"].steps == 0
+    watcher.take(last)
+    assert watcher._growths["run-1"].steps == 3
+
+
+def test_a_picture_waits_for_no_history(home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Earlier runs are read in the background: until then the time left is not known, and that is said."""
+    # shows: N10
+    from daybreak.report import remaining as timing
+
+    go = threading.Event()
+
+    class Slow:
+        def __init__(self, log: Any, kinds: Any) -> None:
+            assert go.wait(20)
+
+        def basis(self, kind: str, title: str) -> None:
+            return None
+
+    monkeypatch.setattr(timing, "Experience", Slow)
+    watcher = Watcher(home, "run-1", beside=True)
+    growth = watcher._growths["run-1"]
+    growth.began = "2026-11-22T04:00:00.000000Z"
+    left = watcher.left_of("run-1")
+    assert left is not None
+    assert left.words() == "earlier runs are being read: not known"
+    go.set()
+    until(lambda: "" in watcher._timing._known)
+    watcher._timing.ended("run-1")
+    assert watcher.left_of("run-1") == NO_HISTORY
+    watcher.close()
+
+
+def test_history_is_read_with_rests_and_left_at_once(home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The work beside it keeps the processor; and at the end nobody waits until all is read."""
+    # shows: N10
+    from daybreak.report import remaining as timing
+
+    leased(home, "one", "two", "three")
+    monkeypatch.setattr(timing, "PORTION_S", 0.0)
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(timing._Stopped):
+        list(timing._Gentle(home.ledger, stop).read("run:run-1"))
+
+
+def test_a_stream_of_few_characters_is_not_given_up(tmp_path: Path) -> None:
+    """A name that its encoding has not is written out; nothing ends."""
+    # shows: F14
+    path = tmp_path / "out"
+    with path.open("w", encoding="ascii") as file:
+        stream = Stream(file)
+        stream.put("漢 \ud800\n")
+        stream.put("after it\n")
+        assert not stream.gone
+    assert path.read_text() == "\\u6f22 \\ud800\nafter it\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,10 +15,10 @@ from tests.unit.otlp_receiver import receiver
 from daybreak import events
 from daybreak.clock import stamp
 from daybreak.ledger.record import Record
-from daybreak.report.traces import naming, sending
+from daybreak.report.traces import naming, sending, spans
 from daybreak.report.traces.otlp import Otlp
 from daybreak.report.traces.sending import Sender
-from daybreak.report.traces.spans import Span, Weaver, nanoseconds
+from daybreak.report.traces.spans import Line, Span, Weaver, nanoseconds
 from daybreak.testing.clock import FakeClock
 
 
@@ -168,30 +169,52 @@ class _Collector:
         self.free = threading.Event()
         self.began = threading.Semaphore(0)
         self.whole = True
+        self.whole_lines = True
 
-    def send(self, spans: Sequence[Span], lines: Sequence[str]) -> bool:
+    def spans(self, found: Sequence[Span]) -> bool:
+        return self._take(found)
+
+    def lines(self, found: Sequence[Line]) -> bool:
+        return self._take([one.text for one in found]) and self.whole_lines
+
+    def _take(self, found: Sequence[Any]) -> bool:
         self.began.release()
         self.free.wait(30)
-        self.sent += [*spans, *lines]
+        self.sent += found
         return self.whole
 
     def close(self) -> None:
         self.sent.append("closed")
 
 
-def nothing(record: Record) -> Iterable[Span]:
-    return ()
+class Nothing:
+    """Weaves nothing; every run stands at span 7."""
+
+    def take(self, record: Record) -> Iterable[Span]:
+        return ()
+
+    def standing(self, run: str) -> int:
+        return 7
+
+
+class Raising(Nothing):
+    def take(self, record: Record) -> Iterable[Span]:
+        raise RuntimeError("the ledger is closed")
+
+
+def a_span(name: str = "x", parent: int = 1, **more: Any) -> Span:
+    return Span(name, 1, 2, parent, 10, 20, {"daybreak.run": "r", **more})
 
 
 def test_whoever_works_never_waits_for_a_collector_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not fit is counted; what is held is sent at the end."""
     monkeypatch.setattr(sending, "HELD_MAX", 10)
     collector = _Collector()
-    sender = Sender(collector, nothing, pause_s=0.01)
-    sender.put("first")
+    sender = Sender(collector, Nothing(), pause_s=0.01)
+    sender.put(Line("first"))
     assert collector.began.acquire(timeout=30), "it hangs in there now"
     for number in range(25):
-        sender.put(f"{number}")
+        sender.put(Line(f"{number}"))
     assert sender.dropped == 15
     collector.free.set()
     sender.close()
@@ -202,24 +225,159 @@ def test_a_failing_collector_is_told_of_once(caplog: pytest.LogCaptureFixture) -
     collector = _Collector()
     collector.whole = False
     collector.free.set()
-    sender = Sender(collector, nothing, pause_s=0.01)
+    sender = Sender(collector, Nothing(), pause_s=0.01)
     for _ in range(3):
-        sender.put("line")
+        sender.put(Line("line"))
         assert collector.began.acquire(timeout=30)
     sender.close()
     assert sender.dropped == 3
-    assert caplog.text.count("traces cannot be sent") == 1
+    assert caplog.text.count("cannot be sent as traces") == 1
+
+
+def test_a_collector_that_takes_no_log_lines_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Spans go on between the lines that are refused; a warning each time would itself be a line that is refused."""
+    collector = _Collector()
+    collector.whole_lines = False
+    collector.free.set()
+    sender = Sender(collector, Nothing(), pause_s=0.01)
+    for number in range(6):
+        sender.put(a_span() if number % 2 else Line("line"))
+        assert collector.began.acquire(timeout=30)
+    sender.close()
+    assert caplog.text.count("cannot be sent as traces") == 1
+    assert sum(isinstance(one, Span) for one in collector.sent) == 3
+
+
+def test_the_end_does_not_wait_for_a_collector_that_hangs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it left is counted: what is held, and what is on its way."""
+    monkeypatch.setattr(sending, "CLOSE_S", 0.05)
+    collector = _Collector()
+    sender = Sender(collector, Nothing(), pause_s=0.01)
+    sender.put(Line("first"))
+    assert collector.began.acquire(timeout=30)
+    sender.put(Line("second"), a_span())
+    sender.close()
+    assert "3 spans and log lines were not sent" in caplog.text
+    collector.free.set()
+    sender._thread.join(30)
+    assert collector.sent == ["first", "closed"]
+
+
+def test_results_of_any_size_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "HELD_BYTES_MAX", 1_000)
+    collector = _Collector()
+    sender = Sender(collector, Nothing(), pause_s=0.01)
+    sender.put(Line("first"))
+    assert collector.began.acquire(timeout=30)
+    sender.put(Line("a" * 600), Line("b" * 600), Line("c" * 400))
+    assert sender.dropped == 1
+    collector.free.set()
+    sender.close()
+    assert [one[0] for one in collector.sent] == ["f", "a", "c", "c"]
+
+
+def test_a_record_of_which_no_span_can_be_made_ends_nothing() -> None:
+    collector = _Collector()
+    collector.free.set()
+    sender = Sender(collector, Raising(), pause_s=0.01)
+    bad: Any = type("Bad", (), {"payload": b""})()
+    sender.put(bad, Line("after"))
+    sender.close()
+    assert collector.sent == ["after", "closed"]
+    assert sender.dropped == 1
+
+
+def test_what_stands_in_a_run_and_in_no_step_hangs_below_the_run() -> None:
+    """A line, and a file that was written: nothing but a night is the root of a trace."""
+    collector = _Collector()
+    collector.free.set()
+    kept: list[Any] = []
+    collector.lines = lambda found: bool(kept.extend(found)) or True  # type: ignore[method-assign]
+    sender = Sender(collector, Nothing(), pause_s=0.01)
+    sender.put(Line("a", "n", "r"), Line("b", "n", "r", "k"), Line("c", "n"), a_span(parent=0), a_span(parent=5))
+    sender.close()
+    assert [one.span for one in kept] == [7, 0, 0]
+    assert [one.parent for one in collector.sent if isinstance(one, Span)] == [7, 5]
+
+
+def test_the_span_that_is_open_for_a_run_is_one_that_will_be_sent() -> None:
+    told = Told()
+    told(lease())
+    before = told.weaver.standing("run-1")
+    told(moved("running"))
+    within = told.weaver.standing("run-1")
+    task, run = told(moved("done"))
+    assert (before, within, told.weaver.standing("run-1")) == (run.span, task.span, 0)
+
+
+def test_runs_that_never_move_here_again_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process took them over."""
+    monkeypatch.setattr(spans, "TENURES_MAX", 10)
+    told = Told()
+    for number in range(25):
+        told(lease(f"run-{number}"))
+    assert len(told.weaver._tenures) == 10
+    assert told.weaver.standing("run-24")
+
+
+HOSTILE = "a\udc80\x00\x1b[2J\u202e</script>"
+
+
+def test_no_text_spoils_what_is_sent_with_it() -> None:
+    """A file's name that is no text, numbers beyond all bounds."""
+    told = Told()
+    told.weaver = Weaver(lambda run: (HOSTILE, HOSTILE))
+    told(lease())
+    told(moved("running"))
+    found = told(moved("failed", code="W101", why=HOSTILE))
+    file = spans.file_write("run-1", "night-1", "", f"/x/{HOSTILE}", 1, 0, 1)
+    text = json.dumps({"ts": stamp(told.clock.now()), "event": HOSTILE, HOSTILE: 2**70, "m": [HOSTILE], "f": 1e400})
+    with receiver() as received:
+        otlp = Otlp(f"{received.address}/v1/traces", {}, "host")
+        assert otlp.spans([*found, file])
+        assert otlp.lines([Line(text)])
+        otlp.close()
+    assert len(received.spans) == 3
+    assert len(received.lines) == 1
+
+
+def test_what_the_environment_holds_for_others_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither headers of another collector, nor through a proxy."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-other=hush-4711")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with receiver() as received:
+        otlp = Otlp(received.address, {"X-Key": "k"}, "host")
+        assert otlp.spans([a_span()])
+        otlp.close()
+    (headers,) = received.headers
+    assert headers["x-key"] == "k"
+    assert "hush-4711" not in str(headers)
+
+
+@pytest.mark.parametrize("status", [301, 307, 308])
+def test_a_collector_that_sends_elsewhere_is_one_that_took_nothing(status: int) -> None:
+    """And its headers go nowhere else."""
+    with receiver() as received:
+        received.status = status
+        otlp = Otlp(received.address, {"x-key": "k"}, "host")
+        assert not otlp.spans([a_span()])
+        otlp.close()
+    assert len(received.headers) == 1
 
 
 def test_a_line_of_the_log_names_the_span_of_its_step() -> None:
-    line = (
+    text = (
         '{"ts": "2026-11-21T04:30:00.000000Z", "level": "warning", "event": "slow", "run": "r", "key": "k", "n": [1]}'
     )
     with receiver() as received:
         otlp = Otlp(received.address, {}, "host")
-        assert otlp.send([], [line])
+        assert otlp.lines([Line(text, "", "r", "k"), Line(text, "night-1")])
         otlp.close()
-    (found,) = received.lines
+    found, of_night = received.lines
+    assert int.from_bytes(of_night.span_id, "big") == naming.span_of("night", "night-1")
     assert found.body.string_value == "slow"
     assert int.from_bytes(found.span_id, "big") == naming.span_of("step", "k")
     assert int.from_bytes(found.trace_id, "big") == naming.trace_of("", "r")

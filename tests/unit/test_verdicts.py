@@ -19,6 +19,7 @@ from daybreak.engine import verdicts as said
 from daybreak.errors import DaybreakError
 from daybreak.factory import verdicts
 from daybreak.factory.merging import branches
+from daybreak.factory.verdicts.again import ArgumentsUnfit
 from daybreak.factory.verdicts.reason import CHARS_MAX, ReasonUnfit
 from daybreak.factory.verdicts.standing import NotFinished, NotVerified, TakenBack
 from daybreak.ledger import Ledger
@@ -118,6 +119,21 @@ def test_a_rejection_becomes_a_lesson_and_one_task_in_one_commit(scene: Scene) -
         assert verdicts.accept(ledger, run, actor=ADA).again == "", "its last rejection added none"
         claimed = scene.run(ledger, "python", {}, [])
         assert "nobody reads a reason" in scene.reject(ledger, claimed, "wrong sum").alone
+
+
+@pytest.mark.parametrize("kind", ["build", "repository"])
+def test_arguments_that_fit_no_more_are_a_clear_error_and_the_lesson_can_still_be_kept(scene: Scene, kind: str) -> None:
+    """As an older version may have kept them. What stands in them is not repeated."""
+    with scene.ledger() as ledger:
+        run = scene.run(ledger, kind, {"format": SECRET, "prompt": 7}, [gate("passed")])
+        with pytest.raises(ArgumentsUnfit, match="cannot be used any more") as problem:
+            scene.reject(ledger, run, "it is not sorted")
+        assert SECRET not in str(problem.value)
+        assert "--no-task" in problem.value.hint
+        assert stream(ledger, run) == []
+        told = scene.reject(ledger, run, "it is not sorted", task=False)
+        assert told.changed
+        assert not told.task
 
 
 def test_what_is_said_of_somebody_can_be_forgotten_with_them(scene: Scene) -> None:

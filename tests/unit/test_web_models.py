@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -16,13 +17,13 @@ from tests.unit.metrics_shelf import Shelf
 from daybreak import events
 from daybreak.engine.queue import Queue
 from daybreak.engine.schedules import Schedules, ScheduleUnknown, TaskTemplate
-from daybreak.engine.window import Schedule
-from daybreak.errors import LedgerTampered
+from daybreak.engine.window import Schedule, ScheduleWrong
+from daybreak.errors import LedgerError
 from daybreak.home import views
 from daybreak.ledger import Draft, Ledger
 from daybreak.report import metrics
 from daybreak.testing.clock import FakeClock
-from daybreak.web.pages import browsing, charts, explain, health, notes, reading, schedules, trends, withheld
+from daybreak.web.pages import browsing, charts, explain, health, notes, reading, schedules, text, trends, withheld
 from daybreak.web.pages.browsing import Listing, Streams, Wanted
 from daybreak.web.pages.withheld import NOT_SHOWN, Sees
 from daybreak.web.problems import NotThere
@@ -237,15 +238,19 @@ def test_an_event_has_its_chain_its_neighbours_and_a_path_that_holds(ledger: Led
         reading.read(ledger, 6, ALL)
 
 
-def test_an_event_that_somebody_changed_is_refused(ledger: Ledger) -> None:
+@pytest.mark.parametrize(
+    "column", ["payload = x'7b7d'", "header = x'7b7d'", "header = x'00ff'", "header = x''", "payload = NULL"]
+)
+def test_an_event_that_somebody_changed_is_refused_and_the_list_goes_on(ledger: Ledger, column: str) -> None:
     turns(ledger, 2)
     other = apsw.Connection(str(ledger.directory / "ledger.db"))
     trigger = other.execute("SELECT sql FROM sqlite_schema WHERE name = 'event_stays'").fetchall()[0][0]
     other.execute("DROP TRIGGER event_stays")
-    other.execute("UPDATE event SET payload = x'7b7d' WHERE leaf = 1")
+    other.execute(f"UPDATE event SET {column} WHERE leaf = 1")
     other.execute(trigger)
     other.close()
-    with pytest.raises(LedgerTampered):
+    assert [one.index for one in browsing.page(ledger, Wanted(), ALL).lines] == [2, 1, 0]
+    with pytest.raises(LedgerError):
         reading.read(ledger, 1, ALL)
 
 
@@ -369,7 +374,7 @@ def test_a_schedule_tells_what_comes_what_came_and_why_not(
     assert HELD_OUT not in repr(line)
 
 
-def test_a_paused_schedule_goes_on_as_it_was_and_runs_nothing_that_came_meanwhile(
+def test_a_removed_schedule_is_set_again_as_it_was_and_runs_nothing_that_came_meanwhile(
     ledger: Ledger, planned: tuple[Schedules, FakeClock]
 ) -> None:
     made, clock = planned
@@ -385,6 +390,74 @@ def test_a_paused_schedule_goes_on_as_it_was_and_runs_nothing_that_came_meanwhil
     assert line.title == SCRIPT[:200]
     with pytest.raises(ScheduleUnknown):
         schedules.stored(ledger, "backup")
+
+
+def test_a_schedule_of_another_shape_is_told_of_and_keeps_no_other_from_its_windows(
+    ledger: Ledger, planned: tuple[Schedules, FakeClock]
+) -> None:
+    """shows: N10 what is stored never makes a page fail, nor a look that a night takes"""
+    made, clock = planned
+    times = {"cron": "0 * * * *", "zone": "UTC"}
+    task = {"kind": "command", "title": "x", "args": {}, "place": {}}
+    odd: tuple[tuple[dict[str, Any], dict[str, Any], str], ...] = (
+        ({"cron": 7}, task, "2026-01-01T00:00:00Z"),
+        (times, {}, "2026-01-01T00:00:00Z"),
+        (times, {**task, "title": None}, "2026-01-01T00:00:00Z"),
+        (times, {**task, "place": 7}, "2026-01-01T00:00:00Z"),
+        (times, task, "nonsense"),
+    )
+    for number, (schedule, kept, since) in enumerate(odd):
+        event = events.ScheduleSet(name=f"odd{number}", schedule=schedule, task=kept, since=since)
+        ledger.append([Draft(events.SCHEDULES, event)])
+    clock.advance(timedelta(days=3).total_seconds())
+    assert {one.schedule for one in made.look(clock.now())} == {"backup"}
+    told = schedules.model(made, ledger, clock.now())
+    assert [one.name for one in told.lines] == ["backup"]
+    assert [name for name, _ in told.broken] == [f"odd{number}" for number in range(len(odd))]
+    for number in range(len(odd)):
+        made.remove(f"odd{number}")
+    assert len(schedules.model(made, ledger, clock.now()).gone) == len(odd)
+    with pytest.raises(ScheduleWrong):
+        schedules.stored(ledger, "odd1")
+
+
+def test_what_a_run_of_a_schedule_asks_says_nothing_of_examples_to_most(
+    ledger: Ledger, planned: tuple[Schedules, FakeClock]
+) -> None:
+    made, clock = planned
+    run = made.force("backup").run
+    asked = events.RunMoved(run=run, old="running", new="parked", question=f"example:0123456789ab failed: {HELD_OUT}")
+    for one in (
+        events.LeaseGranted(run=run, owner="own-a", host="mill", pid=1, night="night-1"),
+        events.RunMoved(run=run, old="queued", new="leased"),
+        events.RunMoved(run=run, old="leased", new="running"),
+        asked,
+    ):
+        ledger.append([Draft(f"run:{run}", one, epoch=1)])
+    assert HELD_OUT not in repr(schedules.model(made, ledger, clock.now(), WORDS))
+    assert HELD_OUT in repr(schedules.model(made, ledger, clock.now(), ALL))
+
+
+# -- what every page does with a text
+
+
+def test_no_text_is_printed_with_a_secret_in_it_or_half_of_one() -> None:
+    """shows: N10"""
+    for told in (SECRET, f"a {SECRET} b", "x " * 980 + SECRET + " y" * 9_000, f"{SECRET} " * 3_000):
+        assert SECRET[:40] not in text.harmless(told)
+    assert text.harmless("y " * 1_500) == "y " * 1_000 + "… (1,000 more characters)"
+    assert text.harmless("a run " + "ab" * 32) == "a run " + "ab" * 32
+
+
+@pytest.mark.parametrize("sees", [WORDS, ALL])
+def test_what_is_nested_deeply_is_shown_as_far_as_a_page_can(ledger: Ledger, sees: Sees) -> None:
+    deep: Any = HELD_OUT
+    for _ in range(500):
+        deep = [deep]
+    ledger.append([of("run:run-a", events.AttemptTurn(run="run-a", attempt=1, nth=0, data=deep))])
+    assert withheld.TOO_DEEP in reading.read(ledger, 1, sees).said.text
+    (line, *_) = browsing.page(ledger, Wanted(), sees).lines
+    assert line.index == 1
 
 
 # -- notes
@@ -445,3 +518,25 @@ def test_breakers_that_are_open_come_first(ledger: Ledger) -> None:
         )
         ledger.append([Draft(events.POLICY, changed)])
     assert [one.name for one in health.breakers(ledger)] == ["b", "a"]
+
+
+def test_files_with_names_that_cannot_be_printed_are_told_of_and_stop_nothing(tmp_path: Path) -> None:
+    note(tmp_path, "a.md", "fresh")
+    for name in (b"bad\xff.md", "turned\u202e.md".encode(), b"two\nlines.md"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_text("x")
+    (tmp_path / "link.md").symlink_to("/etc/passwd")
+    (tmp_path / "below").symlink_to("/etc")
+    told = notes.notes_in(tmp_path, date(2026, 11, 22))
+    assert [one.name for one in told.lines] == ["a.md"]
+    assert [name for name, _ in told.problems] == ["'bad\\udcff.md'", "'turned\\u202e.md'", "'two\\nlines.md'"]
+
+
+def test_a_folder_with_too_many_notes_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(4):
+        note(tmp_path, f"{number}.md", "x")
+    monkeypatch.setattr("daybreak.memory.notes.FILES_MAX", 3)
+    told = notes.notes_in(tmp_path, date(2026, 11, 22))
+    assert told.lines == ()
+    assert "more than 3 notes" in told.problems[0][1]
+    with pytest.raises(NotThere):
+        notes.named(tmp_path, "0.md")

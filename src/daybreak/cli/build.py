@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from daybreak.cli import arguments
-from daybreak.cli.arguments import Assume, FromPhase, Json, SandboxWanted, Workers
+from daybreak.cli.arguments import Assume, FromPhase, Json, Plain, SandboxWanted, Workers
 from daybreak.errors import UsageError
 
 EXAMPLES = (
@@ -94,6 +94,7 @@ def build(
             show_default="what daybreak.toml says, else 3",
         ),
     ] = None,
+    plain: Plain = False,
     as_json: Json = False,
 ) -> None:
     """Build FILE into a working, verified project: plan, work, check, deliver, report."""
@@ -130,7 +131,7 @@ def build(
         looking.join()
         with home.opened(asking=True) as opened:
             run = task.submit_draft(wanted, opened.engine, opened.ledger)
-            raise typer.Exit(supervise.until_over(opened, run, as_json=as_json))
+            raise typer.Exit(supervise.until_over(opened, run, plain=plain, as_json=as_json))
     assert file is not None
     asked = task.make(file, begin=from_phase or "", **rules)
     deliver.check_target(asked.output)
@@ -144,7 +145,7 @@ def build(
     plans.refuse_shortages(made)
     with home.opened(asking=True) as opened:
         run = task.submit(asked, opened.engine, opened.ledger)
-        raise typer.Exit(supervise.until_over(opened, run, as_json=as_json))
+        raise typer.Exit(supervise.until_over(opened, run, plain=plain, as_json=as_json))
 
 
 class NothingToBuild(UsageError):

@@ -10,9 +10,11 @@ import typer
 
 from daybreak.cli import arguments, faces
 from daybreak.cli.arguments import ArgumentWrong, Json
+from daybreak.report.shown import shown
 
 if TYPE_CHECKING:
     from daybreak.ledger import Ledger
+    from daybreak.report.alerts import Standing
     from daybreak.report.metrics import Day, Line, Spread
 
 app = typer.Typer(help="Success, cost, durations and failures, day by day; and alerts.", no_args_is_help=True)
@@ -100,16 +102,25 @@ def export(
     _write(text, out)
 
 
-@app.command("alerts", epilog="Examples:  daybreak metrics alerts    daybreak metrics alerts --json")
-def alerts(as_json: Json = False) -> None:
-    """Show the rules of daybreak.toml, what each sees now, and which alerts fired. Looks only: a night decides."""
+@app.command("alerts", epilog="Examples:  daybreak metrics alerts    daybreak metrics alerts --clear waiting")
+def alerts(
+    clear: Annotated[
+        str | None, typer.Option("--clear", metavar="NAME", help="Say that an alert is over whose rule is gone.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the rules of daybreak.toml, what each sees now, and which alerts fired. Nights and `daybreak serve`
+    decide; this looks only."""
     from daybreak import home
     from daybreak.clock import SystemClock
     from daybreak.report.alerts import Lookout, standing
 
-    rules = home.settings().alerts
+    if clear is not None:
+        _clear(clear)
+    rules, file = home.settings().alerts, _file()
     with home.open_ledger(looking=True) as ledger:
-        known = {one.alert: one for one in standing(ledger)}
+        found = standing(ledger)
+        known = {one.alert: one for one in found if one.rules == file}
         lookout = Lookout(ledger, SystemClock().now())
         told = []
         for name in sorted({*rules, *(name for name, one in known.items() if one.state != "clear")}):
@@ -130,6 +141,7 @@ def alerts(as_json: Json = False) -> None:
                     "text": look.text if look is not None else "its rule is no longer in daybreak.toml",
                 }
             )
+        told += [_elsewhere(one) for one in found if one.rules != file and one.state != "clear"]
     if as_json:
         faces.result_json(told)
         return
@@ -141,6 +153,45 @@ def alerts(as_json: Json = False) -> None:
 
 
 # -- inside
+
+
+def _file() -> str:
+    from daybreak.home import alerting
+
+    rules = alerting.rules()
+    return "" if rules is None else rules.file
+
+
+def _elsewhere(one: Standing) -> dict[str, Any]:
+    """An alert of another settings file: how it stands, and what it said at its last change."""
+    return {
+        **{name: getattr(one, name) for name in ("alert", "state", "since", "fired", "cleared", "metric", "severity")},
+        "rule": None,
+        "value": one.value,
+        "holds": False,
+        "text": shown(f"{one.text or 'its condition holds'} (its rule stands in {one.rules or 'no file'})"),
+    }
+
+
+def _clear(name: str) -> None:
+    """Raises ArgumentWrong where no alert of that name stands, or where a rule of this daybreak.toml decides."""
+    from daybreak import home
+    from daybreak.clock import SystemClock
+    from daybreak.report.alerts import Rules, Watch, standing
+    from daybreak.report.alerts.evaluation import over
+
+    mine = home.settings().alerts
+    with home.open_ledger() as ledger:
+        found = [one for one in standing(ledger) if one.alert == name and one.state != "clear"]
+        if not found or (name in mine and all(one.rules == _file() for one in found)):
+            raise ArgumentWrong(
+                f"no alert {arguments.cut(name)} stands whose rule is gone",
+                hint="one that daybreak.toml has clears by itself; `daybreak metrics alerts` shows them",
+            )
+        watch = Watch(ledger, SystemClock(), Rules({}))
+        for one in found:
+            if name not in mine or one.rules != _file():
+                watch.write(over(one, "a person said that it is over"))
 
 
 def _days(told: int | None) -> int:

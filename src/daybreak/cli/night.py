@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from daybreak.engine.night import Found, Hooks, NightResult, PingKind, Plan, Status
     from daybreak.engine.supervisor import Supervisor
     from daybreak.home import Home
-    from daybreak.report.alerts import Watch
 
 EXAMPLES = (
     "Examples:  daybreak night --until 07:00 --budget 20usd    daybreak night --once    "
@@ -208,6 +206,7 @@ class _Night:
         plain: bool = False,
     ) -> None:
         from daybreak.clock import SystemClock
+        from daybreak.home import alerting
 
         self._home = home
         self._taken = taken
@@ -217,7 +216,7 @@ class _Night:
         self._silent = as_json
         self._plain = plain
         self._clock = SystemClock()
-        self._alerts = _watch(home)
+        self._alerts = alerting.watch(home)
         self._supervisor = self._made()
 
     def _made(self) -> Supervisor:
@@ -333,7 +332,7 @@ class _Night:
 
     async def _look_at_alerts(self, *, now: bool = False) -> None:
         """With the first beat, about once a minute from then on, and at the end."""
-        if self._alerts is not None and (now or self._alerts.is_due):
+        if now or self._alerts.is_due:
             import anyio
 
             await anyio.to_thread.run_sync(partial(self._alerts.look, now=now))
@@ -364,24 +363,16 @@ class _Night:
 
     async def _abandon(self, runs: Sequence[str]) -> None:
         """Threads of these hang, and no process ends while a thread of it hangs."""
-        self._screen.close()
-        with suppress(OSError, ValueError):  # a terminal that is gone keeps nobody here
-            faces.say(f"{', '.join(runs)} cannot be stopped; everything is recorded, and this process ends at once")
+        told = f"{', '.join(runs)} cannot be stopped; everything is recorded, and this process ends at once"
+        if self._silent:
+            with suppress(OSError, ValueError):
+                faces.say(told)
+        self._screen.say(told)
+        self._screen.close()  # a terminal that is gone, or takes nothing, keeps nobody here
         self._remove_status()
         with suppress(Exception):
             self._home.ledger.close()
-        with suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
         os._exit(faces.EXIT_PARKED)
-
-
-def _watch(home: Home) -> Watch | None:
-    """Of the rules in the settings; None where those cannot be used: nobody knows then which rules there are."""
-    from daybreak.clock import SystemClock
-    from daybreak.report.alerts import Watch
-
-    return None if home.problem is not None else Watch(home.ledger, SystemClock(), home.settings.alerts)
 
 
 def write_report(home: Home, night: str, path: Path) -> None:

@@ -14,9 +14,10 @@ from daybreak.cli.arguments import ArgumentWrong, Json
 from daybreak.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from daybreak.home import Home
+    from daybreak.home.rerunning import Again
     from daybreak.ledger.note import Verifier
     from daybreak.ledger.record import Record
     from daybreak.report.morning import Morning, Source
@@ -192,28 +193,36 @@ def check(
         list[str] | None, typer.Option("--head", help="A checkpoint that you know from elsewhere. Repeatable.")
     ] = None,
     rerun: Annotated[
-        bool, typer.Option("--rerun", help="Also look again at what was delivered, where it lies.")
+        bool, typer.Option("--rerun", help="Also look again at what was delivered, where it lies on this machine.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Is a saved report what the ledger says, word for word? Needs the file and the key, no ledger and no network.
 
-    Exit status: 0 true, 1 changed, or what was delivered is no longer what was verified.
+    Exit status: 0 true, 1 changed, or what was delivered is no longer what was verified, 3 whole, but by no key that is
+    known here.
     """
     from daybreak.cli.prove import read_file, read_text
+    from daybreak.home import rerunning
     from daybreak.report.morning import checking
 
     page = sys.stdin.buffer.read(checking.FILE_MAX + 1) if file == "-" else b""
     page = page or read_file(arguments.path(file), checking.FILE_MAX + 1, "the report")
     keys, whose = _keys(page, key or [])
     told = checking.check(page, keys, [read_text(arguments.path(path), "the head") for path in head or []])
-    again = _again(told) if rerun else []
+    if rerun and whose == "page":
+        raise ArgumentWrong(
+            "--rerun looks only at what a known ledger says was delivered", hint="give its key with --key"
+        )
+    again = rerunning.look_again(told.report, told.checkpoint.origin) if rerun else []
     if as_json:
         faces.result_json(_checked_as_json(file, told, whose, again, rerun=rerun))
     else:
         _tell_checked(file, told, whose, again, rerun=rerun)
-    if any(not one["same"] for one in again):
+    if any(one.same is False for one in again):
         raise typer.Exit(faces.EXIT_FAILED)
+    if whose == "page":
+        raise typer.Exit(faces.EXIT_PARKED)
 
 
 def _keys(page: bytes, given: list[str]) -> tuple[list[Verifier], str]:
@@ -231,64 +240,60 @@ def _keys(page: bytes, given: list[str]) -> tuple[list[Verifier], str]:
     return [Verifier.parse(checking.key_of(page))], "page"
 
 
-def _again(told: Checked) -> list[dict[str, Any]]:
-    """Is what was verified still where it was put, unchanged? Of each result that says where it lies."""
-    from daybreak.errors import DaybreakError
-    from daybreak.factory import deliver
-
-    found = []
-    for one in (*told.report.verified, *told.report.claimed):
-        target = Path(one.output)
-        if not one.output or not target.is_absolute():
-            continue
-        if not target.is_dir():
-            found.append({"run": one.run, "output": one.output, "same": False, "why": "it is not there"})
-            continue
-        try:
-            differs = deliver.changes(target)
-            import hashlib
-
-            manifest = hashlib.sha256((target / deliver.MANIFEST).read_bytes()).hexdigest()
-            why = "; ".join(differs[:5])
-            if not differs and one.manifest and manifest != one.manifest:
-                why = f"its manifest is that of another delivery, of run {deliver.run_at(target) or '?'}"
-        except DaybreakError as error:
-            why = f"{error.code} {error.message}"
-        found.append({"run": one.run, "output": one.output, "same": not why, "why": why})
-    return found
-
-
-def _tell_checked(file: str, told: Checked, whose: str, again: list[dict[str, Any]], *, rerun: bool) -> None:
-    faces.result(f"{file}: true, word for word; signed by the key {told.key_id} of {told.checkpoint.origin}")
-    faces.result(f"checkpoint  {told.checkpoint.size:,} events, root {told.checkpoint.root.hex()}")
+def _tell_checked(file: str, told: Checked, whose: str, again: Sequence[Again], *, rerun: bool) -> None:
+    checkpoint = told.checkpoint
+    if whose == "page":
+        faces.result(f"{file}: whole; WHO MADE IT IS NOT SHOWN: anybody can make such a page under a key of his own")
+        faces.result(f"key         the page's own was taken: {told.key}")
+    else:
+        faces.result(f"{file}: true, word for word; signed by the key {told.key_id} of {checkpoint.origin}")
+    faces.result(f"checkpoint  {checkpoint.size:,} events, root {checkpoint.root.hex()}")
     faces.result(f"stands on   {told.events:,} events, {told.whole:,} of them whole in the page")
+    faces.result(f"made        {told.report.made}, about {told.report.since} to {told.report.until}")
     faces.result(f"it says     {told.report.sentence}")
     if told.heads:
         faces.result(f"agrees      with {told.heads} known from elsewhere")
     for one in again:
-        state = "unchanged where it was delivered" if one["same"] else f"NOT as it was verified: {one['why']}"
-        faces.result(f"again       {one['run']}: {one['output']}: {state}")
+        faces.result(f"again       {one.run}: {one.words}")
     if rerun and not again:
-        faces.result("again       nothing in it was delivered to a folder")
+        faces.result("again       nothing in it was delivered: there is nothing to look at")
+    for line in _not_shown(told, whose, rerun=rerun):
+        faces.result(f"not shown   {line}")
+
+
+def _not_shown(told: Checked, whose: str, *, rerun: bool) -> list[str]:
+    """What nobody may conclude from it."""
+    lines = []
     if whose == "page":
-        faces.say(f"no key was given and there is no home here: the page's own key was believed: {told.key}")
-        faces.say("that shows that nobody changed it since, not who made it: --key compares with the key that you know")
+        lines.append("whose ledger it is: --key compares with the key that you know")
+    elif not told.heads:
+        lines.append("that no other history was signed with this key: --head compares with a checkpoint that you know")
+    if hidden := told.events - told.whole:
+        lines.append(
+            f"what {hidden:,} events say: their payloads stay with the ledger, whose own event `report.made` vouches "
+            "for the excerpts; that nothing was left out it vouches for too"
+        )
+    lines.append(f"what happened after {told.report.made}")
+    if not rerun:
+        lines.append("that what was delivered is still there and still works: --rerun looks")
+    return lines
 
 
-def _checked_as_json(
-    file: str, told: Checked, whose: str, again: list[dict[str, Any]], *, rerun: bool
-) -> dict[str, Any]:
+def _checked_as_json(file: str, told: Checked, whose: str, again: Sequence[Again], *, rerun: bool) -> dict[str, Any]:
+    from dataclasses import asdict
+
     from daybreak.report import morning
 
     return {
         "file": file,
-        "ok": True,
+        "ok": whose != "page",
         "origin": told.checkpoint.origin,
         "key": told.key_id,
         "key_from": whose,
         "checkpoint": {"size": told.checkpoint.size, "root": told.checkpoint.root.hex()},
         "events": told.events,
         "whole": told.whole,
-        "again": again if rerun else None,
+        "again": [asdict(one) for one in again] if rerun else None,
+        "not_shown": _not_shown(told, whose, rerun=rerun),
         "report": morning.as_json(told.report),
     }

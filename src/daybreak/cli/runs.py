@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from daybreak.cli import faces
-from daybreak.cli.arguments import Json
+from daybreak.cli.arguments import Json, Plain
 
 RunName = Annotated[
     str | None, typer.Argument(help="A run, or the beginning of its name.", show_default="the newest one")
@@ -78,6 +78,7 @@ def resume(
     budget: Annotated[
         str | None, typer.Option("--budget", help="A new limit, such as `5usd 2h`, for one that has used up its own.")
     ] = None,
+    plain: Plain = False,
     as_json: Json = False,
 ) -> None:
     """Go on with RUN where it stopped. Steps that were kept are not done again."""
@@ -92,4 +93,4 @@ def resume(
             opened.engine.answer(picked.run, picked.question, "yes" if answer is None else answer)
         if picked.held:
             opened.engine.queue.resume(picked.run)
-        raise typer.Exit(supervise.until_over(opened, picked.run, as_json=as_json))
+        raise typer.Exit(supervise.until_over(opened, picked.run, plain=plain, as_json=as_json))

@@ -81,13 +81,13 @@ def serve(
     """Serve the dashboard and the API until Ctrl-C, beside a night or without one. Everybody who asks needs a token
     (`daybreak token mint --api look,answer`); a person on this machine has the link that is printed."""
     from daybreak import home
+    from daybreak.home import acting, alerting, notifying
     from daybreak.policy import rootkey
     from daybreak.web import desk as desks
-    from daybreak.web import hand
 
     if (tls_cert is None) != (tls_key is None):
         raise ArgumentWrong("TLS needs a certificate and its key", hint="give --tls-cert and --tls-key")
-    with home.opened(through=hand.through) as opened:
+    with home.opened(through=acting.through) as opened:
         rule = opened.settings.web
         desk = desks.make(opened, rootkey.load_public(opened.places.keys))
         desk.secure = tls_cert is not None
@@ -98,8 +98,9 @@ def serve(
             listening = _listen(where, rule.port if port is None else port)
         else:
             listening = _listen_unix(unix)
-        desk.hosts = frozenset((*rule.hosts, *([] if where in ("0.0.0.0", "::") else [_bracketed(where).lower()])))
-        with listening:
+        own = socket.gethostname() if where in ("0.0.0.0", "::") else _bracketed(where)  # as `_address` tells it
+        desk.hosts = frozenset((*(name.lower() for name in rule.hosts), own.lower()))
+        with listening, notifying.beside(opened), alerting.beside(opened):
             _serve(desk, listening, tls_cert, tls_key, link=not no_login_link, show=open_browser, as_json=as_json)
 
 

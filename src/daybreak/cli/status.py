@@ -38,5 +38,9 @@ def status(
         now = standing.look(opened)
         if as_json:
             faces.result_json(as_value(now))
-        else:
-            faces.result(as_text(now).rstrip("\n"))
+            return
+        faces.result(as_text(now).rstrip("\n"))
+        if now.work:
+            from daybreak.cli.screen.watcher import Watcher
+
+            faces.result("\n".join(Watcher(opened).words_left()))

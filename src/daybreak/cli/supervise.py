@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from daybreak.home import Home
 
 
-def until_over(home: Home, run: str, *, as_json: bool) -> int:
-    """Supervise `run` until it is over or parked; print its report; the exit status."""
+def until_over(home: Home, run: str, *, as_json: bool, plain: bool = False) -> int:
+    """Supervise `run` until it is over or parked; print its report; the exit status.
+
+    `plain`: nothing is drawn in place."""
     from daybreak.report import render
     from daybreak.report.run import collect
 
-    with Beside(home, run, silent=as_json):
+    with Beside(home, run, silent=as_json, plain=plain):
         outcome = anyio.run(_supervise, home, run)
     if outcome is None:
         faces.say(f"interrupted; nothing is lost: `daybreak resume {run}` goes on where it stopped")

@@ -64,7 +64,7 @@ def accept(
 def _of_night(opened: Home) -> list[str]:
     from daybreak.report import night
 
-    return [run.run for run in night.collect(opened.ledger).runs]
+    return night.runs_of(opened.ledger)
 
 
 def _accepted(one: Accepted) -> str:

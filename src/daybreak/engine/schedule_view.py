@@ -154,9 +154,23 @@ PAST = "SELECT window, start, told, forced, run, why, state, moved, question FRO
 def row_of(stored: Stored) -> Row:
     """Raises ScheduleWrong where it cannot be followed here."""
     template = plain.decode(stored.task.encode())
-    handled = moment(stored.handled) if stored.handled else None
     schedule = _schedule_of(stored.schedule)
-    return Row(stored.name, schedule, template, moment(stored.since), handled, stored.edited, stored.edits)
+    _check_template(stored.name, template)
+    try:
+        since, handled = moment(stored.since), moment(stored.handled) if stored.handled else None
+    except ValueError as error:
+        raise ScheduleWrong(f"schedule {stored.name} has no right moment: {error}", hint="make it again") from error
+    return Row(stored.name, schedule, template, since, handled, stored.edited, stored.edits)
+
+
+def _check_template(name: str, template: Any) -> None:
+    """What a version of this program that nobody knows may have kept in another shape. Raises ScheduleWrong."""
+    match template:
+        case {"kind": str(), "title": str(), "args": dict(), **rest} if isinstance(rest.get("place", {}), dict):
+            return
+    raise ScheduleWrong(
+        f"the task of schedule {name} is kept in another shape", hint="use the newer version, or make it again"
+    )
 
 
 def readable(stored: Stored) -> Row | None:
@@ -170,7 +184,7 @@ def readable(stored: Stored) -> Row | None:
 def _schedule_of(text: str) -> Schedule:
     try:
         return Schedule(**plain.decode(text.encode()))
-    except TypeError as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise ScheduleWrong(f"a newer version wrote this schedule: {error}", hint="use the newer version") from error
 
 

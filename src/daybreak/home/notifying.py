@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 from typing import TYPE_CHECKING
 
 from daybreak.errors import DaybreakError, LedgerStopped
@@ -89,6 +90,9 @@ class Notifier:
         self._spent = True
         self._closing = threading.Event()
         self._told = ""
+        self._ends_s = inf
+        """When whoever it works beside waits no longer, by the monotonic clock of `work`."""
+        work.left = lambda: self._ends_s - work.clock.monotonic()
         self._thread = threading.Thread(target=self._work, name="daybreak-notifier", daemon=True)
 
     def start(self) -> None:
@@ -101,11 +105,18 @@ class Notifier:
         self._thread.start()
 
     def close(self) -> None:
-        """Send what is due, for a short while, and end."""
-        self._forget()
-        self._closing.set()
-        self._wake.set()
-        self._thread.join(CLOSING_S + 1)
+        """Send what is due, for a short while, and end. Ctrl-C ends the waiting; what is left goes another time."""
+        try:
+            self._forget()
+            self._ends_s = self._rounds.clock.monotonic() + CLOSING_S / 2
+            self._closing.set()
+            self._wake.set()
+            self._thread.join(CLOSING_S + 1)
+        except KeyboardInterrupt:
+            self._ends_s = 0.0
+            self._closing.set()
+            self._wake.set()
+            _log.warning("messages that have not gone are sent the next time")
 
     def _hear(self, records: list[Record]) -> None:
         """Called for every commit of this process: it only looks at names."""
@@ -127,6 +138,7 @@ class Notifier:
             self._wake.wait(LOOK_S)
             self._wake.clear()
         self._spent = True
+        self._ends_s += CLOSING_S / 2
         self._look(limit_s=CLOSING_S / 2, patient=True)
 
     def _look(self, limit_s: float | None = None, *, patient: bool = False) -> bool:
@@ -142,15 +154,20 @@ class Notifier:
         except DaybreakError as error:
             self._complain(error)
         except Exception as error:  # noqa: BLE001 - it serves the night, and never ends it
-            self._complain(error)
-            _log.exception("messages are not sent")
+            if self._complain(error):
+                _log.exception("messages are not sent")
+        else:
+            self._told = ""
         return True
 
-    def _complain(self, error: Exception) -> None:
+    def _complain(self, error: Exception) -> bool:
+        """Once, however often it comes; was it new?"""
         said = f"{getattr(error, 'code', type(error).__name__)}"
-        if said != self._told:
+        new = said != self._told
+        if new:
             self._told = said
             _log.warning("messages are not sent: %s", said)
+        return new
 
 
 def send(

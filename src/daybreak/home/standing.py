@@ -42,6 +42,7 @@ def look(home: Home) -> Standing:
         wakes=min(coming, default=None),
         replicas=[f"{one.target} {one.problem}" for one in lost],
         marks=seen,
+        told=None if home.problem is not None else home.settings.notify.channels,
     )
 
 

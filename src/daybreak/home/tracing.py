@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,24 +12,33 @@ from daybreak.clock import SystemClock, stamp
 
 if TYPE_CHECKING:
     from daybreak.host.files.hearing import Hearer
-    from daybreak.ledger import Ledger, Record
+    from daybreak.ledger import Ledger
     from daybreak.report.traces.sending import Sender
-    from daybreak.report.traces.spans import Span
+    from daybreak.report.traces.spans import Weaver
     from daybreak.settings import Traces
+
+_OWN = "daybreak.report.traces"
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
 def beside(ledger: Ledger, told: Traces, environment: Mapping[str, str]) -> Iterator[None]:
     """Within the block, what this process commits, writes into files and logs is sent. It never slows the work: see
-    `report.traces.sending`. Raises TracesUnavailable, KeyUnresolved."""
+    `report.traces.sending`. Where a header cannot be resolved nothing is sent, and the log says so: a night is worth
+    more than its traces. Raises TracesUnavailable."""
     from daybreak.host.files.hearing import hearing
     from daybreak.report.traces.otlp import Otlp
     from daybreak.report.traces.sending import Sender
     from daybreak.report.traces.spans import HEARD
-    from daybreak.settings import resolve_key
+    from daybreak.settings import KeyUnresolved
 
-    headers = {name: resolve_key(where, environment) for name, where in told.headers.items()}
-    sender = Sender(Otlp(told.endpoint, headers, socket.gethostname()), _weaving(ledger, told.sample))
+    try:
+        headers = _headers(told, environment)
+    except KeyUnresolved as problem:
+        _log.warning("traces are not sent: %s", problem)
+        yield
+        return
+    sender = Sender(Otlp(told.endpoint, headers, socket.gethostname()), _weaver(ledger, told.sample))
     handler = _Handler(sender, told.sample)
     logger = logging.getLogger("daybreak")
     with ExitStack() as stack:
@@ -41,7 +50,15 @@ def beside(ledger: Ledger, told: Traces, environment: Mapping[str, str]) -> Iter
         yield
 
 
-def _weaving(ledger: Ledger, share: float) -> Callable[[Record], Iterable[Span]]:
+def _headers(told: Traces, environment: Mapping[str, str]) -> dict[str, str]:
+    """A key holds no spaces, so that the scheme of `authorization` is never in it."""
+    from daybreak.settings import resolve_key
+
+    found = {name: resolve_key(where, environment) for name, where in told.headers.items()}
+    return {name: f"Bearer {key}" if name.lower() == "authorization" else key for name, key in found.items()}
+
+
+def _weaver(ledger: Ledger, share: float) -> Weaver:
     from daybreak.report.traces.spans import Weaver
 
     def known(run: str) -> tuple[str, str]:
@@ -49,7 +66,7 @@ def _weaving(ledger: Ledger, share: float) -> Callable[[Record], Iterable[Span]]
             return str(kind), str(title)
         return "", ""
 
-    return Weaver(known, share).take
+    return Weaver(known, share)
 
 
 def _hearer(sender: Sender, share: float) -> Hearer:
@@ -89,8 +106,11 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         from daybreak.report.traces.naming import sampled, trace_of
+        from daybreak.report.traces.spans import Line
 
+        if record.name.startswith(_OWN):  # what cannot be sent would be told by what cannot be sent
+            return
         here = self._current()
-        night, run = str(here.get("night", "")), str(here.get("run", ""))
-        if sampled(trace_of(night, run), self._share):
-            self._sender.put(self.format(record))
+        night, run, key = (str(here.get(name, "")) for name in ("night", "run", "key"))
+        if not (night or run) or sampled(trace_of(night, run), self._share):
+            self._sender.put(Line(self.format(record), night, run, key))

@@ -37,7 +37,7 @@ PROMPT = "hand_over_tonight"
 async def serve(caller: Caller) -> None:
     """Until the other side closes, or SIGTERM or SIGINT come. A call that is under way is finished."""
     logging.getLogger("mcp").setLevel(logging.CRITICAL)  # what it would say repeats what clients send
-    server = _server(caller)
+    server = served(caller)
     with wire.held() as (lines, writing):
         async with anyio.create_task_group() as group:
             group.start_soon(_end_at_signals, group.cancel_scope)
@@ -55,14 +55,16 @@ async def _end_at_signals(scope: anyio.CancelScope) -> None:
             return
 
 
-def _server(caller: Caller) -> Server[dict[str, Any]]:
+def served(caller: Caller) -> Server[dict[str, Any]]:
+    """What the protocol asks for, over whatever carries it."""
+
     async def list_tools(_: Any, __: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        allowed = await _told(caller.allowed)
+        allowed = await _told(caller, caller.allowed)
         return types.ListToolsResult(tools=[_tool(one) for one in allowed])
 
     async def call_tool(_: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
         try:
-            found = await _in_thread(lambda: caller.call(params.name, params.arguments))
+            found = await _in_thread(caller, lambda: caller.call(params.name, params.arguments))
         except NothingThere as error:
             raise _protocol(error) from None
         except Exception as error:  # noqa: BLE001 - told to the client, and logged
@@ -91,7 +93,7 @@ def _server(caller: Caller) -> Server[dict[str, Any]]:
         )
 
     async def read_resource(_: Any, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
-        kind, text = await _told(lambda: resources.read(caller, params.uri))
+        kind, text = await _told(caller, lambda: resources.read(caller, params.uri))
         return types.ReadResourceResult(
             contents=[types.TextResourceContents(uri=params.uri, mime_type=kind, text=text)]
         )
@@ -148,15 +150,16 @@ def _tool(one: Tool) -> types.Tool:
     )
 
 
-async def _in_thread(do: Callable[[], T]) -> T:
+async def _in_thread(caller: Caller, do: Callable[[], T]) -> T:
     """The ledger blocks; a cancelled call is finished all the same, so that nothing is left half told."""
-    return await anyio.to_thread.run_sync(do)
+    with caller.turn():
+        return await anyio.to_thread.run_sync(do)
 
 
-async def _told(do: Callable[[], T]) -> T:
+async def _told(caller: Caller, do: Callable[[], T]) -> T:
     """Raises MCPError for whatever went wrong: there is no other way to tell it here."""
     try:
-        return await _in_thread(do)
+        return await _in_thread(caller, do)
     except Exception as error:  # noqa: BLE001 - told to the client, and logged
         raise _protocol(error) from None
 

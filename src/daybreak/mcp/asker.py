@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daybreak.errors import cut
-from daybreak.mcp.refusals import ScopeLacking, TokenFileExposed, TokenFileWrong, TokenNeeded
+from daybreak.mcp.refusals import TokenFileExposed, TokenFileWrong, TokenNeeded
 from daybreak.policy import bearer
-from daybreak.policy.bearer import Bearer, Scope
+from daybreak.policy.bearer import Bearer, Scope, ScopeMissing
 
 if TYPE_CHECKING:
     from biscuit_auth import PublicKey
@@ -48,9 +48,9 @@ class Asker:
         return scope in self.scopes
 
     def needs(self, scope: Scope) -> None:
-        """Raises ScopeLacking."""
+        """Raises ScopeMissing."""
         if scope not in self.scopes:
-            raise ScopeLacking.of(scope, self.shown)
+            raise ScopeMissing.of(scope, self.shown)
 
 
 class Credentials:

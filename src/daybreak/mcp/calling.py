@@ -9,18 +9,21 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from daybreak.config import Places
 from daybreak.errors import DaybreakError
+from daybreak.home.withheld import without_examples
 from daybreak.mcp.asker import Asker, Credentials
 from daybreak.mcp.desk import Desk
-from daybreak.mcp.refusals import ArgumentsWrong, NothingThere
-from daybreak.mcp.words import TEXT, clean, without_examples
+from daybreak.mcp.refusals import ArgumentsWrong, CallsMany, HomeMoved, NothingThere
+from daybreak.mcp.words import TEXT, clean
 
 if TYPE_CHECKING:
     from daybreak.clock import Clock
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PROBLEMS_MAX = 10
+CALLS_MAX = 32
+"""Under way and waiting, of one server."""
 
 
 @dataclass
@@ -38,7 +43,23 @@ class Caller:
     folders: tuple[Path, ...]
     clock: Clock
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    places: Places | None = None
+    """Of the home that the server was started for; None: whichever applies."""
     guard: threading.Lock = field(default_factory=threading.Lock)
+    under_way: int = 0
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Around a call, on the loop that hands calls to threads: what waits takes memory. Raises CallsMany."""
+        if self.under_way >= CALLS_MAX:
+            raise CallsMany(
+                f"{CALLS_MAX} calls are under way; nothing was done", hint="wait for their answers, then ask again"
+            )
+        self.under_way += 1
+        try:
+            yield
+        finally:
+            self.under_way -= 1
 
     def asker(self) -> Asker:
         """Whoever asks now. Raises NotAllowed."""
@@ -67,19 +88,27 @@ class Caller:
 
     def _with_home(self, do: Callable[[Desk], T], *, changes: bool) -> T:
         from daybreak import home
-        from daybreak.home.acting import acting
+        from daybreak.home import acting
         from daybreak.policy.journal import Journal
 
         with self.guard:
-            known: list[Asker] = []
-            through = acting(lambda: known[0].actor if known else "mcp")
-            with home.opened(looking=not changes, through=through) as opened:
-                known.append(self.credentials.asker(Journal(opened.ledger, self.clock, actor="mcp"), self.clock))
-                return do(Desk(opened, known[0], self.clock, self.folders, self.environment))
+            self._check_home(home.places())
+            with home.opened(looking=not changes, through=acting.through) as opened:
+                asker = self.credentials.asker(Journal(opened.ledger, self.clock, actor="mcp"), self.clock)
+                with acting.writing(acting.Hand(asker.actor)):
+                    return do(Desk(opened, asker, self.clock, self.folders, self.environment))
+
+    def _check_home(self, places: Places) -> None:
+        """Work in the folder that the server runs in could make another home there, which knows of no revoked token."""
+        if self.places is not None and places != self.places:
+            raise HomeMoved(
+                f"the home is another one now: {places.why}",
+                hint="look what made it; set DAYBREAK_HOME where the server is started, and start it again",
+            )
 
 
 def done(tool: Tool, desk: Desk, arguments: Mapping[str, Any] | None) -> BaseModel:
-    """Raises ScopeLacking before anything else is looked at, ArgumentsWrong, and what the tool does."""
+    """Raises ScopeMissing before anything else is looked at, ArgumentsWrong, and what the tool does."""
     desk.asker.needs(tool.scope)
     return tool.do(desk, checked(tool.takes, arguments))
 

@@ -3,21 +3,6 @@
 from __future__ import annotations
 
 from daybreak.errors import PolicyError, UsageError
-from daybreak.policy.bearer import MEANS, Scope
-
-
-class ScopeLacking(PolicyError):
-    """An assistant's token does not have the scope that a tool needs."""
-
-    code = "P355"
-
-    @classmethod
-    def of(cls, scope: Scope, who: str) -> ScopeLacking:
-        """`who`: of whom it is told."""
-        return cls(
-            f"this needs the scope {scope} ({MEANS[scope]}), which {who} does not have",
-            hint=f"ask the person whose home this is; they can mint a token with `daybreak token mint --api {scope}`",
-        )
 
 
 class TokenFileExposed(PolicyError):
@@ -60,3 +45,15 @@ class NothingThere(UsageError):
     """No such tool, resource or prompt."""
 
     code = "U360"
+
+
+class CallsMany(UsageError):
+    """An assistant has more calls under way than are taken at once."""
+
+    code = "U362"
+
+
+class HomeMoved(PolicyError):
+    """The home that the server was started for is no longer the one that applies here."""
+
+    code = "P355"

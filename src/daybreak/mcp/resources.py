@@ -33,7 +33,7 @@ RESOURCES = (
 
 
 def read(caller: Caller, address: str) -> tuple[str, str]:
-    """Its MIME type and text. Raises NothingThere, ScopeLacking, and what tools do."""
+    """Its MIME type and text. Raises NothingThere, ScopeMissing, and what tools do."""
     found = _ADDRESS.fullmatch(address)
     if found is None or (found[1] == "report" and found[2] != "latest"):
         known = ", ".join(one.address for one in RESOURCES)

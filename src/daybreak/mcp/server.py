@@ -40,9 +40,12 @@ def caller(
 ) -> Caller:
     """Who may ask, and where work may be done: below `folders`, or else below the working directory. The token is good
     at this moment. Raises TokenNeeded, TokenFileWrong, TokenFileExposed, FolderWrong, NotAllowed."""
+    from daybreak import home
+
     text = asking.taken_from(environment, token_file, required=required)
     opened = tuple(_folder(one) for one in folders or (Path.cwd(),))
-    made = Caller(asking.Credentials(text, token_file, _public(text, token_file)), opened, SystemClock(), environment)
+    credentials = asking.Credentials(text, token_file, _public(text, token_file))
+    made = Caller(credentials, opened, SystemClock(), environment, places=home.places())
     found = made.asker()
     if not found.name:
         say("daybreak mcp: no token was given, so one can only look; `daybreak token mint --api …` makes one")

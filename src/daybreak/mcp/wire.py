@@ -29,14 +29,16 @@ _PIPE = 4_096
 class Lines:
     """What comes in: `async for line in …`, until the other side closes."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, writing: Writing) -> None:
         self._descriptor = descriptor
         self._waits = _can_wait(descriptor)
+        self._writing = writing
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         rest = bytearray()
         looked = 0
         while True:
+            await self._writing.free()  # who does not read answers is not asked for more: they would pile up
             if self._waits:
                 await anyio.wait_readable(self._descriptor)
             data = os.read(self._descriptor, _CHUNK)
@@ -63,10 +65,17 @@ class Writing:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._waits = _can_wait(descriptor)
+        self._written: anyio.Event | None = None
+
+    async def free(self) -> None:
+        """Until nothing is being written."""
+        while self._written is not None:
+            await self._written.wait()
 
     async def write(self, text: str) -> None:
         """All of it; a reader that is slow keeps nobody but this task. Gone readers are an end, not an error."""
         rest = memoryview(text.encode("utf-8", "backslashreplace"))
+        self._written = written = anyio.Event()
         try:
             while rest:
                 if self._waits and not select.select([], [self._descriptor], [], 0)[1]:
@@ -74,6 +83,9 @@ class Writing:
                 rest = rest[os.write(self._descriptor, rest[:_PIPE]) :]
         except BrokenPipeError:
             return
+        finally:
+            self._written = None
+            written.set()
 
     async def flush(self) -> None:
         """Nothing is held back."""
@@ -92,7 +104,8 @@ def held() -> Iterator[tuple[Lines, Writing]]:
     out = os.dup(1)
     os.dup2(2, 1)
     try:
-        yield Lines(0), Writing(out)
+        writing = Writing(out)
+        yield Lines(0, writing), writing
     finally:
         sys.stdout.flush()
         os.dup2(out, 1)

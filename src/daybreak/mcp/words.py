@@ -4,11 +4,11 @@ marked as material. Nothing of it is ever an instruction."""
 from __future__ import annotations
 
 import json
-import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from daybreak.home.withheld import without_examples
 from daybreak.policy.injection.fence import fence
 from daybreak.policy.redaction import redact
 from daybreak.report.shown import shown
@@ -20,8 +20,6 @@ SOURCE = "workers and users of Daybreak"
 _TAKEN_MAX = 100_000
 """Characters that are looked at; what lies behind is cut anyway."""
 _SECRET_MAX = 8_000
-_SAID = re.compile(r"(example:[0-9a-f]{12} (?:failed|could not look)): [^\n]*")
-"""How gates tell of an example that did not pass: its words may be those of a held-out one."""
 
 
 class Outside(BaseModel):
@@ -49,11 +47,6 @@ class Speaking:
         if not self.words or not told:
             return None
         return Outside(untrusted_text=clean(told if self.examples else without_examples(told), most))
-
-
-def without_examples(text: str) -> str:
-    """Without the words of acceptance examples in what a gate says."""
-    return _SAID.sub(r"\1: (not shown)", text)
 
 
 def clean(text: object, most: int) -> str:

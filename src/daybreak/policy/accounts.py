@@ -178,6 +178,10 @@ class Accounts:
         """All of them, by name."""
         return [_row(row) for row in self._log.query(f"SELECT {_ROW} FROM view_accounts ORDER BY account")]
 
+    def row(self, account: str) -> AccountRow | None:
+        """None where there is no such account."""
+        return self._account(account)
+
     @staticmethod
     def refusal(error: DraftRefused) -> BudgetSpent | BudgetMisused | None:
         """What the ledger's refusal of a submission means, where a budget was the reason; None where not."""

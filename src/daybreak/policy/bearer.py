@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from daybreak.errors import PolicyError
 from daybreak.policy import capability
 from daybreak.policy.capability import LEEWAY
 from daybreak.policy.naming import SCOPES, Scope
@@ -20,7 +21,7 @@ from daybreak.policy.refusal import TokenElsewhere, TokenExpired, TokenRevoked
 if TYPE_CHECKING:
     from biscuit_auth import PublicKey
 
-__all__ = ["ALL", "MEANS", "SCOPES", "USUAL", "Bearer", "Scope", "admit", "check"]
+__all__ = ["ALL", "MEANS", "SCOPES", "USUAL", "Bearer", "Scope", "ScopeMissing", "admit", "check"]
 
 TIER = "api"
 """The tier of such tokens."""
@@ -45,6 +46,20 @@ MEANS: dict[Scope, str] = {
 ALL: frozenset[Scope] = frozenset(SCOPES)
 USUAL: frozenset[Scope] = ALL - {"held-out", "admin"}
 """What a person's browser on this machine has."""
+
+
+class ScopeMissing(PolicyError):
+    """The token does not have the scope that this needs."""
+
+    code = "P310"
+
+    @classmethod
+    def of(cls, scope: Scope, who: str) -> ScopeMissing:
+        """`who`: of whom it is told."""
+        return cls(
+            f"this needs the scope {scope} ({MEANS[scope]}), which {who} does not have",
+            hint=f"whoever owns this home can mint a token with it: `daybreak token mint --api {scope}`",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -105,8 +105,10 @@ def collect(
     wakes: datetime | None = None,
     replicas: Sequence[str] = (),
     marks: Marks | None = None,
+    told: Collection[str] | None = None,
 ) -> Standing:
-    """`locks` by name; what is missing there is free. `beats` by night: what each wrote last about itself."""
+    """`locks` by name; what is missing there is free. `beats` by night: what each wrote last about itself. `told`: the
+    channels of the settings; one that is not there any more troubles nobody."""
     free = Lock(False)
     open_nights = nights.open_nights(log)
     alive = [row for row in open_nights if locks.get(row.night, free).held]
@@ -130,7 +132,7 @@ def collect(
         wakes="" if wakes is None else stamp(wakes),
         replicas=list(replicas),
         marks=marks,
-        channels=troubles.problems(log),
+        channels=troubles.problems(log, told),
     )
 
 

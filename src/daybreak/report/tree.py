@@ -3,6 +3,7 @@ run and from another process; cut to the lines that there are, what is over firs
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,6 @@ from datetime import datetime
 
 from daybreak import events
 from daybreak.clock import Clock
-from daybreak.engine.experience import Teller
 from daybreak.engine.live import RESERVED
 from daybreak.engine.view import UNDER_WAY
 from daybreak.ledger.record import Record
@@ -65,7 +65,8 @@ class Growth:
 
     def __post_init__(self) -> None:
         self.progress = Progress(self.clock)
-        self._teller = Teller()
+        self._kept = array("Q")
+        """Places in the ledger of the outcomes that count."""
 
     def take(self, record: Record) -> str | None:
         """As `Progress.take`. An event that was taken before changes nothing."""
@@ -73,15 +74,19 @@ class Growth:
             if record.seq <= self.seen:
                 return None
             self.seen = record.seq
-        self._teller.take(record)
-        self.steps = len(self._teller.kept)
         match record.event:
+            case events.StepDone() | events.StepFailed() as step:
+                if not step.name.startswith(RESERVED):
+                    self.border = record.ts
+                    self._kept.append(record.index)
+                    self.steps = len(self._kept)
+            case events.RunRolledBack() as back:
+                self._kept = array("Q", (index for index in self._kept if index < back.index))
+                self.steps = len(self._kept)
             case events.TaskAdded() as added:
                 self.title, self.kind = added.title, added.kind
             case events.LeaseGranted():
                 self.began = self.border = record.ts
-            case events.StepDone() | events.StepFailed() as step if not step.name.startswith(RESERVED):
-                self.border = record.ts
             case events.StepTried():
                 self.border = record.ts
             case events.RunMoved() as moved if moved.new not in UNDER_WAY:

@@ -24,11 +24,11 @@ from fastapi.encoders import jsonable_encoder
 from starlette.responses import Response
 
 from daybreak import events
+from daybreak.home.acting import Hand, Taken, is_taken, writing
 from daybreak.ledger import Draft
 from daybreak.policy.bearer import Scope
 from daybreak.web import fresh
 from daybreak.web.desk import Desk, desk_of
-from daybreak.web.hand import Hand, Taken, is_taken, writing
 from daybreak.web.problems import Changed, KeyReused
 from daybreak.web.who import Asker, Scoped
 
@@ -138,7 +138,7 @@ class Acting(Scoped):
             desk=desk,
             asker=asker,
             request=request.scope.get("daybreak.request", ""),
-            key="" if key is None else hashlib.sha256(f"{asker.label}\0{key}".encode()).hexdigest(),
+            key="" if key is None else hashlib.sha256(f"{asker.own}\0{key}".encode()).hexdigest(),
             digest=hashlib.sha256(where + body).hexdigest(),
             if_match=if_match,
         )

@@ -24,6 +24,7 @@ from fastapi import Depends, Request
 from daybreak import ids
 from daybreak.clock import Clock, SystemClock
 from daybreak.settings import Web
+from daybreak.web.kept import Kept
 
 if TYPE_CHECKING:
     from biscuit_auth import PublicKey
@@ -59,6 +60,10 @@ class Desk:
     public: bool = False
     """Bound elsewhere than on loopback."""
     entropy: ids.Entropy = field(default=os.urandom)
+    kept: Kept = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.kept = Kept(self.clock)
 
 
 def make(home: Home, public: PublicKey, *, clock: Clock | None = None, entropy: ids.Entropy = os.urandom) -> Desk:

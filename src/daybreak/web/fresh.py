@@ -43,7 +43,8 @@ async def _fresh(request: Request, response: Response, if_none_match: IfNoneMatc
     Raises NotModified."""
     desk, asker = desk_of(request), await asker_of(request)
     events = await to_thread.run_sync(size, desk)
-    tag = f"W/{of(events, request.url.path, request.url.query, sorted(asker.scopes), __version__)}"
+    day = desk.clock.now().date().isoformat()  # what goes by days changes with them
+    tag = f"W/{of(events, day, request.url.path, request.url.query, sorted(asker.scopes), __version__)}"
     response.headers["ETag"] = tag
     response.headers["Cache-Control"] = "private, no-cache"
     if if_none_match is not None and plain(tag) in {plain(one) for one in if_none_match.split(",")}:

@@ -4,6 +4,7 @@ answer carries: headers that keep a browser from running or framing what is not 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from daybreak import ids
 from daybreak.web import problems
-from daybreak.web.problems import ApiError, BodySlow, BodyTooLong, HostRefused
+from daybreak.web.problems import ApiError, BodySlow, BodyTooLong, HandlerSlow, HostRefused
 
 if TYPE_CHECKING:
     from daybreak.web.desk import Desk
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 BODY_S = 20.0
 """A body has to be there after so long."""
+ANSWER_S = 30.0
+"""An answer has to begin after so long."""
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -42,6 +45,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, desk: Desk) -> None:
         self._app, self._desk = app, desk
+        self._slow: set[asyncio.Future[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -62,12 +66,38 @@ class Guard:
         except _Gone:
             return
         try:
-            await self._app(scope, _Replay(body, receive), answering)
+            await self._answer(scope, _Replay(body, receive), answering)
+        except HandlerSlow as error:
+            await problems.of_error(error, instance=request)(scope, receive, answering.instead())
         except Exception as error:
             _log.error("request %s failed", request, exc_info=error, extra={"path": scope["path"]})
             if answering.began:
                 raise
             await problems.unforeseen(request)(scope, receive, answering)
+
+    async def _answer(self, scope: Scope, receive: Receive, answering: _Answering) -> None:
+        """Threads cannot be stopped, so a handler that takes too long goes on, unheard. Raises HandlerSlow."""
+        handling = asyncio.ensure_future(self._app(scope, receive, answering))
+        try:
+            await asyncio.wait({handling}, timeout=ANSWER_S)
+            if handling.done() or answering.began:
+                await handling
+                return
+        except asyncio.CancelledError:
+            handling.cancel()
+            raise
+        self._slow.add(handling)
+        handling.add_done_callback(self._over)
+        once = scope["method"] in ("GET", "HEAD")
+        raise HandlerSlow(
+            f"the answer was not there within {ANSWER_S:g} s",
+            hint="ask again later" if once else "it may be carried out yet: repeat it with the same Idempotency-Key",
+        )
+
+    def _over(self, handling: asyncio.Future[None]) -> None:
+        self._slow.discard(handling)
+        if not handling.cancelled() and (error := handling.exception()) is not None:
+            _log.error("a request failed after its answer was given up", exc_info=error)
 
     def _check_host(self, headers: Headers) -> None:
         """A name that somebody else's DNS points at this machine is not ours. Raises HostRefused."""
@@ -126,8 +156,16 @@ class _Answering:
     def __init__(self, send: Send, request: str, *, secure: bool) -> None:
         self._send, self._request, self._secure = send, request, secure
         self.began = False
+        self._given_up = False
+
+    def instead(self) -> _Answering:
+        """For another answer; what still comes for this one is dropped."""
+        self._given_up = True
+        return _Answering(self._send, self._request, secure=self._secure)
 
     async def __call__(self, message: Message) -> None:
+        if self._given_up:
+            return
         if message["type"] == "http.response.start":
             self.began = True
             headers = MutableHeaders(scope=message)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,7 +36,9 @@ BEAT_S = 10
 SEND_S = 15
 """A client that takes nothing for so long is let go."""
 STREAMS_MAX = 200
-"""Streams at once."""
+"""Streams at once,"""
+STREAMS_EACH = 100
+"""and of one token."""
 RETRY_MS = 1_000
 _log = logging.getLogger("daybreak.web")
 
@@ -63,7 +65,8 @@ class Hub:
         self.failed: str = ""
         """Why nothing is heard any more; shown with the server's health."""
         self.closed = False
-        self.streams = 0
+        self.streams: Counter[str] = Counter()
+        """Open ones, by whom they are counted for."""
         self._revoked: set[str] = set()
         self.written: dict[tuple[int, frozenset[str]], str] = {}
         """Events as they were sent, by what their readers may see: written once for all of these."""

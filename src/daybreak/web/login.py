@@ -20,9 +20,12 @@ from daybreak.web.sessions import Session
 
 router = APIRouter(include_in_schema=False)
 
+# with the policy `no-referrer`, browsers send `Origin: null` with a form, and nobody could tell it from a foreign one
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><title>Sign in · Daybreak</title>
+<meta name="color-scheme" content="light dark"><meta name="referrer" content="same-origin">
+<title>Sign in · Daybreak</title>
+<link rel="icon" href="{icon}" type="image/svg+xml">
 <link rel="stylesheet" href="{style}"></head>
 <body class="login"><main><h1>Daybreak</h1>
 {problem}<form method="post" action="/login">
@@ -101,4 +104,5 @@ def _local(target: str) -> str:
 
 def _page(target: str, problem: str = "", status: int = 200) -> Response:
     said = f'<p role="alert" class="problem">{escape(problem)}</p>' if problem else ""
-    return HTMLResponse(_PAGE.format(style=escape(assets.url("style.css")), next=escape(target), problem=said), status)
+    style, icon = escape(assets.url("style.css")), escape(assets.url("icon.svg"))
+    return HTMLResponse(_PAGE.format(style=style, icon=icon, next=escape(target), problem=said), status)

@@ -73,13 +73,6 @@ class NotSignedIn(ApiError):
     headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": 'Bearer realm="daybreak"'}
 
 
-class ScopeMissing(PolicyError):
-    """The token does not have the scope that this needs."""
-
-    code = "P310"
-    status = 403
-
-
 class CsrfRefused(PolicyError):
     """A request that would change something came with a browser's cookie, and not from a page of ours."""
 
@@ -172,6 +165,14 @@ class TooMany(ApiError):
     """Too many streams are open."""
 
     code = "U322"
+    status = 503
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "5"}
+
+
+class HandlerSlow(ApiError):
+    """The answer was not there in time."""
+
+    code = "U323"
     status = 503
     headers: ClassVar[Mapping[str, str]] = {"Retry-After": "5"}
 
@@ -299,7 +300,7 @@ def install(app: FastAPI) -> None:
             if wants_page(request) and request.method in ("GET", "HEAD"):
                 return _to_login(request)
             if request.headers.get("HX-Request"):
-                return _with(of_error(error, instance=_id(request)), {"HX-Redirect": "/login"})
+                return _with(of_error(error, instance=_id(request)), {"HX-Redirect": _login_from_page(request)})
         return _shown(request, of_error(error, instance=_id(request)))
 
     async def http(request: Request, error: Exception) -> Response:
@@ -327,6 +328,18 @@ def _to_login(request: Request) -> Response:
     return RedirectResponse(f"/login?next={quote(target, safe='')}", 303)
 
 
+def _login_from_page(request: Request) -> str:
+    """Signing in, then the page that the form was on."""
+    from urllib.parse import quote, urlsplit
+
+    try:
+        page = urlsplit(request.headers.get("HX-Current-URL", ""))
+    except ValueError:
+        return "/login"
+    target = page.path + (f"?{page.query}" if page.query else "")
+    return f"/login?next={quote(target, safe='')}"
+
+
 def _with(response: Response, headers: Mapping[str, str]) -> Response:
     response.headers.update(headers)
     return response
@@ -345,9 +358,11 @@ def _of_http(request: Request, error: HTTPException) -> Response:
         return answer(404, NotThere.code, f"there is nothing at {request.url.path[:200]}", hint, instance=instance)
     if error.status_code == 405:
         allowed = headers.get("Allow") or headers.get("allow") or ""
-        detail = f"{request.method[:20]} is not for {request.url.path[:200]}"
-        hint = f"use {allowed}" if allowed else "`/api/v1/openapi.json` names the methods of every address"
-        return answer(405, MethodWrong.code, detail, hint, instance=instance, headers=headers)
+        wrong = MethodWrong(
+            f"{request.method[:20]} is not for {request.url.path[:200]}",
+            hint=f"use {allowed}" if allowed else "`/api/v1/openapi.json` names the methods of every address",
+        )
+        return _with(of_error(wrong, instance=instance), headers)
     code = BodyWrong.code if error.status_code == 422 else ApiError.code
     status = 422 if error.status_code == 400 else error.status_code
     return answer(status, code, str(error.detail), "look at the schema", instance=instance, headers=headers)

@@ -2,16 +2,57 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from pathlib import Path
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from daybreak.web import app
 from daybreak.web.desk import Desk
 
 GRACE_S = 2
+HEADERS_S = 15.0
+"""A request's headers have to be there so long after its first byte, or after the connection: whoever only holds
+connections open keeps nobody else out."""
 CONNECTIONS_MAX = 1_000
+
+
+class Patient(H11Protocol):
+    """HTTP/1.1 of one connection, whose patience ends."""
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE:  # a request has begun, and is not all there
+            self._wait()
+        else:
+            self._end_wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_wait()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        if self._waiting is None:
+            self._waiting = self.loop.call_later(HEADERS_S, self._late)
+
+    def _end_wait(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _late(self) -> None:
+        self._waiting = None
+        if not self.transport.is_closing():
+            self.transport.close()
 
 
 class Server(uvicorn.Server):
@@ -36,6 +77,8 @@ def make(desk: Desk, *, certificate: Path | None = None, key: Path | None = None
     """A server that is run with `server.run(sockets=[…])`, on sockets that listen already."""
     config = uvicorn.Config(
         app.make(desk),
+        http=Patient,
+        ws="none",
         log_config=None,
         access_log=False,
         lifespan="on",

@@ -33,22 +33,26 @@ class Session:
     """What unsafe requests must carry beside the cookie."""
     bearer: Bearer | None
     """The token that it was opened with; None behind a login link."""
+    ends: float
+    """The same on the clock that nobody sets back."""
 
 
 class Sessions:
     def __init__(self, clock: Clock, entropy: ids.Entropy, *, hours: float) -> None:
         self._clock, self._entropy, self._life = clock, entropy, timedelta(hours=hours)
         self._known: OrderedDict[bytes, Session] = OrderedDict()
-        self._links: dict[bytes, tuple[datetime, frozenset[Scope]]] = {}
+        self._links: dict[bytes, tuple[float, frozenset[Scope]]] = {}
         self._guard = threading.Lock()
 
     def begin(self, bearer: Bearer | None, scopes: frozenset[Scope] = USUAL) -> tuple[str, Session]:
         """The cookie's value, and the session."""
-        until = self._clock.now() + self._life
+        now = self._clock.now()
+        until = now + self._life
         if bearer is not None:
             until, scopes = min(until, bearer.until), bearer.scopes
         label = HERE if bearer is None else (bearer.name or bearer.label)
-        session = Session(label, scopes, until, self._random(), bearer)
+        ends = self._clock.monotonic() + (until - now).total_seconds()
+        session = Session(label, scopes, until, self._random(), bearer, ends)
         name = self._random()
         with self._guard:
             self._known[_hash(name)] = session
@@ -61,7 +65,7 @@ class Sessions:
         key = _hash(name)
         with self._guard:
             found = self._known.get(key)
-            if found is not None and found.until <= self._clock.now():
+            if found is not None and (found.until <= self._clock.now() or found.ends <= self._clock.monotonic()):
                 del self._known[key]
                 return None
         return found
@@ -74,14 +78,14 @@ class Sessions:
         """A secret that signs one browser in, once, within `LINK_S`."""
         name = self._random()
         with self._guard:
-            self._links[_hash(name)] = (self._clock.now() + timedelta(seconds=LINK_S), scopes)
+            self._links[_hash(name)] = (self._clock.monotonic() + LINK_S, scopes)
         return name
 
     def follow(self, name: str) -> frozenset[Scope] | None:
         """Use up a link: what its browser may do; None where there is none of that name, or no longer."""
         with self._guard:
             found = self._links.pop(_hash(name), None)
-        if found is None or found[0] <= self._clock.now():
+        if found is None or found[0] <= self._clock.monotonic():
             return None
         return found[1]
 

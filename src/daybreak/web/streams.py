@@ -34,8 +34,12 @@ def respond(desk: Desk, asker: Asker, messages: AsyncIterator[ServerSentEvent]) 
     """A stream that ends with the server, with its asker's token, and with a client that takes nothing.
 
     Raises TooMany."""
-    if desk.hub.streams >= live.STREAMS_MAX:
+    if desk.hub.streams.total() >= live.STREAMS_MAX:
         raise TooMany(f"{live.STREAMS_MAX} streams are open, which is the most", hint="close some, or try again later")
+    if desk.hub.streams[asker.counted] >= live.STREAMS_EACH:
+        raise TooMany(
+            f"{asker.label} has {live.STREAMS_EACH} streams open, which is the most of one token", hint="close some"
+        )
     return EventSourceResponse(
         _counted(desk, asker, messages),
         ping=live.BEAT_S,
@@ -50,7 +54,7 @@ def respond(desk: Desk, asker: Asker, messages: AsyncIterator[ServerSentEvent]) 
 async def _counted(
     desk: Desk, asker: Asker, messages: AsyncIterator[ServerSentEvent]
 ) -> AsyncIterator[ServerSentEvent]:
-    async with _open(desk.hub):
+    async with _open(desk.hub, asker.counted):
         async for message in messages:
             if desk.clock.now() >= asker.until or desk.hub.heard_revoked(asker.revocations):
                 yield ServerSentEvent(event="over", data="the token is no longer good", sep="\n")
@@ -59,12 +63,14 @@ async def _counted(
 
 
 @asynccontextmanager
-async def _open(hub: Hub) -> AsyncIterator[None]:
-    hub.streams += 1
+async def _open(hub: Hub, whose: str) -> AsyncIterator[None]:
+    hub.streams[whose] += 1
     try:
         yield
     finally:
-        hub.streams -= 1
+        hub.streams[whose] -= 1
+        if not hub.streams[whose]:
+            del hub.streams[whose]
 
 
 @router.get("/live", include_in_schema=False)

@@ -30,6 +30,8 @@ class Tokens:
         key = _key(text)
         with self._guard:
             found = self._kept.get(key)
+            if found is not None:
+                self._kept.move_to_end(key)
         if found is None:
             found = bearer.admit(text, self._public)
             with self._guard:
@@ -38,6 +40,11 @@ class Tokens:
                     self._kept.popitem(last=False)
         self.check(found)
         return found
+
+    def knows(self, text: str) -> bool:
+        """Were this token's signatures verified not long ago?"""
+        with self._guard:
+            return _key(text) in self._kept
 
     def check(self, found: Bearer) -> None:
         """Raises TokenExpired, TokenRevoked."""

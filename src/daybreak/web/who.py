@@ -27,11 +27,11 @@ from urllib.parse import urlsplit
 import anyio.to_thread
 from fastapi import Depends, Request
 
-from daybreak.policy.bearer import MEANS, Scope
-from daybreak.policy.refusal import NotAllowed
+from daybreak.policy.bearer import Scope, ScopeMissing
+from daybreak.policy.refusal import NotAllowed, TokenExpired, TokenRevoked
 from daybreak.web import forms
 from daybreak.web.desk import Desk, desk_of
-from daybreak.web.problems import CsrfRefused, NotSignedIn, ScopeMissing, TooOften
+from daybreak.web.problems import CsrfRefused, NotSignedIn, TooOften
 
 if TYPE_CHECKING:
     from daybreak.web.sessions import Session
@@ -51,6 +51,18 @@ class Asker:
     csrf: str = ""
     """Of a browser's session; empty for a program."""
     revocations: tuple[str, ...] = ()
+    token: str = ""
+    """The label of the token; empty behind a login link. Narrower ones that were made from it have the same."""
+
+    @property
+    def counted(self) -> str:
+        """Whom requests and streams are counted for. A name will not do: anybody's token may have it."""
+        return self.token or self.label
+
+    @property
+    def own(self) -> str:
+        """What nobody else shares who may do something else: idempotency keys belong to it."""
+        return " ".join((self.label, *(self.revocations or sorted(self.scopes))))
 
     @property
     def actor(self) -> str:
@@ -74,11 +86,15 @@ async def asker_of(request: Request) -> Asker:
     desk = desk_of(request)
     header = request.headers.get("authorization")
     asker = await (_by_cookie(request, desk) if header is None else _by_token(request, desk, header))
-    wait = desk.buckets.take(asker.label)
-    if wait:
-        raise TooOften("too many requests", hint=f"wait {wait:.1f} s; [web] sets how many are allowed", wait_s=wait)
+    _count(desk, asker.counted)
     request.state.asker = asker
     return asker
+
+
+def _count(desk: Desk, whom: str) -> None:
+    """Raises TooOften."""
+    if wait := desk.buckets.take(whom):
+        raise TooOften("too many requests", hint=f"wait {wait:.1f} s; [web] sets how many are allowed", wait_s=wait)
 
 
 def address_of(request: Request) -> str:
@@ -90,7 +106,9 @@ def address_of(request: Request) -> str:
         found = ipaddress.ip_address(host)
     except ValueError:
         return host
-    if found.version == 6:
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is not None:  # they share one /64
+            return str(found.ipv4_mapped)
         return str(ipaddress.ip_network((int(found) >> 64 << 64, 64)))
     return host
 
@@ -105,13 +123,17 @@ async def _by_token(request: Request, desk: Desk, header: str) -> Asker:
 async def by_text(request: Request, desk: Desk, text: str) -> Asker:
     """Whoever has this token's text; wrong ones are counted. Raises NotAllowed, TooOften."""
     address = address_of(request)
-    refuse_while_waiting(desk, address)
+    if not desk.tokens.knows(text):  # another program at this address may be wrong as often as it likes
+        refuse_while_waiting(desk, address)
     try:
         found = await anyio.to_thread.run_sync(desk.tokens.admit, text)
+    except (TokenExpired, TokenRevoked):  # its signatures are right: nobody guesses
+        _count(desk, f"address {address}")
+        raise
     except NotAllowed:
         desk.attempts.wrong(address)
         raise
-    return Asker(found.name or found.label, found.scopes, found.until, revocations=found.revocations)
+    return Asker(found.name or found.label, found.scopes, found.until, revocations=found.revocations, token=found.label)
 
 
 def refuse_while_waiting(desk: Desk, address: str) -> None:
@@ -137,8 +159,9 @@ async def _by_cookie(request: Request, desk: Desk) -> Asker:
         )
     if request.method not in SAFE:
         await _check_csrf(request, session)
-    revocations = () if session.bearer is None else session.bearer.revocations
-    return Asker(session.label, session.scopes, session.until, session.csrf, revocations)
+    found = session.bearer
+    revocations, token = ((), "") if found is None else (found.revocations, found.label)
+    return Asker(session.label, session.scopes, session.until, session.csrf, revocations, token)
 
 
 async def _check_csrf(request: Request, session: Session) -> None:
@@ -185,10 +208,7 @@ class Scoped:
         """Raises ScopeMissing, and what `asker_of` raises."""
         asker = await asker_of(request)
         if self.scope not in asker.scopes:
-            raise ScopeMissing(
-                f"this needs the scope {self.scope} ({MEANS[self.scope]}), which {asker.label} does not have",
-                hint=f"mint a token with it: `daybreak token mint --api {self.scope}`",
-            )
+            raise ScopeMissing.of(self.scope, asker.label)
         return asker
 
 

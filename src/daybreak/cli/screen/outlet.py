@@ -50,7 +50,8 @@ class Stream:
         if self.gone:
             return
         try:
-            self.file.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+            encoding = self.file.encoding or "utf-8"
+            self.file.write(text.encode(encoding, "backslashreplace").decode(encoding))
             self.file.flush()
         except (OSError, ValueError) as error:
             self.gone = True

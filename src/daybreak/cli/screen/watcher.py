@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from daybreak import events
 from daybreak.cli.screen.scene import Bar, Said, Scene, bars
-from daybreak.cli.screen.timing import Timing
 from daybreak.clock import SystemClock, stamp
 from daybreak.engine import nights
 from daybreak.engine.purse import account_of
@@ -20,6 +19,7 @@ from daybreak.engine.view import UNDER_WAY
 from daybreak.policy.accounts import Accounts
 from daybreak.report import logbook
 from daybreak.report.happened import Happened, happened, line, short
+from daybreak.report.remaining import Timing
 from daybreak.report.timeleft import Left
 from daybreak.report.tree import Growth
 
@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 TAIL_MAX = 200
 BEGUN_MAX = 1_000
 """Steps that began since the last picture; older ones have most likely ended."""
+RUNS_TOLD = 20
+"""Runs whose time left is told one by one."""
+TITLES_MAX = 5_000
+"""Titles of runs that are remembered; the others are asked for when they are needed."""
+OF_STEPS = (events.StepDone, events.StepFailed, events.StepTried)
+"""Most of all events, and no line of the whole home tells of them: they only move the tree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +50,12 @@ class News:
 
 
 class Watcher:
-    """For one run, or (`run` empty) for the whole home. `take` and `step` may be called by any thread, `scene` and
-    `look` by the one that draws."""
+    """For one run, or (`run` empty) for the whole home. `step`, `steps` and `forget` may be called by any thread, the
+    rest by the one that draws."""
 
-    def __init__(self, home: Home, run: str = "", *, tail: bool = False) -> None:
-        """`tail`: what happened stands in the picture, because nowhere else."""
+    def __init__(self, home: Home, run: str = "", *, tail: bool = False, beside: bool = False) -> None:
+        """`tail`: what happened stands in the picture, because nowhere else. `beside`: in the process that works, from
+        which little time is taken; its owner calls `hear` and `forget`, and `close` at the end."""
         self._home = home
         self._run = run
         self._with_tail = tail
@@ -58,12 +65,15 @@ class Watcher:
         self._titles: dict[str, str] = {}
         self._brief = threading.Lock()
         """Around what the work itself tells: never held while anything is read, so that nobody waits for a picture."""
-        self._steps: dict[str, tuple[str, str]] = {}
+        self._steps: dict[str, tuple[str, datetime]] = {}
         self._begun: deque[tuple[str, str]] = deque(maxlen=BEGUN_MAX)
         self._tail: deque[Said] = deque(maxlen=TAIL_MAX)
-        self._timing = Timing(home.ledger, self.clock)
+        self._timing = Timing(home.ledger, self.clock, beside=beside)
         self.standing: Standing | None = None
         self._bars: tuple[Bar, ...] = ()
+        self._limited = False
+        """Does any limit hold for the night or a run under way?"""
+        self._fraction: float | None = None
         if run:
             self._grow(run)
 
@@ -73,13 +83,13 @@ class Watcher:
         """Lines to tell people. The ledger's own words about one run: those of its progress; else what every run comes
         to."""
         with self._lock:
-            self._hear()
+            if isinstance(record.event, OF_STEPS) and not self._run:
+                self._grown(record)
+                return []
             if isinstance(record.event, events.TaskAdded):
-                self._titles[record.event.run] = record.event.title
+                self._remember(record.event.run, record.event.title)
             if isinstance(record.event, events.RunMoved) and record.event.new not in UNDER_WAY:
                 self._timing.ended(record.event.run)
-                with self._brief:
-                    self._steps.pop(record.event.run, None)
             if self._run:
                 return self._of_run(record)
             self._grown(record)
@@ -92,46 +102,55 @@ class Watcher:
             return [told]
 
     def _of_run(self, record: Record) -> list[News]:
-        if record.stream != events.run_stream(self._run):
-            return []
-        text = self._growths[self._run].take(record)
-        if text is None:
-            return []
-        return [News(text, text.split(maxsplit=1)[0].strip(":") if text.strip() else "")]
+        texts = [text for text in self._grown(record) if text is not None]
+        return [News(text, text.split(maxsplit=1)[0].strip(":") if text.strip() else "") for text in texts]
 
-    def _grown(self, record: Record) -> None:
-        run = record.stream.removeprefix("run:")
-        if run in self._growths:
-            self._growths[run].take(record)
+    def _grown(self, record: Record) -> list[str | None]:
+        """What came before it and was not told of is read from the ledger first."""
+        growth = self._growths.get(record.stream.removeprefix("run:"))
+        if growth is None or record.stream != events.run_stream(growth.run):
+            return []
+        if record.seq > growth.seen + 1:
+            return [growth.take(one) for one in self._home.ledger.read(record.stream, after=growth.seen)]
+        return [growth.take(record)]
 
     def step(self, told: Told) -> None:
         """A step begins in this process."""
         if not told.started:
             return
+        now = self.clock.now()
         with self._brief:
-            self._steps[told.run] = (told.step, stamp(self.clock.now()))
+            self._steps[told.run] = (told.step, now)
             self._begun.append((told.run, told.step))
 
     def steps(self) -> dict[str, tuple[str, str]]:
         """Run → the step that began last, and when."""
         with self._brief:
-            return dict(self._steps)
+            known = dict(self._steps)
+        return {run: (step, stamp(at)) for run, (step, at) in known.items()}
 
     def forget(self, records: Iterable[Record]) -> None:
-        """Steps of runs that have given their worker back, where nothing is shown."""
-        with self._brief:
-            for record in records:
-                if isinstance(record.event, events.RunMoved) and record.event.new not in UNDER_WAY:
-                    self._steps.pop(record.event.run, None)
+        """Steps of runs that have given their worker back. Quick: the work itself calls it."""
+        over = [one.event for one in records if isinstance(one.event, events.RunMoved)]
+        if over:
+            with self._brief:
+                for moved in over:
+                    if moved.new not in UNDER_WAY:
+                        self._steps.pop(moved.run, None)
 
-    def _hear(self) -> None:
-        """Steps that began meanwhile; before the events that may end them."""
+    def hear(self) -> None:
+        """Steps that began until now. Whoever calls `take` calls it before, so that what they end has begun."""
         with self._brief:
             begun = list(self._begun)
             self._begun.clear()
-        for run, step in begun:
-            if (growth := self._growths.get(run)) is not None:
-                growth.progress.step_started(step)
+        with self._lock:
+            for run, step in begun:
+                if (growth := self._growths.get(run)) is not None:
+                    growth.progress.step_started(step)
+
+    def close(self) -> None:
+        """What is worked out in the background ends."""
+        self._timing.close()
 
     def logged(self, line: logbook.Line) -> None:
         """A line of the log, at its end; its time is that of the clock on the wall, as all others are."""
@@ -159,6 +178,7 @@ class Watcher:
                 for run in set(self._growths) - set(under_way):
                     del self._growths[run]
             self._bars = self._budget(now, under_way)
+            self._fraction = _fraction(self._home, now)
         return now
 
     def _grow(self, run: str) -> None:
@@ -172,14 +192,21 @@ class Watcher:
     def _budget(self, now: Standing, under_way: Sequence[str]) -> tuple[Bar, ...]:
         wanted = {f"{nights.account_of(self._home.ledger, night.night)}": "night" for night in now.nights}
         wanted |= {account_of(run): self._title(run) or run for run in ([self._run] if self._run else under_way)}
-        rows = {row.account: row for row in Accounts(self._home.ledger).accounts() if row.account in wanted}
+        accounts = Accounts(self._home.ledger)
+        rows = {name: row for name in wanted if (row := accounts.row(name)) is not None}
+        self._limited = any(row.limit.by_name for row in rows.values())
         return tuple(bar for name, shown in wanted.items() if name in rows for bar in bars(shown, rows[name]))
 
     def _title(self, run: str) -> str:
         if run not in self._titles:
             for (title,) in self._home.ledger.query("SELECT title FROM view_runs WHERE run = ?", (run,)):
-                self._titles[run] = str(title)
+                self._remember(run, str(title))
         return self._titles.get(run, "")
+
+    def _remember(self, run: str, title: str) -> None:
+        if len(self._titles) >= TITLES_MAX:
+            self._titles.clear()
+        self._titles[run] = title
 
     # -- the picture
 
@@ -190,16 +217,16 @@ class Watcher:
         if standing is None:
             standing = self.look()
         with self._lock:
-            self._hear()
             growths = dict(self._growths)
             notes = self._notes(growths, standing, now)
+            steps = self._steps_of(standing)
             tree = tuple(
-                growth.node(now, step=self._step_of(run, standing), note=notes.get(run, ""))
-                for run, growth in growths.items()
+                growth.node(now, step=steps.get(run, ""), note=notes.get(run, "")) for run, growth in growths.items()
             )
             if self._run:
                 return self._scene_of_run(growths[self._run], now, tree)
             counts = ", ".join(f"{number} {state}" for state, number in standing.counts.items())
+            budget = "" if self._limited or not standing.nights else "; budget: no limit"
             left = self._timing.of_all(standing, growths, now)
             return Scene(
                 now=now,
@@ -207,10 +234,10 @@ class Watcher:
                 waits=_waits(standing),
                 notes=_notes(standing),
                 tree=tree,
-                fraction=_fraction(self._home, standing),
+                fraction=self._fraction,
                 left=left,
                 bars=self._bars,
-                counts=f"runs: {counts or 'none'}",
+                counts=f"runs: {counts or 'none'}{budget}",
                 tail=tuple(self._tail),
                 details=self._details(growths, standing, now),
             )
@@ -228,6 +255,7 @@ class Watcher:
             fraction=fraction,
             left=left,
             bars=self._bars,
+            counts="budget: no limit" if growth.began and not self._limited else "",
             tail=tuple(self._tail),
         )
 
@@ -246,17 +274,26 @@ class Watcher:
             found[run] = ", ".join(told)
         return found
 
+    def words_left(self) -> list[str]:
+        """How long all that is to be done still takes, and each run under way, as `daybreak status` says it."""
+        scene = self.scene()
+        told = [] if scene.left is None else [f"time left: {scene.left.words(to=' to ')}"]
+        if len(self._growths) > 1:
+            lefts = [(run, self.left_of(run)) for run in self._growths]
+            told += [f"  {run}  {left.words(to=' to ')}" for run, left in lefts[:RUNS_TOLD] if left is not None]
+        return told
+
     def left_of(self, run: str) -> Left | None:
         """None where it is not under way."""
         with self._lock:
             growth = self._growths.get(run)
             return None if growth is None or not growth.began else self._timing.of_run(growth, self.clock.now())
 
-    def _step_of(self, run: str, standing: Standing) -> str:
-        """The last one that began, here or, as a night tells of itself, elsewhere."""
-        if (told := self.steps().get(run)) is not None:
-            return told[0]
-        return next((work.step for work in standing.work if work.run == run), "")
+    def _steps_of(self, standing: Standing) -> dict[str, str]:
+        """Run → the last step that began, as a night tells of itself, or here."""
+        found = {work.run: work.step for work in standing.work}
+        with self._brief:
+            return found | {run: step for run, (step, _) in self._steps.items()}
 
     def _details(self, growths: Mapping[str, Growth], standing: Standing, now: datetime) -> dict[str, Any]:
         return {run: self._timing.of_run(growth, now).as_json() for run, growth in growths.items() if growth.began}

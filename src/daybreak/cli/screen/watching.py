@@ -36,7 +36,9 @@ LOCKS_S = 5.0
 """How often locks and what nights say of themselves are looked at, which no event tells of."""
 LOG_BYTES = 64 * 1024
 """Of the log's end that is read at first."""
-_RESIZED, _BACK, _ENDED = object(), object(), object()
+WAITING_MAX = 5_000
+"""Events that wait for a terminal that takes none (Ctrl-S); the others are read once it does."""
+_RESIZED, _ASIDE, _BACK, _ENDED = object(), object(), object(), object()
 
 
 def watch(home: Home, *, plain: bool = False, as_json: bool = False) -> None:
@@ -57,6 +59,7 @@ class _Changes:
     def __init__(self, home: Home) -> None:
         self._following = home.ledger.follow()
         self.queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._closed = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="following", daemon=True)
 
     def __enter__(self) -> _Changes:
@@ -64,6 +67,7 @@ class _Changes:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._closed.set()
         self._following.close()
         self._thread.join(5)
 
@@ -71,6 +75,8 @@ class _Changes:
         try:
             for record in self._following:
                 self.queue.put(record)
+                while self.queue.qsize() > WAITING_MAX and not self._closed.wait(0.1):
+                    pass
         except DaybreakError as error:
             self.queue.put(error)
 
@@ -94,7 +100,7 @@ def _signals(changes: _Changes) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the watching in good order; so the terminal is never left as it was drawn."""
     told = {
         signal.SIGINT: _ENDED, signal.SIGTERM: _ENDED, signal.SIGHUP: _ENDED,
-        signal.SIGWINCH: _RESIZED, signal.SIGCONT: _BACK,
+        signal.SIGWINCH: _RESIZED, signal.SIGTSTP: _ASIDE, signal.SIGCONT: _BACK,
     }  # fmt: skip
     former = {
         number: signal.signal(number, lambda *_, what=what: changes.queue.put(what)) for number, what in told.items()
@@ -165,7 +171,10 @@ class _Drawn:
         for item in self._changes.within(pace.wait_s(TICK_S if pace.busy else STILL_S)):
             if item is _ENDED:
                 return True
-            if item is _BACK:
+            if item is _ASIDE:  # Ctrl-Z: the shell gets its terminal as it was
+                self._place.end(())
+                os.kill(os.getpid(), signal.SIGSTOP)
+            elif item is _BACK:
                 self._place.begin()
                 self._place.forget()
             elif item is not _RESIZED:
@@ -204,7 +213,9 @@ class _Told:
                 for item in self._changes.within(pace.wait_s(LOCKS_S if pace.busy else STILL_S * 4)):
                     if item is _ENDED:
                         return
-                    if item not in (_RESIZED, _BACK):
+                    if item is _ASIDE:
+                        os.kill(os.getpid(), signal.SIGSTOP)
+                    elif item not in (_RESIZED, _BACK):
                         news += self._watcher.take(item)
                         pace.dirty = True
                 found = pace.look(locks_s=LOCKS_S if pace.busy else STILL_S * 4)

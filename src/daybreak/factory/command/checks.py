@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -75,7 +76,7 @@ def look(name: str, number: int, check: Check, runner: Runner) -> Evidence:
     if check.run is not None:
         return _command(name, number, check, runner)
     if check.file is not None:
-        return _file(name, check, runner.folder)
+        return _file(name, check, runner)
     return _http(name, number, check, runner)
 
 
@@ -98,14 +99,26 @@ def _command(name: str, number: int, check: Check, runner: Runner) -> Evidence:
     return _evidence(name, "passed", f"exit status {ended.exit}", command=command, output=output)
 
 
-def _file(name: str, check: Check, folder: Path) -> Evidence:
+def _file(name: str, check: Check, runner: Runner) -> Evidence:
     assert check.file is not None
-    observations = truth.look(*_probes(folder / check.file, check))
+    if (out := _led_out(Path(check.file), runner)) is not None:
+        return _evidence(name, "unusable", f"{check.file} leads to {out}, which the task was not granted")
+    observations = truth.look(*_probes(runner.folder / check.file, check))
     wrong = [one for one in observations if not one.holds]
     seen = wrong[0] if wrong else observations[-1]
     return _evidence(
         name, "failed" if wrong else "passed", f"{seen.expected}: {seen.seen}", marks=tuple(map(_mark, wrong))
     )
+
+
+def _led_out(file: Path, runner: Runner) -> Path | None:
+    """Where a file of the task's folder really lies, if that is none that its commands may see: they could have made
+    the link, and we look without a sandbox. Who names a place elsewhere in so many words means that place."""
+    if runner.task.sandbox == "none" or file.is_absolute() or ".." in file.parts:
+        return None
+    real = Path(os.path.realpath(runner.folder / file))
+    granted = (str(runner.folder), *runner.task.grant.write, *runner.task.grant.read)
+    return None if any(real.is_relative_to(one) for one in granted) else real
 
 
 def _probes(path: Path, check: Check) -> Iterator[Probe]:

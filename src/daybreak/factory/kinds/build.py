@@ -357,12 +357,14 @@ def blobs_of(event: events.Event) -> Iterator[str]:
     """The blobs that an event of a build refers to: the specification's text, the packed tree of an attempt, and what
     is taken over from another run."""
     match event:
-        case events.TaskAdded(kind="build"):
-            if event.args["specification"]:
-                yield event.args["specification"]
-            yield from takeover.of_args(event.args)
-            if (rejected := event.args.get("rejected")) and rejected.get("tree"):
-                yield rejected["tree"]
+        case events.TaskAdded(kind="build", args=dict() as args):  # as they were handed over: anything may stand there
+            match args.get("specification"):
+                case str(specification) if specification:
+                    yield specification
+            yield from takeover.of_args(args)
+            match args.get("rejected"):
+                case {"tree": str(tree)} if tree:
+                    yield tree
         case events.ArtefactMade() | events.SpecificationDrafted():
             yield event.blob
         case events.StepDone(name="attempt" | "merge", result={"tree": str(packed)}) if packed:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from daybreak import events
 from daybreak.engine import Context, Kept
@@ -315,6 +315,10 @@ class _Left:
 
 
 def of_args(args: dict[str, Any]) -> Iterator[str]:
-    """The blobs that a build's arguments name as taken over."""
-    if told := args.get("taken"):
-        yield from Taken.model_validate(told).blobs
+    """The blobs that a build's arguments name as taken over. None where they have another shape: no build with such
+    arguments ever begins, so nothing will ask for them."""
+    try:
+        if told := args.get("taken"):
+            yield from Taken.model_validate(told).blobs
+    except ValidationError:
+        return

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from daybreak import events
 from daybreak.engine.log import Log
+from daybreak.errors import UsageError
 from daybreak.factory.phases.rejected import RejectedBuild
 from daybreak.factory.phases.wanted import BuildArgs
 from daybreak.factory.repository.task import PROMPT_CHARS_MAX, RepositoryArgs
@@ -19,6 +22,13 @@ MARK = "A person has rejected what was made of this before (run {run}):"
 CHANGE_CHARS_MAX = 40_000
 TITLE_CHARS_MAX = 500
 _AGAIN = " (again: rejected)"
+_Args = TypeVar("_Args", bound=BaseModel)
+
+
+class ArgumentsUnfit(UsageError):
+    """The run's arguments, as the ledger keeps them, do not fit this version, so it cannot be done again."""
+
+    code = "U276"
 
 
 def title(before: str) -> str:
@@ -28,15 +38,28 @@ def title(before: str) -> str:
 
 def args(log: Log, found: Standing, because: str) -> dict[str, Any] | None:
     """Those of the run, with the reason and what it had delivered for the worker; None for a kind in which nobody
-    reads such a thing."""
+    reads such a thing. Raises ArgumentsUnfit."""
     asked = standing.task_of(log, found.run)
     if found.kind == "repository":
-        return _repository(log, found, RepositoryArgs.model_validate(asked.args), because)
+        return _repository(log, found, _read(RepositoryArgs, found, asked.args), because)
     if found.kind == "build":
-        return _build(found, BuildArgs.model_validate(asked.args), because)
+        return _build(found, _read(BuildArgs, found, asked.args), because)
     if found.kind == VALIDATE and asked.args.get("fix"):
         return dict(asked.args)  # its workers are told by the lesson
     return None
+
+
+def _read(kind: type[_Args], found: Standing, kept: dict[str, Any]) -> _Args:
+    """Raises ArgumentsUnfit, which names fields and repeats none of what stands in them."""
+    try:
+        return kind.model_validate(kept)
+    except ValidationError as error:
+        wrong = error.errors(include_input=False, include_url=False, include_context=False)
+        told = "; ".join(f"{'.'.join(str(part) for part in one['loc'])[:60]}: {one['type']}" for one in wrong[:3])
+        raise ArgumentsUnfit(
+            f"the arguments of run {found.run} cannot be used any more, so it cannot be done again ({told})",
+            hint="reject it without a new task: `--no-task`, or keep the lesson alone; then add the task anew",
+        ) from error
 
 
 def _repository(log: Log, found: Standing, args: RepositoryArgs, because: str) -> dict[str, Any]:

@@ -61,8 +61,8 @@ def reject(
     """Reject what `run` brought. `anyway`: also where the reason looks like an instruction to machines. Without `task`
     nothing is added to the queue.
 
-    Raises UnknownRun, NotFinished, ReasonUnfit, LessonUnfit, and LockHeld where somebody else judges it now; nothing is
-    recorded then."""
+    Raises UnknownRun, NotFinished, ArgumentsUnfit, ReasonUnfit, LessonUnfit, and LockHeld where somebody else judges
+    it now; nothing is recorded then."""
     said = reason.checked(because)
     found = _delivered(ledger, run)
     with FileLocks(locks, clock).hold(f"verdict-{run}"):

@@ -10,7 +10,7 @@ once, and what is right goes into the queue.
 from daybreak.home.handover.asking import Ready, ask
 from daybreak.home.handover.finding import found, read
 from daybreak.home.handover.gathering import Gathered
-from daybreak.home.handover.outside import NotFromOutside, check_found, check_outside
+from daybreak.home.handover.outside import NotFromOutside, ask_outside, check_found, check_outside
 from daybreak.home.handover.place import Place, checked, place, placement
 from daybreak.home.handover.putting import put
 from daybreak.home.handover.words import AddWrong, PlaceWords, TaskUnclear, Words
@@ -25,6 +25,7 @@ __all__ = [
     "TaskUnclear",
     "Words",
     "ask",
+    "ask_outside",
     "check_found",
     "check_outside",
     "checked",

@@ -33,6 +33,11 @@ class Ready:
         """As the queue shows it."""
         return getattr(self.found, "title", "") or self.found.spec.title  # type: ignore[union-attr]
 
+    @property
+    def comes_again(self) -> bool:
+        """It becomes a schedule, not a run."""
+        return not self.once and getattr(self.found, "schedule", None) is not None
+
     def put(self, home: Home) -> dict[str, Any]:
         """As `putting.put`."""
         return putting.put(home, self.found, self.place, once=self.once, subject=self.subject)

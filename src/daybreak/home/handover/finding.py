@@ -153,8 +153,8 @@ def _of_text(words: Words, text: str, cwd: Path, environment: Mapping[str, str])
     from daybreak.home.handover import keeping
 
     words.refuse("--arg and --args are for Python tasks", words.arg or words.args)
-    file = keeping.kept(usable_home(opening.places()), text, words.name)
-    return _of_file(words, file, cwd, environment, base=cwd)
+    with keeping.lying(usable_home(opening.places()), text, words.name) as file:
+        return _of_file(words, file, cwd, environment, base=cwd)
 
 
 def _of_file(

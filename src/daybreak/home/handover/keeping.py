@@ -1,11 +1,12 @@
-"""Text that was handed over is kept as a file of the home: each text once, under its hash, so that nothing of the
-machine it came from is needed and nothing is ever overwritten. No worker sees the folder: a specification holds
+"""Text that was handed over lies in a file while it is read, and no longer: what comes of it stands whole in the
+ledger, so nothing is left that could be changed, lost or pile up. No worker sees the folder: a specification holds
 examples that are held out from them."""
 
 from __future__ import annotations
 
-import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from daybreak.config import Places, usable
@@ -19,10 +20,11 @@ NAME = "specification.md"
 _NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.(md|markdown|yaml|yml|toml|json)")
 
 
-def kept(places: Places, text: str, name: str | None) -> Path:
-    """The file that holds exactly this text, on disk before this returns. Raises TaskUnclear for text that no file of
-    ours can hold, and for a name that is none; PlaceUnusable."""
-    from daybreak.host import durable
+@contextmanager
+def lying(places: Places, text: str, name: str | None) -> Iterator[Path]:
+    """The file that holds exactly this text, in a folder of its own that is gone afterwards. Raises TaskUnclear for
+    text that no file of ours can hold, and for a name that is none; PlaceUnusable, NoScratch."""
+    from daybreak.host import removal
 
     called = NAME if name is None else name
     if not _NAMED.fullmatch(called):
@@ -31,12 +33,12 @@ def kept(places: Places, text: str, name: str | None) -> Path:
             hint="letters, digits and ._- with one of the endings .md, .yaml, .toml, .json, such as shop.md",
         )
     data = _bytes(text)
-    folder = usable(places.handed, "the folder of what was handed over") / hashlib.sha256(data).hexdigest()
-    file = folder / called
-    if not _holds(file, data):  # also where a crash left it without its name, or somebody has changed it
-        durable.make_folder(folder)
-        durable.write_synced(file, data)
-    return file
+    folder = usable(places.handed, "the folder of what was handed over")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with removal.scratch(folder) as own:
+        file = own / called
+        file.write_bytes(data)
+        yield file
 
 
 def _bytes(text: str) -> bytes:
@@ -49,10 +51,3 @@ def _bytes(text: str) -> bytes:
     if len(data) > TEXT_BYTES_MAX:
         raise TaskUnclear(f"the text has {len(data):,} bytes", hint=f"at most {TEXT_BYTES_MAX:,}")
     return data
-
-
-def _holds(file: Path, data: bytes) -> bool:
-    try:
-        return not file.is_symlink() and file.read_bytes() == data
-    except OSError:
-        return False

@@ -1,22 +1,26 @@
 """What a program that speaks for somebody may not hand over: another assistant, a client of the API.
 
 Whoever types at a shell has the rights of that shell anyway. A token for handing work over is less: it must not become
-a way to run code in our own process, outside of a sandbox, or in folders that nobody opened for it.
+a way to run code in our own process, outside of a sandbox, or in folders that nobody opened for it, nor a way to have
+our own process look where a sandbox would not let it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daybreak.errors import UsageError, cut
 from daybreak.home import inputs
-from daybreak.home.handover.words import Words
+from daybreak.home.handover.asking import Ready, ask
+from daybreak.home.handover.words import PlaceWords, Words
 
 if TYPE_CHECKING:
+    from daybreak.clock import Clock
     from daybreak.factory.asked import Asked
+    from daybreak.factory.command.task import CommandTask, Expected
     from daybreak.factory.task import BuildTask
 
 
@@ -26,9 +30,25 @@ class NotFromOutside(UsageError):
     code = "U355"
 
 
+def ask_outside(
+    words: Words,
+    told: PlaceWords,
+    *,
+    folders: Sequence[Path],
+    environment: Mapping[str, str],
+    clock: Clock,
+    once: bool = False,
+) -> Ready:
+    """`asking.ask` for somebody outside. `folders`: those below which work may be done; the first is what relative
+    paths count from. Raises NotFromOutside beside what that does."""
+    within = check_outside(words, folders)
+    ready = ask(within, told, cwd=folders[0], environment=environment, clock=clock, once=once)
+    check_found(ready.found, folders)
+    return ready
+
+
 def check_outside(words: Words, folders: Sequence[Path]) -> Words:
-    """The same words, with their paths absolute. `folders`: those below which repositories and outputs may lie; the
-    first is what relative paths count from. Raises NotFromOutside."""
+    """The same words, with their paths absolute. Raises NotFromOutside."""
     if not folders:
         raise NotFromOutside("no folder is open to work in", hint="name one where the server is started")
     if words.task is not None and words.repo is None:
@@ -41,7 +61,7 @@ def check_outside(words: Words, folders: Sequence[Path]) -> Words:
     for worker in words.workers:
         if ":" in worker or "/" in worker or worker.endswith(".py"):
             raise _refused(f"worker {cut(worker)} is code of this machine", "name a worker of daybreak.toml")
-    repo = None if words.repo is None and words.source is None else _below(words.repo or Path("."), folders)
+    repo = None if words.repo is None and words.source is None else _repository(words.repo or Path("."), folders)
     output = None if words.output is None else _below(words.output, folders)
     return replace(words, repo=repo, output=output)
 
@@ -71,6 +91,59 @@ def _check_task(found: Asked, folders: Sequence[Path]) -> None:
         raise _refused("a secret is granted at this machine's command line only", "leave `grant.secrets` out")
     for path in (*task.grant.write, *task.grant.read):
         _below(folder / path, folders)
+    _check_looks(task, folder, folders)
+    _check_bounds(task)
+
+
+def _check_looks(task: CommandTask, folder: Path, folders: Sequence[Path]) -> None:
+    """Files and addresses are looked at by our own process, which no sandbox holds."""
+    expected: list[Expected] = [step.expect for step in task.step]
+    for check in task.check:
+        if check.http is not None:
+            raise _refused(
+                f"the address {cut(check.http)} would be asked from this machine itself",
+                "let the check be a command or a file; `http` is said at this machine's command line only",
+            )
+        if check.file is not None:
+            _below(folder / check.file, folders)
+        expected += [] if check.expect is None else [check.expect]
+    for one in expected:
+        for path in one.files:
+            _below(folder / path, folders)
+
+
+def _check_bounds(task: CommandTask) -> None:
+    from daybreak.factory import quantity
+    from daybreak.factory.command.task import Bounds
+
+    def amounts(bounds: Bounds) -> dict[str, int]:
+        told = bounds.model_dump()
+        return {name: quantity.size_bytes(one) if isinstance(one, str) else one for name, one in told.items()}
+
+    usual = amounts(Bounds())
+    for name, amount in amounts(task.bounds).items():
+        if amount > usual[name]:
+            most = f"at most {getattr(Bounds(), name)}"
+            raise _refused(f"bounds.{name} is wider than work from outside may have", most)
+
+
+def _repository(path: Path, folders: Sequence[Path]) -> Path:
+    """A work tree can name a git folder that lies elsewhere, and be written by whoever works in the folder. What is no
+    repository is told by whoever reads it. Raises NotFromOutside."""
+    from daybreak.errors import HostError
+    from daybreak.host.workspaces import git
+
+    real = _below(path, folders)
+    try:
+        found = git.find(real)
+    except (HostError, UsageError, OSError):
+        return real
+    for part in (found.git_dir, found.common_dir, found.objects, found.common_dir / "refs"):
+        _below(part, folders)
+    borrowed = found.objects / "info" / "alternates"
+    if borrowed.exists() and borrowed.read_bytes().strip():
+        raise _refused(f"{cut(path)} borrows what it holds from another repository", "name one that has it all itself")
+    return real
 
 
 def _below(path: Path, folders: Sequence[Path]) -> Path:

@@ -49,7 +49,7 @@ def _questions(desk: Desk, _: Nothing) -> Questions:
     return Questions(
         questions=[
             Question(
-                run=run, kind=kind, since=since, question_id=_id(run, question), title=told.title(title),
+                run=run, kind=kind, since=since, question_id=_id(run, question, since), title=told.title(title),
                 question=told.word(question), why=told.word(why), hint=told.word(hint),
             )
             for run, kind, title, question, why, hint, since in found[:QUESTIONS_MAX]
@@ -73,18 +73,19 @@ class Answered(Gives):
 
 def _answer(desk: Desk, given: Answer) -> Answered:
     run = desk.run(given.run)
-    found = desk.home.ledger.query("SELECT state, question, answered FROM view_runs WHERE run = ?", (run,))
-    ((state, question, answered),) = found
+    found = desk.home.ledger.query("SELECT state, question, answered, updated FROM view_runs WHERE run = ?", (run,))
+    ((state, question, answered, since),) = found
     if state != "parked" or answered:
         raise QuestionChanged(f"run {run} asks nothing", hint="`questions` has those that do")
-    if _id(run, question) != given.question_id:
+    if _id(run, question, since) != given.question_id:
         raise QuestionChanged(f"run {run} asks something else now", hint="read `questions` again, then answer")
     desk.home.engine.answer(run, question, _read(given.answer))
     return Answered(run=run, answered=True)
 
 
-def _id(run: str, question: str) -> str:
-    return hashlib.sha256(f"{run}\0{question}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+def _id(run: str, question: str, since: str) -> str:
+    """The same words asked a second time are another question."""
+    return hashlib.sha256(f"{run}\0{since}\0{question}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _read(words: str) -> Any:
@@ -179,6 +180,57 @@ def _reject(desk: Desk, given: Reject) -> Rejected:
     return Rejected(run=told.run, changed=told.changed, lesson=told.lesson, task=told.task)
 
 
+class Undo(Takes):
+    run: Run
+    dry_run: Annotated[
+        bool, Field(description="Only say what would be done. Show that to the person before you say false.")
+    ] = True
+
+
+class Part(Gives):
+    what: Outside
+    done: Outside
+    kept: Outside
+    """Where it lies now."""
+
+
+class Undone(Gives):
+    run: str
+    dry_run: bool
+    undone: bool
+    """False for a plan, and while a task must revert what was merged."""
+    changed: bool
+    parts: list[Part]
+    remains: list[Outside]
+    """What is outside, and is not undone."""
+    waits: list[str]
+    """Runs that must be over first; call again then."""
+
+
+def _undo(desk: Desk, given: Undo) -> Undone:
+    from daybreak.factory import verdicts
+
+    ledger, run, told = desk.home.ledger, desk.run(given.run), desk.speaking
+    around: dict[str, Any] = {
+        "places": desk.home.places, "clock": desk.clock, "entropy": os.urandom, "environment": desk.environment,
+    }  # fmt: skip
+    if given.dry_run:
+        found = verdicts.plan(ledger, run, **around)
+    else:
+        found = verdicts.undo(ledger, run, actor=desk.asker.actor, **around)
+    return Undone(
+        run=run,
+        dry_run=given.dry_run,
+        undone=found.undone,
+        changed=found.changed,
+        parts=[
+            Part(what=told.title(one.what), done=told.title(one.done), kept=told.title(one.kept)) for one in found.parts
+        ],
+        remains=[told.title(one) for one in found.remains],
+        waits=list(found.waits),
+    )
+
+
 TOOLS = (
     Tool("questions", "Parked questions", "Runs that are parked and wait for an answer, with everything needed to give "
          "one.", "answer", Nothing, Questions, _questions, repeats=True),
@@ -193,4 +245,7 @@ TOOLS = (
     Tool("reject", "Reject a result", "Reject what a run brought. The reason becomes a lesson and, unless `again` is "
          "false, the same task once more. What was delivered stays.", "verdict", Reject, Rejected, _reject,
          changes=True, repeats=True),
+    Tool("undo", "Undo a result", "Take back what a run delivered, unless somebody changed it since. Says only what it "
+         "would do, until `dry_run` is false. Nothing is deleted: it names where everything lies then.", "undo", Undo,
+         Undone, _undo, changes=True, destroys=True, repeats=True),
 )  # fmt: skip

@@ -94,7 +94,7 @@ def _hand_over(desk: Desk, given: Handed) -> Taken:
     dedupe = None if given.key is None else _word(desk, given.key)
     if dedupe is not None and (known := _known(desk, dedupe)) is not None:
         return known
-    words = handover.check_outside(_words(given), desk.folders)
+    words = _words(given)
     place = PlaceWords(
         project=given.project,
         priority=given.priority,
@@ -104,12 +104,16 @@ def _hand_over(desk: Desk, given: Handed) -> Taken:
         after=given.after,
         dedupe=dedupe,
     )
-    ready = handover.ask(
-        words, place, cwd=desk.folders[0], environment=desk.environment, clock=desk.clock, once=given.once
+    ready = handover.ask_outside(
+        words, place, folders=desk.folders, environment=desk.environment, clock=desk.clock, once=given.once
     )
-    handover.check_found(ready.found, desk.folders)
-    if getattr(ready.found, "schedule", None) is not None and not given.once:
-        desk.asker.needs("steer")  # what comes again and again is more than one piece of work
+    if ready.comes_again:
+        desk.asker.needs("steer")  # that is more than one piece of work
+        if given.name is None:
+            raise handover.TaskUnclear(
+                "a schedule is called as its task file is, and would take the place of another of that name",
+                hint="give `name`, such as nightly.toml",
+            )
     told = ready.put(desk.home)
     return Taken(
         run=told.get("run", ""),

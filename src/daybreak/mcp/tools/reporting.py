@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from daybreak.home.withheld import without_examples
 from daybreak.mcp.desk import Desk
 from daybreak.mcp.tools.tool import Gives, Takes, Tool
-from daybreak.mcp.words import DOCUMENT, TITLE, Outside, clean, without_examples
+from daybreak.mcp.words import DOCUMENT, TITLE, Outside, clean
 
 if TYPE_CHECKING:
     from daybreak.report.morning import Morning

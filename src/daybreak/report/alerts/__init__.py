@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from daybreak.report.alerts.rules import Lookout as Lookout
     from daybreak.report.alerts.view import Standing as Standing
     from daybreak.report.alerts.view import standing as standing
+    from daybreak.report.alerts.watch import Rules as Rules
     from daybreak.report.alerts.watch import Watch as Watch
 
 _HOMES = {
     "evaluate": "evaluation",
     **dict.fromkeys(("Look", "Lookout"), "rules"),
     **dict.fromkeys(("Standing", "standing"), "view"),
-    "Watch": "watch",
+    **dict.fromkeys(("Rules", "Watch"), "watch"),
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
+
 from daybreak.events import AlertCleared, AlertFired, AlertTurned
 from daybreak.report.alerts.rules import Look, Lookout
 from daybreak.report.alerts.view import Standing, standing
@@ -16,13 +18,17 @@ GONE = "its rule is no longer in the settings"
 Change = AlertTurned | AlertFired | AlertCleared
 
 
-def evaluate(log: Asked, now: datetime, rules: Mapping[str, Alert]) -> list[Change]:
-    """The events that the rules want, at most one for each alert. Appends nothing."""
-    known = {one.alert: one for one in standing(log)}
+def evaluate(log: Asked, now: datetime, rules: Mapping[str, Alert], file: str = "") -> list[Change]:
+    """The events that the rules want, at most one for each alert. Appends nothing.
+
+    `file`: where the rules stand. Alerts of rules in other files are left alone: a process that knows only its own
+    settings cannot tell a rule that was taken out from one that another project has.
+    """
+    known = {one.alert: one for one in standing(log) if one.rules == file}
     lookout = Lookout(log, now)
     found = [_change(name, rule, lookout.look(rule), now, known.get(name)) for name, rule in sorted(rules.items())]
-    found += [_gone(one) for name, one in sorted(known.items()) if name not in rules and one.state != "clear"]
-    return [one for one in found if one is not None]
+    found += [over(one, GONE) for name, one in sorted(known.items()) if name not in rules and one.state != "clear"]
+    return [replace(one, rules=file) for one in found if one is not None]
 
 
 def _change(name: str, rule: Alert, look: Look, now: datetime, known: Standing | None) -> Change | None:
@@ -92,10 +98,10 @@ def _cleared(rule: Alert, look: Look, known: Standing | None) -> AlertCleared:
     )
 
 
-def _gone(known: Standing) -> Change:
-    """Whoever takes a rule out has dealt with what it said."""
+def over(known: Standing, why: str) -> Change:
+    """Whoever takes a rule out, or says that it is over, has dealt with what it said."""
     if not known.fires:
-        return AlertTurned(alert=known.alert, version=_next(known), holds=False)
+        return AlertTurned(alert=known.alert, version=_next(known), holds=False, rules=known.rules)
     return AlertCleared(
         alert=known.alert,
         version=_next(known),
@@ -103,6 +109,7 @@ def _gone(known: Standing) -> Change:
         severity=known.severity,
         value=known.value,
         threshold=known.threshold,
-        text=GONE,
+        text=why,
         fired=known.fired,
+        rules=known.rules,
     )

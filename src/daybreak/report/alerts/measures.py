@@ -9,14 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from daybreak.report.metrics.asking import Asked
+from daybreak.clock import stamp
+from daybreak.report.metrics.asking import Asked, spreads_by_label
 from daybreak.report.metrics.definitions import FAILED, UNVERIFIED, VERIFIED
 from daybreak.report.metrics.gauges import Gauges
 from daybreak.report.metrics.spread import quantile
+from daybreak.report.metrics.statements import EVER
+from daybreak.report.metrics.view import hour_of
 
-_HOURS = """SELECT metric, label, sum(value) FROM view_metrics_hours
-  WHERE metric IN ({}) AND hour >= ? AND hour < ? GROUP BY metric, label"""
-_FIRST = "SELECT min(day) FROM view_metrics WHERE metric = 'tasks_added' AND day > ''"
+FIRST = f"SELECT min(period) FROM view_metrics WHERE period > '{EVER}'"
 
 Sums = Mapping[str, Mapping[str, int]]
 """Metric → label → value."""
@@ -44,25 +45,22 @@ class Measure(NamedTuple):
 def hours(log: Asked, of: Sequence[str], begin: datetime, end: datetime) -> Sums:
     """Sums of what was counted in the hours from one to before another."""
     found: dict[str, dict[str, int]] = {metric: {} for metric in of}
-    told = log.query(_HOURS.format(", ".join("?" * len(of))), (*of, _hour(begin), _hour(end)))
-    for metric, label, value in told:
-        found[metric][label] = value
+    count = round((end - begin) / timedelta(hours=1))
+    spans = [hour_of(stamp(begin + timedelta(hours=number))) for number in range(count)]
+    for metric, _, label, bucket, value in spreads_by_label(log, of, spans):
+        found[metric][str(bucket) if bucket else label] = value
     return found
 
 
 def reaches_back(log: Asked, begin: datetime) -> bool:
     """Had anybody used this ledger before that moment? Otherwise nothing from then can be compared with."""
-    ((first,),) = log.query(_FIRST)
+    ((first,),) = log.query(FIRST)
     return first is not None and first <= begin.strftime("%Y-%m-%d")
 
 
 def whole_hour(moment: datetime) -> datetime:
     """The end of the hour under way."""
     return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-
-
-def _hour(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H")
 
 
 def _total(sums: Sums, metric: str, *labels: str) -> int:

@@ -19,7 +19,7 @@ State = Literal["clear", "pending", "firing", "clearing"]
 
 _SCHEMA = """
 CREATE TABLE view_alerts (
-  alert     TEXT PRIMARY KEY,
+  alert     TEXT NOT NULL,
   version   INTEGER NOT NULL,
   state     TEXT NOT NULL CHECK (state IN ('clear', 'pending', 'firing', 'clearing')),
   since     TEXT NOT NULL,
@@ -29,32 +29,34 @@ CREATE TABLE view_alerts (
   threshold REAL NOT NULL,
   text      TEXT NOT NULL,
   fired     TEXT NOT NULL,
-  cleared   TEXT NOT NULL
-) STRICT;
+  cleared   TEXT NOT NULL,
+  rules     TEXT NOT NULL,
+  PRIMARY KEY (alert, rules)
+) STRICT, WITHOUT ROWID;
 """
-_TURN = """INSERT INTO view_alerts VALUES (?1, ?2, iif(?3, 'pending', 'clear'), ?4, '', '', ?5, ?6, '', '', '')
-  ON CONFLICT (alert) DO UPDATE SET version = excluded.version, since = excluded.since, value = excluded.value,
+_TURN = """INSERT INTO view_alerts VALUES (?1, ?2, iif(?3, 'pending', 'clear'), ?4, '', '', ?5, ?6, '', '', '', ?7)
+  ON CONFLICT DO UPDATE SET version = excluded.version, since = excluded.since, value = excluded.value,
   threshold = excluded.threshold,
   state = CASE WHEN state IN ('firing', 'clearing') THEN iif(?3, 'firing', 'clearing') ELSE excluded.state END"""
-_FIRE = """INSERT INTO view_alerts VALUES (?1, ?2, 'firing', ?3, ?4, ?5, ?6, ?7, ?8, ?3, '')
-  ON CONFLICT (alert) DO UPDATE SET version = excluded.version, state = 'firing', since = excluded.since,
+_FIRE = """INSERT INTO view_alerts VALUES (?1, ?2, 'firing', ?3, ?4, ?5, ?6, ?7, ?8, ?3, '', ?9)
+  ON CONFLICT DO UPDATE SET version = excluded.version, state = 'firing', since = excluded.since,
   metric = excluded.metric, severity = excluded.severity, value = excluded.value, threshold = excluded.threshold,
   text = excluded.text, fired = excluded.fired, cleared = ''"""
-_CLEAR = """INSERT INTO view_alerts VALUES (?1, ?2, 'clear', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?3)
-  ON CONFLICT (alert) DO UPDATE SET version = excluded.version, state = 'clear', since = excluded.since,
+_CLEAR = """INSERT INTO view_alerts VALUES (?1, ?2, 'clear', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?3, ?10)
+  ON CONFLICT DO UPDATE SET version = excluded.version, state = 'clear', since = excluded.since,
   value = excluded.value, threshold = excluded.threshold, text = excluded.text, cleared = excluded.cleared"""
 
 
 def _apply(record: Record) -> Iterable[Statement]:
     match record.event:
         case AlertTurned() as one:
-            yield Statement(_TURN, (one.alert, one.version, one.holds, record.ts, one.value, one.threshold))
+            yield Statement(_TURN, (one.alert, one.version, one.holds, record.ts, one.value, one.threshold, one.rules))
         case AlertFired() as one:
             what = (one.metric, one.severity, one.value, one.threshold, one.text)
-            yield Statement(_FIRE, (one.alert, one.version, record.ts, *what))
+            yield Statement(_FIRE, (one.alert, one.version, record.ts, *what, one.rules))
         case AlertCleared() as one:
             what = (one.metric, one.severity, one.value, one.threshold, one.text)
-            yield Statement(_CLEAR, (one.alert, one.version, record.ts, *what, one.fired))
+            yield Statement(_CLEAR, (one.alert, one.version, record.ts, *what, one.fired, one.rules))
         case _:
             pass
 
@@ -85,6 +87,8 @@ class Standing:
     """When it last did."""
     cleared: str
     """When that was over; empty while it is not."""
+    rules: str = ""
+    """The settings file that its rule stands in."""
 
     @property
     def fires(self) -> bool:
@@ -94,5 +98,5 @@ class Standing:
 
 def standing(log: Asked) -> list[Standing]:
     """Every alert that ever changed: those that fire first, then by name."""
-    rows = log.query("SELECT * FROM view_alerts ORDER BY state IN ('firing', 'clearing') DESC, alert")
+    rows = log.query("SELECT * FROM view_alerts ORDER BY state IN ('firing', 'clearing') DESC, alert, rules")
     return [Standing(*row) for row in rows]

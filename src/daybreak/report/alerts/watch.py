@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple, Protocol
 
 from daybreak import ids
 from daybreak.clock import Clock
@@ -16,6 +17,14 @@ from daybreak.report.alerts.evaluation import Change, evaluate
 from daybreak.settings import Alert
 
 EVERY_S = 60.0
+
+
+class Rules(NamedTuple):
+    """The alerts of a settings file."""
+
+    alerts: Mapping[str, Alert]
+    file: str = ""
+    """Its path; rules of one name in two files are two."""
 
 
 class Log(Protocol):
@@ -33,11 +42,13 @@ class Watch:
     """
 
     def __init__(
-        self, log: Log, clock: Clock, rules: Mapping[str, Alert], *, entropy: ids.Entropy = os.urandom
+        self, log: Log, clock: Clock, rules: Rules | Callable[[], Rules | None], *, entropy: ids.Entropy = os.urandom
     ) -> None:
+        """`rules` are asked for anew at each look where they can be: a server lives longer than its settings, and would
+        undo what a night decides by newer ones. None: nobody knows, and nothing is decided."""
         self._log = log
         self._clock = clock
-        self._rules = dict(rules)
+        self._rules = rules
         self._entropy = entropy
         self._looking = threading.Lock()
         self._next_s = float("-inf")
@@ -54,15 +65,19 @@ class Watch:
             if not (now or self.is_due):
                 return []
             self._next_s = self._clock.monotonic() + EVERY_S
-            return [one for one in evaluate(self._log, self._clock.now(), self._rules) if self._write(one)]
+            rules = self._rules() if callable(self._rules) else self._rules
+            if rules is None:
+                return []
+            wanted = evaluate(self._log, self._clock.now(), rules.alerts, rules.file)
+            return [one for one in wanted if self.write(one)]
 
-    def _write(self, change: Change) -> bool:
-        """Was it this call that wrote it?"""
+    def write(self, change: Change) -> bool:
+        """Write a change down; False where another process was first."""
         actor = ids.new("alerts", self._clock.now(), self._entropy)
+        whose = f"{sha256(change.rules.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}:" if change.rules else ""
+        idem = f"alert:{whose}{change.alert}:{change.version}"
         try:
-            (record,) = self._log.append(
-                [Draft(POLICY, change, actor=actor, idem=f"alert:{change.alert}:{change.version}")]
-            )
+            (record,) = self._log.append([Draft(POLICY, change, actor=actor, idem=idem)])
         except IdemConflict:
             return False  # somebody else was first, with another value
         return record.actor == actor

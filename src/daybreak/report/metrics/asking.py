@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -23,12 +24,20 @@ class Asked(Protocol):
     def query(self, sql: str, params: Sequence[Any] = ()) -> Sequence[tuple[Any, ...]]: ...
 
 
-COUNTED = "SELECT metric, day, label, value FROM view_metrics WHERE metric IN ({}) AND day BETWEEN ? AND ?"
-ADDED = """SELECT metric, day, '', sum(value) FROM view_metrics
-  WHERE metric IN ({}) AND day BETWEEN ? AND ? GROUP BY metric, day"""
-SPREAD = (
-    "SELECT metric, day, label, bucket, value FROM view_metrics_spread WHERE metric IN ({}) AND day BETWEEN ? AND ?"
-)
+_AMONG = """FROM json_each(?1) AS day CROSS JOIN json_each(?2) AS name CROSS JOIN view_metrics
+  WHERE period = day.value AND metric = name.value"""
+"""Each day and metric is looked up by itself: days lie apart, and one has many metrics that nobody asked for."""
+COUNTED = f"SELECT metric, period, label, view_metrics.value {_AMONG}"
+COUNTED_OF = """SELECT metric, period, label, view_metrics.value
+  FROM json_each(?1) AS day CROSS JOIN json_each(?2) AS one CROSS JOIN view_metrics
+  WHERE period = day.value AND metric = one.value ->> 0 AND label = one.value ->> 1 AND bucket = 0"""
+ADDED = """SELECT * FROM (SELECT name.value, day.value, '', (SELECT sum(view_metrics.value) FROM view_metrics
+    WHERE period = day.value AND metric = name.value) AS added
+  FROM json_each(?1) AS day CROSS JOIN json_each(?2) AS name) WHERE added > 0"""
+BY_LABEL = f"SELECT metric, '', label, sum(view_metrics.value) {_AMONG} GROUP BY metric, label"
+SPREAD = f"SELECT metric, period, label, bucket, view_metrics.value {_AMONG}"
+SPREAD_TOGETHER = f"{SPREAD} AND label = ''"
+SPREAD_BY_LABEL = f"SELECT metric, '', label, bucket, sum(view_metrics.value) {_AMONG} GROUP BY metric, label, bucket"
 
 
 def days_until(now: datetime, days: int) -> list[str]:
@@ -39,21 +48,46 @@ def days_until(now: datetime, days: int) -> list[str]:
     return [(today - timedelta(days=back)).isoformat() for back in range(days - 1, -1, -1)]
 
 
-def counted(log: Asked, metrics: Iterable[str], first: str, last: str) -> Sequence[tuple[str, str, str, int]]:
-    """(metric, day, label, value) of these from one day to another; an empty day means all time."""
-    return _among(log, COUNTED, metrics, first, last)
+def counted(log: Asked, metrics: Iterable[str], days: Iterable[str]) -> Sequence[tuple[str, str, str, int]]:
+    """(metric, day, label, value) of these on these days; an empty day means all time."""
+    return _among(log, COUNTED, metrics, days)
 
 
-def added(log: Asked, metrics: Iterable[str], first: str, last: str) -> Sequence[tuple[str, str, str, int]]:
+def counted_of(
+    log: Asked, labels: Iterable[tuple[str, str]], days: Iterable[str]
+) -> Sequence[tuple[str, str, str, int]]:
+    """As `counted`, of these (metric, label) alone."""
+    return log.query(COUNTED_OF, (json.dumps([*days]), json.dumps([*labels])))
+
+
+def added(log: Asked, metrics: Iterable[str], days: Iterable[str]) -> Sequence[tuple[str, str, str, int]]:
     """As `counted`, all labels of a metric together."""
-    return _among(log, ADDED, metrics, first, last)
+    return _among(log, ADDED, metrics, days)
 
 
-def spreads(log: Asked, metrics: Iterable[str], first: str, last: str) -> Sequence[tuple[str, str, str, int, int]]:
+def by_label(log: Asked, metrics: Iterable[str], days: Iterable[str]) -> Sequence[tuple[str, str, str, int]]:
+    """As `counted`, all days together."""
+    return _among(log, BY_LABEL, metrics, days)
+
+
+def spreads(log: Asked, metrics: Iterable[str], days: Iterable[str]) -> Sequence[tuple[str, str, str, int, int]]:
     """(metric, day, label, bucket, value), as `counted`."""
-    return _among(log, SPREAD, metrics, first, last)
+    return _among(log, SPREAD, metrics, days)
 
 
-def _among(log: Asked, sql: str, metrics: Iterable[str], first: str, last: str) -> Sequence[Any]:
-    named = tuple(metrics)
-    return log.query(sql.format(", ".join("?" * len(named))), (*named, first, last))
+def spreads_together(
+    log: Asked, metrics: Iterable[str], days: Iterable[str]
+) -> Sequence[tuple[str, str, str, int, int]]:
+    """As `spreads`, all labels of a metric together."""
+    return _among(log, SPREAD_TOGETHER, metrics, days)
+
+
+def spreads_by_label(
+    log: Asked, metrics: Iterable[str], days: Iterable[str]
+) -> Sequence[tuple[str, str, str, int, int]]:
+    """As `spreads`, all days together."""
+    return _among(log, SPREAD_BY_LABEL, metrics, days)
+
+
+def _among(log: Asked, sql: str, metrics: Iterable[str], days: Iterable[str]) -> Sequence[Any]:
+    return log.query(sql, (json.dumps([*days]), json.dumps([*metrics])))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from daybreak.clock import stamp
-from daybreak.report.metrics.asking import Asked, added, counted, days_until, spreads
-from daybreak.report.metrics.definitions import FAILED, SPREADS, UNVERIFIED, VERIFIED
+from daybreak.report.metrics.asking import Asked, added, by_label, counted, counted_of, days_until, spreads_together
+from daybreak.report.metrics.definitions import FAILED, OTHERS, SPREADS, UNVERIFIED, VERIFIED
 from daybreak.report.metrics.spread import Spread, spread_of
 
 FAILURES: Mapping[str, str] = {
@@ -21,11 +21,13 @@ FAILURES: Mapping[str, str] = {
     "step_failures": "step",
 }
 """Metrics that say why something failed, each with the word that its kinds begin with."""
-_BY_LABEL = ("runs_ended", "money", "tokens", "gates", "results", "incidents", "nights_ended", *FAILURES)
+_BY_LABEL = ("runs_ended", "money", "tokens", "gates", "results", "incidents", "nights_ended")
 _TOGETHER = (
     *("tasks_added", "runs_parked", "questions_answered", "attempts", "attempts_solved", "requests", "step_retries"),
     *("deliveries", "refusals", "breaker_openings", "nights_begun", "alerts_fired"),
 )
+KINDS_BY_DAY = 12
+"""So many kinds of failures are told apart day by day; together, all are."""
 JUDGED = (VERIFIED, UNVERIFIED, FAILED)
 """Outcomes that success is a share of: what a person cancelled neither succeeded nor failed."""
 
@@ -62,7 +64,8 @@ class Day:
     attempt_duration: Spread | None
     gates: Mapping[str, int]
     failures: Mapping[str, int]
-    """By kind: `error E199`, `trouble quota`, `check tests`, `model outage`, `step E203`."""
+    """By kind: `error E199`, `trouble quota`, `check tests`, `model outage`, `step E203`. Of one day
+    only the kinds that are the most frequent of all days together; the rest is `error (others)` and so on."""
     retries: int
     deliveries: int
     results: Mapping[str, int]
@@ -95,24 +98,37 @@ def trends(log: Asked, days: int = 7, *, now: datetime) -> Trends:
     Raises DaysWrong."""
     named = days_until(now, days)
     by_day: dict[str, dict[str, dict[str, int]]] = defaultdict(_counts)
-    found = (counted(log, _BY_LABEL, named[0], named[-1]), added(log, _TOGETHER, named[0], named[-1]))
-    for metric, day, label, value in (*found[0], *found[1]):
+    for metric, day, label, value in (*counted(log, _BY_LABEL, named), *added(log, _TOGETHER, named)):
         by_day[day][metric][label] = value
-    took: dict[str, dict[str, dict[int, int]]] = defaultdict(_buckets)
-    for metric, day, _, bucket, value in spreads(log, (one.name for one in SPREADS), named[0], named[-1]):
-        counts = took[day][metric]
-        counts[bucket] = counts.get(bucket, 0) + value
     whole = _added(by_day.values())
+    for metric, _, label, value in by_label(log, FAILURES, named):
+        whole[metric][label] = value
+    for metric, day, label, value in _failures(log, named, whole):
+        by_day[day][metric][label] = by_day[day][metric].get(label, 0) + value
+    took: dict[str, dict[str, dict[int, int]]] = defaultdict(_buckets)
     took_whole = _buckets()
-    for one in took.values():
-        for metric, counts in one.items():
-            for bucket, value in counts.items():
-                took_whole[metric][bucket] = took_whole[metric].get(bucket, 0) + value
+    for metric, day, _, bucket, value in spreads_together(log, (one.name for one in SPREADS), named):
+        took[day][metric][bucket] = value
+        took_whole[metric][bucket] = took_whole[metric].get(bucket, 0) + value
     return Trends(
         stamp(now),
         [_day(day, by_day[day], took[day]) for day in named],
         _day(named[0], whole, took_whole),
     )
+
+
+def _failures(log: Asked, named: Sequence[str], whole: Counts) -> Iterator[tuple[str, str, str, int]]:
+    """(metric, day, label, value) of the most frequent kinds; the others of a day are one. Workers make up some kinds,
+    and a page of ninety days with two hundred of each would take a second."""
+    kinds = [(value, metric, label) for metric in FAILURES for label, value in whole.get(metric, {}).items()]
+    shown = {(metric, label) for _, metric, label in sorted(kinds, reverse=True)[:KINDS_BY_DAY]}
+    rest = {(metric, day): value for metric, day, _, value in added(log, FAILURES, named)}
+    for metric, day, label, value in counted_of(log, sorted(shown), named):
+        rest[metric, day] -= value
+        yield metric, day, label, value
+    for (metric, day), value in rest.items():
+        if value:
+            yield metric, day, OTHERS, value
 
 
 def as_json(told: Trends) -> dict[str, Any]:
@@ -128,7 +144,7 @@ def _buckets() -> dict[str, dict[int, int]]:
     return defaultdict(dict)
 
 
-def _added(days: Iterable[Counts]) -> Counts:
+def _added(days: Iterable[Counts]) -> dict[str, dict[str, int]]:
     whole = _counts()
     for one in days:
         for metric, labels in one.items():

@@ -60,11 +60,10 @@ HOURLY = (
     *("request_troubles", "tokens", "gates", "step_failures", "step_retries", "deliveries", "results", "refusals"),
     *("incidents", "breaker_openings", "nights_ended", "view_drifts", "lapses"),
 )
-"""Counters that are kept by the hour as well, for alerts; those in `HOURLY_LABELS` with their label."""
+"""Counters that are kept by the hour as well, for alerts; those in `HOURLY_LABELS` with their label.
+Durations are kept by the hour too, of all workers together."""
 HOURLY_LABELS = frozenset({"runs_ended", "gates", "results", "nights_ended"})
 """Their labels are words of ours, and few."""
-HOURLY_SPREADS = ("run_duration", "attempt_duration")
-"""Of all workers together; the label is the bucket."""
 
 LABELS_MAX = 200
 """So many labels of one metric are told apart; whatever comes after them counts as `OTHERS`. Workers choose some of

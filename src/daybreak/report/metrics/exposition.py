@@ -55,7 +55,7 @@ def _number(value: int, divisor: int) -> str:
 
 def _counters(log: Asked) -> Iterator[_Family]:
     found: dict[str, dict[str, int]] = defaultdict(dict)
-    for metric, _, label, value in counted(log, (one.name for one in COUNTERS), EVER, EVER):
+    for metric, _, label, value in counted(log, (one.name for one in COUNTERS), [EVER]):
         found[metric][label] = value
     for one in COUNTERS:
         suffix, divisor = _UNITS.get(one.unit, ("", 1))
@@ -68,7 +68,7 @@ def _counters(log: Asked) -> Iterator[_Family]:
 
 def _histograms(log: Asked) -> Iterator[_Family]:
     found: dict[str, dict[str, dict[int, int]]] = defaultdict(lambda: defaultdict(dict))
-    for metric, _, label, bucket, value in spreads(log, (one.name for one in SPREADS), EVER, EVER):
+    for metric, _, label, bucket, value in spreads(log, (one.name for one in SPREADS), [EVER]):
         found[metric][label][bucket] = value
     for one in SPREADS:
         suffix, divisor = _UNITS[one.unit]
@@ -100,7 +100,11 @@ def _gauges(log: Asked, now: datetime) -> Iterator[_Family]:
         kept = [("", labels, str(value)) for labels, value in samples if value is not None]
         return f"daybreak_{name}", "gauge", help_text, kept
 
-    yield gauge("runs", "Runs by state.", *(({"state": state}, number) for state, number in told.runs.items()))
+    yield gauge(
+        "runs",
+        "Runs that are not over, by state.",
+        *(({"state": state}, number) for state, number in told.runs.items()),
+    )
     yield gauge("questions", "Runs that wait for a person's answer.", ({}, told.asking))
     yield gauge("question_age_seconds", "Since when the oldest of them waits.", ({}, told.asking_s))
     yield gauge("breakers_open", "Breakers that are not closed.", *(({"breaker": name}, 1) for name in told.breakers))

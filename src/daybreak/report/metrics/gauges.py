@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 from daybreak.clock import stamp
+from daybreak.events import FINAL, State
 from daybreak.report.metrics.asking import Asked
 from daybreak.report.metrics.view import label_of
 
-_STATES = "SELECT state, runs FROM view_metrics_states WHERE runs > 0 ORDER BY state"
+_OPEN = ", ".join(f"'{state}'" for state in sorted({*get_args(State)} - FINAL))
+_STATES = f"SELECT state, count(*) FROM view_runs WHERE state IN ({_OPEN}) GROUP BY state ORDER BY state"
 _ASKING = "SELECT count(*), min(updated) FROM view_runs WHERE state = 'parked' AND NOT answered"
 _BREAKERS = "SELECT name FROM view_circuits WHERE state <> 'closed' ORDER BY name"
 _INCIDENTS = "SELECT level, count(*) FROM view_incidents WHERE closed = '' GROUP BY level ORDER BY level"
@@ -28,7 +30,7 @@ class Gauges:
 
     now: str
     runs: Mapping[str, int]
-    """By state."""
+    """That are not over, by state: of the others there are ever more, and the counters tell them."""
     asking: int
     """Runs that wait for a person's answer."""
     asking_s: int

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 
-from daybreak.report.metrics.asking import Asked, counted, days_until, spreads
+from daybreak.report.metrics.asking import Asked, by_label, days_until, spreads_by_label
 from daybreak.report.metrics.spread import Spread, spread_of
 
 _COUNTED = ("attempts", "attempts_counted", "attempts_solved", "attempt_money")
@@ -40,11 +40,12 @@ def league(log: Asked, days: int = 7, *, now: datetime) -> list[Line]:
     interval, then by price. Raises DaysWrong."""
     named = days_until(now, days)
     sums: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(_COUNTED, 0))
-    for metric, _, worker, value in counted(log, _COUNTED, named[0], named[-1]):
-        sums[worker][metric] += value
+    for metric, _, worker, value in by_label(log, _COUNTED, named):
+        sums[worker][metric] = value
     took: dict[str, dict[int, int]] = defaultdict(dict)
-    for _, _, worker, bucket, value in spreads(log, ("attempt_duration",), named[0], named[-1]):
-        took[worker][bucket] = took[worker].get(bucket, 0) + value
+    for _, _, worker, bucket, value in spreads_by_label(log, ("attempt_duration",), named):
+        if worker:  # without one: all of them
+            took[worker][bucket] = value
     lines = [_line(worker, told, took.get(worker, {})) for worker, told in sums.items()]
     return sorted(lines, key=lambda line: (-line.low, line.money_per_solved_microusd or 0, -line.attempts, line.worker))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 from urllib.parse import quote
@@ -23,11 +24,21 @@ from daybreak.report.morning.model import (
 from daybreak.report.shown import shown
 
 MUCH_PERCENT = 80
+LINKS_MAX = 8
+"""More links to events than these are folded."""
+
+
+_TOWER = re.compile(
+    "([\u0300-\u036f\u0483-\u0489\u0610-\u061a\u064b-\u065f\u0e31-\u0e3a\u0e47-\u0e4e\u1ab0-\u1aff\u1dc0-\u1dff"
+    "\u20d0-\u20ff\ufe20-\ufe2f]{4})[\u0300-\u036f\u0483-\u0489\u0610-\u061a\u064b-\u065f\u0e31-\u0e3a\u0e47-\u0e4e"
+    "\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
+)
+"""Marks piled on one letter: so many that they would strike through what stands above."""
 
 
 def said(text: str) -> str:
-    """Text for the page: no mark-up, and nothing that turns the direction of writing round."""
-    return escape(shown(text), quote=True)
+    """Text for the page: no mark-up, nothing that turns the direction of writing round or paints over others."""
+    return escape(_TOWER.sub(r"\1…", shown(text)), quote=True)
 
 
 def proofs(evidence: Sequence[Evidence]) -> str:
@@ -35,7 +46,10 @@ def proofs(evidence: Sequence[Evidence]) -> str:
     if not evidence:
         return ""
     links = [f'<a href="#e{one.index}">{said(one.place)}</a> leaf {one.index}' for one in evidence]
-    return f'<p class="proof">{", ".join(links)}</p>'
+    told = ", ".join(links)
+    if len(links) > LINKS_MAX:
+        return _folded(f"Its {len(links)} events", f'<p class="proof">{told}</p>')
+    return f'<p class="proof">{told}</p>'
 
 
 def decision(one: Decision, report: Morning) -> str:
@@ -49,7 +63,8 @@ def decision(one: Decision, report: Morning) -> str:
         _why(one.why),
         _why(one.hint),
         f'<p class="facts">{said(when)}</p>',
-        _commands(one.commands),
+        _commands(one.commands[:1]),
+        _folded("Other ways", _commands(one.commands[1:])) if one.commands[1:] else "",
         _tries(one.tried),
         proofs(one.evidence),
         link="Answer in the browser",
@@ -128,7 +143,7 @@ def coming(one: Coming, report: Morning) -> str:
 
 def _card(run: str, title: str, report: Morning, *parts: str, link: str, mark: str = "r") -> str:
     browser = ""
-    if report.address:
+    if report.address.startswith(("http://", "https://")):
         browser = f' <a href="{said(report.address.rstrip("/"))}/runs/{_anchor(run)}">{link}</a>'
     name = f'<p class="facts"><span class="code">{said(run)}</span>{browser}</p>'
     inside = "\n".join(part for part in (f"<h3>{said(title or run)}</h3>", name, *parts) if part)
@@ -165,7 +180,7 @@ def _folded(title: str, inside: str) -> str:
 def _tries(tried: Sequence[Try]) -> str:
     if not tried:
         return ""
-    many = "1 attempt" if len(tried) == 1 else f"{len(tried)} attempts"
+    many = words.attempts(tried)
     inside = "".join(_try(one) for one in tried)
     return _folded(f"What was tried: {many}", f'<ol class="tries">{inside}</ol>')
 

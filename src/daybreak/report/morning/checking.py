@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from daybreak import events
 from daybreak.errors import DaybreakError
 from daybreak.ledger.bundle import from_base64
 from daybreak.ledger.jointproof import joint_root
@@ -78,8 +79,8 @@ def check(page: bytes, keys: Sequence[Verifier], heads: Sequence[str] = ()) -> C
     proven = check_proof(seal, keys, heads)
     told = _facts(proof, proven.checkpoint)
     sealed = _seal(proof, proven)
-    report = derive(Source(frame=proof.frame, facts=told))
-    _compare(page, html.render(report, [*told, sealed], text).encode("utf-8", "surrogatepass"))
+    report, again = _again(proof, told, sealed, text)
+    _compare(page, again)
     whole = sum(1 for one in proof.facts if one.payload is not None)
     return Checked(report, proven.checkpoint, proven.key_id, len(told) + 1, whole + 1, proven.heads, proof.key)
 
@@ -126,7 +127,7 @@ def _fact(one: Told) -> Fact:
         if sha256(one.payload.encode()).hexdigest() != header.payload:
             raise ReportChanged(f"the payload of event {one.index} is not the one that was signed", hint=_HINT)
         return keep.of_header(one.index, header, keep.excerpt(header.type, msgspec.json.decode(one.payload)))
-    except (msgspec.MsgspecError, AttributeError, TypeError) as error:
+    except (msgspec.MsgspecError, AttributeError, TypeError, ValueError, RecursionError) as error:
         raise ReportChanged(f"event {one.index} cannot be read: {error}", hint=_HINT) from error
 
 
@@ -136,11 +137,22 @@ def _seal(proof: Proof, proven: Proven) -> Fact:
         raise ReportChanged("the ledger's own event about the report is missing", hint=_HINT)
     header = found.event.header
     fields = keep.excerpt(header.type, msgspec.json.decode(found.event.payload))
-    if header.type != keep.MADE or fields.get("digest") != digest(proof.frame, proof.facts):
+    ours = (header.type, header.stream) == (keep.MADE, events.REPORTS)
+    if not ours or fields.get("digest") != digest(proof.frame, proof.facts):
         raise ReportChanged(
             "the ledger vouched for another report: something was left out of this one, or put into it", hint=_HINT
         )
     return keep.of_header(found.index, header, fields)
+
+
+def _again(proof: Proof, told: list[Fact], sealed: Fact, text: str) -> tuple[Morning, bytes]:
+    """The report and its page, of what the proof says. Raises ReportChanged where that makes no sense: whoever has a
+    key can sign anything."""
+    try:
+        report = derive(Source(frame=proof.frame, facts=told))
+        return report, html.render(report, [*told, sealed], text).encode("utf-8", "surrogatepass")
+    except (ValueError, TypeError, AttributeError, KeyError, ArithmeticError, RecursionError) as error:
+        raise ReportChanged(f"no report can be made of what it says: {error}", hint=_HINT) from error
 
 
 def _compare(page: bytes, again: bytes) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+from msgspec import structs
+
 from daybreak import events
 from daybreak.clock import stamp
 from daybreak.engine import nights
@@ -30,12 +32,18 @@ COMING_MAX = 20
 STORY_MAX = 500
 """Events of one stream, beside those of runs, that one report tells."""
 
-_COLUMNS = "run, state, answered, updated, place, budget"
+_WAITS = "((state = 'parked' AND NOT answered) OR (restored AND state NOT IN ('done', 'cancelled')))"
+"""For a person: it asked something, or the log was restored from a copy and nobody has said that it may go on."""
+_COLUMNS = f"run, state, {_WAITS}, updated, place, budget"
 _OF_NIGHT = f"""SELECT {_COLUMNS} FROM view_runs WHERE night IN (SELECT value FROM json_each(?))
-  OR (state = 'parked' AND NOT answered) ORDER BY place"""
-_SINCE = f"""SELECT {_COLUMNS} FROM view_runs WHERE updated >= ? OR (state = 'parked' AND NOT answered)
+  OR {_WAITS} ORDER BY place"""
+_SINCE = f"""SELECT {_COLUMNS} FROM view_runs WHERE updated >= ? OR {_WAITS}
   OR night IN (SELECT value FROM json_each(?)) ORDER BY place"""
 _OPEN = "SELECT incident, raised FROM view_incidents WHERE closed = '' ORDER BY raised"
+_NOT_CLOSED = "SELECT name, changed FROM view_circuits WHERE state <> 'closed' ORDER BY name"
+_BEFORE = "SELECT max(iif(ended = '', began, ended)) FROM view_nights WHERE began < ?"
+OPENING = "opening"
+"""The actor of what the ledger finds out when it is opened."""
 
 _POLICY = frozenset({events.IncidentRaised.type, events.IncidentClosed.type, events.BreakerChanged.type})
 _KEYS = frozenset(
@@ -106,6 +114,7 @@ def gather(
 ) -> tuple[Source, dict[int, Record]]:
     """What `collect` makes its report of, and the records by their index."""
     found = _Gathering(log, now, since, night)
+    records = {record.index: record for record in found.records()}
     frame = Frame(
         made=stamp(now),
         since=found.since,
@@ -115,14 +124,14 @@ def gather(
         nights=[row.night for row in found.nights],
         alive=alive,
         runs=[str(row[0]) for row in found.runs],
-        waiting=[str(row[0]) for row in found.runs if row[1] == "parked" and not row[2]],
+        waiting=[str(row[0]) for row in found.runs if row[2]],
         accounts=_accounts(log, found),
         incidents=[str(name) for name, _ in _asked(log, "view_incidents", _OPEN)],
         coming=[Coming(when=one.when, what=facts.text(one.what), run=one.run) for one in coming[:COMING_MAX]],
-        kept=kept,
+        kept=None if kept is None else structs.replace(kept, lines=[facts.text(line) for line in kept.lines]),
         address=address,
+        cut=found.cut,
     )
-    records = {record.index: record for record in found.records()}
     told = [facts.of_record(records[index]) for index in sorted(records)]
     return Source(frame=frame, facts=told), records
 
@@ -147,6 +156,7 @@ class _Gathering:
         self.log = log
         self.night: NightRow | None = None
         self.until = stamp(now)
+        self.cut: list[str] = []
         if night is not None:
             self.night = pick(log, night or None)
         elif since is None:
@@ -172,6 +182,7 @@ class _Gathering:
             yield from [record for record in control if record.type in _SAID][-SAID_MAX:]
         yield from self._of_nights()
         yield from self._between(events.POLICY, _POLICY)
+        yield from self._found_on_opening()
         yield from self._between(events.KEYS, _KEYS)
         yield from self._between(events.SCHEDULES, _SCHEDULES)
         yield from self._open_before()
@@ -194,18 +205,40 @@ class _Gathering:
                 break
             if record.type in kinds:
                 found.append(record)
+        if (left := len(found) - STORY_MAX) > 0:
+            self.cut.append(f"{left} older events of the stream {stream} are not told here: `daybreak ledger show`")
         return iter(found[-STORY_MAX:])
+
+    def _found_on_opening(self) -> Iterator[Record]:
+        """Views that somebody had changed by day were mended by whoever opened the ledger next, mostly the night itself
+        before it began: its report is the one that tells of it."""
+        if not self.nights:
+            return
+        ((before,),) = self.log.query(_BEFORE, (self.nights[0].began,))
+        for record in self.log.read_since(events.KEYS, str(before or "")):
+            if record.ts >= self.since:
+                return
+            if record.type in _KEYS and record.actor == OPENING:
+                yield record
 
     def _open_before(self) -> Iterator[Record]:
         """Incidents of before that nobody has closed, and breakers that are not closed."""
-        wanted = {str(name): str(at) for name, at in _asked(self.log, "view_incidents", _OPEN) if at < self.since}
-        for name, raised in wanted.items():
-            for record in self.log.read_since(events.POLICY, raised):
-                if isinstance(record.event, events.IncidentRaised) and record.event.incident == name:
-                    yield record
-                    break
-                if record.ts > raised:
-                    break
+        incidents = _asked(self.log, "view_incidents", _OPEN)
+        breakers = _asked(self.log, "view_circuits", _NOT_CLOSED)
+        for name, moment in incidents:
+            yield from self._named(events.IncidentRaised, "incident", name, moment)
+        for name, moment in breakers:
+            yield from self._named(events.BreakerChanged, "name", name, moment)
+
+    def _named(self, kind: type[events.Event], field: str, name: str, moment: str) -> Iterator[Record]:
+        """The event of policy of that moment about what is called so, where it was before what is told anyway."""
+        if moment >= self.since:
+            return
+        for record in self.log.read_since(events.POLICY, moment):
+            if record.ts > moment:
+                return
+            if isinstance(record.event, kind) and getattr(record.event, field) == name:
+                yield record
 
 
 def _of_run(records: Iterable[Record], state: str) -> Iterable[Record]:
@@ -251,7 +284,7 @@ def _accounts(log: Log, found: _Gathering) -> list[Account]:
         name = nights.account_of(log, found.night.night)
         limit = accounts.limit(name)
         most = dict(found.night.budget) if limit is None else limit.by_name
-        told.append(Account(what="the night", used=accounts.used(name).by_name, limit=most))
+        told.append(Account(what="the account of the night now", used=accounts.used(name).by_name, limit=most))
     used: dict[str, int] = {}
     mine = []
     for row in found.runs:

@@ -37,9 +37,10 @@ def derive(source: Source) -> Morning:
     failed: list[Failure] = []
     unfinished: list[Open] = []
     counts = dict.fromkeys(_ORDER, 0)
+    waiting = frozenset(frame.waiting)
     for run in frame.runs:
         seen = results.Seen(run, by_run.get(run, []))
-        if run in frame.waiting or seen.held:
+        if run in waiting and (seen.held or seen.state == "parked"):
             decisions.append(results.decision(seen))
             counts["waits for you"] += 1
         elif seen.state == "done":
@@ -61,6 +62,7 @@ def derive(source: Source) -> Morning:
     of = [fact for fact in source.facts if fact.type in telling.NOTICES]
     notices = [telling.notice(fact) for fact in of if fact.type == events.NightNoted.type]
     notices += [telling.notice(fact) for fact in of if fact.type == events.WindowSkipped.type]
+    notices += [telling.left_out(text) for text in frame.cut]
     incidents = telling.incidents(source.facts, frame.incidents)
     found = {name: count for name, count in counts.items() if count}
     return Morning(

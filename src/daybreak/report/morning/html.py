@@ -28,7 +28,7 @@ _TILES = (
     ("verified", "verified"),
     ("claimed", "only claimed"),
     ("failed", "failed"),
-    ("unfinished", "not over"),
+    ("unfinished", "unfinished"),
     ("incidents", "incidents"),
 )
 _Show = Callable[[Any, Morning], str]
@@ -38,6 +38,9 @@ _CARDS: dict[str, _Show] = {
     "claimed": cards.result,
     "failed": cards.failure,
 }
+_LONG = frozenset({"verified", "claimed"})
+"""Parts that need nobody: what is beyond `OPEN_MAX` of them is folded, so that what failed is not far below."""
+OPEN_MAX = 25
 _ROWS: dict[str, _Show] = {
     "unfinished": cards.unfinished,
     "cost": cards.cost,
@@ -120,6 +123,9 @@ def _part(name: str, report: Morning) -> list[str]:
         return [*_head(name, title, 0), f'<p class="none">{nothing}</p>', "</section>"] if nothing else []
     if name in _CARDS:
         made = [_CARDS[name](one, report) for one in found]
+        if name in _LONG and len(made) > OPEN_MAX:
+            more = f"<details><summary>{len(made) - OPEN_MAX} more</summary>"
+            made = [*made[:OPEN_MAX], more, *made[OPEN_MAX:], "</details>"]
         return [*_head(name, title, len(found)), *made, "</section>"]
     rows = [f"<li>{_ROWS[name](one, report)}</li>" for one in found]
     return [*_head(name, title, len(found)), '<ul class="rows">', *rows, "</ul>", "</section>"]

@@ -75,7 +75,7 @@ def _failure(one: Failure) -> Line:
 
 
 def _tries(tried: Sequence[Try]) -> list[str]:
-    lines = []
+    lines = [words.attempts(tried)] if tried and tried[0].attempt > 1 else []
     for one in tried:
         asked = f" ({one.why})" if one.why else ""
         said = f": {one.said}" if one.said else ""

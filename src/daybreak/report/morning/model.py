@@ -145,6 +145,7 @@ class Notice(_Part, frozen=True, kw_only=True):
     open: bool = False
     """Nobody has dealt with it yet."""
     evidence: list[Evidence] = []
+    """None where it says what the report itself leaves out."""
 
 
 class Coming(_Part, frozen=True, kw_only=True):
@@ -252,6 +253,8 @@ class Frame(_Part, frozen=True, kw_only=True):
     coming: list[Coming] = []
     kept: Kept | None = None
     address: str = ""
+    cut: list[str] = []
+    """What was left out because there was too much of it, in sentences."""
 
 
 class Source(_Part, frozen=True, kw_only=True):

@@ -24,6 +24,11 @@ def notice(fact: Fact) -> Notice:
     return Notice(what=what, level=level, text=text, run=str(run), evidence=[fact.evidence])
 
 
+def left_out(text: str) -> Notice:
+    """What this report does not tell."""
+    return Notice(what="left out of this report", level=1, text=text)
+
+
 def incidents(told: Sequence[Fact], unclosed: Collection[str]) -> list[Notice]:
     """The open ones first, the worst first."""
     closed = {str(one.fields.get("incident")): one for one in told if one.type == events.IncidentClosed.type}
@@ -86,7 +91,7 @@ def _words(kind: str, told: dict[str, Any]) -> tuple[str, int, str]:
         case events.ViewsDrifted.type:
             drifts = [one for one in told.get("drifts") or [] if isinstance(one, dict)]
             worst = 2 if any(one.get("severity") == "critical" for one in drifts) else 1
-            lines = [f"{one.get('table')}: {one.get('rows')} rows {one.get('kind')}" for one in drifts]
+            lines = [_drift(one) for one in drifts]
             return "drift", worst, f"views did not say what the events say: {'; '.join(lines)}"
         case events.ViewsRepaired.type:
             return "repair", 0, f"made again from the events: {', '.join(map(str, told.get('views') or []))}"
@@ -110,6 +115,12 @@ def _words(kind: str, told: dict[str, Any]) -> tuple[str, int, str]:
             )
         case _:
             return f"witness {told.get('witness')}", 0, f"takes heads again ({told.get('size')} events)"
+
+
+def _drift(one: dict[str, Any]) -> str:
+    if one.get("kind") == "definition":
+        return f"{one.get('table')} was defined otherwise"
+    return f"{one.get('table')}: {one.get('rows')} rows {one.get('kind')}"
 
 
 def _number(value: Any) -> int:

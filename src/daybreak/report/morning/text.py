@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from daybreak.report.morning import words
 from daybreak.report.morning.lines import Line, sections
 from daybreak.report.morning.model import Morning
@@ -20,7 +22,16 @@ def render(report: Morning, *, most: int = NAMED_MAX) -> str:
             out += _line(line)
         if len(section.lines) > most:
             out.append(f"  and {len(section.lines) - most} more: `daybreak report --html FILE` has them all")
-    return "\n".join(shown(line.replace("\n", " ")) for line in out) + "\n"
+    return "\n".join(_one_line(line) for line in out) + "\n"
+
+
+def _one_line(line: str) -> str:
+    """Spaces inside it become one, so that no text can fill a screen's width and look like a line of ours."""
+    left = len(line) - len(line.lstrip(" "))
+    return " " * left + shown(_SPACE.sub(" ", line[left:]))
+
+
+_SPACE = re.compile(r"\s{3,}|[\n\t\v\f\r\x85\u2028\u2029]")
 
 
 def _line(line: Line) -> list[str]:

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 
 from daybreak.policy.budget import NAMES, Amounts
-from daybreak.report.morning.model import Cost, Evidence, Morning, Result
+from daybreak.report.morning.model import Cost, Evidence, Morning, Result, Try
 
 TITLES = {
     "decisions": "Your decision is needed",
     "verified": "Verified",
     "claimed": "Claimed, not verified",
     "failed": "Failed",
-    "unfinished": "Not over",
+    "unfinished": "Not over, or cancelled",
     "cost": "Cost against budget",
     "incidents": "Incidents",
     "breakers": "Breakers",
@@ -108,5 +108,8 @@ def coverage(result: Result) -> list[str]:
     return parts + [mark for mark in result.marks if not mark.startswith("held-out")]
 
 
-def empty(report: Morning, parts: Sequence[str]) -> bool:
-    return not any(getattr(report, part) for part in parts)
+def attempts(tried: Sequence[Try]) -> str:
+    """How many, and that there were more where not all of them are told."""
+    first = tried[0].attempt if tried else 1
+    told = "1 attempt" if len(tried) == 1 else f"{len(tried)} attempts"
+    return f"the newest {told}, of {tried[-1].attempt}" if first > 1 else told

@@ -73,6 +73,8 @@ class Client:
             raise NotAnAddress
         made.socket_connect_timeout = min(made.socket_connect_timeout or CONNECT_S, CONNECT_S)
         made.socket_read_timeout = READ_S
+        made.redirects = False  # whatever the address asks for: it may hold credentials for its host alone
+        made.overflow_mode = apprise.OverflowMode.TRUNCATE
         self._made: Any = made
 
     @property
@@ -93,10 +95,12 @@ class Client:
 
     def send(self, message: Message) -> None:
         """Once; blocks. Raises Went, and whatever a client of apprise raises."""
+        room = max(int(self._made.body_maxlen) - len(message.title) - 20, 40)
+        body = message.body if len(message.body) <= room else f"{message.body[: room - 1]}…"
         kind = apprise.NotifyType.FAILURE if message.severity >= AT_ONCE else apprise.NotifyType.INFO
         with _quiet() as warnings:
             sent = self._made.notify(
-                title=message.title, body=message.body, notify_type=kind, body_format=apprise.NotifyFormat.TEXT
+                title=message.title, body=body, notify_type=kind, body_format=apprise.NotifyFormat.TEXT
             )
         if not sent:
             told = [found for line in warnings if (found := _STATUS.search(line)) is not None]

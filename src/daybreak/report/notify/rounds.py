@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from math import inf
 from typing import Any, Protocol
 
 from daybreak import events
 from daybreak.clock import Clock, stamp
 from daybreak.engine.log import Log as Reading
-from daybreak.errors import DaybreakError, IdemConflict
+from daybreak.errors import DaybreakError, IdemConflict, UsageError
 from daybreak.events import NOTICES
 from daybreak.ledger.record import Draft, Record
-from daybreak.policy.breaker import Breaker, BreakerOpen, BreakerRule, Circuits
+from daybreak.policy.breaker import Breaker, BreakerOpen, BreakerRule, Circuit, Circuits
 from daybreak.policy.budget import NAMES, WARN_PERCENT
 from daybreak.policy.retry import Again, Draw, Retry, Tries
 from daybreak.report.notify import timing, wording
@@ -33,10 +35,16 @@ BREAKER = BreakerRule(failures=3, within_s=900.0, open_s=60.0, most_s=900.0)
 ACTOR = "notify"
 ATTEMPTS_MIN = 5
 """Of fewer attempts a share says nothing."""
-TOGETHER_MAX = 500
+TOGETHER_MAX = 100_000
 """Notices that one message may tell of."""
+RECORDED_MAX = 1_000
+"""Notices that one event names."""
 MESSAGES_MAX = 10
 """Messages to one channel in one round."""
+AGAIN_MAX = timedelta(hours=2)
+"""No try is put off for longer. A moment beyond that was set by a clock that was wrong."""
+UNREADY_S = 60.0
+"""How long a process that has no address for a channel leaves it to others."""
 
 
 class Log(Reading, Protocol):
@@ -84,15 +92,21 @@ class Rounds:
     rules: Mapping[str, BreakerRule] = field(default_factory=dict)
     """Of breakers by name, where the settings name them."""
     draw: Draw = random.random
+    left: Callable[[], float] = lambda: inf
+    """Seconds for everything that is still to be sent; asked before each message."""
 
     def open_channels(self) -> None:
-        """From here on what happens is told on every channel of the settings. Appends for those that are new only."""
-        known = {str(name) for (name,) in self.log.query("SELECT channel FROM view_channels")}
-        drafts = [
-            Draft(NOTICES, events.ChannelOpened(channel=name), actor=ACTOR, idem=f"channel:{name}")
-            for name in self.told.channels
-            if name not in known
-        ]
+        """From here on what happens is told on every channel of the settings. Appends for those alone that are new, or
+        are told more than before: of what they are told from now on, the past is not sent."""
+        drafts = []
+        for name, channel in self.told.channels.items():
+            least = "SELECT kind, min(least) FROM view_channels_kinds WHERE channel = ? GROUP BY kind"
+            known: dict[str, int] = dict(self.log.query(least, (name,)))
+            new: list[str] = [kind for kind in channel.kinds if channel.least < known.get(kind, 4)]
+            if new:
+                opened = events.ChannelOpened(channel=name, kinds=new, least=channel.least)
+                key = f"channel:{name}:{channel.least}:{' '.join(new)}"
+                drafts.append(Draft(NOTICES, opened, actor=ACTOR, idem=key))
         if drafts:
             self.log.append(drafts)
 
@@ -133,8 +147,9 @@ class Rounds:
         if found is None or not waiting:
             return [], None
         now = self.clock.now()
-        if found.again is not None and now < found.again and not failed:
-            return [], found.again
+        held = max(filter(None, (found.again, self._unready.get(name))), default=now)
+        if now < held <= now + AGAIN_MAX and not failed:
+            return [], held
         rule = self.rule(name)
         urgent = [one for one in waiting if one.severity >= rule.through]
         moment = timing.may_be_told(rule, waiting[0].at, now)
@@ -148,14 +163,15 @@ class Rounds:
         settled = "outcome = 'sent'" if failed else "1"
         ((last,),) = self.log.query("SELECT coalesce(max(place), -1) FROM view_notices")
         kinds = ", ".join("?" for _ in channel.kinds)
-        since = self.log.query("SELECT since FROM view_channels WHERE channel = ?", (name,))
-        begin = max(since[0][0] if since else last, -1 if failed else self._settled.get(name, -1))
+        begin = -1 if failed else self._settled.get(name, -1)
         rows = self.log.query(
             f"""SELECT notice, place, kind, severity, at FROM view_notices AS one
             WHERE place > ? AND kind IN ({kinds}) AND severity >= ? AND about <> ?
+              AND EXISTS (SELECT 1 FROM view_channels_kinds AS told WHERE told.channel = ? AND told.kind = one.kind
+                          AND told.least <= one.severity AND told.since < one.place)
               AND NOT EXISTS (SELECT 1 FROM view_channels_done WHERE channel = ? AND notice = one.notice AND {settled})
-            ORDER BY place, kind LIMIT {TOGETHER_MAX * 2}""",
-            (begin, *channel.kinds, channel.least, breaker_name(name), name),
+            ORDER BY place, kind LIMIT {TOGETHER_MAX}""",
+            (begin, *channel.kinds, channel.least, breaker_name(name), name, name),
         )
         if not failed:
             self._settled[name] = rows[0][1] - 1 if rows else last
@@ -186,14 +202,14 @@ class Rounds:
         self._warned: set[str] = set()
         self._settled: dict[str, int] = {}
         """By channel: nothing waits up to that place."""
+        self._unready: dict[str, datetime] = {}
+        """By channel: until when this process leaves it to others."""
 
     def _noted(self, key: str) -> bool:
         """Was it warned of already?"""
         if not self._warned:
-            self._warned.add("")
-            for record in self.log.read(NOTICES):
-                if isinstance(event := record.event, events.BudgetWarned):
-                    self._warned.add(f"budget:{event.account}:{event.amount}:{event.most}")
+            known = self.log.query("SELECT account, amount, most FROM view_notices_warned")
+            self._warned = {"", *(f"budget:{account}:{amount}:{most}" for account, amount, most in known)}
         return key in self._warned
 
     def _healthy_first(self) -> list[str]:
@@ -205,7 +221,8 @@ class Rounds:
         went = 0
         for _ in range(MESSAGES_MAX):
             due, _ = self.plan(name, failed=failed)
-            if not due or not self._message(name, self._parted(name, due), limit_s):
+            within_s = min(limit_s, self.left())
+            if not due or within_s <= 0 or not self._message(name, self._parted(name, due), within_s):
                 break
             went += 1
         return went
@@ -216,29 +233,60 @@ class Rounds:
         held = any(timing.is_quiet(rule, one.at) for one in due) and not timing.is_quiet(rule, self.clock.now())
         tried = found is not None and found.tries is not None
         if rule.digests or held or tried or len(due) > wording.FEW:
-            return list(due[:TOGETHER_MAX])
+            return list(due)
         return list(due[:1])
 
     def _message(self, name: str, due: Sequence[Waiting], limit_s: float) -> bool:
         """Send one; False where it did not go."""
-        breaker = self.breaker(name)
-        message = wording.message([self._worded(one) for one in due])
-        try:
-            mark = breaker.passed()
-        except BreakerOpen:
-            return False
         names = [one.name for one in due]
         try:
-            self.sender.send(name, self.told.channels[name], message, limit_s)
+            self.sender.ready(name, self.told.channels[name])
+        except UsageError as error:
+            self._leave(name, names, error)
+            return False
+        except DaybreakError:
+            pass  # it comes again below, where it counts
+        breaker = self.breaker(name)
+        mark = self._passed(breaker)
+        if mark is None:
+            return False
+        first = sorted(due, key=lambda one: wording.rank(one.kind, one.severity, one.at))[: wording.NAMED_MAX]
+        message = wording.message([self._worded(one) for one in first], Counter(one.kind for one in due))
+        try:
+            self.sender.send(name, self.told.channels[name], message, limit_s, self.left)
         except DaybreakError as error:
             breaker.ended(mark, error)
             self._failed(name, names, error)
             return False
         found = self.standing(name)
         tries = 1 + (found.tries.attempts + found.tries.outages if found is not None and found.tries is not None else 0)
-        self._append(events.NoticeSent(channel=name, notices=names, tries=tries))
+        self._append(*(events.NoticeSent(channel=name, notices=part, tries=tries) for part in _parts(names)))
         breaker.ended(mark, None)
         return True
+
+    def _passed(self, breaker: Breaker) -> datetime | None:
+        """The mark of a call that may pass; None where none may."""
+        try:
+            return breaker.passed()
+        except BreakerOpen as error:
+            if error.until <= self.clock.now() + max(AGAIN_MAX, timedelta(seconds=breaker.rule.most_s)):
+                return None
+        self.circuits.change(breaker.name, lambda _: (Circuit(), None))  # opened by a clock that was wrong
+        return breaker.passed()
+
+    def _leave(self, name: str, names: Sequence[str], error: UsageError) -> None:
+        """This process cannot reach the channel: its environment lacks a variable, or apprise. Another one may, so
+        nothing keeps that one from it; that it failed here is noted once."""
+        now = self.clock.now()
+        self._unready[name] = now + timedelta(seconds=UNREADY_S)
+        found = self.standing(name)
+        if found is None or found.tries is None:
+            what = wording.clean(f"{error.code} {error.message}", 300)
+            tries = _plain(Tries(now, outages=1))
+            part = list(names[:RECORDED_MAX])
+            self._append(
+                events.NoticeTried(channel=name, notices=part, kind="outage", what=what, again=stamp(now), tries=tries)
+            )
 
     def _failed(self, name: str, names: list[str], error: DaybreakError) -> None:
         now = self.clock.now()
@@ -249,13 +297,19 @@ class Rounds:
         decision = RETRY.decide(before, failure, now, self.draw)
         if isinstance(decision, Again):
             at, tries = stamp(decision.at), _plain(decision.tries)
+            part = names[:RECORDED_MAX]
             self._append(
-                events.NoticeTried(channel=name, notices=names, kind=failure.kind, what=what, again=at, tries=tries)
+                events.NoticeTried(channel=name, notices=part, kind=failure.kind, what=what, again=at, tries=tries)
             )
             return
         tried = decision.tries.attempts + decision.tries.outages or 1
         hint = wording.clean(error.hint, 300)
-        self._append(events.NoticeFailed(channel=name, notices=names, what=what, hint=hint, tries=tried))
+        self._append(
+            *(
+                events.NoticeFailed(channel=name, notices=part, what=what, hint=hint, tries=tried)
+                for part in _parts(names)
+            )
+        )
 
     def _worded(self, one: Waiting) -> wording.Notice:
         try:
@@ -269,12 +323,16 @@ class Rounds:
         """Without what is secret in it."""
         return self.log.at([place])[0].closed
 
-    def _append(self, event: events.Event, idem: str | None = None) -> None:
-        self.log.append([Draft(NOTICES, event, actor=ACTOR, idem=idem)])
+    def _append(self, *told: events.Event, idem: str | None = None) -> None:
+        self.log.append([Draft(NOTICES, event, actor=ACTOR, idem=idem) for event in told])
 
 
 def breaker_name(channel: str) -> str:
     return f"notify:{channel}"
+
+
+def _parts(names: Sequence[str]) -> Iterator[list[str]]:
+    return (list(names[at : at + RECORDED_MAX]) for at in range(0, len(names), RECORDED_MAX))
 
 
 def _moment(text: str) -> datetime:

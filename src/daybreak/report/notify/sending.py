@@ -9,11 +9,12 @@ import os
 import queue
 import stat
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from importlib.util import find_spec
+from math import inf
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from daybreak import settings as config
 from daybreak.errors import DeliveryError, UsageError
@@ -22,8 +23,13 @@ from daybreak.policy.refusal import NotAllowed
 from daybreak.report.notify.wording import Message, clean
 from daybreak.settings import Channel
 
+if TYPE_CHECKING:
+    from daybreak.report.notify.apprise_adapter import Client
+
 SEND_S = 30.0
 """For one message, whatever the other side does."""
+LOOK_S = 0.2
+"""How often it is looked whether there is still so much time."""
 
 
 class ChannelUnknown(UsageError):
@@ -112,22 +118,41 @@ class Sender:
         self._environment = environment
         self._hanging: dict[str, threading.Thread] = {}
 
-    def send(self, name: str, channel: Channel, message: Message, limit_s: float = SEND_S) -> None:
-        """Returns when the channel's server has taken the message. Raises MessageUnsent, MessageSlow, AddressUnusable,
+    def send(
+        self,
+        name: str,
+        channel: Channel,
+        message: Message,
+        limit_s: float = SEND_S,
+        left: Callable[[], float] = lambda: inf,
+    ) -> None:
+        """Returns when the channel's server has taken the message. `left`: seconds that whoever waits for this still
+        has, which may become fewer meanwhile. Raises MessageUnsent, MessageSlow, AddressUnusable,
         KeyUnresolved, NotifyMissing, NotAllowed and what else the door raises."""
+        before = self._hanging.get(name)
+        if before is not None and before.is_alive():
+            raise _slow(name, "the message before is still on its way")
+        client, hosts = self._client(name, channel)
+        self._may(name, hosts)
+        self._within(name, client, message, limit_s, left)
+
+    def ready(self, name: str, channel: Channel) -> None:
+        """Raises what this process lacks to reach the channel: AddressUnusable, KeyUnresolved, NotifyMissing."""
+        self._client(name, channel)
+
+    def _client(self, name: str, channel: Channel) -> tuple[Client, list[str]]:
+        """And whom it speaks to."""
         if not installed():
             raise NotifyMissing(
                 f"channel {name} cannot be reached: apprise is not installed",
                 hint="install it: pip install 'daybreak[notify]'",
             )
-        before = self._hanging.get(name)
-        if before is not None and before.is_alive():
-            raise _slow(name, "the message before is still on its way")
         url = address(name, channel, self._environment)
         from daybreak.report.notify import apprise_adapter as adapter
 
         try:
             client = adapter.Client(url)
+            return client, client.hosts
         except adapter.NotAnAddress:
             raise AddressUnusable(
                 f"the address of channel {name} is none that apprise knows",
@@ -135,13 +160,10 @@ class Sender:
             ) from None
         except Exception as error:  # noqa: BLE001 - of one client among a hundred; its words may hold the address
             raise _broken(name, error) from None
-        self._may(name, client.hosts)
-        self._within(name, client, message, limit_s)
 
-    def _within(self, name: str, client: object, message: Message, limit_s: float) -> None:
+    def _within(self, name: str, client: Client, message: Message, limit_s: float, left: Callable[[], float]) -> None:
         from daybreak.report.notify import apprise_adapter as adapter
 
-        assert isinstance(client, adapter.Client)
         ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
 
         def work() -> None:
@@ -154,11 +176,17 @@ class Sender:
 
         thread = threading.Thread(target=work, name=f"daybreak-notify-{name}", daemon=True)
         thread.start()
-        try:
-            error = ended.get(timeout=limit_s)
-        except queue.Empty:
-            self._hanging[name] = thread
-            raise _slow(name, f"no end after {limit_s:g} s") from None
+        error, waited_s = None, 0.0
+        while True:
+            step_s = max(min(limit_s - waited_s, left(), LOOK_S), 0.0)
+            try:
+                error = ended.get(timeout=step_s)
+                break
+            except queue.Empty:
+                waited_s += step_s
+            if waited_s >= limit_s or left() <= 0:
+                self._hanging[name] = thread
+                raise _slow(name, f"no end after {waited_s:.3g} s")
         if error is None:
             return
         if isinstance(error, adapter.Went):

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 _MINUTE = timedelta(minutes=1)
 _DAY = timedelta(days=1)
+_SKEW = timedelta(minutes=1)
 _GAP = timedelta(hours=25)
 """No quiet end is farther away."""
 
@@ -67,7 +68,9 @@ def may_be_told(rule: Rule, at: datetime, now: datetime) -> datetime:
     """The moment from which on something that waits since `at`, and does not break through, may be told; not before
     `now`."""
     moment = at
-    if rule.span is not None:
+    if at > now + _SKEW:  # stamped by a clock that was wrong: it says nothing about how long it has waited
+        moment = now
+    elif rule.span is not None:
         moment = at + rule.span
     elif rule.daily is not None:
         moment = _next(rule, rule.daily, at)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from daybreak.engine.log import Log
 
 
-def problems(log: Log) -> list[str]:
-    """Channels that fail, each with why; none where the ledger was opened without that view."""
+def problems(log: Log, channels: Collection[str] | None = None) -> list[str]:
+    """Which of these channels fail, each with why; none where the ledger was opened without that view. Without names:
+    all that there ever were."""
     if not log.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'view_channels'"):
         return []
     gave_up = "SELECT count(*) FROM view_channels_done AS one WHERE one.channel = all_.channel AND outcome = 'failed'"
@@ -19,4 +22,5 @@ def problems(log: Log) -> list[str]:
         if tries
         else f"{channel}: {lost} notices were given up ({what}): daybreak notify send --failed"
         for channel, tries, again, what, lost in rows
+        if channels is None or channel in channels
     ]

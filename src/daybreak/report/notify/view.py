@@ -31,6 +31,12 @@ CREATE TABLE view_notices (
   about    TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX view_notices_place ON view_notices (place);
+CREATE TABLE view_notices_warned (
+  account TEXT NOT NULL,
+  amount  TEXT NOT NULL,
+  most    INTEGER NOT NULL,
+  PRIMARY KEY (account, amount, most)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE view_notices_open (
   breaker TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
@@ -38,6 +44,7 @@ CREATE TABLE view_notices_open (
 _PUT = "INSERT INTO view_notices VALUES (?, ?, ?, ?, ?, ?, ?)"
 _PUT_OPENED = """INSERT INTO view_notices SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
   WHERE NOT EXISTS (SELECT 1 FROM view_notices_open WHERE breaker = ?7)"""
+_WARNED = "INSERT INTO view_notices_warned VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _OPENED = "INSERT INTO view_notices_open VALUES (?) ON CONFLICT DO NOTHING"
 _CLOSED = "DELETE FROM view_notices_open WHERE breaker = ?"
 
@@ -48,6 +55,7 @@ def _notices(record: Record) -> Iterable[Statement]:
             yield _notice(record, "question", WORTH_A_LOOK, run=moved.run)
         case events.BudgetWarned() as warned:
             yield _notice(record, "budget", WORTH_A_LOOK, about=warned.account)
+            yield Statement(_WARNED, (warned.account, warned.amount, warned.most))
         case events.BreakerChanged(state="open") as changed:
             told = _notice(record, "breaker", WORTH_A_LOOK, about=changed.name)
             yield Statement(_PUT_OPENED, told.params)  # one that opens again without having closed is no news
@@ -78,7 +86,7 @@ def _notice(record: Record, kind: str, severity: int, *, run: str = "", about: s
 
 NOTICES = View(
     name="notices",
-    version=1,
+    version=2,
     schema=_NOTICES,
     apply=_notices,
     of=(
@@ -108,6 +116,13 @@ CREATE TABLE view_channels (
   tested  TEXT NOT NULL DEFAULT '',
   test    TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE view_channels_kinds (
+  channel TEXT NOT NULL,
+  kind    TEXT NOT NULL,
+  least   INTEGER NOT NULL,
+  since   INTEGER NOT NULL,
+  PRIMARY KEY (channel, kind, least)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE view_channels_done (
   channel TEXT NOT NULL,
   notice  TEXT NOT NULL,
@@ -117,6 +132,7 @@ CREATE TABLE view_channels_done (
 ) STRICT, WITHOUT ROWID;
 """
 _OPEN = "INSERT INTO view_channels (channel, since) VALUES (?, ?) ON CONFLICT DO NOTHING"
+_TOLD = "INSERT INTO view_channels_kinds VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _DONE = """INSERT INTO view_channels_done VALUES (?, ?, ?, ?)
   ON CONFLICT (channel, notice) DO UPDATE SET outcome = excluded.outcome, at = excluded.at"""
 _SENT = "UPDATE view_channels SET sent = ?, again = '', tries = '', what = '' WHERE channel = ?"
@@ -129,6 +145,8 @@ def _channels(record: Record) -> Iterable[Statement]:
     match record.event:
         case events.ChannelOpened() as opened:
             yield Statement(_OPEN, (opened.channel, record.index))
+            for kind in opened.kinds:
+                yield Statement(_TOLD, (opened.channel, kind, opened.least, record.index))
         case events.NoticeSent() as sent:
             yield from _done(record, sent.channel, sent.notices, "sent")
             yield Statement(_SENT, (record.ts, sent.channel))
@@ -149,7 +167,7 @@ def _done(record: Record, channel: str, notices: Iterable[str], outcome: str) ->
 
 CHANNELS = View(
     name="channels",
-    version=1,
+    version=2,
     schema=_CHANNELS,
     apply=_channels,
     of=(events.ChannelOpened, events.NoticeSent, events.NoticeTried, events.NoticeFailed, events.ChannelTested),

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
 
 from daybreak import events
 from daybreak.engine.log import Log
@@ -19,8 +21,13 @@ from daybreak.events import Event
 from daybreak.policy import amounts, incident
 from daybreak.policy.redaction import redact
 
+if TYPE_CHECKING:
+    from daybreak.report.morning import Morning
+    from daybreak.report.morning.collecting import Log as Whole
+
 TITLE_CHARS_MAX = 120
 BODY_CHARS_MAX = 3_500
+_ANSWERED = "Answered meanwhile"
 FEW = 3
 """More than these at once go together."""
 NAMED_MAX = 30
@@ -31,6 +38,8 @@ _HALF = 500
 """Characters before a cut that may be half of a secret."""
 _COLOURS = re.compile("(?:\x1b\\[|\x9b)[0-?]{0,64}[ -/]{0,8}[@-~]|\x1b\\][^\x07\x1b]{0,500}(?:\x07|\x1b\\\\)?")
 _CALLS = re.compile(r"@(?=everyone|here|channel|all\b)|<(?=[!@#])", re.IGNORECASE)
+_LINKS = re.compile(r"\](?=[(\[:])|<(?=[a-z][a-z0-9+.-]{0,30}:)", re.IGNORECASE)
+"""Where a service that renders mark-up would begin a link or a picture with words of somebody else's choice."""
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -67,6 +76,7 @@ def clean(text: str, most: int, *, lines: bool = False) -> str:
         for one in told
     )
     told = redact(told).text
+    told = _LINKS.sub(lambda found: f"{found[0]} ", told)
     told = _CALLS.sub(lambda found: f"{found[0]} ", told)
     told = re.sub(r"\n{3,}", "\n\n", told.strip()) if lines else " ".join(told.split())
     return told if len(told) <= most else f"{told[: most - 1]}…"
@@ -77,7 +87,7 @@ def clean(text: str, most: int, *, lines: bool = False) -> str:
 
 def notice(name: str, kind: str, severity: int, at: str, event: Event, log: Log, pages: str = "") -> Notice:
     """`pages`: the address of the dashboard, where there is one to link to."""
-    title, body = _WORDS.get(kind, _other)(event, log)
+    title, body = _report(event, log, at) if kind == "report" else _WORDS.get(kind, _other)(event, log)
     run = str(getattr(event, "run", ""))
     link = f"\n{pages.rstrip('/')}/{f'runs/{run}' if run else ''}" if pages else ""
     room = BODY_CHARS_MAX - len(link)
@@ -88,6 +98,9 @@ def _question(event: Event, log: Log) -> tuple[str, str]:
     assert isinstance(event, events.RunMoved)
     title = _title_of(event.run, log)
     question = clean(event.question or "it is parked, and waits for you", 2_500, lines=True)
+    now = log.query("SELECT state = 'parked' AND NOT answered FROM view_runs WHERE run = ?", (event.run,))
+    if now and not now[0][0]:
+        return f"{_ANSWERED}: {title}", f"{question}\n\nRun {event.run}: nothing is to be done."
     return f"Question: {title}", f"{question}\n\nRun {event.run}. To answer: daybreak answer {event.run} ANSWER"
 
 
@@ -131,15 +144,60 @@ def _night(event: Event, log: Log) -> tuple[str, str]:
     return f"{title}: {counts}", f"{event.night}: {event.why}. {event.text}{used}\n\ndaybreak report --night"
 
 
-def _report(event: Event, log: Log) -> tuple[str, str]:
-    from daybreak.report import night as nightly
+def _report(event: Event, log: Log, at: str) -> tuple[str, str]:
+    """The report of `daybreak report`, as much of each part as goes into a message; decisions first."""
+    from daybreak.report import morning
 
     assert isinstance(event, events.NightEnded)
-    found = nightly.collect(log, event.night)
-    # Why a run failed may name examples that are held out.
-    found = replace(found, runs=[replace(run, why="") for run in found.runs])
-    counts = ", ".join(f"{number} {state}" for state, number in found.counts.items()) or "no runs"
-    return f"Morning report: {counts}", nightly.as_text(found)
+    now = datetime.fromisoformat(at)
+    offset = now.astimezone().utcoffset()
+    zone = 0 if offset is None else int(offset.total_seconds() // 60)
+    report = _kept_home(morning.collect(cast("Whole", log), now=now, night=event.night, zone=zone))
+    told = [
+        (len(report.decisions), "to decide"),
+        (len(report.verified), "verified"),
+        (len(report.claimed), "claimed"),
+        (len(report.failed), "failed"),
+    ]
+    counts = ", ".join(f"{number} {what}" for number, what in told if number) or "no runs"
+    body = ""
+    for most in (20, 10, 5, 3, 2, 1):
+        body = _shortened(report, most)
+        if len(body) <= BODY_CHARS_MAX - 200:
+            break
+    return f"Morning report: {counts}", body
+
+
+def _kept_home(report: Morning) -> Morning:
+    """Without why anything failed or waits: that may name examples that are held out."""
+    from msgspec.structs import replace
+
+    return replace(
+        report,
+        decisions=[replace(one, why="", hint="", tried=[]) for one in report.decisions],
+        verified=[replace(one, said=[]) for one in report.verified],
+        claimed=[replace(one, said=[], unverified="") for one in report.claimed],
+        failed=[replace(one, why="", hint="", tried=[], said=[]) for one in report.failed],
+        unfinished=[replace(one, why="") for one in report.unfinished],
+        kept=None,
+    )
+
+
+def _shortened(report: Morning, most: int) -> str:
+    """`most` lines of each part; of decisions, which come first, twice as many."""
+    from daybreak.report.morning import lines, words
+
+    out = [report.sentence, words.span(report)]
+    for section in lines.sections(report):
+        decisions = section.title.startswith(words.TITLES["decisions"])
+        first = section.lines[: most * 2 if decisions else most]
+        out += ["", f"{section.title}:"]
+        for line in first:
+            out.append(f"* {clean(line.text, 300).rstrip(': ')}")
+            out += [f"  $ {command}" for command in line.commands[: 2 if decisions else 1]]
+        if left := len(section.lines) - len(first):
+            out.append(f"and {left} more: daybreak report --night {report.night}")
+    return "\n".join(out)
 
 
 def _alert(event: Event, log: Log) -> tuple[str, str]:
@@ -162,7 +220,6 @@ _WORDS: dict[str, Callable[[Event, Log], tuple[str, str]]] = {
     "breaker": _breaker,
     "incident": _incident,
     "night": _night,
-    "report": _report,
     "alert": _alert,
 }
 
@@ -180,28 +237,38 @@ def _moment(text: str) -> str:
 # -- what is sent
 
 
-def message(notices: Sequence[Notice], more: int = 0) -> Message:
-    """One message of one notice, or of several; `more` wait besides those."""
+def rank(kind: str, severity: int, at: Any) -> tuple[int, bool, Any]:
+    """The order of notices in a message: the severe first, then what waits for an answer, then by time."""
+    return -severity, kind != "question", at
+
+
+def message(notices: Sequence[Notice], counted: Mapping[str, int] | None = None) -> Message:
+    """One message of one notice, or of several. `counted`: how many there are of each kind, where not all are given;
+    those that are given are the first by `rank`."""
     severity = max(one.severity for one in notices)
-    if len(notices) == 1 and not more:
+    counted = counted or Counter(one.kind for one in notices)
+    whole = sum(counted.values())
+    if whole == 1:
         only = notices[0]
         return Message(f"Daybreak: {only.title}"[:TITLE_CHARS_MAX], f"{only.body}\n[{only.name}]", severity)
-    ordered = sorted(notices, key=lambda one: (-one.severity, one.kind != "question", one.at))
+    ordered = sorted(notices, key=lambda one: (_is_over(one), *rank(one.kind, one.severity, one.at)))
     named = ordered[:NAMED_MAX]
-    left = len(notices) - len(named) + more
+    left = whole - len(named)
     room = max(BODY_CHARS_MAX // len(named) - TITLE_CHARS_MAX - 30, 0)
     parts = [_part(one, room) for one in named]
     if left:
         parts.append(f"and {left} more: daybreak status")
-    kinds: dict[str, int] = {}
-    for one in notices:
-        kinds[one.kind] = kinds.get(one.kind, 0) + 1
-    counted = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+    kinds = ", ".join(f"{number} {kind}" for kind, number in counted.items())
     return Message(
-        f"Daybreak: {len(notices) + more} messages ({counted})"[:TITLE_CHARS_MAX],
+        f"Daybreak: {whole} messages ({kinds})"[:TITLE_CHARS_MAX],
         "\n\n".join(parts)[:BODY_CHARS_MAX],
         severity,
     )
+
+
+def _is_over(one: Notice) -> bool:
+    """Nobody has to do anything about it any more."""
+    return one.kind == "question" and one.title.startswith(_ANSWERED)
 
 
 def _part(one: Notice, room: int) -> str:

@@ -20,6 +20,8 @@ from daybreak.report.traces.naming import sampled, span_of, trace_of
 
 TEXT_MAX = 200
 """Characters of one text in a span."""
+TENURES_MAX = 10_000
+"""Runs that are watched at a time. One that another process took over never moves here again."""
 
 HEARD = frozenset(
     kind.type
@@ -65,6 +67,19 @@ class Span:
     """It is a call to somebody outside."""
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A log line as `daybreak.logs` makes it, and where it was written."""
+
+    text: str
+    night: str = ""
+    run: str = ""
+    key: str = ""
+    """Of the step."""
+    span: int = 0
+    """The span that it belongs to; 0: none is known."""
+
+
 @dataclass(slots=True)
 class _Tenure:
     """One owner's time with a run."""
@@ -99,6 +114,13 @@ class Weaver:
             return []
         return list(self._spans(record))
 
+    def standing(self, run: str) -> int:
+        """The span that is open for the run; 0 where there is none."""
+        tenure = self._tenures.get(run)
+        if tenure is None:
+            return 0
+        return _run(run, tenure) if tenure.running_ns is None else _task(run, tenure)
+
     def _spans(self, record: Record) -> Iterator[Span]:
         at = nanoseconds(record.ts)
         match record.event:
@@ -108,6 +130,8 @@ class Weaver:
                 yield from self._night(ended, at)
             case events.LeaseGranted() as lease if sampled(trace_of(lease.night, lease.run), self._share):
                 self._tenures[lease.run] = _Tenure(lease.night, record.epoch or 0, at)
+                if len(self._tenures) > TENURES_MAX:
+                    del self._tenures[next(iter(self._tenures))]
             case events.RunMoved() as moved:
                 yield from self._moved(moved, at)
             case events.AttemptBegan() as began:
@@ -223,11 +247,16 @@ class Weaver:
 
 
 def file_write(run: str, night: str, key: str, path: str, changes: int, start_ns: int, end_ns: int) -> Span:
-    """A file transaction that was committed within a step."""
+    """A file transaction that was committed in a run. Outside of a step its parent is left open."""
     told: Attributes = {**_about(run, night), "file.path": _text(path), "daybreak.changes": changes}
     span = span_of("file", key, path, end_ns)
     above = span_of("step", key) if key else 0
     return Span("file write", trace_of(night, run), span, above, start_ns, end_ns, told)
+
+
+def sendable(text: str) -> str:
+    """Names of files may hold bytes that are no text; one such would spoil all that is sent with it."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def nanoseconds(ts: str) -> int:
@@ -266,5 +295,5 @@ def _about(run: str, night: str) -> Attributes:
 
 
 def _text(text: str) -> str:
-    clean = redact(text).text
+    clean = sendable(redact(text).text)
     return clean if len(clean) <= TEXT_MAX else f"{clean[:TEXT_MAX]}…"

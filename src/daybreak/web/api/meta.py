@@ -57,7 +57,7 @@ def health(desk: Here, asker: Looker) -> Doctor:
     problem = desk.home.problem
     return Doctor(
         hub=seeing.text(desk.hub.failed, asker),
-        streams=desk.hub.streams,
+        streams=desk.hub.streams.total(),
         settings="" if problem is None else seeing.text(f"{problem.code} {problem.message}", asker),
         events=desk.hub.position + 1,
     )

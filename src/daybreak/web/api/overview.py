@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC
 from typing import Annotated, Any
 
@@ -13,12 +13,14 @@ from daybreak.web.acting import Act, acting
 from daybreak.web.api import seeing
 from daybreak.web.api.seeing import Said
 from daybreak.web.desk import Here
-from daybreak.web.fresh import Fresh
+from daybreak.web.fresh import Fresh, size
 from daybreak.web.paging import LIMIT_MAX
 from daybreak.web.who import Asker, Looker, may
 
 router = APIRouter(tags=["overview"])
 Reader = Annotated[Asker, may("evidence")]
+ASKED_MAX = 100
+"""Questions that the status holds."""
 
 
 class Status(BaseModel):
@@ -27,7 +29,8 @@ class Status(BaseModel):
     now: str
     nights: list[dict[str, Any]]
     dead: list[str] = Field(description="Nights that died and that nobody has closed yet.")
-    questions: list[dict[str, Any]]
+    questions: list[dict[str, Any]] = Field(description="The oldest; `GET /api/v1/questions` has all.")
+    more_questions: int = Field(description="So many more are not in the list.")
     work: list[dict[str, Any]] = Field(description="Runs that are under way.")
     counts: dict[str, int]
     breakers: list[dict[str, Any]]
@@ -43,7 +46,10 @@ def status(desk: Here, asker: Looker) -> Status:
     from daybreak.home import standing
     from daybreak.report.standing import as_json
 
-    told = _worded(as_json(standing.look(desk.home)), asker)
+    found = desk.kept.of("status", size(desk), lambda: standing.look(desk.home))
+    asked = replace(found, questions=found.questions[:ASKED_MAX])
+    told = _worded(as_json(asked), asker)
+    told["more_questions"] = len(found.questions) - len(asked.questions)
     if not asker.has("incidents"):
         told["incidents"] = [{**one, "what": "(scope incidents)"} for one in told["incidents"]]
     return Status(**told)

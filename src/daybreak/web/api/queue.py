@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field, model_validator
 
+from daybreak.engine.queue import Row
+from daybreak.policy.bearer import ScopeMissing
 from daybreak.web.acting import Act, acting
 from daybreak.web.api import seeing
 from daybreak.web.api.runs import Done, State, Steers, done, known
 from daybreak.web.api.seeing import Name, Run, Words
 from daybreak.web.desk import Desk, Here
-from daybreak.web.fresh import of
+from daybreak.web.fresh import of, size
+from daybreak.web.paging import Cursor, Limit, link
 from daybreak.web.who import Asker, Looker
 
 router = APIRouter(tags=["queue"])
-LISTED_MAX = 1_000
 
 
 class QueueLine(BaseModel):
@@ -47,24 +50,40 @@ class Pause(BaseModel):
 
 class Queue(BaseModel):
     runs: list[QueueLine]
-    more: int = Field(description="So many more are not in the list.")
+    more: int = Field(description="So many more are behind these.")
+    next: int | None = Field(description="`cursor` of the next page; null at the end.")
     paused: list[Pause]
 
 
 @router.get("/queue", operation_id="getQueue")
 def queue(
+    request: Request,
+    response: Response,
     desk: Here,
     asker: Looker,
+    limit: Limit = 100,
+    cursor: Cursor = None,
     project: Annotated[str | None, Query(max_length=200, description="Only of this one.")] = None,
 ) -> Queue:
-    """Every run that is not over: what is under way, what comes next, and what the others wait for."""
+    """Every run that is not over: what is under way, what comes next, and what the others wait for. `cursor` counts
+    from the top, so what moves between two pages may be met twice or not at all."""
     found = desk.home.engine.queue
-    rows = [row for row in found.listing(desk.clock.now()) if project is None or row.project == project]
+    rows = [row for row in _listing(desk) if project is None or row.project == project]
+    begin = min(cursor or 0, len(rows))
+    shown = rows[begin : begin + limit]
+    more = len(rows) - begin - len(shown)
+    following = begin + len(shown) if more else None
+    link(request, response, following)
     pauses = [
         Pause(project=name, since=since, why=seeing.text(why, asker)) for name, (since, why) in found.paused().items()
     ]
-    lines = [_line(row, asker) for row in rows[:LISTED_MAX]]
-    return Queue(runs=lines, more=max(0, len(rows) - LISTED_MAX), paused=pauses)
+    return Queue(runs=[_line(row, asker) for row in shown], more=more, next=following, paused=pauses)
+
+
+def _listing(desk: Desk) -> Sequence[Row]:
+    """The whole queue as it stands. It looks at every run that is not over, so it is made once for all who ask within
+    a moment and while nothing is appended."""
+    return desk.kept.of("queue", size(desk), lambda: desk.home.engine.queue.listing(desk.clock.now()))
 
 
 def _line(row: Any, asker: Asker) -> QueueLine:
@@ -260,7 +279,7 @@ def hand_over(act: Annotated[Act, acting("hand-over")], body: Task) -> Handed:
     def work() -> Handed:
         desk = act.desk
         folders = [Path(folder) for folder in desk.folders]
-        words = handover.check_outside(_words(body), folders)
+        words = _words(body)
         place = PlaceWords(
             project=body.project,
             priority=body.priority,
@@ -270,8 +289,11 @@ def hand_over(act: Annotated[Act, acting("hand-over")], body: Task) -> Handed:
             budget=body.budget,
             after=tuple(known(desk, run) for run in body.after),
         )
-        ready = handover.ask(words, place, cwd=folders[0], environment=os.environ, clock=desk.clock, once=body.once)
-        handover.check_found(ready.found, folders)
+        ready = handover.ask_outside(
+            words, place, folders=folders, environment=os.environ, clock=desk.clock, once=body.once
+        )
+        if ready.comes_again and not act.asker.has("steer"):
+            raise ScopeMissing.of("steer", act.asker.label)  # that is more than one piece of work
         told = ready.put(desk.home)
         return Handed(
             run=told.get("run"),

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from daybreak import events
 from daybreak.ledger import Record
+from daybreak.policy.bearer import ScopeMissing
 from daybreak.web.acting import Act, acting
 from daybreak.web.api import seeing
 from daybreak.web.api.runs import known
@@ -18,7 +19,7 @@ from daybreak.web.desk import Here
 from daybreak.web.fresh import Fresh
 from daybreak.web.pages import withheld
 from daybreak.web.paging import CURSOR_MAX
-from daybreak.web.problems import NotThere, ScopeMissing
+from daybreak.web.problems import NotThere
 from daybreak.web.verifying import verifying_of
 from daybreak.web.who import Asker, Looker, may
 

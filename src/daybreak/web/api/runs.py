@@ -86,6 +86,18 @@ def one(desk: Desk, run: str, asker: Asker) -> RunLine:
     return _line(row, asker)
 
 
+def _behind(desk: Desk, cursor: int | None, state: str | None) -> tuple[str, tuple[Any, ...]]:
+    """What comes after the run with this number, in the order of the list: with a state that is by the time at which
+    a run came, which a clock that is set back makes another one than that of the numbers."""
+    last = 2**53 if cursor is None else cursor
+    if state is None:
+        return "r.rowid < ?", (last,)
+    found = desk.home.ledger.query("SELECT created FROM view_runs WHERE rowid = ?", (last,))
+    if not found:
+        return "r.state = ? AND r.rowid < ?", (state, last)
+    return "r.state = ? AND (r.created, r.rowid) < (?, ?)", (state, found[0][0], last)
+
+
 @router.get("/runs", operation_id="listRuns")
 def runs(
     request: Request,
@@ -98,12 +110,9 @@ def runs(
     state: Annotated[State | None, Query(description="Only those in this state.")] = None,
 ) -> Runs:
     """Every run, the newest first."""
-    where, values = ["r.rowid < ?"], [cursor if cursor is not None else 2**53]
-    if state is not None:
-        where.append("r.state = ?")
-        values.append(state)  # type: ignore[arg-type]
+    where, values = _behind(desk, cursor, state)
     order = "r.rowid DESC" if state is None else "r.created DESC, r.rowid DESC"  # each as an index has it
-    sql = f"SELECT {_COLUMNS} WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?"
+    sql = f"SELECT {_COLUMNS} WHERE {where} ORDER BY {order} LIMIT ?"
     rows = desk.home.ledger.query(sql, (*values, limit + 1))
     following = int(rows[limit - 1][0]) if len(rows) > limit else None
     link(request, response, following)

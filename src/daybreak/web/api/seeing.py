@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Any
 
 from fastapi import Path
@@ -13,6 +14,10 @@ from daybreak.web.pages.withheld import Sees
 from daybreak.web.who import Asker
 
 TEXT_MAX = 2_000
+SHORT = 300
+"""Characters of a text that is kept as it is shown,"""
+KEPT = 16_384
+"""so many of them."""
 
 Run = Annotated[
     str, Path(pattern="^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$", description="A run's whole name.", examples=["run-0k3"])
@@ -32,7 +37,7 @@ def text(told: str, asker: Asker, most: int = TEXT_MAX) -> str:
     """A sentence of a run's (why it failed, what it asks)."""
     if not asker.has("held-out"):
         told = without_examples({"why": told})["why"]
-    return withheld.text(told, most)
+    return _kept_text(told, most) if len(told) <= SHORT else withheld.text(told, most)
 
 
 def without_examples(plain: Any) -> Any:
@@ -55,6 +60,15 @@ def clean(value: Any) -> Any:
 
 
 def redacted(told: str) -> str:
+    return _kept_redacted(told) if len(told) <= SHORT else _redacted(told)
+
+
+def _redacted(told: str) -> str:
     from daybreak.policy.redaction import redact
 
     return redact(told.encode("utf-8", "replace").decode()).text
+
+
+# The same titles, streams and reasons are shown again and again, and redaction is most of what an answer costs.
+_kept_text = lru_cache(KEPT)(withheld.text)
+_kept_redacted = lru_cache(KEPT)(_redacted)

@@ -13,6 +13,7 @@ MODULES = (
     "queue",
     "runs",
     "run",
+    "transcript",
     "report",
     "theme",
     "ledger",

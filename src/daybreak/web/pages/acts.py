@@ -14,10 +14,10 @@ from fastapi.responses import Response
 from daybreak.engine.view import PRIORITY_MAX
 from daybreak.errors import DaybreakError, UsageError
 from daybreak.factory import verdicts
+from daybreak.home.acting import Hand, writing
 from daybreak.web import forms
 from daybreak.web.desk import Desk, Here
-from daybreak.web.hand import Hand, writing
-from daybreak.web.pages import asking
+from daybreak.web.pages import asking, kept
 from daybreak.web.pages.base import back, refused
 from daybreak.web.who import Asker, may
 
@@ -43,12 +43,13 @@ class FieldWrong(UsageError):
     code = "U341"
 
 
-def _back(form: dict[str, str], asker: Asker, run: str, work: Callable[[], str]) -> Response:
+def _back(desk: Desk, form: dict[str, str], asker: Asker, run: str, work: Callable[[], str]) -> Response:
     """Do it in the asker's name, and say what came of it on the page where the form was."""
     to = f"/run/{quote(run, safe='')}" if run else "/queue"
     try:
         with writing(Hand(asker.actor)):
             said = work()
+        kept.drop(desk)
         return back(form, said, to=to)
     except DaybreakError as error:
         return refused(form, error, to=to)
@@ -68,7 +69,7 @@ def answer(run: str, desk: Here, asker: Answering, form: Form) -> Response:
         desk.home.engine.queue.answer(run, given)
         return f"Answered: {given}"
 
-    return _back(form, asker, run, work)
+    return _back(desk, form, asker, run, work)
 
 
 @router.post("/run/{run}/move")
@@ -82,7 +83,7 @@ def move(run: str, desk: Here, asker: Steering, form: Form) -> Response:
         desk.home.engine.queue.move(run, priority=int(given))
         return f"Its priority is {int(given)} now."
 
-    return _back(form, asker, run, work)
+    return _back(desk, form, asker, run, work)
 
 
 @router.post("/run/{run}/pause")
@@ -91,7 +92,7 @@ def pause(run: str, desk: Here, asker: Steering, form: Form) -> Response:
         changed = desk.home.engine.queue.pause(run, why=form.get("why", "")[:TEXT_MAX])
         return "Paused: it stops before its next step." if changed else "It was paused already."
 
-    return _back(form, asker, run, work)
+    return _back(desk, form, asker, run, work)
 
 
 @router.post("/run/{run}/resume")
@@ -100,7 +101,7 @@ def resume(run: str, desk: Here, asker: Steering, form: Form) -> Response:
         desk.home.engine.queue.resume(run)
         return "It may go on: the night picks it up."
 
-    return _back(form, asker, run, work)
+    return _back(desk, form, asker, run, work)
 
 
 @router.post("/run/{run}/retry")
@@ -109,7 +110,7 @@ def retry(run: str, desk: Here, asker: Steering, form: Form) -> Response:
         desk.home.engine.queue.retry(run)
         return "It is tried again: the night picks it up."
 
-    return _back(form, asker, run, work)
+    return _back(desk, form, asker, run, work)
 
 
 @router.post("/run/{run}/cancel")
@@ -118,13 +119,13 @@ def cancel(run: str, desk: Here, asker: Steering, form: Form) -> Response:
         desk.home.engine.queue.cancel(run, form.get("why", "").strip()[:TEXT_MAX])
         return "It will be cancelled before its next step."
 
-    return _back(form, asker, run, work)
+    return _back(desk, form, asker, run, work)
 
 
 @router.post("/queue/pause")
 def pause_queue(desk: Here, asker: Steering, form: Form) -> Response:
     """A project, or the whole queue where none is named."""
-    return _back(form, asker, "", lambda: _paused(desk, form.get("project", ""), form.get("why", "")))
+    return _back(desk, form, asker, "", lambda: _paused(desk, form.get("project", ""), form.get("why", "")))
 
 
 def _paused(desk: Desk, project: str, why: str) -> str:
@@ -141,7 +142,7 @@ def resume_queue(desk: Here, asker: Steering, form: Form) -> Response:
         changed = desk.home.engine.queue.resume(project=project)
         return f"{what} goes on." if changed else f"{what} was not paused."
 
-    return _back(form, asker, "", work)
+    return _back(desk, form, asker, "", work)
 
 
 # -- verdicts
@@ -161,7 +162,7 @@ def accept(run: str, desk: Here, asker: Judging, form: Form) -> Response:
         )
         return "Accepted." if told.changed else "It was accepted already."
 
-    return _back(form, asker, run, work)
+    return _back(desk, form, asker, run, work)
 
 
 @router.post("/run/{run}/reject")
@@ -182,7 +183,7 @@ def reject(run: str, desk: Here, asker: Judging, form: Form) -> Response:
         again = f" The same task is in the queue again, with the reason, as {told.task}." if told.task else ""
         return f"Rejected.{again}" if told.changed else "It was rejected for that already."
 
-    return _back(form, asker, run, work)
+    return _back(desk, form, asker, run, work)
 
 
 @router.post("/run/{run}/undo")
@@ -194,7 +195,7 @@ def undo(run: str, desk: Here, asker: Undoing, form: Form) -> Response:
         kept = "; ".join(f"{part.what}: {part.done}" for part in told.parts)
         return f"Undone. {kept}" if told.changed else f"It was undone already. {kept}"
 
-    return _back(form, asker, run, work)
+    return _back(desk, form, asker, run, work)
 
 
 def around(desk: Desk) -> dict[str, Any]:

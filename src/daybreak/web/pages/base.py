@@ -20,6 +20,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
+from markupsafe import Markup
 
 from daybreak.errors import DaybreakError
 from daybreak.web import assets, who
@@ -150,7 +151,7 @@ def _of_asker(request: Request) -> dict[str, Any]:
     asker = found if isinstance(found, who.Asker) else None
     return {
         "asker": asker,
-        "csrf": who.csrf(request),
+        "csrf": Markup(who.csrf(request)),  # our own, of random letters: nothing may be seen in it
         "logged_in": asker is not None and bool(asker.csrf),
         "who": f"signed in as {asker.label}" if asker is not None else "",
     }

@@ -13,14 +13,13 @@ import msgspec
 from daybreak import events
 from daybreak.ledger.record import decode_header
 from daybreak.web.pages import withheld
-from daybreak.web.pages.withheld import Sees
+from daybreak.web.pages.withheld import NOTHING, Sees
 
 LINES = 50
-STRETCH = 20_000
+STRETCH = 10_000
 """Events that are looked through for a type at once: some ten milliseconds."""
 PREVIEW_BYTES = 2_048
 PREVIEW_CHARACTERS = 140
-NOTHING = Sees()
 STREAM_MAX = 200
 STREAMS_SHOWN = 12
 KNOWN_STREAMS = (

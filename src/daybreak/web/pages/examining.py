@@ -6,12 +6,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from daybreak.clock import Clock, stamp
 from daybreak.config import Places
 from daybreak.factory.health import Finding
+from daybreak.home.withheld import without_examples
 
 AGAIN_S = 600.0
 """A page that is opened begins another look where the last one is older."""
@@ -65,13 +66,14 @@ class Examining:
 
 
 def look(places: Places, clock: Clock, *, roots: Callable[[], list[Path]] | None = None) -> list[Finding]:
-    """As `daybreak doctor`, without repairing anything."""
+    """As `daybreak doctor`, without repairing anything, and without what questions of runs say of examples."""
     from daybreak import home
     from daybreak.factory import health
 
-    return health.examine(
+    found = health.examine(
         places, clock, home.views(), roots=(roots or _roots)(), settings=home.settings, environment=os.environ
     )
+    return [replace(one, text=without_examples(one.text), hint=without_examples(one.hint)) for one in found]
 
 
 def _roots() -> list[Path]:

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from daybreak.report.catalogue import entry
 from daybreak.report.catalogue.asked import CODE, find
 from daybreak.report.catalogue.entry import Entry
-from daybreak.web.pages import text, withheld
+from daybreak.web.pages import text
 from daybreak.web.pages.base import page
 from daybreak.web.who import Looker
 
@@ -42,9 +42,9 @@ def explained(code: str) -> Explained | None:
     return Explained(one, tuple(entry.below(one.code, known)), within)
 
 
-def linked(told: object) -> Markup:
-    """A text without secrets, each code in it that the catalogue knows a link to what it says."""
-    safe, known = str(text.harmless(withheld.text(told))), entry.entries()
+def linked(told: object, most: int = text.CHARS_MAX) -> Markup:
+    """The beginning of a text without secrets, each code in it that the catalogue knows a link to what it says."""
+    safe, known = str(text.harmless(str(told), most)), entry.entries()
     parts: list[str] = []
     at = 0
     for found in CODE.finditer(safe):

@@ -33,20 +33,24 @@ class Line:
     """Of a state, an outcome or a verdict, where the line is about one."""
 
 
-def newest(log: Log, most: int, *, held_out: bool) -> list[Line]:
-    """The newest first. `held_out`: what was seen of held-out examples, too."""
+def newest(log: Log, most: int, *, held_out: bool, words: bool) -> list[Line]:
+    """The newest first. `held_out`: what was seen of held-out examples, too; `words`: what workers claim."""
     ((last,),) = log.query("SELECT max(leaf) FROM event")
     if last is None:
         return []
-    found = lines(log.read_all(after=max(-1, last - LOOKED_AT)), held_out=held_out)
+    found = lines(log.read_all(after=max(-1, last - LOOKED_AT)), held_out=held_out, words=words)
     return found[-most:][::-1]
 
 
-def lines(records: Iterable[Record], *, held_out: bool) -> list[Line]:
+def lines(records: Iterable[Record], *, held_out: bool, words: bool) -> list[Line]:
     """One for each event that has something to tell, in their order."""
     found = []
     for record in records:
-        told = _told(record, held_out=held_out)
+        event = record.event
+        if isinstance(event, events.AttemptClaimed) and not words:
+            told: tuple[str, str] | None = (f"attempt {event.attempt}: {event.worker} claims {event.outcome}", "")
+        else:
+            told = _told(record, held_out=held_out)
         if told is not None:
             text, state = without_examples(told[0], held_out=held_out), told[1]
             run = getattr(record.event, "run", "") or ""

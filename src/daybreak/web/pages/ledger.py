@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from daybreak import events
 from daybreak.errors import DaybreakError
 from daybreak.ledger.record import decode_header
+from daybreak.policy.bearer import ScopeMissing
 from daybreak.policy.redaction import holds_secret
 from daybreak.web import forms
 from daybreak.web.desk import Desk, Here
@@ -19,8 +20,7 @@ from daybreak.web.pages import browsing, explain, heads, reading, withheld
 from daybreak.web.pages.base import back, page, refused
 from daybreak.web.pages.browsing import Listing, Streams, Wanted
 from daybreak.web.pages.verifying import Verifying
-from daybreak.web.pages.withheld import Sees
-from daybreak.web.problems import NotThere, ScopeMissing
+from daybreak.web.problems import NotThere
 from daybreak.web.who import Asker, Looker, may
 
 router = APIRouter()
@@ -28,10 +28,6 @@ router = APIRouter()
 Form = Annotated[dict[str, str], Depends(forms.fields)]
 Text = Annotated[str, Query(max_length=300)]
 _GUARD = threading.Lock()
-
-
-def sees(asker: Asker) -> Sees:
-    return Sees(words=asker.has("evidence"), examples=asker.has("held-out"))
 
 
 def verifying_of(request: Request, desk: Desk) -> Verifying:
@@ -63,7 +59,7 @@ def ledger(
     meant = browsing.streams(log, of)
     wanted = Wanted(meant.stream, kind.strip(), browsing.number(before), browsing.number(after))
     nowhere = bool(of.strip()) and not meant.stream
-    found = Listing((), -1, None, None, None) if nowhere else browsing.page(log, wanted, sees(asker))
+    found = Listing((), -1, None, None, None) if nowhere else browsing.page(log, wanted, withheld.of(asker))
     marks, marks_wrong = heads.marks(desk.home)
     return page(
         request,
@@ -81,7 +77,7 @@ def ledger(
         marks=marks,
         marks_wrong=marks_wrong,
         check=verifying_of(request, desk).check,
-        sees=sees(asker),
+        sees=withheld.of(asker),
         may_whole=asker.has("admin"),
         linked=explain.linked,
     )
@@ -118,7 +114,7 @@ def verification(request: Request, desk: Here, asker: Looker) -> Response:
         check=verifying_of(request, desk).check,
         head=heads.look(desk.home),
         may_whole=asker.has("admin"),
-        sees=sees(asker),
+        sees=withheld.of(asker),
         linked=explain.linked,
     )
 
@@ -150,7 +146,7 @@ def event(request: Request, desk: Here, asker: Looker, name: str) -> Response:
     index = _index(desk, name)
     problem, found = None, None
     try:
-        found = reading.read(desk.home.ledger, index, sees(asker))
+        found = reading.read(desk.home.ledger, index, withheld.of(asker))
     except reading.Missing:
         raise _nothing(name) from None
     except DaybreakError as error:  # what is stored is not what was signed: a page that says so
@@ -158,13 +154,13 @@ def event(request: Request, desk: Here, asker: Looker, name: str) -> Response:
     return page(
         request,
         "event.html",
-        status=200 if problem is None else 500,
         current="ledger",
         index=index,
         event=found,
         problem=problem,
-        sees=sees(asker),
+        sees=withheld.of(asker),
         hides=found is not None and withheld.holds_something(found.type) and not asker.has("held-out"),
+        hidden=found is not None and withheld.NOT_SHOWN in found.said.text,
         linked=explain.linked,
     )
 
@@ -175,8 +171,7 @@ def proof(desk: Here, asker: Looker, name: str, payload: bool = False) -> Respon
     from daybreak.ledger import Prover, keyfile, write_bundle
 
     index = _index(desk, name)
-    if payload:
-        _check_payload(desk, asker, index)
+    _check_leaving(desk, asker, index, payload=payload)
     with Prover(desk.home.places.ledger, keyfile.load_verifier(desk.home.places.keys)) as prover:
         data = write_bundle(prover.prove([index], withhold=not payload))
     headers = {"Content-Disposition": f'attachment; filename="event-{index}.proof"'}
@@ -194,19 +189,26 @@ def _nothing(name: str) -> NotThere:
     return NotThere(f"there is no event {name[:80]}", hint="an event has an index, or is named STREAM#SEQ")
 
 
-def _check_payload(desk: Desk, asker: Asker, index: int) -> None:
-    """May this payload leave as it was stored? Raises ScopeMissing."""
-    cli = f"`daybreak ledger prove {index}` gives it on the command line; without `payload` the proof shows that it is"
-    if not asker.has("evidence"):
-        raise ScopeMissing("payloads need the scope evidence", hint=f"{cli} there.")
+def _check_leaving(desk: Desk, asker: Asker, index: int, *, payload: bool) -> None:
+    """May this event leave as it was stored? Raises ScopeMissing, LedgerTampered."""
+    cli = f"`daybreak ledger prove {index}` gives it on the command line"
+    without = f"{cli}; without `payload` the proof shows that it is there"
+    if payload and not asker.has("evidence"):
+        raise ScopeMissing("payloads need the scope evidence", hint=f"{without}.")
     ((raw, stored),) = desk.home.ledger.query("SELECT header, payload FROM event WHERE leaf = ?", (index,))
     with reading.rows(desk.home.ledger) as reader:
         record, _ = reader.record(index, raw, stored)
+    if holds_secret(record.header.decode("utf-8", "replace")):
+        raise ScopeMissing("the event's header looks as if it held a secret, which no page gives away", hint=f"{cli}.")
+    if not payload:
+        return
     kind = decode_header(record.header).type
     if withheld.holds_something(kind) and not asker.has("held-out"):
         raise ScopeMissing(
             f"a {kind} may hold acceptance examples that workers must not see; that needs the scope held-out",
-            hint=f"{cli} there.",
+            hint=f"{without}.",
         )
     if holds_secret(record.payload.decode("utf-8", "replace")):
-        raise ScopeMissing("what the event says looks as if it held a secret, which no page gives away", hint=cli)
+        raise ScopeMissing(
+            "what the event says looks as if it held a secret, which no page gives away", hint=f"{without}."
+        )

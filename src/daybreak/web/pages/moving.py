@@ -1,42 +1,41 @@
 """Runs that are under way, as their streams tell it. A stream only grows, so each look reads what is new and no more:
-one follower for each run is kept in the process.
+one follower for each run is kept in the process. How much time is left is what the terminal says (`report.remaining`).
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 from daybreak import events
 from daybreak.clock import Clock
 from daybreak.ledger import Record
-from daybreak.report.progress import Progress
+from daybreak.report.remaining import Timing
+from daybreak.report.timeleft import Left
+from daybreak.report.tree import Growth
+
+if TYPE_CHECKING:
+    from daybreak.ledger import Ledger
+    from daybreak.report.standing import Standing
 
 KEPT = 200
 """Runs that are remembered."""
 READ_MAX = 20_000
 """Events of one stream that are read in one look; of a longer one the newest."""
-ASKED_AT_LEAST = 0.05
-"""Of the work, before anything is said about the time that is left."""
-
-
-class Log(Protocol):
-    def read(self, stream: str, *, after: int = -1) -> Iterator[Record]: ...
-    def query(self, sql: str, params: Any = ()) -> list[tuple[Any, ...]]: ...
+TOO_LONG = Left(unknown="its story is too long to be compared")
 
 
 @dataclass
 class Moving:
     """Where one run is."""
 
-    progress: Progress
-    seq: int = -1
-    began: str = ""
-    """When its worker first had it."""
+    growth: Growth
+    whole: bool = True
+    """Its stream was read from its beginning."""
     attempt: int = 0
     worker: str = ""
     role: str = ""
@@ -45,12 +44,9 @@ class Moving:
     guard: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, record: Record) -> None:
-        self.seq = record.seq
         event = record.event
-        self.progress.take(event)
+        self.growth.take(record)
         match event:
-            case events.LeaseGranted():
-                self.began = self.began or record.ts
             case events.AttemptBegan():
                 self.attempt, self.worker, self.role = event.attempt, event.worker, event.role
             case events.StepDone() | events.StepFailed():
@@ -58,41 +54,58 @@ class Moving:
             case _:
                 pass
 
-    @property
-    def fraction(self) -> float | None:
-        """0 to 1; None where nothing was planned."""
-        return self.progress.fraction if self.progress.weights else None
-
-    def left(self, now: datetime) -> tuple[float, float] | None:
-        """Seconds that are left, at least and at most, at the pace so far: wide early on. None before there is one."""
-        done = self.fraction
-        if done is None or done < ASKED_AT_LEAST or not self.began:
-            return None
-        spent = (now - datetime.fromisoformat(self.began)).total_seconds()
-        middle = max(1.0, spent / done * (1 - done))
-        spread = 1.3 + (1 - done) * 1.7
-        return middle / spread, middle * spread
-
 
 class Followers:
     """Of one process."""
 
-    def __init__(self, log: Log, clock: Clock) -> None:
+    def __init__(self, log: Ledger, clock: Clock) -> None:
         self._log, self._clock = log, clock
         self._known: OrderedDict[str, Moving] = OrderedDict()
         self._guard = threading.Lock()
+        self._timing = Timing(log, clock, beside=True)  # a night may work beside this: what was is read slowly
+        self._timed = threading.Lock()
 
     def of(self, run: str) -> Moving:
         """The run as it is at this moment."""
         with self._guard:
-            found = self._known.pop(run, None) or Moving(Progress(self._clock))
+            found = self._known.pop(run, None) or self._new(run)
             self._known[run] = found
             while len(self._known) > KEPT:
-                self._known.popitem(last=False)
+                gone, _ = self._known.popitem(last=False)
+                with self._timed:
+                    self._timing.ended(gone)
         with found.guard:
-            for record in self._log.read(events.run_stream(run), after=self._from(run, found.seq)):
+            after = self._from(run, found.growth.seen)
+            found.whole = found.whole and after == found.growth.seen
+            for record in self._log.read(events.run_stream(run), after=after):
                 found.take(record)
         return found
+
+    def left(self, found: Moving, now: datetime) -> Left | None:
+        """None where nothing of it is under way."""
+        if not found.growth.began:
+            return None
+        if not found.whole:
+            return TOO_LONG
+        with self._timed:
+            return self._timing.of_run(found.growth, now)
+
+    def fraction(self, found: Moving, left: Left | None, now: datetime) -> float | None:
+        """0 to 1, as the terminal has it; None where nobody knows."""
+        with self._timed:
+            return self._timing.fraction(found.growth, left, now)
+
+    def left_of_all(self, standing: Standing, moving: Mapping[str, Moving], now: datetime) -> Left | None:
+        """Until nothing is left to do; None where nothing is under way."""
+        if not all(one.whole for one in moving.values()):
+            return TOO_LONG
+        with self._timed:
+            return self._timing.of_all(standing, {run: one.growth for run, one in moving.items()}, now)
+
+    def _new(self, run: str) -> Moving:
+        rows = self._log.query("SELECT title, kind FROM view_runs WHERE run = ?", (run,))
+        title, kind = rows[0] if rows else ("", "")
+        return Moving(Growth(run, self._clock, title=title, kind=kind))
 
     def _from(self, run: str, seq: int) -> int:
         ((last,),) = self._log.query("SELECT max(seq) FROM event WHERE stream = ?", (events.run_stream(run),))

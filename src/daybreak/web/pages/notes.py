@@ -73,14 +73,21 @@ def notes_in(where: Path | None, today: date, words: Sequence[str] = ()) -> Note
     """Notes of a folder that hold all these words. Versions are not compared with commits: that asks git."""
     if where is None or not where.is_dir():
         return Notes(FOLDER if where is None else str(where), (), (), 0, there=False)
-    paths = keeping.find(where)
+    try:
+        paths = keeping.find(where)
+    except DaybreakError as error:  # there are too many
+        return Notes(str(where), (), ((FOLDER, error.message),), 0, there=True)
     found: list[Note] = []
     problems: list[tuple[str, str]] = []
     for path in paths[:NOTES_MAX]:
+        name = str(path.relative_to(where))
+        if not name.isprintable():
+            problems.append((ascii(name), "its name cannot be printed, so no link leads to it"))
+            continue
         try:
             note = keeping.read(path)
         except DaybreakError as error:
-            problems.append((str(path.relative_to(where)), error.message))
+            problems.append((name, error.message))
         else:
             if _holds(f"{note.title}\n{note.text}", words):
                 found.append(note)
@@ -187,7 +194,10 @@ def history(request: Request, desk: Here, asker: Annotated[Asker, may("evidence"
 
 def named(where: Path | None, name: str) -> Path:
     """The note of that name in the folder; nothing else, whatever the name says. Raises NotThere."""
-    paths = keeping.find(where) if where is not None and where.is_dir() else []
+    try:
+        paths = keeping.find(where) if where is not None and where.is_dir() else []
+    except DaybreakError:  # there are too many
+        paths = []
     for path in paths:
         if where is not None and str(path.relative_to(where)) == name:
             return path

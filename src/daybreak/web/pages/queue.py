@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Any
-from weakref import WeakKeyDictionary
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
@@ -16,25 +13,14 @@ from daybreak.engine.view import PRIORITY_MAX, UNDER_WAY
 from daybreak.web.desk import Desk, Here
 from daybreak.web.pages import asking
 from daybreak.web.pages.base import page, pager
+from daybreak.web.pages.kept import Kept
 from daybreak.web.who import Looker
 
 router = APIRouter(include_in_schema=False)
 
 SIZE = 40
 ASKED_MAX = 20
-FRESH_S = 2.0
-"""A listing is used again for so long while no event comes: what is shown of time changes slowly."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Listing:
-    size: int
-    at: datetime
-    rows: list[Row]
-
-
-_known: WeakKeyDictionary[Any, _Listing] = WeakKeyDictionary()
-_guard = threading.Lock()
+LISTINGS: Kept[list[Row]] = Kept()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +79,8 @@ def queue(
 
 
 def listed(desk: Desk) -> list[Row]:
-    """Every run that is not over, in its order; looked up anew when the ledger has grown."""
-    ledger, now = desk.home.ledger, desk.clock.now()
-    ((size,),) = ledger.query("SELECT ifnull(max(leaf), -1) FROM event")
-    with _guard:
-        known = _known.get(ledger)
-    if known is not None and known.size == size and (now - known.at).total_seconds() < FRESH_S:
-        return known.rows
-    rows = desk.home.engine.queue.listing(now)
-    with _guard:
-        _known[ledger] = _Listing(size, now, rows)
-    return rows
+    """Every run that is not over, in its order."""
+    return LISTINGS.get(desk, "", lambda: desk.home.engine.queue.listing(desk.clock.now()))
 
 
 def _held(desk: Desk, runs: list[str]) -> set[str]:

@@ -24,8 +24,9 @@ from daybreak.web.pages import withheld
 from daybreak.web.pages.browsing import run_of
 from daybreak.web.pages.withheld import Sees
 
-PARSED_BYTES = 1024 * 1024
-"""A longer payload is not shown at all: the command line has it."""
+PARSED_BYTES = 256 * 1024
+"""A longer payload is not shown at all, because to look for secrets in it takes longer than a page may: the command
+line has it."""
 SHOWN_CHARACTERS = 60_000
 TEXT_CHARACTERS = 8_000
 """Of one text inside a payload."""

@@ -3,7 +3,7 @@ result can be accepted, rejected or undone here, and every line leads to its evi
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
@@ -12,17 +12,19 @@ from daybreak.engine import nights
 from daybreak.errors import DaybreakError
 from daybreak.factory import verdicts
 from daybreak.home import mornings
+from daybreak.home.acting import Hand, writing
 from daybreak.report.morning import words
 from daybreak.web.desk import Here
-from daybreak.web.hand import Hand, writing
-from daybreak.web.pages import asking
+from daybreak.web.pages import asking, kept
 from daybreak.web.pages.acts import Form, Judging
 from daybreak.web.pages.base import back, page, refused
+from daybreak.web.pages.kept import Kept
 from daybreak.web.who import Looker
 
 router = APIRouter(include_in_schema=False)
 
 NIGHTS_MAX = 12
+REPORTS: Kept[Any] = Kept()
 LINES_MAX = 60
 """Runs of one part that are told one by one."""
 
@@ -32,7 +34,7 @@ def report(
     request: Request, desk: Here, asker: Looker, night: Annotated[str | None, Query(max_length=100)] = None
 ) -> HTMLResponse:
     """Of the night that is named; without one of the newest night, or of the time since the last report."""
-    told = mornings.collect(desk.home, desk.clock.now(), night=night or None)
+    told = REPORTS.get(desk, night or "", lambda: mornings.collect(desk.home, desk.clock.now(), night=night or None))
     ledger = desk.home.ledger
     asked = {one.run: one for decision in told.decisions[:LINES_MAX] if (one := asking.of_run(ledger, decision.run))}
     return page(
@@ -59,6 +61,7 @@ def accept(desk: Here, asker: Judging, form: Form) -> Response:
             accepted = verdicts.accept_night(desk.home.ledger, runs, actor=asker.actor)
     except DaybreakError as error:
         return refused(form, error, to="/report")
+    kept.drop(desk)
     changed = sum(one.changed for one in accepted)
     left = [f"{one.title}: {one.why_not}" for one in accepted if not one.accepted]
     rest = f" Left out: {'; '.join(left)[:300]}" if left else ""

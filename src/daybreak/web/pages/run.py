@@ -43,8 +43,10 @@ CHECKS_MAX = 80
 def run(request: Request, desk: Here, asker: Looker, run: Run) -> HTMLResponse:
     row = _row(desk, run)
     home, now = desk.home, desk.clock.now()
-    told = story.told(home, run, row, held_out=asker.has("held-out"))
-    found = followers(desk).of(run) if row.state not in FINAL else None
+    told = story.told(home, run, row, held_out=asker.has("held-out"), words=asker.has("evidence"))
+    known = followers(desk)
+    found = known.of(run) if row.state not in FINAL else None
+    left = known.left(found, now) if found is not None else None
     report = told.report
     return page(
         request,
@@ -63,7 +65,8 @@ def run(request: Request, desk: Here, asker: Looker, run: Run) -> HTMLResponse:
         asked=asking.of_run(home.ledger, run),
         said=said.of(home.ledger, run),
         bars=bars_of(home, account_of(run)),
-        done=found.fraction if found is not None else None,
+        done=known.fraction(found, left, now) if found is not None else None,
+        left=left,
         final=row.state in FINAL,
     )
 
@@ -118,7 +121,7 @@ def diff(
 ) -> HTMLResponse:
     """What an attempt changed, as the ledger keeps it."""
     row = _row(desk, run)
-    found = story.told(desk.home, run, row, held_out=False).patches
+    found = story.told(desk.home, run, row, held_out=False, words=False).patches
     if n > len(found):
         raise NotThere(f"run {run} keeps {len(found)} changes", hint="look at the run's page")
     patch = found[n - 1]

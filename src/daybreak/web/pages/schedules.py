@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -14,13 +14,13 @@ from fastapi.responses import HTMLResponse, Response
 from daybreak.clock import stamp
 from daybreak.engine.schedule_view import SELECT, Past, Row, Stored, row_of
 from daybreak.engine.schedules import Schedules, ScheduleUnknown, TaskTemplate
-from daybreak.engine.window import ScheduleWrong
 from daybreak.errors import DaybreakError
 from daybreak.home import scheduling
 from daybreak.web import forms
 from daybreak.web.desk import Desk, Here
-from daybreak.web.pages import explain
+from daybreak.web.pages import explain, withheld
 from daybreak.web.pages.base import back, page, refused
+from daybreak.web.pages.withheld import NOTHING, Sees
 from daybreak.web.who import Asker, Looker, may
 
 router = APIRouter()
@@ -60,7 +60,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """A schedule that was paused: nothing of it comes, and it can go on."""
+    """A schedule that was removed: nothing of it comes, and it can be set again."""
 
     name: str
     title: str
@@ -81,15 +81,15 @@ def schedules_of(desk: Desk) -> Schedules:
     return Schedules(desk.home.ledger, desk.clock, desk.home.engine.queue)
 
 
-def model(schedules: Schedules, log: Any, now: datetime) -> Model:
+def model(schedules: Schedules, log: Any, now: datetime, sees: Sees = NOTHING) -> Model:
     """`log` answers questions about the views."""
     rows = schedules.all()
-    lines = [_line(schedules, row, now) for row in rows[:SHOWN_MAX]]
+    lines = [_line(schedules, row, now, sees) for row in rows[:SHOWN_MAX]]
     lines.sort(key=lambda one: (one.coming[0][1] if one.coming else "~", one.name))
     return Model(tuple(lines), tuple(_gone(log)), tuple(schedules.broken()), max(0, len(rows) - SHOWN_MAX))
 
 
-def _line(schedules: Schedules, row: Row, now: datetime) -> Line:
+def _line(schedules: Schedules, row: Row, now: datetime, sees: Sees) -> Line:
     place = row.template.get("place", {})
     return Line(
         name=row.name,
@@ -99,11 +99,16 @@ def _line(schedules: Schedules, row: Row, now: datetime) -> Line:
         project=str(place.get("project", "")) if isinstance(place, Mapping) else "",
         coming=tuple((window.key, stamp(window.start)) for _, window in schedules.next(now, row.name, COMING)),
         due=schedules.due(now, row.name),
-        past=tuple(schedules.history(row.name, PAST_MOST)),
+        past=tuple(_seen(one, sees) for one in schedules.history(row.name, PAST_MOST)),
         not_over=len(schedules.not_over(row.name)),
         missed=_missed(row),
         edited=row.edited,
     )
+
+
+def _seen(past: Past, sees: Sees) -> Past:
+    """Both may hold what its run asks, and that what a gate said of an example."""
+    return replace(past, why=withheld.words(past.why, sees), question=withheld.words(past.question, sees))
 
 
 def _missed(row: Row) -> str:
@@ -121,17 +126,14 @@ def _gone(log: Any) -> list[Gone]:
     rows = log.query(f"{SELECT} WHERE removed ORDER BY edited DESC LIMIT {SHOWN_MAX}")
     found = []
     for name, _, task, _, _, edited, _ in rows:
-        try:
-            title = str(json.loads(task).get("title", ""))
-        except (ValueError, AttributeError):
-            title = ""
-        found.append(Gone(name, title, edited))
+        kept = json.loads(task)
+        found.append(Gone(name, str(kept.get("title", "")), edited))
     return found
 
 
 @router.get(PAGE, response_class=HTMLResponse, include_in_schema=False)
 def schedules(request: Request, desk: Here, asker: Looker) -> HTMLResponse:
-    told = model(schedules_of(desk), desk.home.ledger, desk.clock.now())
+    told = model(schedules_of(desk), desk.home.ledger, desk.clock.now(), withheld.of(asker))
     return page(
         request,
         "schedules.html",
@@ -152,40 +154,39 @@ def run(desk: Here, asker: Annotated[Asker, may("hand-over")], name: str, form: 
     return back(form, f"{made.run} of schedule {name} is in the queue; its windows stay as they are.", to=PAGE)
 
 
-@router.post(PAGE + "/{name}/pause", include_in_schema=False)
-def pause(desk: Here, asker: Annotated[Asker, may("steer")], name: str, form: Form) -> Response:
-    """No window of it opens any more until somebody says go on; those that come meanwhile are never run."""
+@router.post(PAGE + "/{name}/remove", include_in_schema=False)
+def remove(desk: Here, asker: Annotated[Asker, may("steer")], name: str, form: Form) -> Response:
+    """No window of it opens any more, as with `daybreak schedule remove`; windows that nobody has looked at are skipped
+    with that reason."""
     try:
         schedules_of(desk).remove(name)
     except DaybreakError as error:
         return refused(form, error, to=PAGE)
-    return back(form, f"Schedule {name} is paused: no window of it comes. Its runs in the queue stay.", to=PAGE)
+    said = f"Schedule {name} is removed: no window of it comes. Its runs in the queue and its history stay."
+    return back(form, said, to=PAGE)
 
 
-@router.post(PAGE + "/{name}/resume", include_in_schema=False)
-def resume(desk: Here, asker: Annotated[Asker, may("steer")], name: str, form: Form) -> Response:
-    """It goes on as it was; windows from now on are its own."""
+@router.post(PAGE + "/{name}/set", include_in_schema=False)
+def set_again(desk: Here, asker: Annotated[Asker, may("steer")], name: str, form: Form) -> Response:
+    """A removed one, with the times and the task that it had; windows from now on are its own."""
     try:
         row = stored(desk.home.ledger, name)
         template = row.template
         task = TaskTemplate(
-            kind=template["kind"], title=template["title"], args=template["args"], place=template["place"]
+            kind=template["kind"], title=template["title"], args=template["args"], place=template.get("place", {})
         )
         schedules_of(desk).set(name, row.schedule, task)
     except DaybreakError as error:
         return refused(form, error, to=PAGE)
-    return back(form, f"Schedule {name} goes on: windows from now on are its own.", to=PAGE)
+    return back(form, f"Schedule {name} is set again: windows from now on are its own.", to=PAGE)
 
 
 def stored(log: Any, name: str) -> Row:
-    """A paused schedule as it was. Raises ScheduleUnknown, ScheduleWrong."""
+    """A removed schedule as it was. Raises ScheduleUnknown, ScheduleWrong."""
     found = log.query(f"{SELECT} WHERE name = ? AND removed", (name,))
     if not found:
         raise ScheduleUnknown(
-            f"no schedule {name[:80]!r} is paused",
+            f"no schedule {name[:80]!r} was removed",
             hint="`daybreak schedule add` makes one",
         )
-    try:
-        return row_of(Stored(*found[0]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ScheduleWrong(f"schedule {name} was kept in another shape", hint="make it again") from error
+    return row_of(Stored(*found[0]))

@@ -79,8 +79,8 @@ def row_of(home: Home, run: str) -> Row | None:
     return Row(*found[0]) if found else None
 
 
-def told(home: Home, run: str, row: Row, *, held_out: bool) -> Story:
-    """Everything that the page says of it."""
+def told(home: Home, run: str, row: Row, *, held_out: bool, words: bool) -> Story:
+    """Everything that the page says of it. `words`: what workers say of themselves, too."""
     records, skipped = _records(home, run, row)
     story = Story(
         row, reporting.collect(records), records, skipped, {f"{one.stream}#{one.seq}": one.index for one in records}
@@ -92,6 +92,9 @@ def told(home: Home, run: str, row: Row, *, held_out: bool) -> Story:
     report.models.update(_models(home, run, records))
     for line in (*report.checks, *report.gates):
         _withhold(line, held_out=held_out)
+    if not words:
+        for line in report.attempts:
+            line.summary, line.marks = "", []
     report.why = without_examples(report.why, held_out=held_out)
     return story
 

@@ -14,6 +14,8 @@ from daybreak.report.shown import shown
 
 CHARS_MAX = 2_000
 """Of one value on a page."""
+SECRET_MIN = 12
+"""No shorter text holds a secret with what makes it known as one."""
 OUTPUT_CHARS_MAX = 16_000
 """Of what a program printed."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -64,12 +66,17 @@ def looks(state: str) -> Look:
     return _LOOKS.get(state, _PLAIN)
 
 
-def harmless(value: Any) -> Any:
-    """What a template is about to print: text without steering characters, cut where it is long, with how much is
-    left out. Markup of our own and what is no text stays."""
+def harmless(value: Any, most: int = CHARS_MAX) -> Any:
+    """What a template is about to print: text without secrets and steering characters, cut where it is long, with how
+    much is left out. Markup of our own and what is no text stays."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
-    return shown(cut(value, CHARS_MAX))
+    if len(value) < SECRET_MIN:
+        return shown(value)
+    safe = redact(value[: most + CHARS_MAX]).text  # before it is cut, so that no half of a secret is left
+    if len(value) <= most:
+        return shown(safe)
+    return f"{shown(safe[:most])}… ({len(value) - most:,} more characters)"
 
 
 def cut(text: str, most: int = CHARS_MAX) -> str:

@@ -17,11 +17,10 @@ from daybreak.home.opening import Home
 from daybreak.policy.accounts import AccountRow, Accounts
 from daybreak.policy.amounts import words
 from daybreak.report.standing import NightLine, WorkLine
-from daybreak.report.timeleft import span
 from daybreak.web.desk import Desk, Here
 from daybreak.web.pages import asking, happened
 from daybreak.web.pages.base import page
-from daybreak.web.pages.moving import Followers
+from daybreak.web.pages.moving import Followers, Moving
 from daybreak.web.who import Looker
 
 router = APIRouter(include_in_schema=False)
@@ -75,18 +74,20 @@ def followers(desk: Desk) -> Followers:
 def tonight(request: Request, desk: Here, asker: Looker) -> HTMLResponse:
     home, now = desk.home, desk.clock.now()
     told = standing.look(home)
-    ledger = home.ledger
+    ledger, known = home.ledger, followers(desk)
+    moving = {one.run: known.of(one.run) for one in told.work[:WORK_MAX]}
     return page(
         request,
         "tonight.html",
         told=told,
+        left=known.left_of_all(told, moving, now) if len(moving) == len(told.work) else None,
         asked=asking.asked(ledger, ASKED_MAX),
         nights=[(night, bars(home, night)) for night in told.nights],
-        work=[_work(desk, one) for one in told.work[:WORK_MAX]],
+        work=[_work(desk, one, moving[one.run]) for one in told.work[:WORK_MAX]],
         more_work=max(0, len(told.work) - WORK_MAX),
         coming=home.engine.queue.next(now, most=COMING_MAX),
         paused=home.engine.queue.paused(),
-        lines=happened.newest(ledger, LINES_MAX, held_out=asker.has("held-out")),
+        lines=happened.newest(ledger, LINES_MAX, held_out=asker.has("held-out"), words=asker.has("evidence")),
         last=_last_night(home) if not told.nights else None,
     )
 
@@ -95,17 +96,17 @@ def _last_night(home: Home) -> nights.NightRow | None:
     return next(iter(nights.nights(home.ledger, 1)), None)
 
 
-def _work(desk: Desk, line: WorkLine) -> Work:
-    found = followers(desk).of(line.run)
-    left = found.left(desk.clock.now())
+def _work(desk: Desk, line: WorkLine, found: Moving) -> Work:
+    known, now = followers(desk), desk.clock.now()
+    left = None if line.orphaned else known.left(found, now)
     return Work(
         line,
-        found.fraction,
-        f"about {span(*left)} left at this pace" if left else "time left not known yet",
+        known.fraction(found, left, now),
+        f"time left: {left.words()}" if left else "",
         found.attempt,
         found.worker,
         found.role,
-        line.step or found.progress.phase or found.step,
+        line.step or found.growth.progress.phase or found.step,
     )
 
 

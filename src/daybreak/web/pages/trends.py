@@ -101,7 +101,9 @@ def _place(one: Line) -> Place:
 
 
 @router.get("/trends", response_class=HTMLResponse, include_in_schema=False)
-def trends(request: Request, desk: Here, asker: Looker, days: Annotated[int, Query(ge=1, le=3660)] = 7) -> HTMLResponse:
-    """The days are UTC days, as the ledger counts them."""
+def trends(
+    request: Request, desk: Here, asker: Looker, days: Annotated[int, Query(ge=1, le=DAYS[-1])] = 7
+) -> HTMLResponse:
+    """The days are UTC days, as the ledger counts them. More of them than a page can hold: `daybreak metrics`."""
     made = model(desk.home.ledger, days, desk.clock.now())
     return page(request, "trends.html", told=made, choices=DAYS, linked=explain.linked)

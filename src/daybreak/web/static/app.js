@@ -7,6 +7,7 @@
 
   var root = document.documentElement;
   var RETRY_MS = 1000;
+  var RETRY_LATEST = 5;
   var QUIET_MS = 3000;
   var PATIENCE_MS = 2500;
   var GAP_MS = 250;
@@ -118,6 +119,7 @@
 
   var source = null;
   var heard = 0;
+  var tries = 0;
   var shownAt = new Date();
   var asking = false;
   var again = false;
@@ -191,6 +193,7 @@
     heard = Date.now();
     source.onopen = function () {
       heard = Date.now();
+      tries = 0;
       refresh();
     };
     source.addEventListener("changed", function (event) {
@@ -204,10 +207,13 @@
     });
     source.addEventListener("hello", function () { heard = Date.now(); });
     source.onerror = function () {
-      state("lost");
+      /* refused by a server that is there: it may want this browser to sign in, which a look at the page finds out */
+      if (source.readyState === EventSource.CLOSED) refresh();
+      else state("lost");
       source.close();
       source = null;
-      setTimeout(connect, RETRY_MS);
+      tries += 1;
+      setTimeout(connect, RETRY_MS * Math.min(tries, RETRY_LATEST));
     };
   }
 
