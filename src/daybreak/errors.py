@@ -60,7 +60,10 @@
     │   ├── PlanningLoop    P212  planning, again and again, and nothing carried out
     │   ├── ScopeMissing    P310  the token for the API does not have the scope
     │   ├── CsrfRefused     P311  a browser's request did not come from a page of ours
-    │   └── HostRefused     P312  the Host header names another server
+    │   ├── HostRefused     P312  the Host header names another server
+    │   ├── HomeMoved       P355  another home applies than the one that the assistant's server was started for
+    │   ├── TokenFileExposed P356 others may use the file with an assistant's token
+    │   └── TokenNeeded     P357  the assistant's server was started with --require-token, and got none
     ├── EngineError     E1xx  runs, steps, leases
     │   ├── TaskCrashed     E199  a task's code raised something that is not a DaybreakError
     │   ├── LeaseLost       E201  another owner has the run now

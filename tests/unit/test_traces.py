@@ -40,6 +40,7 @@ class Told:
 class _Record:
     def __init__(self, event: events.Event, ts: str, epoch: int) -> None:
         self.event, self.ts, self.epoch = event, ts, epoch
+        self.secret: object = None
         self.type, self.stream = event.type, events.run_stream(getattr(event, "run", ""))
 
 
@@ -320,6 +321,19 @@ def test_runs_that_never_move_here_again_are_forgotten(monkeypatch: pytest.Monke
         told(lease(f"run-{number}"))
     assert len(told.weaver._tenures) == 10
     assert told.weaver.standing("run-24")
+
+
+def test_of_a_sealed_event_no_text_is_sent() -> None:
+    """What lies at a collector could not be forgotten."""
+    told = Told()
+    told(lease())
+    told(moved("running"))
+    sealed = record(moved("failed", code="W101", why="anna's address"), stamp(told.clock.now()))
+    sealed.secret = object()
+    found = told.weaver.take(sealed)
+    assert len(found) == 2
+    assert "anna" not in str(found)
+    assert "title of" not in str(found)
 
 
 HOSTILE = "a\udc80\x00\x1b[2J\u202e</script>"

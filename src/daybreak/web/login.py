@@ -62,7 +62,7 @@ async def sign_in(request: Request, desk: Here) -> Response:
     target = _local(given.get("next", "/"))
     text = given.get("token", "").strip()
     if not text:
-        return _page(target, "Give a token.", 422)
+        return _page(target, "A token is needed.", 422)
     try:
         await who.by_text(request, desk, text)
     except NotAllowed as error:

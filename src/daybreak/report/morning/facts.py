@@ -1,4 +1,4 @@
-"""What of an event a report may show: never a secret, nothing of an example that is held out, nothing without end."""
+"""The part of an event that a report shows: free of secrets, of examples that are held out, and of a bounded length."""
 
 from __future__ import annotations
 

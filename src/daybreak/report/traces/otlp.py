@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from daybreak.errors import UsageError
 from daybreak.report.traces.naming import span_of, trace_of
-from daybreak.report.traces.spans import Line, Span, nanoseconds, sendable
+from daybreak.report.traces.spans import Line, Span, nanoseconds
 from daybreak.version import __version__
 
 if TYPE_CHECKING:
@@ -78,13 +78,13 @@ class Otlp:
         from opentelemetry.trace import SpanKind, Status, StatusCode
 
         return ReadableSpan(
-            one.name,
+            _sendable(one.name),
             context=_context(one.trace, one.span),
             parent=_context(one.trace, one.parent) if one.parent else None,
             resource=self._resource,
-            attributes=one.attributes,
+            attributes={name: _plain(value) for name, value in one.attributes.items()},
             kind=SpanKind.CLIENT if one.client else SpanKind.INTERNAL,
-            status=Status(StatusCode.ERROR, one.error) if one.error else Status(StatusCode.UNSET),
+            status=Status(StatusCode.ERROR, _sendable(one.error)) if one.error else Status(StatusCode.UNSET),
             start_time=one.start_ns,
             end_time=max(one.start_ns, one.end_ns),
             instrumentation_scope=self._scope,
@@ -107,9 +107,9 @@ class Otlp:
             context=context,
             severity_text=level,
             severity_number=SeverityNumber(_SEVERITY.get(level, 9)),
-            body=sendable(str(told.get("event", ""))),
+            body=_sendable(str(told.get("event", ""))),
             attributes={
-                sendable(name): _plain(value) for name, value in told.items() if name not in ("ts", "level", "event")
+                _sendable(name): _plain(value) for name, value in told.items() if name not in ("ts", "level", "event")
             },
         )
         return ReadableLogRecord(record, self._resource, self._scope)
@@ -155,12 +155,17 @@ def _moment(told: Mapping[str, Any]) -> int:
     return nanoseconds(str(told["ts"]))
 
 
+def _sendable(text: str) -> str:
+    """Names of files may hold bytes that are no text; one such would spoil all that is sent with it."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _plain(value: object) -> str | int | float | bool:
     """A value that can be sent: one that cannot would spoil all others."""
     if isinstance(value, str):
-        return sendable(value)
+        return _sendable(value)
     if isinstance(value, bool) or (isinstance(value, int) and -_INTEGER_MAX <= value <= _INTEGER_MAX):
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
-    return sendable(json.dumps(value))
+    return _sendable(json.dumps(value))

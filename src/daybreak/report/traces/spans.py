@@ -47,6 +47,8 @@ _RUN = len(events.run_stream(""))
 Attributes = dict[str, str | int | float]
 Known = Callable[[str], tuple[str, str]]
 """Of a run: its kind and its title."""
+Words = Callable[[str], str]
+"""What is sent of a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,7 @@ class Weaver:
 
     def _spans(self, record: Record) -> Iterator[Span]:
         at = nanoseconds(record.ts)
+        words = _text if record.secret is None else _left_out
         match record.event:
             case events.NightBegan() as began if sampled(trace_of(began.night), self._share):
                 self._nights[began.night] = at
@@ -133,7 +136,7 @@ class Weaver:
                 if len(self._tenures) > TENURES_MAX:
                     del self._tenures[next(iter(self._tenures))]
             case events.RunMoved() as moved:
-                yield from self._moved(moved, at)
+                yield from self._moved(moved, at, words)
             case events.AttemptBegan() as began:
                 if tenure := self._tenures.get(began.run):
                     tenure.attempts[began.attempt] = (at, began.worker)
@@ -145,9 +148,9 @@ class Weaver:
                 if tenure := self._tenures.get(intended.run):
                     tenure.intents[_key(intended)] = at
             case events.StepTried() as tried:
-                yield from self._tried(tried, at)
+                yield from self._tried(tried, at, words)
             case events.StepDone() | events.StepFailed() as outcome:
-                yield from self._step(outcome, at)
+                yield from self._step(outcome, at, words)
 
     def _night(self, ended: events.NightEnded, at: int) -> Iterator[Span]:
         began = self._nights.pop(ended.night, None)
@@ -155,7 +158,7 @@ class Weaver:
             told: Attributes = {"daybreak.night": ended.night, "daybreak.why": ended.why}
             yield Span("night", trace_of(ended.night), span_of("night", ended.night), 0, began, at, told)
 
-    def _moved(self, moved: events.RunMoved, at: int) -> Iterator[Span]:
+    def _moved(self, moved: events.RunMoved, at: int, words: Words) -> Iterator[Span]:
         tenure = self._tenures.get(moved.run)
         if tenure is None:
             return
@@ -168,13 +171,13 @@ class Weaver:
         del self._tenures[moved.run]
         kind, title = self._known(moved.run)
         told = {**_about(moved.run, tenure.night), "daybreak.state": moved.new}
-        error = f"{moved.code} {_text(moved.why)}".strip() if moved.new == "failed" else ""
+        error = f"{moved.code} {words(moved.why)}".strip() if moved.new == "failed" else ""
         trace, run = trace_of(tenure.night, moved.run), _run(moved.run, tenure)
         if tenure.running_ns is not None:
             more: Attributes = {**told, "daybreak.kind": kind}
             yield Span(f"task {kind}", trace, _task(moved.run, tenure), run, tenure.running_ns, at, more, error)
         above = span_of("night", tenure.night) if tenure.night else 0
-        named: Attributes = {**told, "daybreak.kind": kind, "daybreak.title": _text(title)}
+        named: Attributes = {**told, "daybreak.kind": kind, "daybreak.title": words(title)}
         yield Span("run", trace, run, above, tenure.began_ns, at, named, error)
 
     def _attempt(self, run: str, number: int, at: int, outcome: str, trouble: str) -> Iterator[Span]:
@@ -215,7 +218,7 @@ class Weaver:
         trace = trace_of(tenure.night, called.run)
         yield Span(name, trace, span, above, began, at, told, _text(called.trouble), client=True)
 
-    def _tried(self, tried: events.StepTried, at: int) -> Iterator[Span]:
+    def _tried(self, tried: events.StepTried, at: int, words: Words) -> Iterator[Span]:
         tenure = self._tenures.get(tried.run)
         if tenure is None:
             return
@@ -224,9 +227,9 @@ class Weaver:
         tenure.intents.pop(key, None)
         told = {**_about(tried.run, tenure.night), "daybreak.failure": tried.kind}
         span, trace = span_of("try", key, at), trace_of(tenure.night, tried.run)
-        yield Span(f"try {_text(tried.name)}", trace, span, span_of("step", key), began, at, told, _text(tried.what))
+        yield Span(f"try {_text(tried.name)}", trace, span, span_of("step", key), began, at, told, words(tried.what))
 
-    def _step(self, outcome: events.StepDone | events.StepFailed, at: int) -> Iterator[Span]:
+    def _step(self, outcome: events.StepDone | events.StepFailed, at: int, words: Words) -> Iterator[Span]:
         tenure = self._tenures.get(outcome.run)
         if tenure is None:
             return
@@ -237,7 +240,7 @@ class Weaver:
             "daybreak.step": _text(outcome.name),
             "daybreak.key": key,
         }
-        error = f"{outcome.code} {_text(outcome.message)}" if isinstance(outcome, events.StepFailed) else ""
+        error = f"{outcome.code} {words(outcome.message)}" if isinstance(outcome, events.StepFailed) else ""
         trace, span = trace_of(tenure.night, outcome.run), span_of("step", key)
         if (acted := tenure.intents.pop(key, None)) is not None:
             effect = span_of("effect", key)
@@ -252,11 +255,6 @@ def file_write(run: str, night: str, key: str, path: str, changes: int, start_ns
     span = span_of("file", key, path, end_ns)
     above = span_of("step", key) if key else 0
     return Span("file write", trace_of(night, run), span, above, start_ns, end_ns, told)
-
-
-def sendable(text: str) -> str:
-    """Names of files may hold bytes that are no text; one such would spoil all that is sent with it."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def nanoseconds(ts: str) -> int:
@@ -294,6 +292,11 @@ def _about(run: str, night: str) -> Attributes:
     return {"daybreak.run": run, **({"daybreak.night": night} if night else {})}
 
 
+def _left_out(_: str) -> str:
+    """Of a sealed event: what was sent elsewhere could not be forgotten."""
+    return "(sealed)"
+
+
 def _text(text: str) -> str:
-    clean = sendable(redact(text).text)
+    clean = redact(text).text
     return clean if len(clean) <= TEXT_MAX else f"{clean[:TEXT_MAX]}…"

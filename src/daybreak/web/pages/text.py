@@ -67,7 +67,7 @@ def looks(state: str) -> Look:
 
 
 def harmless(value: Any, most: int = CHARS_MAX) -> Any:
-    """What a template is about to print: text without secrets and steering characters, cut where it is long, with how
+    """What a template is about to print: secrets and steering characters taken out, cut where it is long, with how
     much is left out. Markup of our own and what is no text stays."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
