@@ -292,10 +292,15 @@ def test_a_record_of_which_no_span_can_be_made_ends_nothing() -> None:
 
 def test_what_stands_in_a_run_and_in_no_step_hangs_below_the_run() -> None:
     """A line, and a file that was written: nothing but a night is the root of a trace."""
-    collector = _Collector()
+    kept: list[Line] = []
+
+    class Keeping(_Collector):
+        def lines(self, found: Sequence[Line]) -> bool:
+            kept.extend(found)
+            return True
+
+    collector = Keeping()
     collector.free.set()
-    kept: list[Any] = []
-    collector.lines = lambda found: bool(kept.extend(found)) or True  # type: ignore[method-assign]
     sender = Sender(collector, Nothing(), pause_s=0.01)
     sender.put(Line("a", "n", "r"), Line("b", "n", "r", "k"), Line("c", "n"), a_span(parent=0), a_span(parent=5))
     sender.close()

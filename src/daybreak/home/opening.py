@@ -98,15 +98,9 @@ class Home:
 
     def records(self, run: str) -> Iterator[Record]:
         """The run's story: its task, everything in its own stream, in order, and what policy says about it."""
-        from daybreak import events
+        from daybreak.home import story
 
-        for record in self.ledger.read(events.QUEUE):
-            if getattr(record.event, "run", None) == run:
-                yield record
-        yield from self.ledger.read(events.run_stream(run))
-        for record in self.ledger.read(events.POLICY):
-            if getattr(record.event, "run", None) == run:
-                yield record
+        return story.records(self.ledger, run)
 
 
 def views() -> list[View]:

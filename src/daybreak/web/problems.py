@@ -154,13 +154,6 @@ class LinkUsed(ApiError):
     status = 401
 
 
-class TypeWrong(ApiError):
-    """The request's body is of a type that is not read."""
-
-    code = "U321"
-    status = 415
-
-
 class TooMany(ApiError):
     """Too many streams are open."""
 

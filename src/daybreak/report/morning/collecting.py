@@ -42,6 +42,8 @@ _SINCE = f"""SELECT {_COLUMNS} FROM view_runs WHERE updated >= ? OR {_WAITS}
 _OPEN = "SELECT incident, raised FROM view_incidents WHERE closed = '' ORDER BY raised"
 _NOT_CLOSED = "SELECT name, changed FROM view_circuits WHERE state <> 'closed' ORDER BY name"
 _BEFORE = "SELECT max(iif(ended = '', began, ended)) FROM view_nights WHERE began < ?"
+RUNS_MAX = 3_000
+"""Runs of a report beside those that wait for a person: nobody reads more, and it must be there at once."""
 OPENING = "opening"
 """The actor of what the ledger finds out when it is opened."""
 
@@ -166,12 +168,21 @@ class _Gathering:
         if night is not None and self.night is not None:
             self.since = starts[0].began
             self.until = self.night.ended or self.until
-            self.runs = list(log.query(_OF_NIGHT, (json.dumps([row.night for row in starts]),)))
+            self.runs = self._newest(log.query(_OF_NIGHT, (json.dumps([row.night for row in starts]),)))
             return
         assert since is not None, "there is the one or the other"
         self.since = stamp(since.astimezone(UTC))
         named = json.dumps([row.night for row in starts])
-        self.runs = list(log.query(_SINCE, (self.since, named)))
+        self.runs = self._newest(log.query(_SINCE, (self.since, named)))
+
+    def _newest(self, runs: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Those that wait for somebody, and the newest others."""
+        others = [row for row in runs if not row[2]]
+        if (left := len(others) - RUNS_MAX) <= 0:
+            return list(runs)
+        self.cut.append(f"{left} older runs are not told here: `daybreak runs`")
+        told = {row[0] for row in others[left:]}
+        return [row for row in runs if row[2] or row[0] in told]
 
     def records(self) -> Iterable[Record]:
         """Every event that the report needs, once or twice."""
