@@ -33,6 +33,16 @@ PATHS = (
     "/api/v1/ledger/events/{middle}/proof",
     "/api/v1/metrics/trends",
     "/metrics",
+    "/",
+    "/queue",
+    "/runs",
+    "/runs/{run}",
+    "/ledger",
+    "/ledger/{middle}",
+    "/trends",
+    "/schedules",
+    "/notes",
+    "/health",
 )
 
 

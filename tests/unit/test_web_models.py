@@ -540,3 +540,15 @@ def test_a_folder_with_too_many_notes_is_told_of(tmp_path: Path, monkeypatch: py
     assert "more than 3 notes" in told.problems[0][1]
     with pytest.raises(NotThere):
         notes.named(tmp_path, "0.md")
+
+
+def test_the_address_that_reports_and_notices_give_for_a_run_is_that_of_its_page() -> None:
+    """They are written far from the pages, by parts that know none."""
+    from daybreak.report.morning import cards
+    from daybreak.report.notify import wording
+    from daybreak.web.pages.run import router
+
+    assert "/runs/{run}" in {getattr(route, "path", "") for route in router.routes}
+    for module in (cards, wording):
+        assert module.__file__ is not None
+        assert "runs/{" in Path(module.__file__).read_text("utf-8")

@@ -111,23 +111,21 @@ def morning(
     ] = None,
 ) -> Morning:
     """The morning report: decisions first, then what was verified, what failed and why, what it cost."""
-    from daybreak.home.standing import lock
-    from daybreak.report import morning as reports
+    from daybreak.home import mornings
+    from daybreak.report.morning import as_json
 
     if since is not None:
         try:
             since = since.astimezone(UTC)
         except OverflowError:
             since = None
-    newest = "" if night is None else night
-    told = reports.collect(
-        desk.home.ledger,
-        now=desk.clock.now(),
-        since=since,
-        night=None if since is not None else night,
-        alive=bool(newest) and lock(desk.home, newest).held,
-    )
-    return Morning(report=_worded(reports.as_json(told), asker))
+
+    def collected() -> Any:
+        return mornings.collect(desk.home, desk.clock.now(), since=since, night=None if since is not None else night)
+
+    usual = since is None and night is None
+    told = desk.kept.of("report", size(desk), collected) if usual else collected()
+    return Morning(report=_worded(as_json(told), asker))
 
 
 class Budget(BaseModel):

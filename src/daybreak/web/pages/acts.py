@@ -45,7 +45,7 @@ class FieldWrong(UsageError):
 
 def _back(desk: Desk, form: dict[str, str], asker: Asker, run: str, work: Callable[[], str]) -> Response:
     """Do it in the asker's name, and say what came of it on the page where the form was."""
-    to = f"/run/{quote(run, safe='')}" if run else "/queue"
+    to = f"/runs/{quote(run, safe='')}" if run else "/queue"
     try:
         with writing(Hand(asker.actor)):
             said = work()
@@ -55,7 +55,7 @@ def _back(desk: Desk, form: dict[str, str], asker: Asker, run: str, work: Callab
         return refused(form, error, to=to)
 
 
-@router.post("/run/{run}/answer")
+@router.post("/runs/{run}/answer")
 def answer(run: str, desk: Here, asker: Answering, form: Form) -> Response:
     """The answer to the question that was on the screen, and to no other one."""
 
@@ -72,7 +72,7 @@ def answer(run: str, desk: Here, asker: Answering, form: Form) -> Response:
     return _back(desk, form, asker, run, work)
 
 
-@router.post("/run/{run}/move")
+@router.post("/runs/{run}/move")
 def move(run: str, desk: Here, asker: Steering, form: Form) -> Response:
     """Another priority."""
 
@@ -86,7 +86,7 @@ def move(run: str, desk: Here, asker: Steering, form: Form) -> Response:
     return _back(desk, form, asker, run, work)
 
 
-@router.post("/run/{run}/pause")
+@router.post("/runs/{run}/pause")
 def pause(run: str, desk: Here, asker: Steering, form: Form) -> Response:
     def work() -> str:
         changed = desk.home.engine.queue.pause(run, why=form.get("why", "")[:TEXT_MAX])
@@ -95,7 +95,7 @@ def pause(run: str, desk: Here, asker: Steering, form: Form) -> Response:
     return _back(desk, form, asker, run, work)
 
 
-@router.post("/run/{run}/resume")
+@router.post("/runs/{run}/resume")
 def resume(run: str, desk: Here, asker: Steering, form: Form) -> Response:
     def work() -> str:
         desk.home.engine.queue.resume(run)
@@ -104,7 +104,7 @@ def resume(run: str, desk: Here, asker: Steering, form: Form) -> Response:
     return _back(desk, form, asker, run, work)
 
 
-@router.post("/run/{run}/retry")
+@router.post("/runs/{run}/retry")
 def retry(run: str, desk: Here, asker: Steering, form: Form) -> Response:
     def work() -> str:
         desk.home.engine.queue.retry(run)
@@ -113,7 +113,7 @@ def retry(run: str, desk: Here, asker: Steering, form: Form) -> Response:
     return _back(desk, form, asker, run, work)
 
 
-@router.post("/run/{run}/cancel")
+@router.post("/runs/{run}/cancel")
 def cancel(run: str, desk: Here, asker: Steering, form: Form) -> Response:
     def work() -> str:
         desk.home.engine.queue.cancel(run, form.get("why", "").strip()[:TEXT_MAX])
@@ -148,7 +148,7 @@ def resume_queue(desk: Here, asker: Steering, form: Form) -> Response:
 # -- verdicts
 
 
-@router.post("/run/{run}/accept")
+@router.post("/runs/{run}/accept")
 def accept(run: str, desk: Here, asker: Judging, form: Form) -> Response:
     """`unverified` takes what nothing verified, and the log says so."""
 
@@ -165,7 +165,7 @@ def accept(run: str, desk: Here, asker: Judging, form: Form) -> Response:
     return _back(desk, form, asker, run, work)
 
 
-@router.post("/run/{run}/reject")
+@router.post("/runs/{run}/reject")
 def reject(run: str, desk: Here, asker: Judging, form: Form) -> Response:
     """The reason becomes a lesson and, unless `task` is no, the same task again."""
 
@@ -186,7 +186,7 @@ def reject(run: str, desk: Here, asker: Judging, form: Form) -> Response:
     return _back(desk, form, asker, run, work)
 
 
-@router.post("/run/{run}/undo")
+@router.post("/runs/{run}/undo")
 def undo(run: str, desk: Here, asker: Undoing, form: Form) -> Response:
     def work() -> str:
         told = verdicts.undo(desk.home.ledger, run, actor=asker.actor, **around(desk))

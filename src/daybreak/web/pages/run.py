@@ -39,7 +39,7 @@ DIFF_CHARS = 200_000
 CHECKS_MAX = 80
 
 
-@router.get("/run/{run}")
+@router.get("/runs/{run}")
 def run(request: Request, desk: Here, asker: Looker, run: Run) -> HTMLResponse:
     row = _row(desk, run)
     home, now = desk.home, desk.clock.now()
@@ -78,13 +78,13 @@ def _tree(desk: Desk, run: str, records: list[Record]) -> Node:
     return grown.node(desk.clock.now())
 
 
-@router.get("/run/{run}/cancel")
+@router.get("/runs/{run}/cancel")
 def cancel(request: Request, desk: Here, asker: Annotated[Asker, may("steer")], run: Run) -> HTMLResponse:
     """Asks once more, for browsers without scripts."""
     return page(request, "cancel.html", current="queue", run=run, row=_row(desk, run))
 
 
-@router.get("/run/{run}/undo")
+@router.get("/runs/{run}/undo")
 def undo(request: Request, desk: Here, asker: Annotated[Asker, may("undo")], run: Run) -> HTMLResponse:
     """What undoing would do; nothing is touched."""
     row, problem, plan = _row(desk, run), None, None
@@ -95,7 +95,7 @@ def undo(request: Request, desk: Here, asker: Annotated[Asker, may("undo")], run
     return page(request, "undo.html", current="runs", run=run, row=row, plan=plan, problem=problem)
 
 
-@router.get("/run/{run}/logs")
+@router.get("/runs/{run}/logs")
 def logs(request: Request, desk: Here, asker: Evidence, run: Run) -> HTMLResponse:
     """The newest lines of the log files about it."""
     row = _row(desk, run)
@@ -115,7 +115,7 @@ def logs(request: Request, desk: Here, asker: Evidence, run: Run) -> HTMLRespons
     )  # fmt: skip
 
 
-@router.get("/run/{run}/diff")
+@router.get("/runs/{run}/diff")
 def diff(
     request: Request, desk: Here, asker: Evidence, run: Run, n: Annotated[int, Query(ge=1, le=10_000)] = 1
 ) -> HTMLResponse:

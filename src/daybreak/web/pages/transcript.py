@@ -50,7 +50,7 @@ class Said(NamedTuple):
     parts: list[Part]
 
 
-@router.get("/run/{run}/transcript")
+@router.get("/runs/{run}/transcript")
 def transcript(
     request: Request,
     desk: Here,
