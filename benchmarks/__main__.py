@@ -36,6 +36,8 @@ NAMES = (
     "attempt",
     "gateway",
     "tracing",
+    "report",
+    "web",
     "routing",
     "repair",
     "phases",

@@ -1,5 +1,8 @@
 """The API beside a long ledger: p50 and p99 of each GET with 50 open streams, against a route of the same
-process that asks neither token nor ledger. `python benchmarks/web.py [EVENTS]`, 100,000 without an argument.
+process that asks neither token nor ledger.
+
+    WEB_EVENTS=1000000 python -m benchmarks web
+    WEB_HOME=/tmp/long python -m benchmarks web     # a home that was filled before; left as it is but for a token
 """
 
 from __future__ import annotations
@@ -7,12 +10,11 @@ from __future__ import annotations
 import os
 import socket
 import statistics
-import sys
 import tempfile
 import threading
 import time
-from pathlib import Path
 
+EVENTS = 100_000
 STREAMS = 50
 CALLS = 100
 BATCH = 500
@@ -46,18 +48,25 @@ PATHS = (
 )
 
 
-def main(events: int) -> None:
+def main() -> None:
     from daybreak import home
+    from daybreak.home import acting
 
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["DAYBREAK_HOME"] = folder
-        from daybreak.home import acting
-
+        long = os.environ.get("WEB_HOME", "")
+        os.environ["DAYBREAK_HOME"] = long or folder
         with home.opened(through=acting.through) as opened:
+            if long:
+                ((run,),) = opened.ledger.query("SELECT run FROM view_runs ORDER BY created DESC LIMIT 1")
+                size = opened.ledger.newest().size
+                print(f"{size:,} events")
+                _measure(opened, str(run), size // 2)
+                return
+            events = int(os.environ.get("WEB_EVENTS", EVENTS))
             began = time.monotonic()
-            run = _fill(opened, events)
+            last = _fill(opened, events)
             print(f"{events:,} events written in {time.monotonic() - began:.0f} s")
-            _measure(opened, run, events // 2)
+            _measure(opened, last, events // 2)
 
 
 def _fill(opened: object, most: int) -> str:
@@ -148,5 +157,4 @@ def _listen(address: str, headers: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
-    main(int(sys.argv[1].replace(",", "").replace("_", "")) if len(sys.argv) > 1 else 100_000)
+    main()
