@@ -1,4 +1,4 @@
-"""Writes the reference pages that are made from the sources: commands and events. `make reference` runs it."""
+"""Writes the reference pages that are made from the sources: commands, events, the API. `make reference` runs it."""
 
 from __future__ import annotations
 
@@ -145,7 +145,41 @@ def _field_notes(source: str) -> dict[str, dict[str, str]]:
     return found
 
 
-MADE = {"commands.md": commands_page, "events.md": events_page}
+def routes_page() -> str:
+    """Every address of the API, with its scope and what it takes."""
+    parts = [
+        "# Addresses of the API",
+        _MADE,
+        "What holds for all of them stands in [the API](api.md). The same for programs, with all schemas: "
+        "`GET /api/v1/openapi.json` of a server.",
+    ]
+    told = _openapi()
+    tags: dict[str, list[str]] = {}
+    for path, methods in told["paths"].items():
+        for method, operation in methods.items():
+            tags.setdefault(next(iter(operation.get("tags", ())), "others"), []).append(_route(path, method, operation))
+    for tag, rows in tags.items():
+        parts += [f"## {tag}", "\n".join(["| address | scope | takes | |", "|---|---|---|---|", *rows])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _route(path: str, method: str, operation: dict[str, Any]) -> str:
+    takes = [f"`{one['name']}`" for one in operation.get("parameters", ()) if one["in"] == "query"]
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    if name := str(body.get("$ref", "")).rpartition("/")[2]:
+        takes.append(f"a body `{name}`")
+    said = _text(str(operation.get("description") or operation.get("summary", "")))
+    scope = operation.get("x-scope") or "none"
+    return f"| `{method.upper()} {path}` | {scope} | {', '.join(takes)} | {said} |"
+
+
+def _openapi() -> dict[str, Any]:
+    from daybreak.web import app as web
+
+    return web.make(object()).openapi()  # type: ignore[arg-type]  # only its routes are asked
+
+
+MADE = {"routes.md": routes_page, "openapi.json": openapi_json, "commands.md": commands_page, "events.md": events_page}
 
 
 def main() -> None:

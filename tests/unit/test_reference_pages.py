@@ -31,7 +31,7 @@ def script(name: str) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("page", ["commands.md", "events.md"])
+@pytest.mark.parametrize("page", ["commands.md", "events.md", "routes.md"])
 def test_a_page_that_is_made_from_the_sources_is_what_they_say(page: str) -> None:
     """`make reference` writes it."""
     # shows: N15
