@@ -179,7 +179,7 @@ def _openapi() -> dict[str, Any]:
     return web.make(object()).openapi()  # type: ignore[arg-type]  # only its routes are asked
 
 
-MADE = {"routes.md": routes_page, "openapi.json": openapi_json, "commands.md": commands_page, "events.md": events_page}
+MADE = {"routes.md": routes_page, "commands.md": commands_page, "events.md": events_page}
 
 
 def main() -> None:

@@ -176,7 +176,7 @@ def audit(folder: Path, journal: Path, listings: int, kills: tuple[int, int], bu
             books.charged_microusd <= told["spent_microusd"] <= limit,
         ),
         ("ledger", ledger, "whole", verified.returncode == 0),
-        ("report", "morning.txt", "is there", report.returncode == 0 and report.stdout.startswith("Night ")),
+        ("report", "morning.txt", "is there", report.returncode == 0 and " verified" in report.stdout.partition("\n")[0]),
     ]
     say("")
     say(f"calls to the shop: {books.calls}")

@@ -6,7 +6,7 @@ count = 0
 out, told = os.pipe()
 stay, go = os.pipe()
 try:
-    for _ in range(150):
+    for _ in range(300):
         if os.fork() == 0:
             os.close(go)
             os.read(stay, 1)
