@@ -445,7 +445,11 @@ def test_a_command_that_runs_in_another_process_is_followed_live(
         page.goto(f"{served.url}/runs/{run}")
         page.wait_for_selector(".page-head .state:has-text('queued')")
         worker = subprocess.Popen(
-            [*command, "resume", run], env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*command, "resume", run],
+            env=environment,
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         try:
             page.wait_for_selector(".page-head .state.run", timeout=20_000)
