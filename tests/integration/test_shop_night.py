@@ -77,7 +77,7 @@ def test_a_night_killed_three_times_publishes_every_listing_exactly_once(tmp_pat
     assert ran.returncode == 0, ran.stdout + ran.stderr + (tmp_path / "night.log").read_text()
     assert on_sale(tmp_path) == mugs(16)
     assert ran.stdout.count("kill ") == 3
-    assert (tmp_path / "morning.txt").read_text().startswith("Night night-")
+    assert (tmp_path / "morning.txt").read_text().startswith("The night ended")
 
 
 @pytest.mark.chaos
