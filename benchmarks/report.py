@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=1_000)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--home", type=Path)
-    told = parser.parse_args()
+    told = parser.parse_args(sys.argv[2:] if sys.argv[1:2] == ["report"] else None)
     base = told.home or Path(tempfile.mkdtemp(prefix="daybreak-report-"))
     scene = Scene(base)
     with scene.ledger() as ledger:

@@ -18,6 +18,7 @@ from daybreak.policy.accounts import AccountRow, Accounts
 from daybreak.policy.amounts import words
 from daybreak.report.standing import NightLine, WorkLine
 from daybreak.web.desk import Desk, Here
+from daybreak.web.fresh import size
 from daybreak.web.pages import asking, happened
 from daybreak.web.pages.base import page
 from daybreak.web.pages.moving import Followers, Moving
@@ -73,7 +74,7 @@ def followers(desk: Desk) -> Followers:
 @router.get("/")
 def tonight(request: Request, desk: Here, asker: Looker) -> HTMLResponse:
     home, now = desk.home, desk.clock.now()
-    told = standing.look(home)
+    told = desk.kept.of("status", size(desk), lambda: standing.look(home))
     ledger, known = home.ledger, followers(desk)
     moving = {one.run: known.of(one.run) for one in told.work[:WORK_MAX]}
     return page(
