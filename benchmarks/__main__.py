@@ -38,6 +38,7 @@ NAMES = (
     "tracing",
     "report",
     "web",
+    "screen",
     "routing",
     "repair",
     "phases",

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -309,25 +308,3 @@ def test_an_event_that_is_not_there_is_said_to_be_not_there(served: Served, look
 @pytest.mark.parametrize("path", ["/trends?days=0", "/trends?days=91", "/notes?page=0", f"/ledger?of={'x' * 301}"])
 def test_what_no_page_can_show_is_refused(looker: httpx.Client, path: str) -> None:
     assert looker.get(path, headers={"Accept": "text/html"}).status_code == 422
-
-
-# -- figures
-
-
-def test_pages_over_a_long_ledger_take_little_more_than_one_that_asks_nothing(served: Served) -> None:
-    """shows: N10 measured against a page of the same frame in the same process, so that the machine cancels out"""
-    with httpx.Client(base_url=served.url, follow_redirects=True) as client:
-        client.get(served.link())
-
-        def median_s(path: str) -> float:
-            times = []
-            for _ in range(9):
-                began = time.perf_counter()
-                assert client.get(path).status_code == 200
-                times.append(time.perf_counter() - began)
-            return statistics.median(times)
-
-        bare = median_s("/explain/L119")
-        for path in (*PAGES, f"/ledger?before={EVENTS // 2}", "/ledger?kind=nothing.like.it", f"/ledger/{EVENTS // 2}"):
-            taken = median_s(path)
-            assert taken < SLOWER_MAX * bare, f"{path}: {taken / bare:.1f} times a page that asks nothing"

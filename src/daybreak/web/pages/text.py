@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
@@ -14,6 +15,8 @@ from daybreak.report.shown import shown
 
 CHARS_MAX = 2_000
 """Of one value on a page."""
+SHORT, KEPT = 300, 16_384
+"""Characters of a text whose harmless form is kept, and how many are: the same titles and names are on every page."""
 SECRET_MIN = 12
 """No shorter text holds a secret with what makes it known as one."""
 OUTPUT_CHARS_MAX = 16_000
@@ -73,10 +76,17 @@ def harmless(value: Any, most: int = CHARS_MAX) -> Any:
         return value
     if len(value) < SECRET_MIN:
         return shown(value)
+    return _kept(value, most) if len(value) <= SHORT else _harmless(value, most)
+
+
+def _harmless(value: str, most: int) -> str:
     safe = redact(value[: most + CHARS_MAX]).text  # before it is cut, so that no half of a secret is left
     if len(value) <= most:
         return shown(safe)
     return f"{shown(safe[:most])}… ({len(value) - most:,} more characters)"
+
+
+_kept = lru_cache(KEPT)(_harmless)
 
 
 def cut(text: str, most: int = CHARS_MAX) -> str:
