@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from daybreak.version import __version__
 
 if TYPE_CHECKING:
-    from daybreak.cli.adding import add
+    from daybreak.home.adding import add
     from daybreak.client import Client
     from daybreak.engine.context import Context
     from daybreak.engine.step import Absent, Found, spend, step_key
@@ -93,7 +93,7 @@ _HOMES = {
     "Retry": "policy.retry",
     "Sandbox": "host.sandbox",
     "Workspaces": "host.workspaces",
-    "add": "cli.adding",
+    "add": "home.adding",
     "expect": "host.truth",
     "guard": "host.programs",
     "recover": "host.files",

@@ -14,7 +14,7 @@ import pytest
 
 import daybreak
 from daybreak import home
-from daybreak.cli.adding import NotAdded
+from daybreak.home.adding import NotAdded
 from daybreak.clock import SystemClock
 from daybreak.engine.placement import PlacementWrong
 from daybreak.errors import DaybreakError
@@ -119,7 +119,7 @@ def test_its_place_goes_before_what_the_decorator_says() -> None:
 def test_a_task_with_a_schedule_becomes_one() -> None:
     """Or a single run, where that is said."""
     # shows: N6
-    assert daybreak.add(tasks().nightly) == daybreak.cli.adding.Added("", False, "nightly")
+    assert daybreak.add(tasks().nightly) == daybreak.home.adding.Added("", False, "nightly")
     assert daybreak.add(tasks().nightly).existed
     once = daybreak.add(tasks().nightly, {"once": True})
     assert (once.run[:4], once.schedule) == ("run-", "")

@@ -6,8 +6,6 @@ Each is one event in the log; a supervisor that runs at the same time sees it at
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,11 +14,11 @@ import typer
 from daybreak.cli import arguments, faces, history
 from daybreak.cli.arguments import ArgumentWrong, Json
 from daybreak.errors import UsageError
+from daybreak.home import queueing
 from daybreak.home.moments import MomentWrong as MomentWrong
 from daybreak.home.moments import moment_of as moment_of
 
 if TYPE_CHECKING:
-    from daybreak.clock import Clock
     from daybreak.engine.queue import Queue, Row
 
 TEXT_MAX = 1_000
@@ -44,24 +42,10 @@ Project = Annotated[str | None, typer.Option("--project", metavar="NAME", help="
 Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="For the log, and for whoever asks.")]
 
 
-@contextmanager
-def opened() -> Iterator[tuple[Queue, Clock]]:
-    """The queue over this process's ledger."""
-    import os
-
-    from daybreak import home
-    from daybreak.clock import SystemClock
-    from daybreak.engine.queue import Queue
-
-    clock = SystemClock()
-    with home.open_ledger() as ledger:
-        yield Queue(ledger, clock, os.urandom), clock
-
-
 @app.command("list", epilog="Examples:  daybreak queue list    daybreak queue list --project shop --json")
 def list_(project: Project = None, as_json: Json = False) -> None:
     """List every run that is not over: what is under way, what comes next, and what the others wait for."""
-    with opened() as (queue, clock):
+    with queueing.queue() as (queue, clock):
         rows = [row for row in queue.listing(clock.now()) if project is None or row.project == project]
         paused = queue.paused()
     if as_json:
@@ -124,7 +108,7 @@ def move(
     """Give RUN another place in the queue. What you leave out stays as it is."""
     if priority is None and not_before is None and deadline is None:
         raise ArgumentWrong("nothing was said to change", hint="give --priority, --not-before or --deadline")
-    with opened() as (queue, clock):
+    with queueing.queue() as (queue, clock):
         picked, now = _pick(queue, run), clock.now()
         begin = None if not_before is None else moment_of(not_before, now)
         end = None if deadline is None or deadline == "never" else moment_of(deadline, now)
@@ -136,7 +120,7 @@ def move(
 def pause(run: RunOrAll = None, project: Project = None, why: Why = "", as_json: Json = False) -> None:
     """Hold RUN before its next step; or pick nothing more of a project, or nothing at all."""
     check_text("--why", why, empty=True)
-    with opened() as (queue, _):
+    with queueing.queue() as (queue, _):
         picked, named = _one_of(queue, run, project)
         changed = queue.pause(picked, project=named, why=why)
     _told("paused", picked or named, as_json, changed)
@@ -145,7 +129,7 @@ def pause(run: RunOrAll = None, project: Project = None, why: Why = "", as_json:
 @app.command("resume", epilog="Examples:  daybreak queue resume run-0k3    daybreak queue resume --project shop")
 def resume(run: RunOrAll = None, project: Project = None, as_json: Json = False) -> None:
     """Let go on what was paused: RUN, a project, or the queue. The next night picks it up."""
-    with opened() as (queue, _):
+    with queueing.queue() as (queue, _):
         picked, named = _one_of(queue, run, project)
         changed = queue.resume(picked, project=named)
     _told("resumed", picked or named, as_json, changed)

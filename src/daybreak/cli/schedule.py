@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
@@ -14,6 +13,7 @@ import typer
 from daybreak.cli import faces
 from daybreak.cli.arguments import FromPhase, Json
 from daybreak.errors import UsageError
+from daybreak.home import queueing
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -132,7 +132,7 @@ def add(
     said = {rule: value for rule, value in rules.items() if value is not None}
     own = found.schedule if isinstance(found, Asked) else None
     schedule = replace(_schedule(own, every, at, on, cron, zone, catch_up), **said)
-    with _opened() as (schedules, ledger):
+    with queueing.schedules() as (schedules, ledger):
         asked = found if isinstance(found, Asked) else _build(found, ledger)
         made = schedules.set(name, schedule, asked.placed(project=project, priority=priority).template())
         coming = schedules.next(SystemClock().now(), name)
@@ -149,7 +149,7 @@ def list_(as_json: Json = False) -> None:
     from daybreak.clock import SystemClock
 
     now = SystemClock().now()
-    with opened() as schedules:
+    with queueing.schedules() as (schedules, _):
         rows = [_Listed.of(schedules, row, now) for row in schedules.all()]
         broken = schedules.broken()
     if as_json:
@@ -174,7 +174,7 @@ def next_(
     """Show the windows to come, the nearest first."""
     from daybreak.clock import SystemClock
 
-    with opened() as schedules:
+    with queueing.schedules() as (schedules, _):
         coming = schedules.next(SystemClock().now(), name, count)
     if as_json:
         faces.result_json([{"name": found, **_window_json(window)} for found, window in coming])
@@ -192,7 +192,7 @@ def history(
     as_json: Json = False,
 ) -> None:
     """Show what became of the windows of NAME, the newest first; of a removed schedule too."""
-    with opened() as schedules:
+    with queueing.schedules() as (schedules, _):
         past = schedules.history(name, most)
     if as_json:
         faces.result_json([_past_json(one) for one in past])
@@ -204,7 +204,7 @@ def history(
 @app.command("remove", epilog="Example:  daybreak schedule remove backup")
 def remove(name: Name, as_json: Json = False) -> None:
     """Remove NAME. Its runs stay in the queue, and its history stays."""
-    with opened() as schedules:
+    with queueing.schedules() as (schedules, _):
         under_way = [one.run for one in schedules.not_over(name)]
         schedules.remove(name)
     if as_json:
@@ -226,7 +226,7 @@ def run(
     from daybreak.engine.schedules import Opened
 
     now = SystemClock().now()
-    with opened() as schedules:
+    with queueing.schedules() as (schedules, _):
         told = [schedules.force(name)] if force else schedules.look(now, name)
         last = schedules.history(name, 1) if not told else []
         coming = schedules.next(now, name)
@@ -315,26 +315,6 @@ def within(begin: Begin, until: Until, zone: NightZone = "") -> None:
 
 
 # -- parts
-
-
-@contextmanager
-def opened() -> Iterator[Schedules]:
-    """The schedules of this process's home."""
-    with _opened() as (schedules, _):
-        yield schedules
-
-
-@contextmanager
-def _opened() -> Iterator[tuple[Schedules, Ledger]]:
-    """With the ledger that they stand in."""
-    from daybreak import home
-    from daybreak.clock import SystemClock
-    from daybreak.engine.queue import Queue
-    from daybreak.engine.schedules import Schedules
-
-    clock = SystemClock()
-    with home.open_ledger() as ledger:
-        yield Schedules(ledger, clock, Queue(ledger, clock, os.urandom)), ledger
 
 
 def _build(task: BuildTask, ledger: Ledger) -> Asked:

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from daybreak.errors import UsageError
+from daybreak.home import queueing
 
 if TYPE_CHECKING:
     from daybreak.factory.asked import Asked
@@ -99,14 +100,10 @@ def _put(asked: Asked, *, once: bool, subject: str | None) -> Added:
                 "what a schedule adds cannot be about somebody: a schedule is kept as it is",
                 hint="leave `subject` out, or say `once`",
             )
-        from daybreak.cli.schedule import opened as opened_schedules
-
-        with opened_schedules() as schedules:
+        with queueing.schedules() as (schedules, _):
             changed = schedules.set(asked.name, asked.schedule, asked.template())
         return Added("", not changed, asked.name)
-    from daybreak.cli.queue import opened
-
-    with opened() as (queue, _):
+    with queueing.queue() as (queue, _):
         added = queue.add(asked.kind, asked.title, asked.args, asked.placement, subject=subject)
     return Added(added.run, added.existed)
 
