@@ -225,7 +225,7 @@ SECRETS = {
 
 
 @pytest.mark.parametrize("kind", sorted(SECRETS))
-@pytest.mark.parametrize("around", ["{}", "key is {} ok", "a={};b", '{{"v": "{}"}}', "line\n{}\nline"])
+@pytest.mark.parametrize("around", ["{}", "key is {} ok", "a={};b", '{{"v": "{}"}}', "line\n{}\nline", "old_{}", "ä{}"])
 def test_secrets_of_known_shapes_are_taken_out(kind: str, around: str) -> None:
     """Wherever they stand; the text around them stays."""
     # shows: N9

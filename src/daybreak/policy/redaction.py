@@ -28,39 +28,41 @@ class _Shape(NamedTuple):
     pattern: re.Pattern[str]
 
 
-def _shape(kind: str, marks: str, pattern: str) -> _Shape:
-    return _Shape(kind, tuple(marks.split()), re.compile(pattern))
+def _shape(kind: str, marks: str, pattern: str, *, inside: bool = False) -> _Shape:
+    """`inside`: found in the middle of a word as well. The others may follow `_`, as in `KEY_ghp_...`, but no letter:
+    `task-` ends with the beginning of a key."""
+    return _Shape(kind, tuple(marks.split()), re.compile(pattern if inside else rf"(?<![A-Za-z0-9])(?:{pattern})"))
 
 
 _SHAPES = (
-    _shape("note key", "PRIVATE+KEY+", r"PRIVATE\+KEY\+[A-Za-z0-9+/=._-]{20,400}"),
-    _shape("capability key", "-private/", r"(?:ed25519|secp256r1)-private/[0-9a-fA-F]{64}"),
-    _shape("capability token", "dbt1.", r"dbt1\.[A-Za-z0-9_=-]{40,70000}"),
-    _shape("aws key id", "AKIA ASIA ABIA ACCA", r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b"),
+    _shape("note key", "PRIVATE+KEY+", r"PRIVATE\+KEY\+[A-Za-z0-9+/=._-]{20,400}", inside=True),
+    _shape("capability key", "-private/", r"(?:ed25519|secp256r1)-private/[0-9a-fA-F]{64}", inside=True),
+    _shape("capability token", "dbt1.", r"dbt1\.[A-Za-z0-9_=-]{40,70000}", inside=True),
+    _shape("aws key id", "AKIA ASIA ABIA ACCA", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b"),
     _shape(
         "github token",
         "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_",
-        r"\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{40,255})\b",
+        r"(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{40,255})\b",
     ),
-    _shape("gitlab token", "glpat- gldt- glrt- glptt- glcbt-", r"\bgl(?:pat|dt|rt|ptt|cbt)-[A-Za-z0-9_-]{20,200}"),
-    _shape("slack token", "xox", r"\bxox[abeoprs]-[A-Za-z0-9-]{10,250}"),
+    _shape("gitlab token", "glpat- gldt- glrt- glptt- glcbt-", r"gl(?:pat|dt|rt|ptt|cbt)-[A-Za-z0-9_-]{20,200}"),
+    _shape("slack token", "xox", r"xox[abeoprs]-[A-Za-z0-9-]{10,250}"),
     _shape(
         "slack webhook", "hooks.slack.com", r"https://hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9/_-]{20,200}"
     ),
-    _shape("stripe key", "_live_ _test_ whsec_", r"\b(?:[sr]k_(?:live|test)|whsec)_[A-Za-z0-9]{16,250}\b"),
-    _shape("anthropic key", "sk-ant-", r"\bsk-ant-[A-Za-z0-9_-]{20,250}"),
-    _shape("openai key", "sk-", r"\bsk-(?:proj-|svcacct-|admin-)?(?=[A-Za-z_-]{0,60}\d)[A-Za-z0-9_-]{32,250}"),
-    _shape("google key", "AIza", r"\bAIza[A-Za-z0-9_-]{35}\b"),
-    _shape("google token", "ya29.", r"\bya29\.[A-Za-z0-9_-]{20,400}"),
-    _shape("hugging face token", "hf_", r"\bhf_[A-Za-z0-9]{30,60}\b"),
-    _shape("npm token", "npm_", r"\bnpm_[A-Za-z0-9]{36}\b"),
-    _shape("pypi token", "pypi-Ag", r"\bpypi-Ag[A-Za-z0-9_-]{40,400}"),
-    _shape("sendgrid key", "SG.", r"\bSG\.[A-Za-z0-9_-]{16,40}\.[A-Za-z0-9_-]{30,60}"),
-    _shape("telegram token", ":AA", r"\b\d{8,10}:AA[A-Za-z0-9_-]{33}\b"),
-    _shape("docker token", "dckr_pat_", r"\bdckr_pat_[A-Za-z0-9_-]{20,60}"),
-    _shape("vault token", "hvs. hvb. hvr.", r"\bhv[sbr]\.[A-Za-z0-9_-]{24,250}"),
-    _shape("age key", "AGE-SECRET-KEY-1", r"\bAGE-SECRET-KEY-1[0-9A-Z]{50,70}\b"),
-    _shape("jwt", ".eyJ", r"\beyJ[A-Za-z0-9_-]{8,600}\.eyJ[A-Za-z0-9_-]{8,8000}\.[A-Za-z0-9_-]{10,2000}"),
+    _shape("stripe key", "_live_ _test_ whsec_", r"(?:[sr]k_(?:live|test)|whsec)_[A-Za-z0-9]{16,250}\b"),
+    _shape("anthropic key", "sk-ant-", r"sk-ant-[A-Za-z0-9_-]{20,250}"),
+    _shape("openai key", "sk-", r"sk-(?:proj-|svcacct-|admin-)?(?=[A-Za-z_-]{0,60}\d)[A-Za-z0-9_-]{32,250}"),
+    _shape("google key", "AIza", r"AIza[A-Za-z0-9_-]{35}\b"),
+    _shape("google token", "ya29.", r"ya29\.[A-Za-z0-9_-]{20,400}"),
+    _shape("hugging face token", "hf_", r"hf_[A-Za-z0-9]{30,60}\b"),
+    _shape("npm token", "npm_", r"npm_[A-Za-z0-9]{36}\b"),
+    _shape("pypi token", "pypi-Ag", r"pypi-Ag[A-Za-z0-9_-]{40,400}"),
+    _shape("sendgrid key", "SG.", r"SG\.[A-Za-z0-9_-]{16,40}\.[A-Za-z0-9_-]{30,60}"),
+    _shape("telegram token", ":AA", r"\d{8,10}:AA[A-Za-z0-9_-]{33}\b"),
+    _shape("docker token", "dckr_pat_", r"dckr_pat_[A-Za-z0-9_-]{20,60}"),
+    _shape("vault token", "hvs. hvb. hvr.", r"hv[sbr]\.[A-Za-z0-9_-]{24,250}"),
+    _shape("age key", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[0-9A-Z]{50,70}\b"),
+    _shape("jwt", ".eyJ", r"eyJ[A-Za-z0-9_-]{8,600}\.eyJ[A-Za-z0-9_-]{8,8000}\.[A-Za-z0-9_-]{10,2000}"),
 )
 
 _PEM_BEGIN = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
