@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help setup demo test coverage docs test-agents test-agents-short check format reference validate bench shopnight peers chaos clean
+.PHONY: help setup demo test coverage docs test-agents test-agents-short check format reference validate bench bench-quick shopnight peers chaos clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -56,15 +56,17 @@ docs: setup ## the documentation as a site in out/site; a link that leads nowher
 validate: setup ## Daybreak looks at itself
 	DAYBREAK_HOME=$(CURDIR)/out/home $(BIN)/daybreak validate .
 
-bench: setup ## every figure, each as a ratio to a baseline of the same run
+bench: setup ## every figure, each as a ratio to a baseline of the same run: hours; benchmarks/README.md
 	$(BIN)/python -m benchmarks
+
+bench-quick: setup ## the short forms, under three minutes, beside the last recorded ones
+	$(BIN)/python -m benchmarks --quick --compare
 
 shopnight: setup ## the night that the idea came from: 200 listings, a failing shop, ten kills
 	$(BIN)/python examples/shop-night/run.py --listings 200 --kills 10 --seed 1
 
-peers: ## the engines that `make bench` compares ours with, in an environment of their own
-	$(PYTHON) -m venv out/peers
-	out/peers/bin/pip install -q dbos==3.4.0 huey==3.5.4 langgraph==1.2.22 langgraph-checkpoint-sqlite==3.1.2
+peers: setup ## the engines that `make bench` compares ours with, in an environment of their own; it does so itself
+	$(BIN)/python -m benchmarks.peers.installed
 
 chaos: setup ## the long fault injection
 	$(BIN)/python -m pytest -n $(JOBS) -m chaos

@@ -1,59 +1,120 @@
-"""`make bench`: every figure. `python -m benchmarks NAME ...` runs some of them."""
+"""`make bench`: every figure. `python -m benchmarks NAME ...` runs some of them.
+
+Each in a process of its own, one after the other:
+
+    python -m benchmarks                       all, in full
+    python -m benchmarks --quick               the short forms, under three minutes
+    python -m benchmarks archive web           these two
+    python -m benchmarks --record              keeps the run in benchmarks/history; pages and plots follow it
+    python -m benchmarks --quick --compare     beside the last recorded ones; fails only where one is three times worse
+"""
 
 from __future__ import annotations
 
-import importlib
+import argparse
 import sys
+import time
+from pathlib import Path
 
-NAMES = (
-    "command_line",
-    "ledger_append",
-    "ledger_verify",
-    "ledger_size",
-    "ledger_proof",
-    "archive",
-    "reconcile",
-    "following",
-    "replicas",
-    "engine_steps",
-    "metrics",
-    "queueing",
-    "budget_reserve",
-    "rehearsal",
-    "night_idle",
-    "peers",
-    "postgres_steps",
-    "kill_steps",
-    "build",
-    "kill_build",
-    "sandbox_launch",
-    "file_transactions",
-    "snapshots",
-    "workspaces",
-    "merging",
-    "policy_scan",
-    "error_corpus",
-    "attempt",
-    "gateway",
-    "tracing",
-    "report",
-    "web",
-    "screen",
-    "routing",
-    "repair",
-    "phases",
-    "accepts",
-)
+from benchmarks import comparing, history, register, running
+from benchmarks.running import Outcome
 
 
-def main() -> None:
-    asked = sys.argv[1:] or NAMES
-    for name in asked:
-        if name not in NAMES:
-            sys.exit(f"no benchmark {name!r}; there are {', '.join(NAMES)}")
-        print(f"\n== {name}", flush=True)
-        importlib.import_module(f"benchmarks.{name}").main()
+def main() -> int:
+    asked = _asked()
+    form: history.Form = "quick" if asked.quick else "full"
+    if asked.list:
+        for one in register.chosen(asked.names, quick=asked.quick):
+            print(f"{one.name:18} {'quick' if one.quick else '':6} {one.about}")
+        return 0
+    began = time.monotonic()
+    outcomes = _run_all(register.chosen(asked.names, quick=asked.quick), asked.quick, began)
+    rows: list[comparing.Row] = []
+    if asked.compare:
+        last = history.last(form, history.records(asked.history))
+        outcomes = comparing.settled(outcomes, last, lambda name: _again(name, quick=asked.quick))
+        rows = comparing.compare(outcomes, last)
+        print("\n" + "\n".join(comparing.table(rows)))
+    if asked.json or asked.record:
+        record = history.make(outcomes, form)
+        if asked.json:
+            asked.json.write_text(record.told())
+        if asked.record:
+            _record(record, asked.history)
+    return _ended(outcomes, rows, time.monotonic() - began, quick=asked.quick)
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks; all without one")
+    parser.add_argument("--quick", action="store_true", help="short forms only, of those that have one")
+    parser.add_argument("--list", action="store_true", help="what there is")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="figures as JSON")
+    parser.add_argument("--record", action="store_true", help="keep the run in benchmarks/history")
+    parser.add_argument("--history", type=Path, default=history.FOLDER, metavar="FOLDER", help="another one of records")
+    parser.add_argument("--compare", action="store_true", help="beside the last recorded ratios")
+    asked = parser.parse_args()
+    if unknown := [name for name in asked.names if name not in register.NAMES]:
+        parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(register.NAMES)}")
+    return asked
+
+
+def _run_all(chosen: list[register.Benchmark], quick: bool, began: float) -> list[Outcome]:
+    outcomes = []
+    for number, one in enumerate(chosen, 1):
+        print(f"\n== [{number}/{len(chosen)}, {_time(time.monotonic() - began)}] {one.name}: {one.about}", flush=True)
+        outcome = running.run(one.name, quick=quick)
+        outcomes.append(outcome)
+        print(f"  ({_told(outcome)})", flush=True)
+    return outcomes
+
+
+def _again(name: str, *, quick: bool) -> Outcome:
+    print(f"\n== once more: {name}", flush=True)
+    return running.run(name, quick=quick)
+
+
+def _told(outcome: Outcome) -> str:
+    took = f"{outcome.seconds:.1f} s"
+    if outcome.state == "unavailable":
+        return f"{took}; NOT MEASURED: {outcome.why}"
+    if outcome.state == "failed":
+        return f"{took}; FAILED: {outcome.why}"
+    return took if outcome.figures else f"{took}; NO FIGURES"
+
+
+def _record(record: history.Record, folder: Path) -> None:
+    from benchmarks import page
+
+    print(f"\nrecorded: {history.keep(record, folder)}")
+    if folder == history.FOLDER:
+        for path in page.write():
+            print(f"written:  {path.relative_to(running.ROOT)}")
+
+
+def _ended(outcomes: list[Outcome], rows: list[comparing.Row], seconds: float, *, quick: bool) -> int:
+    """Says what has to be looked at; the exit code."""
+    failed = [one for one in outcomes if one.state == "failed"]
+    worse = [row for row in rows if row.fails]
+    figures = sum(len(one.figures) for one in outcomes)
+    print(f"\n{figures} figures of {len(outcomes)} benchmarks in {_time(seconds)}")
+    for one in outcomes:
+        if one.state != "done":
+            print(f"  {one.name}: {_told(one)}")
+    missed = [(one.name, figure.name) for one in outcomes for figure in one.figures if figure.reached is False]
+    if missed and not quick:  # aims are of the full size
+        print("  aims missed (told, no failure): " + "; ".join(f"{name}: {figure}" for name, figure in missed))
+    for row in worse:
+        print(f"  {row.benchmark}: {row.name}: {row.worse:.1f} times worse than last time, in {comparing.TRIES} tries")
+    return 1 if failed or worse else 0
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from benchmarks.figures import Figure, lower
 from benchmarks.ledger_verify import fill
 from daybreak.clock import SystemClock
 from daybreak.ledger import Ledger, verify
@@ -62,25 +63,11 @@ def measure(events: int = 100_000) -> dict[str, float]:
     return found
 
 
-def main() -> None:
-    events = int(os.environ.get("EVENTS", "100_000"))
-    told = measure(events)
-    print(
-        f"{events:,} events, µs each: archive {told['archive']:.1f} ({told['archive'] / told['verify']:.1f} times "
-        f"verify, {told['verify']:.1f}), prune {told['prune']:.1f}, refill {told['refill']:.1f}, "
-        f"shrink {told['shrink']:.1f}"
-    )
-    print(
-        f"read {told['read']:.1f}, from archives {told['read_archived']:.1f} "
-        f"({told['read_archived'] / told['read']:.2f} times); verify {told['verify']:.1f}, with archives "
-        f"{told['verify_archived']:.1f} ({told['verify_archived'] / told['verify']:.2f} times)"
-    )
-    print(
-        f"bytes an event: database {told['database']:.0f}, in archives {told['files']:.0f} "
-        f"({told['database'] / told['files']:.1f} times smaller), database after pruning and shrinking "
-        f"{told['shrunk']:.0f} ({told['database'] / told['shrunk']:.1f} times smaller)"
-    )
-
-
-if __name__ == "__main__":
-    main()
+def take(quick: bool = False) -> Iterator[Figure]:
+    told = measure(20_000 if quick else int(os.environ.get("EVENTS", "100_000")))
+    for what in ("archive", "prune", "shrink", "refill"):
+        yield lower(what, told[what], "µs an event", "verifying", told["verify"])
+    yield lower("read from archives", told["read_archived"], "µs an event", "reading live", told["read"])
+    yield lower("verify with archives", told["verify_archived"], "µs an event", "verifying without", told["verify"])
+    yield lower("bytes in archives", told["files"], "bytes an event", "the database", told["database"])
+    yield lower("database after pruning", told["shrunk"], "bytes an event", "before", told["database"])

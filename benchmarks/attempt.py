@@ -1,6 +1,6 @@
 """What an attempt costs beside its worker: token, sandbox, process, claim; with a model, the gateway's part.
 
-    python benchmarks/attempt.py
+    python -m benchmarks attempt
 
 The worker says that it has finished, and nothing else. Baseline: the same interpreter, started bare, that imports the
 same protocol; they take turns.
@@ -15,10 +15,12 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.figures import Figure, lower
 from daybreak import home
 from daybreak.agents.protocol import Brief
 from daybreak.clock import SystemClock
@@ -46,7 +48,7 @@ BRIEF = Brief(name="idle", title="idle", summary="say that you have finished")
 BARE = "import daybreak.agents.protocol"
 
 
-def main() -> None:
+def take(quick: bool = False) -> Iterator[Figure]:
     require: Strength = "full" if detect().mode().reaches("full") else "degraded"
     with tempfile.TemporaryDirectory() as folder, ModelServer([Say("nobody asks")]) as server:
         place = Path(folder).resolve()
@@ -59,13 +61,11 @@ def main() -> None:
         settings = Settings.model_validate({"workers": kinds, "providers": {"here": told}})
         took = asyncio.run(_measure(place, settings, require))
     bare = median(took["bare"])
-    print(f"attempts in a {require} sandbox, {ROUNDS} of each, medians; bare interpreter {bare:.0f} ms")
-    for name, words in (("alone", "without a model"), ("model", "with a way to a model")):
-        own = median(took[name]) - bare
-        verdict = "" if name == "model" else f" (goal {GOAL_MS} ms: {'met' if own < GOAL_MS else 'MISSED'})"
-        print(
-            f"  {words}: {median(took[name]):.0f} ms, own {own:.0f} ms{verdict}, {median(took[name]) / bare:.1f} x bare"
-        )
+    print(f"  attempts in a {require} sandbox, {ROUNDS} of each, medians")
+    for name, words, aim in (("alone", "without a model", GOAL_MS), ("model", "with a way to a model", None)):
+        whole = median(took[name])
+        yield lower(f"an attempt {words}", whole, "ms", "a bare interpreter", bare)
+        yield lower(f"of it our own, {words}", whole - bare, "ms", "a bare interpreter", bare, aim=aim, aim_of="value")
 
 
 async def _measure(place: Path, settings: Settings, require: Strength) -> dict[str, list[float]]:
@@ -106,7 +106,3 @@ def _bare() -> float:
     started = time.perf_counter()
     subprocess.run([sys.executable, "-P", "-c", BARE], check=True)
     return (time.perf_counter() - started) * 1000
-
-
-if __name__ == "__main__":
-    main()

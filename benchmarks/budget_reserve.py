@@ -1,6 +1,6 @@
 """What a durable budget adds: reserve and settle on a chain of three accounts, against the same commits without.
 
-    python benchmarks/budget_reserve.py
+    python -m benchmarks budget_reserve
 
 Both ledgers write the same number of transactions with the same number of events; only one looks before and keeps the
 accounts' view. The steps take turns, because a disk may change its speed from one second to the next.
@@ -11,9 +11,11 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
+from benchmarks.figures import Figure, lower
 from daybreak.clock import SystemClock
 from daybreak.events import POLICY, BudgetReserved, BudgetSettled
 from daybreak.ledger import Draft, Ledger
@@ -85,14 +87,8 @@ def measure(folder: Path | None = None) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    figures = measure(Path(folder) if (folder := os.environ.get("FOLDER")) else None)
-    print(
-        "budget: reserve and settle on three levels {together_us:,.0f} µs, the two commits alone {alone_us:,.0f} µs: "
-        "{ratio:.2f} times (goal {goal}); {adds_us:,.0f} µs more, a question before a reservation takes "
-        "{asking_us:,.0f}".format(**figures, goal=GOAL)
-    )
-
-
-if __name__ == "__main__":
-    main()
+def take(quick: bool = False) -> Iterator[Figure]:
+    found = measure(Path(folder) if (folder := os.environ.get("FOLDER")) else None)
+    alone, bare = found["alone_us"], "the two commits alone"
+    yield lower("reserve and settle on three levels", found["together_us"], "µs", bare, alone, aim=GOAL)
+    yield lower("a question before a reservation", found["asking_us"], "µs", bare, alone)

@@ -6,6 +6,9 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+
+from benchmarks.figures import Figure, lower
 
 RUNS = 9
 HELP_S_MAX = 0.3
@@ -21,8 +24,7 @@ def seconds(argv: list[str]) -> float:
     return statistics.median(times[1:])
 
 
-def main() -> None:
+def take(quick: bool = False) -> Iterator[Figure]:
     bare = seconds([sys.executable, "-c", "pass"])
     shown = seconds([sys.executable, "-m", "daybreak", "--help"])
-    verdict = "within" if shown < HELP_S_MAX else "OVER"
-    print(f"daybreak --help: {shown:.3f} s ({verdict} {HELP_S_MAX} s), {shown / bare:.1f} x a bare interpreter")
+    yield lower("daybreak --help", shown, "s", "a bare interpreter", bare, aim=HELP_S_MAX, aim_of="value")

@@ -9,6 +9,7 @@ whole is measured a second time with every sync made slower (by strace), where s
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import statistics
@@ -16,12 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import anyio
 import apsw
 
+from benchmarks.figures import Figure, higher
 from daybreak.clock import SystemClock
 from daybreak.config import Places
 from daybreak.engine import VIEWS, Context, Engine
@@ -119,39 +122,39 @@ def measure(folder: Path) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in found.items()}
 
 
-def show(found: dict[str, float], note: str = "") -> None:
-    slow = found["sync_ms"] >= SLOW_SYNC_MS
-    wanted = SLOW_RATIO_MIN if slow else FAST_RATIO_MIN
-    ratio, bare_ratio = found["together"] / found["single"], found["together"] / found["bare"]
-    print(f"{'slow' if slow else 'fast'} disk{note}: fdatasync {found['sync_ms']:.2f} ms")
-    print(f"  one transaction for each event, bare SQLite   {found['bare']:10,.0f} /s")
-    print(f"  one transaction for each event, this ledger   {found['single']:10,.0f} /s")
-    print(f"  durable steps, one at a time                  {found['alone']:10,.0f} /s")
-    print(f"  durable steps, {SIDE_BY_SIDE} side by side                {found['together']:10,.0f} /s")
-    verdict = "reached" if ratio >= wanted else "MISSED"
-    print(f"  {SIDE_BY_SIDE} side by side to one transaction for each event: {ratio:.1f} x, {wanted} wanted: {verdict}")
-    print(f"  (to bare SQLite: {bare_ratio:.1f} x)")
+def _told(found: dict[str, float], where: str, aim: float) -> Iterator[Figure]:
+    print(f"  {where}: fdatasync {found['sync_ms']:.2f} ms")
+    single, each = found["single"], "one transaction for each event"
+    yield higher(f"one at a time, {where}", found["alone"], "steps/s", each, single)
+    name = f"{SIDE_BY_SIDE} side by side, {where}"
+    yield higher(name, found["together"], "steps/s", each, single, aim=aim)
+    yield higher(f"{name}, beside SQLite", found["together"], "steps/s", "a bare table, one row each", found["bare"])
 
 
-def measure_slow(folder: Path) -> None:
+def measure_slow(folder: Path) -> dict[str, float] | None:
     """The same in a process whose syncs strace delays."""
     strace = shutil.which("strace")
     if strace is None:
-        print("slow disk: not measured, because strace is missing")
-        return
+        print("  slow disk: not measured, because strace is missing")
+        return None
     delay = f"inject=fsync,fdatasync:delay_exit={DELAY_MS * 1000}"
     command = [strace, "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", delay]
-    subprocess.run([*command, sys.executable, "-m", "benchmarks.engine_steps", str(folder)], check=True)
+    command += [sys.executable, "-m", "benchmarks.engine_steps", str(folder)]
+    found: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return found
 
 
-def main() -> None:
+def take(quick: bool = False) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="daybreak-bench-", dir=os.environ.get("DAYBREAK_BENCH_DIR")) as folder:
         found = measure(Path(folder))
-        show(found)
-        if found["sync_ms"] < SLOW_SYNC_MS:
-            Path(folder, "slow").mkdir()
-            measure_slow(Path(folder, "slow"))
+        slow = found["sync_ms"] >= SLOW_SYNC_MS
+        yield from _told(found, f"on a {'slow' if slow else 'fast'} disk", SLOW_RATIO_MIN if slow else FAST_RATIO_MIN)
+        if slow or quick:
+            return
+        Path(folder, "slow").mkdir()
+        if (slower := measure_slow(Path(folder, "slow"))) is not None:
+            yield from _told(slower, f"each sync {DELAY_MS} ms longer", SLOW_RATIO_MIN)
 
 
 if __name__ == "__main__":
-    show(measure(Path(sys.argv[1])), f" (each sync {DELAY_MS} ms longer)")
+    print(json.dumps(measure(Path(sys.argv[1]))))

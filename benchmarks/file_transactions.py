@@ -1,6 +1,6 @@
 """What atomicity costs: a file replaced by `write_file` against the bare calls, and the syncs of a large transaction.
 
-    python benchmarks/file_transactions.py [folder]
+    python -m benchmarks file_transactions
 
 The contenders take turns, one replacement each, because a disk may change its speed from one second to the next.
 """
@@ -14,10 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
+from benchmarks.figures import Figure, lower
 from daybreak.host.files import transaction, write_file
 
 ROUNDS = 300
@@ -102,27 +103,20 @@ def _verdict(*, fits: bool) -> str:
     return "within" if fits else "OVER"
 
 
-def main() -> None:
+def take(quick: bool = False) -> Iterator[Figure]:
     place = Path(folder) if (folder := os.environ.get("FOLDER")) else None
-    taken = measure(place)
-    base = taken["bare"]
-    for name in ("write_file", "transaction"):
-        goal = f", {_verdict(fits=taken[name] <= GOAL_RATIO * base)} {GOAL_RATIO}" if name == "write_file" else ""
-        print(
-            f"replace 4 KiB: {name} {taken[name] * 1e6:,.0f} µs, bare write + fsync + rename + fsync of the folder "
-            f"{base * 1e6:,.0f} µs: {taken[name] / base:.2f} times{goal}"
-        )
+    taken = measure(place, 100 if quick else ROUNDS)
+    bare = taken["bare"] * 1e6
+    what = "bare write, fsync, rename, fsync of the folder"
+    yield lower("replace 4 KiB by write_file", taken["write_file"] * 1e6, "µs", what, bare, aim=GOAL_RATIO)
+    yield lower("replace 4 KiB by a transaction", taken["transaction"] * 1e6, "µs", what, bare)
+    if quick:
+        return
     if shutil.which("strace") is None:
-        print("syncs: not counted, strace is missing")
+        print("  syncs: not counted, strace is missing")
         return
     for folders in (10, FILES):
-        count, seconds = count_syncs(FILES, folders, place)
-        limit = 2 * FILES + CONSTANT
-        print(
-            f"{FILES:,} files in {folders:,} new folders, one transaction: {count:,} syncs, "
-            f"{_verdict(fits=count <= limit)} {limit:,} (2 each and {CONSTANT}); {seconds:.2f} s with the interpreter"
-        )
-
-
-if __name__ == "__main__":
-    main()
+        syncs, seconds = count_syncs(FILES, folders, place)
+        name = f"syncs of {FILES:,} files in {folders:,} new folders"
+        print(f"  {seconds:.2f} s with the interpreter")
+        yield lower(name, syncs, "syncs", "one for each file", FILES, aim=2 * FILES + CONSTANT, aim_of="value")

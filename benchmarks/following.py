@@ -1,6 +1,6 @@
 """How long after an append returns, or before, does a reader in another process have the event? And at what cost?
 
-    python benchmarks/following.py
+    python -m benchmarks following
 
 The baseline is what one gets without being woken: a reader that asks the database every 20 ms.
 """
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median, quantiles
 
+from benchmarks.figures import Figure, lower
 from daybreak.clock import SystemClock
 from daybreak.events import StepDone
 from daybreak.ledger import Draft, Following, Ledger, Record, follow
@@ -86,28 +87,25 @@ def latencies(home: Path, read: Read, readers: int = 1) -> tuple[list[float], fl
 
 
 def measure() -> dict[str, float]:
-    figures: dict[str, float] = {}
+    found: dict[str, float] = {}
     for name, read, readers in (("asked", _asking, 1), ("woken", iter, 1), ("many", iter, READERS)):
         with tempfile.TemporaryDirectory() as folder:
             home = Path(folder)
             _open(home).close()
-            found, cpu = latencies(home, read, readers)
-        figures |= {
-            f"{name}_us": median(found),
-            f"{name}_99_us": quantiles(found, n=100)[98],
+            times, cpu = latencies(home, read, readers)
+        found |= {
+            f"{name}_us": median(times),
+            f"{name}_99_us": quantiles(times, n=100)[98],
             f"{name}_cpu_us": cpu / COUNT * 1e6,
         }
-    figures["ratio"] = figures["asked_us"] / max(figures["woken_us"], 1.0)
-    return figures
+    return found
 
 
-def main() -> None:
-    print(
-        "follow: a reader in another process has an event {woken_us:,.0f} µs after its append returned (99 %: "
-        "{woken_99_us:,.0f} µs; {woken_cpu_us:,.0f} µs of CPU each), each of 16 readers {many_us:,.0f} µs (99 %: "
-        "{many_99_us:,.0f} µs); by asking every 20 ms {asked_us:,.0f} µs: {ratio:.0f} times".format(**measure())
-    )
-
-
-if __name__ == "__main__":
-    main()
+def take(quick: bool = False) -> Iterator[Figure]:
+    found = measure()
+    asked, asked_cpu = f"asking every {ASK_S * 1e3:.0f} ms", "a reader that asks"
+    # one that has the event before the append has returned counts as one that has it a microsecond after
+    yield lower("a reader has an event", max(1.0, found["woken_us"]), "µs", asked, found["asked_us"])
+    yield lower("the same, 99 of 100", max(1.0, found["woken_99_us"]), "µs", asked, found["asked_99_us"])
+    yield lower(f"each of {READERS} readers has it", max(1.0, found["many_us"]), "µs", asked, found["asked_us"])
+    yield lower("processor of a reader", found["woken_cpu_us"], "µs an event", asked_cpu, found["asked_cpu_us"])

@@ -14,11 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.build import SPEC, daybreak
+from benchmarks.figures import Figure, count
 
 VOLATILE = ("run", "verified_at")
 """Keys of the manifest that are times and ids."""
@@ -44,8 +46,10 @@ class Killed:
 
 
 def delivered(output: Path) -> dict[str, bytes]:
-    """Every delivered file; of the manifest all but times and ids, of the traces all but places in the ledger."""
+    """Every delivered file but the provenance, which is signed over times and ids; of the manifest all but these, of
+    the traces all but places in the ledger."""
     files = {str(path.relative_to(output)): path.read_bytes() for path in sorted(output.rglob("*")) if path.is_file()}
+    assert files.pop("daybreak.provenance.json", b""), "a delivery carries its provenance"
     manifest = json.loads(files["daybreak.manifest.json"])
     for key in VOLATILE:
         manifest.pop(key)
@@ -109,7 +113,7 @@ def kill_and_resume(folder: Path, after_s: float, reference: Undisturbed, spec: 
     return Killed(after_s, len(before), tuple(problems))
 
 
-def main() -> None:
+def take(quick: bool = False) -> Iterator[Figure]:
     kills, seed = int(os.environ.get("KILLS", "50")), int(os.environ.get("SEED", "1"))
     chance = random.Random(seed)
     good = 0
@@ -119,5 +123,6 @@ def main() -> None:
             outcome = kill_and_resume(Path(top) / str(number), chance.uniform(0.1, reference.seconds), reference)
             good += not outcome.problems
             verdict = "; ".join(outcome.problems) or "fine"
-            print(f"  killed after {outcome.after_s:5.2f} s, {outcome.kept_before:3} steps kept: {verdict}")
-    print(f"{good} of {kills} killed builds resumed as promised (seed {seed}, undisturbed {reference.seconds:.1f} s)")
+            print(f"  killed after {outcome.after_s:5.2f} s, {outcome.kept_before:3} steps kept: {verdict}", flush=True)
+    print(f"  seed {seed}, undisturbed {reference.seconds:.1f} s")
+    yield count("resumed as promised", good, kills, "killed builds", aim=1)

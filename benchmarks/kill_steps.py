@@ -23,6 +23,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.figures import Figure, count, lower
+
 STEPS = 300
 STEP_S = 0.005
 """What a step of the benchmark takes."""
@@ -162,7 +164,7 @@ def bare_start_s(folder: Path, times: int = 5) -> float:
     return statistics.median(taken)
 
 
-def main() -> None:
+def take(quick: bool = False) -> Iterator[Figure]:
     kills, seed = int(os.environ.get("KILLS", KILLS)), int(os.environ.get("SEED", "1"))
     with tempfile.TemporaryDirectory(prefix="daybreak-bench-", dir=os.environ.get("DAYBREAK_BENCH_DIR")) as name:
         folder = Path(name)
@@ -177,16 +179,13 @@ def main() -> None:
     first_s = statistics.median(outcome.first_s for outcome in outcomes)
     worst_s = max(outcome.first_s for outcome in outcomes)
     processor_s = statistics.median(outcome.processor_s for outcome in outcomes)
-    whole = kept == list(range(STEPS)) and set(happened) == set(kept)
-    verdict = "reached" if first_s < START_GOAL_S else "MISSED"
-    print(f"{good} of {kills} kills resumed as promised (seed {seed}); the run is {'whole' if whole else 'NOT WHOLE'}")
-    print(f"  steps that happened twice, unrecorded at the kill: {twice}, at most {kills} allowed")
-    spread = f"median {first_s:.2f} s, worst {worst_s:.2f} s"
-    print(f"  start to first resumed step: {spread}, {START_GOAL_S} s wanted: {verdict}")
-    print(f"  of that a processor's time: {processor_s:.2f} s; the rest is waiting, for others on this machine too")
-    print(f"  (a Python that only imports anyio and apsw: {bare_s:.2f} s)")
-    if good < kills or not whole:
-        sys.exit(1)
+    print(f"  seed {seed}; worst start {worst_s:.2f} s; of the median {processor_s:.2f} s of the processor")
+    yield count("resumed as promised", good, kills, "kills", aim=1)
+    yield lower("happened twice, not recorded at the kill", twice, "steps", "one for each kill", kills, aim=1)
+    bare = "a Python that only imports anyio and apsw"
+    yield lower("start to first resumed step", first_s, "s", bare, bare_s, aim=START_GOAL_S, aim_of="value")
+    if kept != list(range(STEPS)) or set(happened) != set(kept) or good < kills:
+        sys.exit("the run is not whole, or a promise was not kept")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How much group commit gains: 64 callers sharing commits, against one transaction per event, same disk, same minute.
 
-    python benchmarks/ledger_append.py [folder]
+    python -m benchmarks ledger_append
 
 The phases take turns in short rounds, because a disk may change its speed from one second to the next.
 """
@@ -11,11 +11,13 @@ import asyncio
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
 import apsw
 
+from benchmarks.figures import Figure, higher
 from daybreak.clock import SystemClock
 from daybreak.events import StepDone, control_stream
 from daybreak.ledger import Draft, Ledger
@@ -82,7 +84,7 @@ async def together_per_s(ledger: Ledger, each: int = 40) -> float:
     return CALLERS * each / (time.perf_counter() - started)
 
 
-def measure(folder: Path | None = None) -> dict[str, float | str]:
+def measure(folder: Path | None = None, count: int = ROUNDS) -> dict[str, float | str]:
     """Medians over the rounds; `ratio` is the median of each round's own ratio."""
     with tempfile.TemporaryDirectory(dir=folder) as name:
         home = Path(name)
@@ -92,7 +94,7 @@ def measure(folder: Path | None = None) -> dict[str, float | str]:
         plain.execute("CREATE TABLE row (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT")
         rounds = []
         with Ledger.open(home / "ledger", keys=home / "keys", witness=home / "witness", clock=SystemClock()) as ledger:
-            for _ in range(ROUNDS):
+            for _ in range(count):
                 sync = sync_s(home)
                 alone = alone_per_s(ledger)
                 together = asyncio.run(together_per_s(ledger))
@@ -110,27 +112,16 @@ def measure(folder: Path | None = None) -> dict[str, float | str]:
     }
 
 
-def main() -> None:
-    figures = measure(Path(folder) if (folder := os.environ.get("FOLDER")) else None)
-    slow, disk = figures["regime"] == "slow", float(figures["sqlite_per_s"])
-    alone_goal = disk * ALONE_SLOW_SHARE if slow else ALONE_FAST
-    together_goal = disk * TOGETHER_SLOW_TIMES if slow else TOGETHER_FAST
-    print(
-        "append on a {regime} disk (fdatasync {sync_us:,.0f} µs; plain SQLite, one row a commit: "
-        "{sqlite_per_s:,.0f}/s): "
-        "one caller {alone_per_s:,.0f} events/s (goal {alone_goal:,.0f}{alone_missed}, {share:.0%} of plain SQLite), "
-        "64 callers {together_per_s:,.0f} (goal {together_goal:,.0f}{together_missed}, {times:.1f} times plain SQLite, "
-        "{ratio:.1f} times one caller)".format(
-            **figures,
-            alone_goal=alone_goal,
-            together_goal=together_goal,
-            alone_missed=" MISSED" if float(figures["alone_per_s"]) < alone_goal else "",
-            together_missed=" MISSED" if float(figures["together_per_s"]) < together_goal else "",
-            share=float(figures["alone_per_s"]) / disk,
-            times=float(figures["together_per_s"]) / disk,
-        )
-    )
-
-
-if __name__ == "__main__":
-    main()
+def take(quick: bool = False) -> Iterator[Figure]:
+    found = measure(Path(folder) if (folder := os.environ.get("FOLDER")) else None, 3 if quick else ROUNDS)
+    disk, alone, together = (float(found[name]) for name in ("sqlite_per_s", "alone_per_s", "together_per_s"))
+    where, plain = f"on a {found['regime']} disk", "plain SQLite, one row a commit"
+    print(f"  {where}: fdatasync {found['sync_us']:,.0f} µs")
+    for name, rate, slow, fast in (
+        ("one caller", alone, ALONE_SLOW_SHARE, ALONE_FAST),
+        ("64 callers", together, TOGETHER_SLOW_TIMES, TOGETHER_FAST),
+    ):
+        aim, aim_of = (slow, "ratio") if found["regime"] == "slow" else (fast, "value")
+        yield higher(f"{name}, {where}", rate, "events/s", plain, disk, aim=aim, aim_of=aim_of)
+    ratio = float(found["ratio"])
+    yield higher(f"64 callers to one, {where}", together, "events/s", "one caller", alone, ratio=ratio)

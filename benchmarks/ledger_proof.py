@@ -1,7 +1,7 @@
 """What an inclusion proof costs in a long ledger, against one SHA-256 chain over as many events: what has to be hashed
 again to show the same without a tree.
 
-    EVENTS=100000 python benchmarks/ledger_proof.py
+    EVENTS=100000 python -m benchmarks ledger_proof
 
 Times are of the processor (this process's). The ledger is filled with small events, which takes about 50 s of it per
 million; the size of the proof and its cost grow with the number of digits only.
@@ -13,11 +13,12 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from statistics import median
 
+from benchmarks.figures import Figure, lower
 from benchmarks.ledger_verify import fill
 from daybreak.clock import SystemClock
 from daybreak.ledger import Ledger, Prover, check_proof, write_bundle
@@ -94,17 +95,13 @@ def parts(ledger: Ledger, indexes: list[int]) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    print(
-        "proof in {events:,.0f} events: inclusion {proof_us:,.0f} µs (goal {goal:,}; from an open ledger "
-        "{open_us:,.0f}, with opening the file {cold_us:,.0f}), {hashes} hashes; consistency {growth_us:,.0f} µs; "
-        "a whole bundle, read back and checked, {bundle_us:,.0f} µs and {bytes:,} bytes; check {check_us:,.0f} µs. "
-        "Hashing a chain of that length: {chain_us:,.0f} µs, {ratio:,.0f} times as much "
-        "(filled in {fill_s:,.0f} s of the processor)".format(
-            **measure(int(os.environ.get("EVENTS", "1_000_000"))), goal=GOAL_US
-        )
-    )
-
-
-if __name__ == "__main__":
-    main()
+def take(quick: bool = False) -> Iterator[Figure]:
+    found = measure(20_000 if quick else int(os.environ.get("EVENTS", "1_000_000")))
+    chain, what = found["chain_us"], "hashing a chain of that length"
+    print(f"  a proof has {found['hashes']} hashes, a bundle {found['bytes']:,} bytes")
+    yield lower("inclusion", found["proof_us"], "µs", what, chain, aim=GOAL_US, aim_of="value")
+    yield lower("inclusion, from an open ledger", found["open_us"], "µs", what, chain)
+    yield lower("inclusion, with opening the file", found["cold_us"], "µs", what, chain)
+    yield lower("consistency", found["growth_us"], "µs", what, chain)
+    yield lower("a whole bundle, read back and checked", found["bundle_us"], "µs", what, chain)
+    yield lower("checking a bundle", found["check_us"], "µs", what, chain)

@@ -14,12 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
 import apsw
 
+from benchmarks.figures import BARE_MEMORY, Figure, bare_memory_mb, lower
 from benchmarks.ledger_verify import fill, step
 from daybreak import home as faces_home
 from daybreak.clock import SystemClock
@@ -104,10 +105,6 @@ def _tell(work: str, folder: Path) -> None:
 # -- the ledgers
 
 
-def missed(is_so: bool) -> str:
-    return " MISSED" if is_so else ""
-
-
 def opening(folder: Path, *, killed: bool) -> tuple[float, float]:
     """(wall s, processor s) of the quickest of three."""
     times = []
@@ -155,50 +152,41 @@ def growth(small: Path, large: Path, *, views: bool, batch: int) -> tuple[float,
     return low[0], low[1], median(ratios)
 
 
-def measure(events: int) -> None:
+def take(quick: bool = False) -> Iterator[Figure]:
+    events = int(os.environ.get("EVENTS", f"{EVENTS}"))
     with tempfile.TemporaryDirectory() as name:
         small, large = Path(name) / "small", Path(name) / "large"
         started = time.perf_counter()
         for folder, count in ((small, SMALL), (large, events)):
             with opened(folder, views=True) as ledger:
                 fill(ledger, count)
-        print(f"a ledger of {events:,} events, made in {time.perf_counter() - started:.0f} s", flush=True)
+        print(f"  a ledger of {events:,} events, made in {time.perf_counter() - started:.0f} s", flush=True)
         whole, payload, views = bytes_of(large)
-        print(
-            f"bytes: {whole - payload:,.0f} an event beyond its payload of {payload:,.0f} "
-            f"(at most {BYTES_GOAL}){missed(whole - payload > BYTES_GOAL)}, and {views:,.0f} in views",
-            flush=True,
-        )
+        beyond = whole - payload
+        yield lower("bytes beyond the payload", beyond, "an event", "payload", payload, aim=BYTES_GOAL, aim_of="value")
+        yield lower("bytes in views", views, "an event", "payload", payload)
+        yield from _appending(small, large)
         for what, killed in (("a clean close", False), ("a kill", True)):
-            (wall, processor), (least, alone) = (opening(folder, killed=killed) for folder in (large, small))
-            print(
-                f"open and close after {what}: {wall:.3f} s, {processor:.3f} s of the processor "
-                f"(under {OPEN_GOAL_S}){missed(processor >= OPEN_GOAL_S)}; "
-                f"with {SMALL:,} events {least:.3f} and {alone:.3f}",
-                flush=True,
+            (wall, processor), (_, alone) = (opening(folder, killed=killed) for folder in (large, small))
+            print(f"  {wall:.3f} s by the wall", flush=True)
+            name = f"open and close after {what}"
+            yield lower(
+                name, processor, "s of the processor", f"with {SMALL:,} events", alone, aim=OPEN_GOAL_S, aim_of="value"
             )
-        for batch in (1, 64):
-            for with_views in (False, True):
-                early, late, wall = growth(small, large, views=with_views, batch=batch)
-                print(
-                    f"append, {batch} at once, {'all' if with_views else 'no'} views: "
-                    f"{late:.1f} µs of the processor an event, {early:.1f} with {SMALL:,} events: "
-                    f"{(late / early - 1) * 100:+.0f} % (at most {GROWTH_GOAL * 100:+.0f} %)"
-                    f"{missed(late / early - 1 > GROWTH_GOAL)}; "
-                    f"by the wall {(wall - 1) * 100:+.0f} %",
-                    flush=True,
-                )
         for work in ("open", "append", "prove", "read_all", "verify"):
             peak = fresh(work, large)[0]
-            print(f"memory, {work}: {peak:.0f} MB (under {MEMORY_GOAL_MB}){missed(peak >= MEMORY_GOAL_MB)}", flush=True)
+            bare = bare_memory_mb()
+            yield lower(f"memory, {work}", peak, "MB", BARE_MEMORY, bare, aim=MEMORY_GOAL_MB, aim_of="value")
 
 
-def main() -> None:
-    measure(int(os.environ.get("EVENTS", f"{EVENTS}")))
+def _appending(small: Path, large: Path) -> Iterator[Figure]:
+    for batch in (1, 64):
+        for with_views in (False, True):
+            early, late, wall = growth(small, large, views=with_views, batch=batch)
+            print(f"  by the wall {(wall - 1) * 100:+.0f} %", flush=True)
+            name = f"append, {batch} at once, {'all' if with_views else 'no'} views"
+            yield lower(name, late, "µs an event", f"with {SMALL:,} events", early, aim=1 + GROWTH_GOAL)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
-        _tell(sys.argv[1], Path(sys.argv[2]))
-    else:
-        main()
+    _tell(sys.argv[1], Path(sys.argv[2]))

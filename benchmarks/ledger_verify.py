@@ -14,11 +14,13 @@ import os
 import resource
 import tempfile
 import time
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
 import apsw
 
+from benchmarks.figures import Figure, higher, lower
 from daybreak.clock import SystemClock
 from daybreak.events import StepDone, control_stream
 from daybreak.ledger import Draft, Ledger
@@ -126,24 +128,17 @@ def incremental(events: int, rounds: int = 5) -> dict[str, float]:
     return {"events": events, "whole_s": whole, "new_s": best, "ratio": whole / best}
 
 
-def main() -> None:
-    events = int(os.environ.get("EVENTS", "1_000_000"))
-    figures = measure(events)
-    missed = " MISSED" if figures["helped_per_s"] < GOAL else ""
-    print(
-        "verify {events:,.0f} events: {helped_per_s:,.0f} events/s with {helpers} helpers (goal {goal:,}{missed}; "
-        "{helped_wall_per_s:,.0f} by the wall clock), {alone_per_s:,.0f} by one process ({alone_wall_per_s:,.0f}); "
-        "reading and hashing alone {hash_per_s:,.0f}/s, {helped_ratio:.1f} and {ratio:.1f} times as fast".format(
-            **figures, goal=GOAL, missed=missed
-        )
-    )
-    for size in (events // 10, events):
+def take(quick: bool = False) -> Iterator[Figure]:
+    """The short form without helpers: to start them would be all that it measures."""
+    events = 30_000 if quick else int(os.environ.get("EVENTS", "1_000_000"))
+    found = measure(events)
+    floor, hashing = found["hash_per_s"], "reading and hashing alone"
+    yield higher("by one process", found["alone_per_s"], "events/s", hashing, floor)
+    if not quick:
+        print(f"  by the wall clock {found['alone_wall_per_s']:,.0f}, with helpers {found['helped_wall_per_s']:,.0f}")
+        helped = found["helped_per_s"]
+        yield higher("with helpers", helped, "events/s", hashing, floor, aim=GOAL, aim_of="value")
+    for size in (events,) if quick else (events // 10, events):
         told = incremental(size)
-        print(
-            "verify --incremental, {new:,} new events behind {events:,.0f}: {new_ms:,.1f} ms; the whole check before "
-            "it {whole_s:,.1f} s, {ratio:,.0f} times as long".format(**told, new=NEW, new_ms=told["new_s"] * 1000)
-        )
-
-
-if __name__ == "__main__":
-    main()
+        name = f"{NEW:,} new events behind {size:,}"
+        yield lower(name, told["new_s"] * 1e3, "ms", "the whole check", told["whole_s"] * 1e3)

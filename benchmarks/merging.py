@@ -1,6 +1,6 @@
 """Merging by meaning against plain `git merge-file` (and `git merge-tree` for folders) on the merge corpus.
 
-    python benchmarks/merging.py
+    python -m benchmarks merging
 
 Right: the expected result, or one that means the same (the same syntax tree but for the order of definitions, the same
 values), or a conflict where there is one. Wrong: a clean merge that is none of these, the worst outcome because nobody
@@ -17,11 +17,13 @@ import tempfile
 import time
 import tomllib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from benchmarks.figures import Figure, higher, lower
 from daybreak.host.merge import Conflicts, Merged, merge, merge_trees
 
 CORPUS = Path(__file__).parents[1] / "tests" / "corpus" / "merge"
@@ -129,7 +131,7 @@ def ours(folder: Path, path: str) -> Any:
     return found.content if isinstance(found, Merged) else None
 
 
-def main() -> None:
+def take(quick: bool = False) -> Iterator[Figure]:
     counts: Counter[tuple[str, str, Outcome]] = Counter()
     worse, taken = [], {"ours": 0.0, "git": 0.0}
     for folder in sorted(CORPUS.iterdir()):
@@ -145,21 +147,26 @@ def main() -> None:
         counts["git", group, judged(folder, theirs, path)] += 1
         if verdict != "right":
             worse.append(f"{folder.name}: {verdict}")
+    _table(counts)
+    for line in worse:
+        print("  not right:", line)
+    cases = sum(1 for _ in CORPUS.iterdir())
+    yield lower("a case", taken["ours"] / cases * 1000, "ms", "git", taken["git"] / cases * 1000)
+    right, wrong = ({who: _total(counts, who, what) for who in ("ours", "git")} for what in ("right", "wrong"))
+    yield higher("merged right", right["ours"], "cases", "git", right["git"])
+    yield lower("merged wrong", wrong["ours"], "cases", "git", wrong["git"], aim=0, aim_of="value")
+
+
+def _total(counts: Counter[tuple[str, str, Outcome]], who: str, outcome: Outcome) -> int:
+    return sum(counts[who, group, outcome] for group in GROUPS.values())
+
+
+def _table(counts: Counter[tuple[str, str, Outcome]]) -> None:
     print(f"{'':8}{'by meaning':>27}{'git':>33}")
     print(f"{'':8}" + f"{'right':>9}{'WRONG':>9}{'conflict':>9}{'':6}" * 2)
-    for group in [*GROUPS.values(), "all"]:
+    for group in GROUPS.values():
         line = f"{group:8}"
         for who in ("ours", "git"):
-            for outcome in ("right", "wrong", "conflict"):
-                groups = GROUPS.values() if group == "all" else [group]
-                line += f"{sum(counts[who, one, outcome] for one in groups):>9}"
+            line += "".join(f"{counts[who, group, outcome]:>9}" for outcome in ("right", "wrong", "conflict"))
             line += f"{'':6}"
         print(line.rstrip())
-    cases = sum(1 for _ in CORPUS.iterdir())
-    print(f"{taken['ours'] / cases * 1000:.0f} ms a case by meaning, {taken['git'] / cases * 1000:.0f} ms by git")
-    for line in worse:
-        print("not right:", line)
-
-
-if __name__ == "__main__":
-    main()

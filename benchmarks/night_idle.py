@@ -14,9 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+from benchmarks.figures import BARE_MEMORY, Figure, bare_memory_mb, lower
 from daybreak import home
 from daybreak.clock import SystemClock
 from daybreak.config import Places
@@ -80,15 +82,12 @@ def measure(count: int, idle_s: float) -> tuple[float, int]:
     return share, resident
 
 
-def main() -> None:
+def take(quick: bool = False) -> Iterator[Figure]:
     idle_s = float(os.environ.get("IDLE_S", IDLE_S))
+    bare = bare_memory_mb()
     for count in (0, WAITING):
         share, resident = measure(count, idle_s)
-        print(
-            f"idle night, {count} tasks waiting: {share:.2%} of a core (goal: under {GOAL_CORE:.0%}), "
-            f"{resident / 1e6:.0f} MB (goal: under {GOAL_BYTES / 1e6:.0f})"
-        )
-
-
-if __name__ == "__main__":
-    main()
+        name = f"a night that waits, {count:,} tasks"
+        yield lower(f"{name}: processor", share, "of a core", "a whole core", 1.0, aim=GOAL_CORE, aim_of="value")
+        aim = GOAL_BYTES / 1e6
+        yield lower(f"{name}: memory", resident / 1e6, "MB", BARE_MEMORY, bare, aim=aim, aim_of="value")

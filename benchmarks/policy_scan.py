@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from random import Random
 
+from benchmarks.figures import Figure, lower
 from daybreak.clock import SystemClock
 
 CHARACTERS = 400_000
@@ -41,23 +42,23 @@ def texts() -> dict[str, str]:
     }
 
 
-def main() -> None:
+def take(quick: bool = False) -> Iterator[Figure]:
     from daybreak.policy.injection import scan
     from daybreak.policy.redaction import redact
 
     scan("warm up")
     words = dict.fromkeys(("ignore", "send", "system"), 1)
-    print(
-        f"{'text of ' + format(CHARACTERS, ',') + ' characters':<32}{'scan':>10}{'ratio':>8}{'redact':>10}{'ratio':>8}"
-    )
+    print(f"  texts of {CHARACTERS:,} characters")
+    what = "lower-casing and looking up each word"
     for name, text in texts().items():
         base = best_s(lambda text=text: [words.get(word) for word in text.lower().split()])
         scanned, redacted = best_s(lambda text=text: scan(text), 3), best_s(lambda text=text: redact(text), 3)
-        print(f"{name:<32}{scanned:>9.3f}s{scanned / base:>8.1f}{redacted:>9.3f}s{redacted / base:>8.1f}")
-    _door()
+        yield lower(f"scan, {name}", scanned * 1e3, "ms", what, base * 1e3)
+        yield lower(f"redact, {name}", redacted * 1e3, "ms", what, base * 1e3)
+    yield _door()
 
 
-def _door() -> None:
+def _door() -> Figure:
     from biscuit_auth import KeyPair
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -83,8 +84,4 @@ def _door() -> None:
     door = Door(pair.public_key, clock, revoked=lambda ids: None)
     names = [f"/ws/{Random(1).randbytes(4).hex()}/{number}.py" for number in range(200)]
     asked = best_s(lambda: [door.check(token, Ask("read", name, "run-1", 1)) for name in names]) / len(names)
-    print(f"door: {asked * 1e6:.0f} us an ask, {asked / base:.1f} times the verification of one signature")
-
-
-if __name__ == "__main__":
-    main()
+    return lower("an ask at the door", asked * 1e6, "µs", "verifying one signature", base * 1e6)

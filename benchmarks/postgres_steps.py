@@ -7,16 +7,16 @@ A step is a function that returns a small dictionary; it counts once it is ackno
 sequencing: in the tree, signed, and on the disk of Postgres. Beside the rates stand the processor's microseconds for
 each step, of the engine's process and of the server, which say more than rates do while others use the machine.
 
-DBOS lives in out/peers (`make peers`). Known and not used, because they were no faster: its own pool of twenty
-connections, and asynchronous workflows.
+DBOS lives in out/peers, which is made when it is first needed. Known and not used, because they were no faster: its own
+pool of twenty connections, and asynchronous workflows.
 """
 
 from __future__ import annotations
 
 import os
 import statistics
-import sys
 import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -24,7 +24,9 @@ import psycopg
 from tests.unit import postgres_server
 
 from benchmarks.engine_steps import sync_ms
-from benchmarks.peers import OURS, OUT, PYTHON, Contestant, Process
+from benchmarks.figures import Figure, Unavailable, higher, lower
+from benchmarks.peers import OURS, Contestant, Process
+from benchmarks.peers.installed import wanted
 
 WIDTHS = (1, 64)
 """Workflows at once."""
@@ -71,8 +73,6 @@ def contest(folder: Path, server: postgres_server.Server) -> dict[str, dict[int,
     with ExitStack() as stack:
         processes = []
         for name, program, peer in (("daybreak", OURS.program, False), ("DBOS", "on_dbos.py", True)):
-            if peer and not PYTHON.exists():
-                continue
             with psycopg.connect(server.url(), autocommit=True) as admin:
                 admin.execute(f"CREATE DATABASE {name}".encode())
             url = server.url(name.lower())
@@ -102,33 +102,28 @@ def show(found: dict[str, dict[int, Turn]]) -> None:
     print("  steps a second (microseconds of a processor for each: its own, the server's)")
     for name, turns in found.items():
         print(f"  {name:10}" + "".join(f"{width:>4} at once: {turns[width].shown():36}" for width in WIDTHS))
-    if "DBOS" not in found:
-        print("  DBOS: not there; `make peers` installs it into out/peers")
-        return
+
+
+def compared(found: dict[str, dict[int, Turn]]) -> Iterator[Figure]:
     for width in WIDTHS:
         ours, theirs = found["daybreak"][width], found["DBOS"][width]
-        ratio = statistics.median(ours.rates) / statistics.median(theirs.rates)
-        work = sum(map(statistics.median, (theirs.own_us, theirs.server_us))) / sum(
-            map(statistics.median, (ours.own_us, ours.server_us))
-        )
-        verdict = "no goal here"
-        if width == max(WIDTHS):
-            verdict = f"{RATIO_MIN:g} wanted: {'reached' if ratio >= RATIO_MIN else 'MISSED'}"
-        print(f"  {width} to DBOS: {ratio:.2f} x ({work:.2f} x by processor time), {verdict}")
+        name, aim = f"{width} workflow{'s' * (width > 1)}", RATIO_MIN if width == max(WIDTHS) else None
+        rates = (statistics.median(one.rates) for one in (ours, theirs))
+        yield higher(name, next(rates), "steps/s", "DBOS", next(rates), aim=aim)
+        work = (sum(map(statistics.median, (one.own_us, one.server_us))) for one in (ours, theirs))
+        yield lower(f"{name}: processor, server included", next(work), "µs a step", "DBOS", next(work))
 
 
-def main() -> None:
+def take(quick: bool = False) -> Iterator[Figure]:
     if not postgres_server.available():
-        sys.exit(f"not measured: {postgres_server.WHY_NOT}")
-    OUT.mkdir(exist_ok=True)
+        raise Unavailable(postgres_server.WHY_NOT)
+    wanted()
     server = postgres_server.Server(synced=True, max_connections="200")
     try:
         with tempfile.TemporaryDirectory(prefix="daybreak-bench-", dir=server.root.parent) as name:
             print(f"  Postgres on a disk whose fdatasync takes {sync_ms(Path(name)):.2f} ms")
-            show(contest(Path(name), server))
+            found = contest(Path(name), server)
     finally:
         server.close()
-
-
-if __name__ == "__main__":
-    main()
+    show(found)
+    yield from compared(found)

@@ -20,9 +20,11 @@ import random
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+from benchmarks.figures import Figure, lower
 from daybreak.clock import Clock, SystemClock
 from daybreak.engine import RUNS
 from daybreak.engine.queue import Pick, Placement, Queue
@@ -123,17 +125,17 @@ def percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
-def measure_leases(folder: Path) -> dict[str, float]:
+def measure_leases(folder: Path, most: int = LONG, rounds: int = ROUNDS) -> dict[str, float]:
     """Milliseconds."""
     bare: list[float] = []
     with ExitStack() as stack:
-        loads = [Load(stack.enter_context(open_ledger(folder / str(length))), length) for length in (SHORT, LONG)]
+        loads = [Load(stack.enter_context(open_ledger(folder / str(length))), length) for length in (SHORT, most)]
         for load in loads:
             load.fill()
             asyncio.run(load.work(0.2))  # warm
             load.looks.clear()
             load.leases.clear()
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for load in loads:
                 bare += bare_commits(load.ledger)
                 asyncio.run(load.work(ROUND_S))
@@ -146,6 +148,7 @@ def measure_leases(folder: Path) -> dict[str, float]:
         "long_ms": statistics.median(long.leases) * 1e3,
         "short_p99_ms": percentile(short.leases, 0.99) * 1e3,
         "long_p99_ms": percentile(long.leases, 0.99) * 1e3,
+        "length": most,
         "leases": len(short.leases) + len(long.leases),
     }
 
@@ -184,40 +187,18 @@ def _play(ledger: MemoryLedger, queue: Queue, clock: FakeClock, seconds: dict[st
     return clock.monotonic()
 
 
-def verdict(reached: bool) -> str:
-    return "reached" if reached else "MISSED"
-
-
-def show_leases(found: dict[str, float]) -> None:
-    growth = found["long_ms"] / found["short_ms"]
-    worst = found["long_p99_ms"]
-    print(f"{WORKERS} workers, {found['leases']:,.0f} leases; one bare commit takes {found['bare_ms']:.2f} ms")
-    for length, name in ((SHORT, "short"), (LONG, "long")):
-        middle, p99 = found[f"{name}_ms"], found[f"{name}_p99_ms"]
-        print(
-            f"  {length:6,} queued: pick {found[f'look_{name}_ms']:.2f} ms, pick and lease {middle:.2f} ms "
-            f"({middle / found['bare_ms']:.1f} bare commits), p99 {p99:.2f} ms"
-        )
-    print(f"  p99 with {LONG:,} queued: {worst:.1f} ms, below {P99_MS_MAX:.0f} wanted: {verdict(worst < P99_MS_MAX)}")
-    print(
-        f"  growth from {SHORT} to {LONG:,}: {growth:.2f} x, below {GROWTH_MAX} wanted: {verdict(growth < GROWTH_MAX)}"
-    )
-    picks = found["look_long_ms"] / found["look_short_ms"]
-    print(f"  (of the pick alone: {picks:.2f} x)")
-
-
-def show_makespan(found: dict[str, float]) -> None:
-    ratio = found["makespan_s"] / found["shortest_s"]
-    took, bound = found["makespan_s"] / 60, found["shortest_s"] / 60
-    print(f"makespan of {AGENTS:,} agents on {WORKERS} workers: {took:.1f} virtual minutes, the bound is {bound:.1f}")
-    print(f"  {ratio:.3f} x the bound, at most {MAKESPAN_MAX} wanted: {verdict(ratio <= MAKESPAN_MAX)}")
-
-
-def main() -> None:
+def take(quick: bool = False) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="daybreak-bench-", dir=os.environ.get("DAYBREAK_BENCH_DIR")) as folder:
-        show_leases(measure_leases(Path(folder)))
-    show_makespan(measure_makespan())
-
-
-if __name__ == "__main__":
-    main()
+        found = measure_leases(Path(folder), 2_000 if quick else LONG, 2 if quick else ROUNDS)
+    bare, commit, many = found["bare_ms"], "one bare commit", f"{found['length']:,.0f}"
+    print(f"  {WORKERS} workers, {found['leases']:,.0f} leases")
+    yield lower(f"pick and lease, {SHORT} queued", found["short_ms"], "ms", commit, bare)
+    yield lower(f"pick and lease, {many} queued", found["long_ms"], "ms", commit, bare)
+    if not quick:  # too few for a hundredth of them
+        yield lower("the same, 99 of 100", found["long_p99_ms"], "ms", commit, bare, aim=P99_MS_MAX, aim_of="value")
+    growth = f"{many} queued to {SHORT}"
+    yield lower(f"pick and lease, {growth}", found["long_ms"], "ms", "few", found["short_ms"], aim=GROWTH_MAX)
+    yield lower(f"pick alone, {growth}", found["look_long_ms"], "ms", "few", found["look_short_ms"])
+    span = measure_makespan()
+    name, bound = f"{AGENTS:,} agents on {WORKERS} workers", "the shortest there can be"
+    yield lower(name, span["makespan_s"] / 60, "virtual minutes", bound, span["shortest_s"] / 60, aim=MAKESPAN_MAX)

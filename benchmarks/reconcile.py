@@ -1,18 +1,20 @@
 """What a comparison of all views costs: from the first event, and from where the last one ended.
 
-    python benchmarks/reconcile.py [events]
+    EVENTS=100000 python -m benchmarks reconcile
 
 CPU time of this process, because the machine may be busy; both in the same run, on the same ledger.
 """
 
 from __future__ import annotations
 
+import os
 import resource
-import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.figures import Figure, lower
 from daybreak.clock import SystemClock
 from daybreak.events import QUEUE, AttemptJudged, LeaseGranted, RunMoved, StepDone, TaskAdded, run_stream
 from daybreak.home import views
@@ -78,7 +80,6 @@ def measure(events: int = EVENTS, folder: Path | None = None) -> dict[str, float
                 "events": float(ledger.head().size),
                 "rows": float(rows),
                 **{f"{key}_s": value for key, value in seconds.items()},
-                "ratio": seconds["full"] / seconds["new"],
                 "kept_mib": kept / 2**20,
                 "grown_mib": most_mib - before_mib,
             }
@@ -89,14 +90,12 @@ def _tables(ledger: Ledger) -> list[str]:
     return [str(name) for (name,) in rows]
 
 
-def main() -> None:
-    found = measure(int(sys.argv[1]) if len(sys.argv) > 1 else EVENTS)
+def take(quick: bool = False) -> Iterator[Figure]:
+    found = measure(10_000 if quick else int(os.environ.get("EVENTS", f"{EVENTS}")))
     print(
-        "reconcile: {events:,.0f} events, {rows:,.0f} rows of views: {full_s:.2f} s of CPU from the first event, "
-        "{new_s:.2f} s with 1,000 new events ({ratio:.0f} times less), {again_s:.2f} s with none; "
-        "{kept_mib:.1f} MiB kept, memory grew by {grown_mib:.0f} MiB".format(**found)
+        "  {events:,.0f} events, {rows:,.0f} rows of views; {kept_mib:.1f} MiB kept, memory grew by {grown_mib:.0f} "
+        "MiB".format(**found)
     )
-
-
-if __name__ == "__main__":
-    main()
+    full = found["full_s"]
+    yield lower(f"{NEW:,} new events", found["new_s"], "s of the processor", "from the first event", full)
+    yield lower("nothing new", found["again_s"], "s of the processor", "from the first event", full)

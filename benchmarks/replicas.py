@@ -1,7 +1,7 @@
 """What replicas cost an appending ledger, and how soon they have what is durable: 0, 1 and 3 folders, in turn, on the
 same disk in the same minute.
 
-    python benchmarks/replicas.py
+    python -m benchmarks replicas
 
 Copies are made on threads of their own, so what they take is the processor and the disk. Processor time counts: how
 long anything takes depends on who else uses the machine.
@@ -12,9 +12,11 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
+from benchmarks.figures import Figure, higher, lower
 from daybreak.clock import SystemClock
 from daybreak.events import StepDone, control_stream
 from daybreak.ledger import Draft, Ledger
@@ -46,12 +48,13 @@ def _append(ledger: Ledger) -> tuple[float, float]:
     return rate, (time.process_time() - used) / events * 1e6
 
 
-def _lag_s(ledger: Ledger) -> float:
-    """From durable to replicated, for one event alone."""
+def _lag_s(ledger: Ledger) -> tuple[float, float]:
+    """From asked to durable, and from durable to replicated, for one event alone."""
+    asked = time.perf_counter()
     ledger.append(_drafts(0)[:1])
     began = time.perf_counter()
     ledger.wait_replicated(timeout_s=60)
-    return time.perf_counter() - began
+    return began - asked, time.perf_counter() - began
 
 
 def measure(folder: Path | None = None) -> dict[str, float]:
@@ -66,7 +69,7 @@ def measure(folder: Path | None = None) -> dict[str, float]:
             if count:
                 ledgers[count].replicate(Replication([str(home / f"replica-{n}") for n in range(count)], count))
         rounds: dict[int, list[tuple[float, float]]] = {count: [] for count in COUNTS}
-        lags: dict[int, list[float]] = {count: [] for count in COUNTS if count}
+        lags: dict[int, list[tuple[float, float]]] = {count: [] for count in COUNTS if count}
         for _ in range(ROUNDS):
             for count, ledger in ledgers.items():
                 rounds[count].append(_append(ledger))
@@ -75,27 +78,27 @@ def measure(folder: Path | None = None) -> dict[str, float]:
         for ledger in ledgers.values():
             ledger.close()
         size = sum(path.stat().st_size for path in (root / "1" / "replica-0").rglob("*") if path.is_file())
-    figures: dict[str, float] = {"bytes_per_event": size / (ROUNDS * BATCHES * BATCH)}
+        own = (root / "1" / "ledger" / "ledger.db").stat().st_size
+    events = ROUNDS * BATCHES * BATCH
+    figures: dict[str, float] = {"bytes_per_event": size / events, "bytes_own": own / events}
     for count, seen in rounds.items():
         figures[f"per_s_{count}"] = median(rate for rate, _ in seen)
         figures[f"us_{count}"] = median(used for _, used in seen)
         figures[f"ratio_{count}"] = median(rate / bare for (rate, _), (bare, _) in zip(seen, rounds[0], strict=True))
         figures[f"work_{count}"] = median(used / bare for (_, used), (_, bare) in zip(seen, rounds[0], strict=True))
     for count, waited in lags.items():
-        figures[f"lag_ms_{count}"] = median(waited) * 1e3
+        figures[f"lag_ms_{count}"] = median(lag for _, lag in waited) * 1e3
+    figures["append_ms"] = median(append for waited in lags.values() for append, _ in waited) * 1e3
     return figures
 
 
-def main() -> None:
-    figures = measure(Path(folder) if (folder := os.environ.get("FOLDER")) else None)
-    print(
-        "replicas: with 1 folder {ratio_1:.2f} and with 3 {ratio_3:.2f} times the append rate of none "
-        "({per_s_0:,.0f}/s in batches of {batch}), processor time {us_0:.0f}, {us_1:.0f} and {us_3:.0f} µs an event "
-        "({work_1:.2f} and {work_3:.2f} times); one event is on 1 of 1 after {lag_ms_1:.1f} ms, on 3 of 3 after "
-        "{lag_ms_3:.1f} ms; "
-        "{bytes_per_event:.0f} bytes an event in a replica".format(**figures, batch=BATCH)
-    )
-
-
-if __name__ == "__main__":
-    main()
+def take(quick: bool = False) -> Iterator[Figure]:
+    found = measure(Path(folder) if (folder := os.environ.get("FOLDER")) else None)
+    print(f"  batches of {BATCH}")
+    for copies in COUNTS[1:]:
+        name, rate, used = f"{copies} folder{'s' * (copies > 1)}", found[f"per_s_{copies}"], found[f"us_{copies}"]
+        yield higher(name, rate, "events/s", "none", found["per_s_0"], ratio=found[f"ratio_{copies}"])
+        work = found[f"work_{copies}"]
+        yield lower(f"{name}: processor", used, "µs an event", "none", found["us_0"], ratio=work)
+        yield lower(f"{name}: an event is on all", found[f"lag_ms_{copies}"], "ms", "its append", found["append_ms"])
+    yield lower("bytes in a replica", found["bytes_per_event"], "an event", "in the ledger", found["bytes_own"])

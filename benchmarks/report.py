@@ -1,30 +1,30 @@
 """The morning report of a night with 1,000 tasks, in a ledger that holds much more: seconds, and bytes of its page.
 
-    python benchmarks/report.py [--tasks 1000] [--events 1000000] [--home FOLDER]
+    EVENTS=1000000 REPORT_HOME=FOLDER python -m benchmarks report
 
-The baseline reads the very same streams plainly and does nothing with them. The ledger is made once in FOLDER (a fresh
-one without it) and used again where it is there.
+The baseline reads the very same streams plainly and does nothing with them.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
+import os
 import tempfile
 import time
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
+from statistics import median
 
 from tests.unit.morning_scene import Scene, attempt, bad, delivered, failed, gate, hidden, parked, plan
 
+from benchmarks.figures import Figure, lower
 from daybreak import events
 from daybreak.ledger import Draft, Ledger
 from daybreak.report import morning
 from daybreak.report.morning import checking, deriving, proofs
 
 FILLING = 2_000
+REPORT_S_MAX = 2.0
 
 
 def fill(scene: Scene, ledger: Ledger, size: int) -> None:
@@ -65,43 +65,47 @@ def plainly(ledger: Ledger) -> int:
     return count + sum(1 for _ in ledger.read(events.NIGHTS))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tasks", type=int, default=1_000)
-    parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--home", type=Path)
-    told = parser.parse_args(sys.argv[2:] if sys.argv[1:2] == ["report"] else None)
-    base = told.home or Path(tempfile.mkdtemp(prefix="daybreak-report-"))
-    scene = Scene(base)
-    with scene.ledger() as ledger:
-        if not ledger.query("SELECT 1 FROM view_nights"):
-            fill(scene, ledger, told.events)
-            night(scene, ledger, told.tasks)
-    with scene.ledger() as ledger:
-        (began,) = ledger.query("SELECT began FROM view_nights")[0]
-        now = datetime.fromisoformat(began) + timedelta(hours=9)
-        print(f"ledger: {ledger.newest().size:,} events, night of {told.tasks:,} tasks")
-        for attempt_number in range(3):
-            at = time.perf_counter()
-            read = plainly(ledger)
-            plain = time.perf_counter() - at
-            at = time.perf_counter()
-            source, records = morning.gather(ledger, now=now, night="")
-            report = deriving.derive(source)
-            collected = time.perf_counter() - at
-            text = morning.text.render(report)
-            shown = time.perf_counter() - at
-            facts, proof = proofs.embed(ledger, source, records, report=f"report-{attempt_number}")
-            page = morning.html.render(report, facts, proof).encode()
-            whole = time.perf_counter() - at
-            size, mine = f"{len(page) / 1e6:.1f} MB", f"{len(proof) / 1e6:.1f} MB"
-            print(f"baseline {plain:.2f} s ({read:,} events read plainly)", end="   ")
-            print(f"report {collected:.2f} s   as text {shown:.2f} s ({len(text):,} bytes)", end="   ")
-            print(f"page with proof {whole:.2f} s ({size}, {len(facts):,} events, proof {mine})")
+def take(quick: bool = False) -> Iterator[Figure]:
+    """A ledger is made once in REPORT_HOME, and used again where it is there; without it a fresh one."""
+    tasks, size = (100, 10_000) if quick else (1_000, int(os.environ.get("EVENTS", "1_000_000")))
+    with tempfile.TemporaryDirectory(prefix="daybreak-report-") as folder:
+        scene = Scene(Path(os.environ.get("REPORT_HOME", folder)))
+        with scene.ledger() as ledger:
+            if not ledger.query("SELECT 1 FROM view_nights"):
+                fill(scene, ledger, size)
+                night(scene, ledger, tasks)
+        with scene.ledger() as ledger:
+            yield from _asked(ledger, tasks)
+
+
+def _asked(ledger: Ledger, tasks: int) -> Iterator[Figure]:
+    (began,) = ledger.query("SELECT began FROM view_nights")[0]
+    now = datetime.fromisoformat(began) + timedelta(hours=9)
+    print(f"  ledger: {ledger.newest().size:,} events, night of {tasks:,} tasks")
+    seconds: dict[str, list[float]] = {name: [] for name in ("plain", "report", "text", "page", "check")}
+    for number in range(3):
+        at = time.perf_counter()
+        read = plainly(ledger)
+        seconds["plain"].append(time.perf_counter() - at)
+        at = time.perf_counter()
+        source, records = morning.gather(ledger, now=now, night="")
+        report = deriving.derive(source)
+        seconds["report"].append(time.perf_counter() - at)
+        text = morning.text.render(report)
+        seconds["text"].append(time.perf_counter() - at)
+        facts, proof = proofs.embed(ledger, source, records, report=f"report-{number}")
+        page = morning.html.render(report, facts, proof).encode()
+        seconds["page"].append(time.perf_counter() - at)
         at = time.perf_counter()
         checking.check(page, [ledger.verifier])
-        print(f"check of the page {time.perf_counter() - at:.2f} s")
-
-
-if __name__ == "__main__":
-    main()
+        seconds["check"].append(time.perf_counter() - at)
+    took = {name: median(some) for name, some in seconds.items()}
+    print(f"  {read:,} events read; text {len(text):,} bytes, page {len(page) / 1e6:.1f} MB, {len(facts):,} events")
+    plain = took["plain"]
+    for name, what, aim in (
+        ("report", "the report", REPORT_S_MAX),
+        ("text", "as text", None),
+        ("page", "as a page with its proofs", None),
+        ("check", "checking the page", None),
+    ):
+        yield lower(what, took[name], "s", "reading the same events plainly", plain, aim=aim, aim_of="value")

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
 
+from benchmarks.figures import Figure, lower
 from daybreak.events import MEMORY, AttemptJudged, LessonLearned
 from daybreak.ledger import Draft
 from daybreak.memory import VIEWS, lessons, outcomes, routing
@@ -83,9 +84,10 @@ def _row(name: str, ratios: list[float]) -> None:
     print(f"  {name:<34} {middle:6.3f} {statistics.fmean(ordered):6.3f} {tenth:6.3f} {within:8.0%}")
 
 
-def compare(spread: int) -> list[float]:
-    """Prints one table; gives the ratios of the last tasks with hidden prices."""
-    fleets = [fleet(1000 * spread + n, spread) for n in range(FLEETS)]
+def compare(spread: int, count: int) -> dict[str, list[float]]:
+    """Prints one table; gives the ratios of `count` fleets: of the last tasks and of all with hidden prices, and of
+    random order."""
+    fleets = [fleet(1000 * spread + n, spread) for n in range(count)]
     hidden = [night(one, n, learned(one, told=False)) for n, one in enumerate(fleets)]
     told = [night(one, n, learned(one, told=True)) for n, one in enumerate(fleets)]
     chance = [night(one, n, at_random(one)) for n, one in enumerate(fleets)]
@@ -96,7 +98,11 @@ def compare(spread: int) -> list[float]:
     _row(f"told prices, tasks {TASKS - LAST + 1} to {TASKS}", [last for _, last in told])
     _row(f"told prices, all {TASKS}", [whole for whole, _ in told])
     _row(f"random order, all {TASKS}", [whole for whole, _ in chance])
-    return [last for _, last in hidden]
+    return {
+        "last": [last for _, last in hidden],
+        "hidden": [whole for whole, _ in hidden],
+        "chance": [whole for whole, _ in chance],
+    }
 
 
 # -- what it takes
@@ -111,7 +117,7 @@ def _ms(call: Callable[[], object], rounds: int = 30) -> float:
     return statistics.median(times) * 1000
 
 
-def overhead() -> None:
+def overhead() -> Iterator[Figure]:
     """An order and a recall on a memory that has grown for months."""
     draw = Random(7)
     names = [f"worker-{n}" for n in range(WORKERS)]
@@ -132,21 +138,23 @@ def overhead() -> None:
         asked = _ms(lambda: lessons.recall(ledger, about, "build", 1_500))
         ordered = _ms(lambda: routing.order(ledger, names, "build", draw))
         read = _ms(lambda: outcomes.read(ledger))
-    print(
-        f"\norder of {WORKERS} workers from 5,000 attempts: {ordered:.1f} ms, {ordered / read:.2f} x reading the view"
-    )
-    print(f"recall out of 2,000 lessons: {asked:.1f} ms, {asked / look:.1f} x reading them")
+    yield lower(f"order of {WORKERS} workers from 5,000 attempts", ordered, "ms", "reading the view", read)
+    yield lower("recall out of 2,000 lessons", asked, "ms", "reading them", look)
 
 
-def main() -> None:
-    last = [ratio for spread in SPREADS for ratio in compare(spread)]
-    mean = statistics.fmean(last)
+def take(quick: bool = False) -> Iterator[Figure]:
+    last, each = [], FLEETS // 4 if quick else FLEETS
+    for spread in SPREADS[1:2] if quick else SPREADS:
+        found = compare(spread, each)
+        hidden, whole, chance = (statistics.fmean(found[name]) for name in ("last", "hidden", "chance"))
+        what, best = f"learned, prices x {spread}", "always choosing the best"
+        yield lower(f"{what}, tasks {TASKS - LAST + 1} to {TASKS}", hidden, "cost a solved task", best, 1.0)
+        yield lower(f"{what}, all {TASKS} tasks", whole, "cost a solved task", "random order", chance)
+        last += found["last"]
     within = sum(ratio <= GOAL for ratio in last) / len(last)
-    verdict = "reached" if mean <= GOAL else "NOT reached"
-    print(f"\nafter {TASKS} tasks, over all {len(last)} fleets: {mean:.3f} x the best (goal {GOAL:.2f}: {verdict});")
-    print(f"{within:.0%} of the fleets are within it")
-    overhead()
-
-
-if __name__ == "__main__":
-    main()
+    print(f"\n  {within:.0%} of {len(last)} fleets are within {GOAL:.2f}")
+    yield lower(
+        f"learned after {TASKS} tasks, all fleets", statistics.fmean(last), "cost a solved task", best, 1.0, aim=GOAL
+    )
+    if not quick:
+        yield from overhead()

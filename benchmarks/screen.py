@@ -12,11 +12,13 @@ import statistics
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 from tests import browser, page_scene
 
+from benchmarks.figures import Figure, lower
 from daybreak import events
 from daybreak.ledger import Draft
 
@@ -34,21 +36,22 @@ PAGES = (
     "/health",
 )
 TRIES, TIMES, CLIENTS = 5, 10, 50
+MS_MAX, KB_MAX = 500, 300
 QUIET_S = 0.6
 """Pages are told at most a few times a second; each event is to be the first of its time."""
 
 
-def main() -> None:
+def take(quick: bool = False) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="daybreak-bench-") as name:
         for served in browser.served(Path(name), seed=page_scene.seed):
             for chromium in browser.chromium():
-                _paint(chromium, served)
-                _seen(chromium, served)
-            _heard(served)
+                yield from _paint(chromium, served)
+                yield from _seen(chromium, served)
+            yield from _heard(served)
 
 
-def _paint(chromium: object, served: browser.Served) -> None:
-    print(f"{'':30}{'first paint ms (median, most)':>32}{'KB':>8}")
+def _paint(chromium: object, served: browser.Served) -> Iterator[Figure]:
+    bare: tuple[float, float] | None = None
     for path in (BARE, *PAGES):
         with browser.opened(chromium, served) as page:  # type: ignore[arg-type]
             weight = browser.weight(page, served.url + path)
@@ -56,8 +59,15 @@ def _paint(chromium: object, served: browser.Served) -> None:
             for _ in range(TRIES):
                 page.goto(served.url + path)
                 painted.append(browser.first_paint_ms(page))
-        name = f"{path} (asks nothing)" if path == BARE else path
-        print(f"{name:30}{statistics.median(painted):20.0f}{max(painted):12.0f}{weight / 1000:8.0f}", flush=True)
+        took, weighs = statistics.median(painted), weight / 1000
+        if bare is None:
+            bare = took, weighs
+            continue
+        name = "/runs/RUN" if path.endswith(page_scene.DONE) else path
+        print(f"  {name}: most {max(painted):.0f} ms")
+        what = "a page that asks nothing"
+        yield lower(f"first paint of {name}", took, "ms", what, bare[0], aim=MS_MAX, aim_of="value")
+        yield lower(f"weight of {name}", weighs, "KB", what, bare[1], aim=KB_MAX, aim_of="value")
 
 
 def _append(served: browser.Served, name: str) -> float:
@@ -70,7 +80,7 @@ def _append(served: browser.Served, name: str) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def _seen(chromium: object, served: browser.Served) -> None:
+def _seen(chromium: object, served: browser.Served) -> Iterator[Figure]:
     appended, seen = [], []
     with browser.opened(chromium, served) as page:  # type: ignore[arg-type]
         page.goto(f"{served.url}/runs/{page_scene.HOSTILE}")
@@ -81,10 +91,10 @@ def _seen(chromium: object, served: browser.Served) -> None:
             appended.append(_append(served, f"fresh {number}"))
             page.wait_for_selector(f"text=fresh {number}", state="attached")
             seen.append((time.perf_counter() - began) * 1000)
-    _told("event on the screen", seen, appended)
+    yield from _told("event on the screen", seen, appended)
 
 
-def _heard(served: browser.Served) -> None:
+def _heard(served: browser.Served) -> Iterator[Figure]:
     with httpx.Client(base_url=served.url, follow_redirects=True) as client:
         client.get(served.link())
         cookies = dict(client.cookies)
@@ -101,7 +111,7 @@ def _heard(served: browser.Served) -> None:
         for thread in threads:
             thread.join(30)
         heard.append((max(came) - began) * 1000)
-    _told(f"event at the last of {CLIENTS} clients", heard, appended)
+    yield from _told(f"event at the last of {CLIENTS} clients", heard, appended)
 
 
 def _listen(url: str, cookies: dict[str, str], ready: threading.Barrier, came: list[float]) -> None:
@@ -115,14 +125,7 @@ def _listen(url: str, cookies: dict[str, str], ready: threading.Barrier, came: l
                 return
 
 
-def _told(what: str, times: list[float], alone: list[float]) -> None:
-    print(
-        f"{what}: median {statistics.median(times):.0f} ms, most {max(times):.0f} ms; "
-        f"the append alone {statistics.median(alone):.1f} ms; under 500 wanted: "
-        + ("reached" if max(times) < 500 else "MISSED"),
-        flush=True,
-    )
-
-
-if __name__ == "__main__":
-    main()
+def _told(what: str, times: list[float], alone: list[float]) -> Iterator[Figure]:
+    append = statistics.median(alone)
+    yield lower(what, statistics.median(times), "ms", "its append alone", append)
+    yield lower(f"{what}, most", max(times), "ms", "its append alone", append, aim=MS_MAX, aim_of="value")

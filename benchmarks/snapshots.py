@@ -18,11 +18,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from random import Random
 from statistics import median
 from typing import Any
+
+from benchmarks.figures import BARE_MEMORY, Figure, bare_memory_mb, higher, lower
 
 MEGABYTES = int(os.environ.get("MEGABYTES", "1000"))
 EVENTS = int(os.environ.get("EVENTS", "50000"))
@@ -136,29 +139,20 @@ def measure(folder: Path | None = None) -> dict[str, float]:
         return {
             "megabytes": megabytes,
             "create_mb_per_s": median(megabytes / one[1]["s"] for one in rounds),
-            "create_ratio": median(one[1]["s"] / one[0] for one in rounds),
             "create_memory_mb": max(one[1]["memory_mb"] for one in rounds),
             "verify_mb_per_s": median(megabytes / one[2]["s"] for one in rounds),
             "restore_mb_per_s": median(megabytes / one[3]["s"] for one in rounds),
-            "restore_ratio": median(one[3]["s"] / one[0] for one in rounds),
             "restore_memory_mb": max(one[3]["memory_mb"] for one in rounds),
             "copy_mb_per_s": median(megabytes / one[0] for one in rounds),
         }
 
 
-def main() -> None:
-    figures = measure(Path(folder) if (folder := os.environ.get("FOLDER")) else None)
-    print(
-        "snapshot of {megabytes:,.0f} MB: {create_mb_per_s:,.0f} MB/s (goal {goal}), {create_ratio:.1f} times the time "
-        "of `cp -r` ({copy_mb_per_s:,.0f} MB/s), {create_memory_mb:.0f} MB of memory (goal under {memory})".format(
-            goal=GOAL_MB_PER_S, memory=GOAL_MEMORY_MB, **figures
-        )
-    )
-    print(
-        "checking it: {verify_mb_per_s:,.0f} MB/s; restoring it into a new log: {restore_mb_per_s:,.0f} MB/s, "
-        "{restore_ratio:.1f} times `cp -r`, {restore_memory_mb:.0f} MB of memory".format(**figures)
-    )
-
-
-if __name__ == "__main__":
-    main()
+def take(quick: bool = False) -> Iterator[Figure]:
+    found = measure(Path(folder) if (folder := os.environ.get("FOLDER")) else None)
+    copied_at, bare = found["copy_mb_per_s"], bare_memory_mb()
+    print(f"  a state of {found['megabytes']:,.0f} MB")
+    for what, aim in (("create", GOAL_MB_PER_S), ("verify", None), ("restore", None)):
+        yield higher(what, found[f"{what}_mb_per_s"], "MB/s", "`cp -r`", copied_at, aim=aim, aim_of="value")
+    for what in ("create", "restore"):
+        memory = found[f"{what}_memory_mb"]
+        yield lower(f"memory, {what}", memory, "MB", BARE_MEMORY, bare, aim=GOAL_MEMORY_MB, aim_of="value")

@@ -14,11 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
 import anyio
 
+from benchmarks.figures import Figure, higher, lower
 from daybreak.clock import SystemClock
 from daybreak.config import Places
 from daybreak.engine import VIEWS, Context, Engine
@@ -52,17 +54,17 @@ async def _work(ctx: Context, args: dict[str, int]) -> None:
         await ctx.step(f"step {number}", step)
 
 
-def _round(ledger: Ledger, engine: Engine, told: Traces | None) -> tuple[float, float]:
+def _round(ledger: Ledger, engine: Engine, told: Traces | None, steps: int) -> tuple[float, float]:
     """Steps a second by the clock on the wall, and milliseconds of processor for each."""
-    run = engine.submit("bench", "bench", {"steps": STEPS})
+    run = engine.submit("bench", "bench", {"steps": steps})
     with nullcontext() if told is None else tracing.beside(ledger, told, os.environ):
         began, used = time.perf_counter(), time.process_time()
         anyio.run(engine.finish, run)
         took, used = time.perf_counter() - began, time.process_time() - used
-    return STEPS / took, used / STEPS * 1000
+    return steps / took, used / steps * 1000
 
 
-def main() -> None:
+def take(quick: bool = False) -> Iterator[Figure]:
     receiver = subprocess.Popen([sys.executable, "-c", _RECEIVER], stdout=subprocess.PIPE, text=True)
     assert receiver.stdout is not None
     try:
@@ -73,21 +75,17 @@ def main() -> None:
             with Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=VIEWS) as ledger:
                 engine = Engine(ledger, {"bench": _work}, where.locks, clock, os.urandom, [])
                 found: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
-                _round(ledger, engine, None)
-                for _ in range(ROUNDS):
+                steps, rounds = (300, 3) if quick else (STEPS, ROUNDS)
+                _round(ledger, engine, None, steps)
+                for _ in range(rounds):
                     for way, told in ways.items():
-                        found[way].append(_round(ledger, engine, told))
+                        found[way].append(_round(ledger, engine, told, steps))
     finally:
         receiver.terminate()
         receiver.wait()
     rates = {way: statistics.median(rate for rate, _ in rounds) for way, rounds in found.items()}
     used = {way: statistics.median(used for _, used in rounds) for way, rounds in found.items()}
-    for way in ways:
-        print(
-            f"traces {way:8} {rates[way]:8.0f} steps/s ({rates[way] / rates['off']:.2f} of those without), "
-            f"{used[way]:.3f} ms of processor a step (+{used[way] / used['off'] - 1:.0%})"
-        )
-
-
-if __name__ == "__main__":
-    main()
+    for way in ("a tenth", "all"):
+        yield lower(f"{way} sent: processor", used[way], "ms a step", "no traces", used["off"])
+        if not quick:
+            yield higher(f"{way} sent", rates[way], "steps/s", "no traces", rates["off"])

@@ -1,6 +1,6 @@
 """What witnesses cost a commit: CPU time per commit beside a silent one, a dead one and an honest one, against none.
 
-    python benchmarks/witness_commits.py
+    python -m benchmarks witness_commits
 
 The phases take turns; the honest witness runs in this process, so its own work is counted too.
 """
@@ -10,10 +10,12 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
 
+from benchmarks.figures import Figure, lower
 from daybreak import settings
 from daybreak.clock import SystemClock
 from daybreak.events import StepDone
@@ -44,7 +46,7 @@ def commits(ledger: Ledger) -> tuple[float, float]:
     return (time.process_time() - cpu) / COMMITS, (time.perf_counter() - began) / COMMITS
 
 
-def main() -> None:
+def take(quick: bool = False) -> Iterator[Figure]:
     clock, cosigner = SystemClock(), Cosigner("w.example/1", b"\x01" * 32)
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
@@ -70,13 +72,6 @@ def main() -> None:
             for server in (silent, honest):
                 server.shutdown()
                 server.server_close()
-    for what, at in (("CPU", 0), ("clock", 1)):
-        base, beside_them = (median(each[at] for each in rounds) for rounds in (none, all_three))
-        print(
-            f"{what}: {base * 1e6:.0f} µs a commit alone, {beside_them * 1e6:.0f} µs beside three witnesses asked "
-            f"up to ten times a second: {beside_them / base:.2f} times"
-        )
-
-
-if __name__ == "__main__":
-    main()
+    for what, at in (("processor", 0), ("by the clock", 1)):
+        base, beside_them = (median(each[at] for each in rounds) * 1e6 for rounds in (none, all_three))
+        yield lower(f"a commit beside three witnesses, {what}", beside_them, "µs", "alone", base)

@@ -1,6 +1,6 @@
 """Workspaces against what one would do by hand: `git worktree add` and `cp -r`, 2,000 files, same disk, same minute.
 
-    python benchmarks/workspaces.py        (FOLDER=/somewhere for another disk)
+    python -m benchmarks workspaces        (FOLDER=/somewhere for another disk)
 
 The ways take turns, and who begins changes from round to round, because a busy machine is slower from one second to
 the next. Nothing is removed before everything is measured: ext4 gives no number of a file away again within five
@@ -15,10 +15,11 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
+from benchmarks.figures import Figure, lower
 from daybreak.host.workspaces import Workspace, Workspaces
 
 FILES = 2000
@@ -73,21 +74,9 @@ def measure() -> dict[str, list[float]]:
         return columns
 
 
-def row(what: str, ours: list[float], other: str, others: list[float]) -> str:
-    """Medians, with the best in brackets, and the ratio of the medians."""
-    return (
-        f"{what}: {median(ours):.3f} s ({min(ours):.3f}), {other} {median(others):.3f} s ({min(others):.3f}): "
-        f"{median(ours) / median(others):.2f} times"
-    )
-
-
-def main() -> None:
-    times = measure()
-    what = f"workspace off a commit, {FILES:,} files (goal {GOAL_S} s)"
-    print(row(what, times["ours"], "bare `git worktree add`", times["worktree"]))
-    print(row("workspace as a copy", times["copy"], "`cp -r`", times["cp"]))
-    print(f"removed in {median(times['discard']):.3f} s")
-
-
-if __name__ == "__main__":
-    main()
+def take(quick: bool = False) -> Iterator[Figure]:
+    times = {what: median(taken) for what, taken in measure().items()}
+    name, git_s = f"off a commit, {FILES:,} files", times["worktree"]
+    yield lower(name, times["ours"], "s", "bare `git worktree add`", git_s, aim=GOAL_S, aim_of="value")
+    yield lower("as a copy", times["copy"], "s", "`cp -r`", times["cp"])
+    yield lower("removing one", times["discard"], "s", "making one off a commit", times["ours"])

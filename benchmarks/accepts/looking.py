@@ -16,6 +16,7 @@ from benchmarks.accepts import figures
 from benchmarks.accepts.asking import RIGHT
 from benchmarks.accepts.programs import ROOT, SHARES, Bench, Program
 from benchmarks.accepts.rewrites import rewritten
+from benchmarks.figures import Figure, higher, lower
 from daybreak.checks import strength
 from daybreak.factory.spec.model import Quality
 
@@ -231,7 +232,23 @@ def find(name: str) -> Path:
     return own if own.exists() else ROOT / "examples" / name / "spec.md"
 
 
-def main() -> None:
+def take(quick: bool = False) -> Iterator[Figure]:
+    found = looked()
+    wrong = [one for one in found if one.program.wrong and not one.program.meant_right]
+    right = [one for one in found if one.program.meant_right]
+
+    def percent(some: list[figures.Judged], gate: str) -> float:
+        return 100 * sum(one.accepted[gate] for one in some) / max(1, len(some))
+
+    own, most, least = "own tests alone", 100 * figures.WRONG_MAX, 100 * figures.RIGHT_MIN
+    bad, alone = (percent(wrong, gate) for gate in (figures.CONSENSUS, figures.TESTS))
+    yield lower("wrong ones accepted, everything on", bad, "%", own, alone, aim=most, aim_of="value")
+    good, alone = (percent(right, gate) for gate in (figures.CONSENSUS, figures.TESTS))
+    yield higher("right ones accepted, everything on", good, "%", own, alone, aim=least, aim_of="value")
+
+
+def looked() -> list[figures.Judged]:
+    """Looks as the environment says, and prints the table."""
     get = os.environ.get
     short = "COUNT" not in os.environ
     size = SHORT if short else LONG
@@ -259,3 +276,4 @@ def main() -> None:
         f"{time.monotonic() - began:.0f} s; seed {seed}, {size.probes} probes at most, coverage {least.coverage:g} %, "
         f"strength {least.strength:g} %"
     )
+    return found

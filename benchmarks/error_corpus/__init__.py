@@ -9,6 +9,6 @@ batches, programs, ground truth). A judge that uses neither looks at what came o
 situation, where nothing is wrong, shows that the patterns do not just refuse.
 """
 
-from benchmarks.error_corpus.printing import main
+from benchmarks.error_corpus.printing import take
 
-__all__ = ["main"]
+__all__ = ["take"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks.error_corpus.replay import (
     OUTSIDE_THE_STUDY,
@@ -14,11 +14,12 @@ from benchmarks.error_corpus.replay import (
     situations,
 )
 from benchmarks.error_corpus.session import BLIND_RETRIES, TURN_S
+from benchmarks.figures import Figure, count, higher, lower
 
 Replays = Sequence[Replayed]
 
 
-def main() -> None:
+def take(quick: bool = False) -> Iterator[Figure]:
     listed = situations()
     twins = [one for one in listed if one.covered]
     naive, patterned = replay_all(listed, "naive"), replay_all(listed, "patterned")
@@ -31,6 +32,25 @@ def main() -> None:
     for one in patterned:
         if one.end != "not covered" and not prevented(one):
             print(f"  NOT PREVENTED {one.situation.name}: {one.end}: {one.said[:200]}")
+    yield from _figures(patterned, *covered, *healthy)
+
+
+def _figures(
+    replays: Replays, naive: Replays, patterned: Replays, naive_twins: Replays, twins: Replays
+) -> Iterator[Figure]:
+    of_study = [one for one in replays if one.situation.cause in STUDY_PERCENT]
+    good = sum(map(prevented, of_study))
+    yield count("prevented, of all of the study", good, len(of_study), "all situations", aim=0.85)
+    failed, bare = (100 * total(way, "failed") / total(way, "operations") for way in (patterned, naive))
+    yield lower("failed operations", failed, "%", "naive", bare, aim=5, aim_of="value")
+    cycles, blind = (max(one.session.cycles for one in way) for way in (patterned, naive))
+    yield lower("retry cycles, the most", cycles, "cycles", "naive", blind, aim=2, aim_of="value")
+    silent, unseen = (sum(one.end == "silent" for one in way) for way in (patterned, naive))
+    yield lower("silent failures", silent, "situations", "naive", unseen, aim=0, aim_of="value")
+    took, simply = (total(way, "time_s") for way in (patterned, naive))
+    yield lower("session time, mostly modelled", took, "s", "naive", simply, aim=0.5)
+    done, of = (sum(one.end == "done" for one in way) for way in (twins, naive_twins))
+    yield higher("healthy twins done", done, "situations", "naive", of, aim=1)
 
 
 def print_causes(naive: Replays, patterned: Replays) -> None:

@@ -9,10 +9,11 @@ counts, and the processor's microseconds, which say more than rates do while oth
 disk of the folder `out` (DAYBREAK_BENCH_DIR names another), where that is fast once more with every sync made
 slower, and on a memory disk, whose syncs cost nothing.
 
-The peers live in a virtual environment of their own, out/peers (`make peers`); without it, only the disk is
-compared with. huey is no engine of workflows: a task that is being done is no longer in its queue, so that a crash
-loses it. The ratio to the best of those that go on after a crash therefore stands beside the goal. Known and not
-used, because it was slower: LangGraph's async saver and its functional interface, huey's pipelines.
+The peers live in a virtual environment of their own, out/peers, which is made when it is first needed; where they
+cannot be had, that is said and only the disk is compared with. huey is no engine of workflows: a task that is being
+done is no longer in its queue, so that a crash loses it. The ratio to the best of those that go on after a crash
+therefore stands beside the goal. Known and not used, because it was slower: LangGraph's async saver and its functional
+interface, huey's pipelines.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.engine_steps import DELAY_MS, SLOW_SYNC_MS, sync_ms
+from benchmarks.figures import Figure, Unavailable, higher
+from benchmarks.peers.installed import OUT, PYTHON, ready, wanted
 
 HERE = Path(__file__).parent
-OUT = HERE.parent.parent / "out"
-PYTHON = OUT / "peers" / "bin" / "python"
 MEMORY = Path("/dev/shm")
 
 WIDTHS = (1, 32)
@@ -134,7 +135,7 @@ class Found:
 
 
 def contestants() -> list[Contestant]:
-    return [OURS, DISK, *(PEERS if PYTHON.exists() else ())]
+    return [OURS, DISK, *(PEERS if ready() else ())]
 
 
 def contest(folder: Path, strace: Sequence[str] = (), rounds: int = ROUNDS) -> tuple[dict[Contestant, Found], float]:
@@ -188,26 +189,11 @@ def _calls(log: Path) -> int:
 
 
 def show(found: dict[Contestant, Found], ms: float, where: str) -> None:
-    slow = ms >= SLOW_SYNC_MS
-    print(f"{where}: a {'slow' if slow else 'fast'} disk, fdatasync {ms:.2f} ms")
-    print("  steps a second (for each: syncs, microseconds of a processor)")
+    print(f"  {where}: fdatasync {ms:.2f} ms; steps a second (for each: syncs, microseconds of a processor)")
     print(f"  {'':34}{'1 workflow':>{CELL}}{'32 workflows':>{CELL}}")
     for contestant, one in found.items():
         cells = "".join(_cell(one, width) if width in contestant.widths else " " * CELL for width in WIDTHS)
         print(f"  {contestant.name:34}{cells}   {one.settings}")
-    ours, disk = found[OURS], found[DISK]
-    if slow:
-        share = ours.rate(1) / disk.rate(1)
-        _goal("1 workflow, to the disk's own commits", share, DISK_SHARE_MIN)
-    for width, wanted in ((1, None if slow else ALONE_RATIO_MIN), (32, TOGETHER_RATIO_MIN)):
-        peers = {one: each.rate(width) for one, each in found.items() if one.peer}
-        resuming = {one: rate for one, rate in peers.items() if one.resumes}
-        for what, rates, goal in (("peer", peers, wanted), ("peer that resumes", resuming, None)):
-            if rates:
-                best = max(rates, key=lambda one: rates[one])
-                _goal(f"{width} to the best {what} ({best.name})", ours.rate(width) / rates[best], goal)
-    if not any(one.peer for one in found):
-        _goal("1 workflow, to the disk's own commits", ours.rate(1) / disk.rate(1), None)
 
 
 def _cell(one: Found, width: int) -> str:
@@ -215,43 +201,60 @@ def _cell(one: Found, width: int) -> str:
     return f"{one.rate(width):,.0f} ({syncs}{statistics.median(one.processor_us[width]):,.0f} µs)".rjust(CELL)
 
 
-def _goal(what: str, ratio: float, wanted: float | None) -> None:
-    verdict = "no goal here" if wanted is None else f"{wanted:g} wanted: {'reached' if ratio >= wanted else 'MISSED'}"
-    print(f"  {what}: {ratio:.2f} x, {verdict}")
+def compared(found: dict[Contestant, Found], where: str, *, slow: bool) -> Iterator[Figure]:
+    """Ours beside the disk and beside each peer; the aims are of the best peer."""
+    ours, disk = found[OURS], found[DISK]
+    for width in WIDTHS:
+        name, own = f"{width} workflow{'s' * (width > 1)}, {where}", ours.rate(width)
+        aim = DISK_SHARE_MIN if slow and width == 1 else None
+        yield higher(f"{name}, beside {DISK.name}", own, "steps/s", DISK.name, disk.rate(width), aim=aim)
+        peers = {one: each.rate(width) for one, each in found.items() if one.peer and width in one.widths}
+        for one, rate in peers.items():
+            yield higher(f"{name}, beside {one.name}", own, "steps/s", one.name, rate)
+        aim = TOGETHER_RATIO_MIN if width > 1 else None if slow else ALONE_RATIO_MIN
+        resuming = {one: rate for one, rate in peers.items() if one.resumes}
+        for what, rates, asked in (("best peer", peers, aim), ("best peer that resumes", resuming, None)):
+            best = max(rates, key=lambda one: rates[one], default=None)
+            if best is not None:
+                yield higher(f"{name}, beside the {what}", own, "steps/s", best.name, rates[best], aim=asked)
 
 
-def measure(folder: Path, where: str) -> float:
+def measure(folder: Path, where: str = "") -> tuple[dict[Contestant, Found], float, str]:
+    """What was found, the milliseconds of a sync, and where."""
     found, ms = contest(folder)
     count_syncs(folder, found)
+    where = where or f"{'slow' if ms >= SLOW_SYNC_MS else 'fast'} disk"
     show(found, ms, where)
-    return ms
+    return found, ms, where
 
 
-def measure_slow(folder: Path) -> None:
+def measure_slow(folder: Path) -> Iterator[Figure]:
     """The same with every sync made longer by strace."""
     if (strace := shutil.which("strace")) is None:
-        print("slow disk: not measured, because strace is missing")
+        print("  slow disk: not measured, because strace is missing")
         return
     delay = f"inject=fsync,fdatasync:delay_exit={DELAY_MS * 1000}"
     slower = [strace, "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", delay]
     found, ms = contest(folder, slower, rounds=3)
-    show(found, ms + DELAY_MS, f"{folder.parent} (each sync {DELAY_MS} ms longer)")
+    where = f"each sync {DELAY_MS} ms longer"
+    show(found, ms + DELAY_MS, where)
+    yield from compared(found, where, slow=True)
 
 
-def main() -> None:
-    if not PYTHON.exists():
-        print("peers: not there; `make peers` installs them into out/peers. Ours against the disk only:")
+def take(quick: bool = False) -> Iterator[Figure]:
+    try:
+        wanted()
+    except Unavailable as why:
+        print(f"  ours against the disk only: {why}")
     OUT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="daybreak-bench-", dir=os.environ.get("DAYBREAK_BENCH_DIR", OUT)) as name:
-        ms = measure(Path(name), "the disk of the project")
+        found, ms, where = measure(Path(name))
+        yield from compared(found, where, slow=ms >= SLOW_SYNC_MS)
         if ms < SLOW_SYNC_MS:
             slow = Path(name, "slow")
             slow.mkdir()
-            measure_slow(slow)
+            yield from measure_slow(slow)
     if MEMORY.is_dir():
         with tempfile.TemporaryDirectory(prefix="daybreak-bench-", dir=MEMORY) as name:
-            measure(Path(name), f"{MEMORY}, a memory disk")
-
-
-if __name__ == "__main__":
-    main()
+            found, _, where = measure(Path(name), "memory disk")
+            yield from compared(found, where, slow=False)

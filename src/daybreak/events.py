@@ -422,6 +422,12 @@ class LeaseGranted(Event, frozen=True, kw_only=True, omit_defaults=True):
     """The night that it belongs to, where it does."""
     code: str = ""
     """Fingerprint of the code that goes on with it."""
+    seat: str = ""
+    """Where several homes share the ledger: the seat of the process (`ledger.seats`), which says whose the host is."""
+    read: int = -1
+    """Up to this event of the run's stream the new owner has read; refused where it has gone on since. -1: unsaid."""
+    in_turn: bool = False
+    """Picked from the queue in its turn: refused where a key or a rate of the run has no room."""
 
 
 class RunMoved(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -626,6 +632,10 @@ class NightBegan(Event, frozen=True, kw_only=True, omit_defaults=True):
     """It ends with the queue."""
     went_before: str = ""
     """The night before it, where that one died without an end."""
+    seat: str = ""
+    """Where several homes share the ledger: the seat of its process (`ledger.seats`)."""
+    joined: str = ""
+    """The night of another home beside which it works, and whose budget it shares."""
 
 
 class NightNoted(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -966,13 +976,15 @@ class GateDecided(Event, frozen=True, kw_only=True):
     """What the score is made of: rows of `checks.gate.Row`."""
 
 
-class Delivered(Event, frozen=True, kw_only=True):
+class Delivered(Event, frozen=True, kw_only=True, omit_defaults=True):
     type: ClassVar[str] = "delivered"
     run: str
     output: str
     workspace: str
     manifest: str
     """SHA-256 of the manifest file."""
+    provenance: str = ""
+    """SHA-256 of the signed statement beside it; empty where there is none."""
 
 
 # -- what people say of results; who says it is the event's actor
@@ -1401,6 +1413,48 @@ class NoticeFailed(Event, frozen=True, kw_only=True):
     what: str
     hint: str = ""
     tries: int = 1
+
+
+class JobPlaced(Event, frozen=True, kw_only=True):
+    """A node of a cluster has begun with a job: an attempt, or a check."""
+
+    type: ClassVar[str] = "job.placed"
+    run: str
+    job: str
+    """The key of the step that wants it, and its name in that step."""
+    nth: int
+    """Which try of it, from 1."""
+    epoch: int
+    node: str
+    """Its id in the cluster."""
+    host: str
+    sandbox: str
+    """How much of a sandbox the node can make, in words."""
+
+
+class JobLost(Event, frozen=True, kw_only=True):
+    """A try of a job came to nothing: its node vanished, fell silent or refused, or its coordinator ended."""
+
+    type: ClassVar[str] = "job.lost"
+    run: str
+    job: str
+    nth: int
+    node: str
+    """Empty where none had begun."""
+    why: str
+    again: bool
+    """It is done once more."""
+
+
+class JobLate(Event, frozen=True, kw_only=True):
+    """A try that was given up has answered all the same: refused, and not read."""
+
+    type: ClassVar[str] = "job.late"
+    run: str
+    job: str
+    nth: int
+    epoch: int
+    node: str
 
 
 def _all(base: type[Event]) -> dict[str, type[Event]]:

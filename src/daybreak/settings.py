@@ -57,6 +57,9 @@ BUILDER = "builder"
 
 _Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
 _Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,200}$")]
+_Label = Annotated[
+    str, Field(pattern=r"^[a-z0-9]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?(=[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?)?$")
+]
 _Key = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)?$")]
 
 
@@ -293,6 +296,34 @@ class Place(_Settings):
     """The folder that `daybreak ledger archive` writes to; empty: `archive` beside the ledger's."""
 
 
+class Dispatching(_Settings):
+    """Where attempts and checks are done."""
+
+    engine: Literal["local", "ray"] = "local"
+    address: str = Field(default="", max_length=300, pattern=r"^([^\s/@]+:[0-9]{1,5})?$")
+    """HOST:PORT of a Ray cluster; empty: one on this machine, for trying, which ends with the command."""
+    token: _Key = ""
+    """Where the cluster's token is; empty: what Ray's own variables RAY_AUTH_MODE and RAY_AUTH_TOKEN say."""
+    allow_unauthenticated: bool = False
+    """Whether to use a cluster on a network without a token."""
+    cpus: float = Field(default=1, gt=0, le=10_000)
+    """Processors that a job asks for where its task does not say."""
+    memory_gib: float = Field(default=0, ge=0, le=1_000_000)
+    """Likewise memory; 0: what a sandbox has by itself, and nothing is asked of the cluster."""
+    needs: tuple[_Label, ...] = ()
+    """Labels that every job asks for."""
+    labels: tuple[_Label, ...] = ()
+    """What this machine has: looked at where jobs are done here."""
+    jobs: int = Field(default=16, ge=1, le=10_000)
+    """How many jobs of one run are handed to a cluster side by side."""
+    silence_s: float = Field(default=10, ge=3, le=3_600)
+    """A node that says nothing for so long has lost its job."""
+    listen: str = Field(default="127.0.0.1:0", max_length=300)
+    """HOST:PORT where nodes reach the gateway to models."""
+    advertise: str = Field(default="", max_length=300)
+    """HOST or HOST:PORT by which they know it, where that is another."""
+
+
 NoticeKind = Literal["report", "question", "budget", "breaker", "incident", "night", "alert"]
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 _Quiet = Annotated[str, Field(pattern=rf"^({_CLOCK}-{_CLOCK})?$")]
@@ -524,6 +555,7 @@ class Settings(_Settings):
     witness: Witnessing = Witnessing()
     replicas: Copies = Copies()
     ledger: Place = Place()
+    dispatch: Dispatching = Dispatching()
     traces: Traces = Traces()
     web: Web = Web()
     notify: Notify = Notify()

@@ -37,6 +37,7 @@ def _module(name: str) -> ModuleType:
 
 daybreak_cli = _module("daybreak_cli")
 Cli, Ran, ONE_EXAMPLE = daybreak_cli.Cli, daybreak_cli.Ran, daybreak_cli.ONE_EXAMPLE.replace("{holdout}", "0")
+OURS = ("daybreak.manifest.json", "daybreak.provenance.json")
 LIARS, SCRIPTED = HERE / "workers" / "liars.py", HERE / "workers" / "scripted.py"
 
 
@@ -110,7 +111,7 @@ def test_the_manifest_has_the_hash_of_every_delivered_file(built: Cli) -> None:
     on_disk = {
         str(path.relative_to(result)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in result.rglob("*")
-        if path.is_file() and path.name != "daybreak.manifest.json" and path.parent.name != "__pycache__"
+        if path.is_file() and path.name not in OURS and path.parent.name != "__pycache__"
     }
     assert manifest["files"] == on_disk
 

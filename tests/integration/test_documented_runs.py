@@ -23,7 +23,7 @@ from tests.unit.test_documented_commands import ELLIPSIS, PAGES, in_pages, words
 ROOT = Path(__file__).parents[2]
 RUN_ELSEWHERE = {"queue.md", "rehearse.md", "first-night.md", "README.md"}
 """Whole sessions of these are run in tests of their own, with what they print; the README's way is CI's demo."""
-BUILDS = re.compile(r"^(build|validate|agents test)\b")
+BUILDS = re.compile(r"^(build|bundle|validate|agents test)\b")
 """They take long and are run by many other tests."""
 LASTING = re.compile(
     r"^(night\b(?!.*--once)|ledger follow|logs .*--follow|status --watch|ledger witness serve|serve\b|mcp\b)"

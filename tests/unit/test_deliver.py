@@ -17,7 +17,7 @@ import pytest
 from daybreak.factory import deliver
 from daybreak.host import files as host_files
 
-PROVENANCE = deliver.Provenance(
+PROVENANCE = deliver.Origin(
     name="shelf",
     version="0.1.0",
     run="run-1",

@@ -50,6 +50,7 @@ COMMANDS = {
         "verdicts", "reject", "Example:  daybreak reject run-0k3 --because 'amounts must be in cents, never floats'"
     ),
     "undo": Command("verdicts", "undo", "Examples:  daybreak undo run-0k3 --dry-run    daybreak undo run-0k3"),
+    "provenance": Command("provenance", "app"),
     "steps": Command("history", "steps", "Example:  daybreak steps run-0k3"),
     "answer": Command("history", "answer", "Examples:  daybreak answer run-0k3    daybreak answer run-0k3 yes"),
     "signal": Command("history", "signal", "Example:  daybreak signal run-0k3 approved true"),
@@ -65,6 +66,7 @@ COMMANDS = {
     "incidents": Command("incidents", "app"),
     "notify": Command("notify", "app"),
     "doctor": Command("doctor", "doctor"),
+    "bundle": Command("bundle", "bundle"),
     "logs": Command("logs", "logs"),
     "unlock": Command("unlock", "unlock"),
     "explain": Command("explain", "explain"),

@@ -16,6 +16,7 @@ import typer
 from daybreak.cli import arguments, faces
 from daybreak.cli.arguments import ArgumentWrong, Json
 from daybreak.cli.queue import moment_of
+from daybreak.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "Examples:  daybreak night --until 07:00 --budget 20usd    daybreak night --once    "
-    "daybreak night --for 8h --workers 8 --report-to morning.txt"
+    "daybreak night --for 8h --workers 8 --report-to morning.txt    daybreak night --join --until 07:00"
 )
 WORKERS = 4
 PING_VARIABLE = "DAYBREAK_PING"
@@ -36,6 +37,12 @@ SPAN_MAX = timedelta(days=7)
 LOW_BYTES, LEAST_BYTES = 5 * 2**30, 2**30
 """Of free disk: worth a look; somebody must act."""
 _ENDED = {"empty": 0, "deadline": 0, "budget": 0, "stopped": faces.EXIT_INTERRUPTED, "incident": faces.EXIT_PARKED}
+
+
+class JoinImpossible(UsageError):
+    """There is no ledger that other homes could share."""
+
+    code = "U380"
 
 
 def night(
@@ -56,6 +63,13 @@ def night(
         str,
         typer.Option("--if-busy", metavar="WHAT", help="While another night is at work here: refuse, wait or help."),
     ] = "refuse",
+    join: Annotated[
+        bool,
+        typer.Option(
+            "--join",
+            help="Work beside nights of other machines on the same Postgres ledger, and share the budget of theirs.",
+        ),
+    ] = False,
     ping: Annotated[
         str | None,
         typer.Option(
@@ -81,10 +95,11 @@ def night(
     from daybreak import home
     from daybreak.clock import SystemClock
 
-    plan = _plan(SystemClock().now(), until, for_, budget, once, workers, if_busy)
+    plan = _plan(SystemClock().now(), until, for_, budget, once, workers, if_busy, join=join)
     _check_ping(ping)
     _check_report(report_to)
-    home.settings()  # a night with a daybreak.toml that cannot be used would only park its builds
+    told = home.settings()  # a night with a daybreak.toml that cannot be used would only park its builds
+    _check_join(plan, home.postgres(home.places(), told))
     taken = _make_way(plan)
     with home.opened(asking=True) as opened:
         result = _Night(opened, plan, ping, report_to, as_json, taken, plain).work()
@@ -96,7 +111,15 @@ def night(
 
 
 def _plan(
-    now: datetime, until: str | None, for_: str | None, budget: str | None, once: bool, workers: int, if_busy: str
+    now: datetime,
+    until: str | None,
+    for_: str | None,
+    budget: str | None,
+    once: bool,
+    workers: int,
+    if_busy: str,
+    *,
+    join: bool = False,
 ) -> Plan:
     from daybreak.engine.night import Plan
     from daybreak.policy.budget import Limit
@@ -112,7 +135,18 @@ def _plan(
         budget=None if limit is None or not limit.by_name else limit,
         once=once,
         if_busy=cast("Literal['refuse', 'wait', 'help']", if_busy),
+        join=join,
     )
+
+
+def _check_join(plan: Plan, postgres: str | None) -> None:
+    """Raises JoinImpossible."""
+    if plan.join and postgres is None:
+        raise JoinImpossible(
+            "--join works beside nights of other machines, and the ledger of this home is a file of this machine",
+            hint="beside a night of this home: `daybreak night --if-busy help`; to share a ledger among machines, keep "
+            'it in Postgres: `[ledger] postgres = "postgresql://…"` in daybreak.toml',
+        )
 
 
 def _end(now: datetime, until: str | None, for_: str | None) -> datetime | None:
@@ -235,6 +269,7 @@ class _Night:
             schedules=Schedules(home.ledger, self._clock, home.engine.queue),
             hooks=self._hooks(),
             taken=self._taken,
+            seats=home.engine.seats,
         )
 
     def _hooks(self) -> Hooks:

@@ -444,12 +444,21 @@ def _night(where: Places, times: Any, options: tuple[str, ...]) -> Night:
     project = where.ledger.parent.parent if where.ledger.parent.name == ".daybreak" else Path.home()
     return Night(
         times=times,
-        program=(sys.executable, "-m", "daybreak"),
+        program=_program(),
         options=options,
         folder=project,
         environment=environment,
         label=_label(where),
     )
+
+
+def _program() -> tuple[str, ...]:
+    """What starts Daybreak again. A bundle is started by its file: what it has unpacked may be cleared away."""
+    from daybreak.factory.bundling import here
+
+    if (file := here.file(os.environ)) is not None:
+        return (os.path.realpath(sys.executable), str(file))
+    return (sys.executable, "-m", "daybreak")
 
 
 def _label(where: Places) -> str:

@@ -64,6 +64,11 @@ class Context:
         return self._around.account
 
     @property
+    def epoch(self) -> int:
+        """Of the lease under which this owner has the run."""
+        return self._around.journal.epoch
+
+    @property
     def branch(self) -> str:
         """Path of concurrent children, empty for the root."""
         return self._branch

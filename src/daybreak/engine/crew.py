@@ -104,21 +104,27 @@ class Crew:
         """Is there a run that waits for more than the night's budget has left?"""
         return bool(self._broke)
 
+    @property
+    def broke(self) -> list[str]:
+        """Runs that the night's budget could not pay for."""
+        return sorted(self._broke)
+
     # -- work
 
-    def start(self, group: TaskGroup, run: str) -> None:
-        """Give the run a worker."""
+    def start(self, group: TaskGroup, run: str, *, in_turn: bool = False) -> None:
+        """Give the run a worker. `in_turn`: it must have room by its keys and rates."""
         assert run not in self._under_way, f"{run} has a worker already"
         gap_s = self._plan.look_s * 2
         work = _Work(self._clock.now(), scope(), Stopwatch(self._clock, gap_s), Stopwatch(self._clock, gap_s))
         self._under_way[run] = work
-        group.start_soon(self._worker, run, work)
+        group.start_soon(self._worker, run, work, in_turn)
 
-    async def _worker(self, run: str, work: _Work) -> None:
+    async def _worker(self, run: str, work: _Work, in_turn: bool) -> None:
         began_s = self._clock.monotonic()
         try:
             with work.scope:
-                self._take(await self._engine.supervise(run, night=self._tell.night, account=self.account))
+                night, account = self._tell.night, self.account
+                self._take(await self._engine.supervise(run, night=night, account=account, in_turn=in_turn))
                 self.aside.came_back(run, after_s=self._clock.monotonic() - began_s)
             if work.scope.cancelled_caught:
                 self._states[run] = "paused"
@@ -162,6 +168,15 @@ class Crew:
         """Let those beat that never did; `beat` says which of them are held here."""
         for run in beat([run for run, work in self._under_way.items() if not work.beats]):
             self._under_way[run].beats = True
+
+    async def look_lost(self) -> None:
+        """End those that somebody else has taken meanwhile. Raises what the ledger raises."""
+        for run in self._engine.lost():
+            if not (work := self._under_way[run]).stopped:
+                work.stopped = True
+                self._engine.let_go(run)
+                text = f"run {run} was taken by another owner while this one was silent; what it did here is ended"
+                await self._tell.note("takeover", 1, text, run=run)
 
     async def look(self) -> None:
         """Stop those that make no progress, or that take too long. Raises what the ledger raises."""

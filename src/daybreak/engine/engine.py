@@ -11,6 +11,7 @@ crash anywhere costs at most the step that was being computed.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -33,7 +34,18 @@ from daybreak.engine.purse import Purse
 from daybreak.engine.queue import Queue
 from daybreak.engine.scopes import scope, shielded
 from daybreak.engine.surroundings import Circuits, Listener, Listeners, Sleep, Surroundings
-from daybreak.errors import DaybreakError, EngineError, HistoryDiverged, RunBusy, StepError, UnknownKind, UnknownRun
+from daybreak.engine.view import NO_ROOM
+from daybreak.errors import (
+    DaybreakError,
+    DraftRefused,
+    EngineError,
+    HistoryDiverged,
+    LeaseLost,
+    RunBusy,
+    StepError,
+    UnknownKind,
+    UnknownRun,
+)
 from daybreak.events import (
     FINAL,
     Answered,
@@ -51,6 +63,7 @@ from daybreak.host import locks as host_locks
 from daybreak.ids import Entropy
 from daybreak.ledger import sealing
 from daybreak.ledger.record import Draft
+from daybreak.ledger.seats import Seats, home_of, is_here
 from daybreak.policy.accounts import Accounts
 from daybreak.policy.breaker import BreakerRule
 from daybreak.policy.circuits import LedgerCircuits
@@ -64,7 +77,14 @@ LATE = "its deadline passed before it began: begin all the same?"
 BARREN_MAX = 5
 """So many owners in a row may die with a run that gets nowhere; it might be what kills them."""
 BARREN = "{} owners in a row died with it in the same place, which it may be the cause of: go on?"
+_EPOCHS = "SELECT run, epoch FROM view_runs WHERE run IN (SELECT value FROM json_each(?))"
 WITHOUT = "{} failed, which it waits for: go on without that?"
+
+
+class NoRoom(RunBusy):
+    """Others were quicker: a concurrency key or a rate of the run is used up by now."""
+
+    code = "E261"
 
 
 class TaskCrashed(EngineError):
@@ -166,9 +186,11 @@ class Engine:
         sleep: Sleep = anyio.sleep,
         circuits: Circuits | None = None,
         rules: Mapping[str, BreakerRule] | None = None,
+        seats: Seats | None = None,
     ) -> None:
         """`locks` is the folder of lock files. The ledger must have been opened with `VIEWS`. `sleep` must agree with
-        `clock`. `rules` are those of breakers that have another than the usual one."""
+        `clock`. `rules` are those of breakers that have another than the usual one. `seats`: where several homes share
+        the ledger."""
         self._log = ledger
         self._kinds = kinds
         self._locks: Locks = host_locks.FileLocks(locks, clock) if isinstance(locks, Path) else locks
@@ -178,9 +200,11 @@ class Engine:
         self._sleep = sleep
         self._circuits = circuits or LedgerCircuits(ledger, clock, entropy)
         self._rules = rules or {}
+        self.seats = seats
         self._accounts = Accounts(ledger)
-        self.queue = Queue(ledger, clock, entropy)
         self._under_way: dict[str, _UnderWay] = {}
+        """Runs whose lease is in the ledger."""
+        self.queue = Queue(ledger, clock, entropy, leased=self._under_way)
 
     def submit(
         self, kind: str, title: str, args: Any, placement: Placement | None = None, *, subject: str | None = None
@@ -217,7 +241,7 @@ class Engine:
     def resumable(self) -> list[Resumable]:
         """Runs that are not final, oldest first."""
         rows = self._log.query(
-            "SELECT run, kind, title, state, why, question, host FROM view_runs "
+            "SELECT run, kind, title, state, why, question, host, seat FROM view_runs "
             "WHERE state NOT IN ('done', 'failed', 'cancelled') ORDER BY created, run"
         )
         return [self._resumable(*row) for row in rows]
@@ -231,6 +255,22 @@ class Engine:
         """End what a run that is under way here is doing, and park it with a question."""
         if one := self._under_way.get(run):
             one.stopped = RunResult(run, "parked", question=question, why=why)
+            one.scope.cancel(why)
+
+    def lost(self) -> list[str]:
+        """Runs under way here that the ledger says somebody else has taken meanwhile."""
+        if self.seats is None or not self._under_way:
+            return []
+        known = {run: one.journal.epoch for run, one in self._under_way.items()}
+        rows = self._log.query(_EPOCHS, (json.dumps(list(known)),))
+        return [run for run, epoch in rows if epoch > known[run]]
+
+    def let_go(self, run: str) -> None:
+        """End what a run that was lost is doing here; whoever supervises it is told LeaseLost. Nothing is recorded."""
+        if one := self._under_way.get(run):
+            why = f"another owner has run {run} by now; what was under way here is ended"
+            one.journal.broken = one.journal.broken or LeaseLost(why, hint="nothing to repair: the other one goes on")
+            one.stopped = RunResult(run, "paused", why=why)
             one.scope.cancel(why)
 
     def wind_down(self, why: str) -> None:
@@ -247,11 +287,12 @@ class Engine:
             while not self._is_awake(result):
                 await self._sleep(1.0)
 
-    async def supervise(self, run: str, *, night: str = "", account: str = "") -> RunResult:
+    async def supervise(self, run: str, *, night: str = "", account: str = "", in_turn: bool = False) -> RunResult:
         """Bring a run to its end, or to where it needs a person or has to wait. Safe to call any number of times.
 
         A final run is left as it is, unless it failed and somebody asked for it again. `account` is that of the night,
-        in which (or below which) the run's budget lies. Raises RunBusy where somebody else has it, LeaseLost where
+        in which (or below which) the run's budget lies. `in_turn`: it was picked from the queue, and only begins where
+        its keys and rates have room, else NoRoom. Raises RunBusy where somebody else has it, LeaseLost where
         somebody took it meanwhile, and what the ledger raises; nothing is recorded then. Cancelled or interrupted,
         it records `paused` and lets the cancellation pass.
         """
@@ -260,7 +301,8 @@ class Engine:
             history = History.read(run, self._log.read(run_stream(run)))
             if history.state in FINAL and not task.again:
                 return _standing(history)
-            journal = await self._lease(task, history, night)
+            await self._sit(history)
+            journal = await self._lease(task, history, night, in_turn=in_turn)
             _lines.info("leased, in epoch %d", journal.epoch, extra={"kind": task.kind, "title": task.shown})
             purse = Purse(self._accounts, self._clock, journal, account)
             one = self._under_way[run] = _UnderWay(journal)
@@ -330,11 +372,29 @@ class Engine:
         with held:
             yield
 
-    async def _lease(self, task: _Task, history: History, night: str) -> Journal:
+    async def _sit(self, history: History) -> None:
+        """Where several homes share the ledger: be seen before anything is taken, and take nothing from whoever lives
+        in another home. Raises RunBusy."""
+        seats = self.seats
+        if seats is None:
+            return
+        if not seats.taken:
+            await seats.sit()
+        if history.state in states.ACTIVE and history.seat and home_of(history.seat) != home_of(seats.me):
+            for one in await seats.others():
+                if one.seat == history.seat and one.lives:
+                    raise RunBusy(
+                        f"run {history.run} is in the hands of {one}, which lives",
+                        hint=f"wait for it; where it dies, it can be taken over after {one.lease_s:.0f} s",
+                    )
+
+    async def _lease(self, task: _Task, history: History, night: str, *, in_turn: bool = False) -> Journal:
         """Take the run over, whoever had it. One commit, so that no crash leaves it half taken."""
         run = history.run
         fingerprint = "" if task.subject == "" else code.fingerprint(self._kinds.get(task.kind), task.args)
-        journal, granted = self._granted(history, night=night, fingerprint=fingerprint, subject=task.subject)
+        journal, granted = self._granted(
+            history, night=night, fingerprint=fingerprint, subject=task.subject, in_turn=in_turn
+        )
         died = history.state in states.ACTIVE
         opening: list[Event] = [granted]
         if history.state in FINAL:
@@ -348,12 +408,24 @@ class Engine:
             RunMoved(run=run, old=old, new="leased", why="its owner died" if died else ""),
             RunMoved(run=run, old="leased", new="running"),
         ]
-        await journal.append(events, moves=True)
+        try:
+            await journal.append(events, moves=True)
+        except DraftRefused as refused:
+            if NO_ROOM in refused.message:
+                told = refused.message.partition(NO_ROOM)[2]
+                raise NoRoom(f"run {run} has no room: {told}", hint="it is picked again later") from refused
+            raise
         journal.state = "running"
         return journal
 
     def _granted(
-        self, history: History, *, night: str = "", fingerprint: str = "", subject: str | None = None
+        self,
+        history: History,
+        *,
+        night: str = "",
+        fingerprint: str = "",
+        subject: str | None = None,
+        in_turn: bool = False,
     ) -> tuple[Journal, LeaseGranted]:
         me, run = self._locks.me, history.run
         epoch = self._log.epoch(run_stream(run)) + 1
@@ -368,7 +440,17 @@ class Engine:
             gen=history.gen,
             subject=subject or None,
         )
-        granted = LeaseGranted(run=run, owner=owner, host=me.host, pid=me.pid, night=night, code=fingerprint)
+        granted = LeaseGranted(
+            run=run,
+            owner=owner,
+            host=me.host,
+            pid=me.pid,
+            night=night,
+            code=fingerprint,
+            seat="" if self.seats is None else self.seats.me,
+            read=-1 if self.seats is None else history.seq,
+            in_turn=in_turn,
+        )
         return journal, granted
 
     async def _take_back(self, run: str, history: History, index: int, before: str, why: str) -> None:
@@ -419,6 +501,7 @@ class Engine:
                 sleep=self._sleep,
                 listeners=Listeners(self._listeners),
                 host=self._locks.me.host,
+                seat="" if self.seats is None else self.seats.me,
                 circuits=self._circuits,
                 rules=self._rules,
                 accounts=self._accounts,
@@ -524,10 +607,11 @@ class Engine:
             one.journal.told = True
 
     def _resumable(
-        self, run: str, kind: str, title: str, state: State, why: str, question: str, host: str
+        self, run: str, kind: str, title: str, state: State, why: str, question: str, host: str, seat: str
     ) -> Resumable:
         owner = self._locks.owner(run)
-        orphaned = state in states.ACTIVE and owner is None and host == self._locks.me.host
+        here = is_here(seat, host, "" if self.seats is None else self.seats.me, self._locks.me.host)
+        orphaned = state in states.ACTIVE and owner is None and here
         return Resumable(run, kind, title, state, why, question, owner, orphaned)
 
 

@@ -69,6 +69,8 @@ class Intent:
     identity: Identity
     host: str
     """Where its owner ran."""
+    seat: str = ""
+    """That of its owner, where several homes share the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,10 @@ class History:
     state: State = "queued"
     moved: RunMoved | None = None
     host: str = ""
+    seat: str = ""
+    """Of the last owner, where several homes share the ledger."""
+    seq: int = -1
+    """Of the last event in the run's stream."""
     returned: StepDone | None = None
     """What the task's own code returned, where the run is done."""
     outcomes: dict[str, deque[Outcome]] = field(default_factory=dict)
@@ -167,7 +173,7 @@ class History:
                 self.tried.pop(name, None)
 
     def take(self, record: Record) -> None:
-        self.last_at = record.ts
+        self.last_at, self.seq = record.ts, record.seq
         match record.event:
             case RunMoved() as moved:
                 self.state, self.moved = moved.new, moved
@@ -175,8 +181,8 @@ class History:
                     self.barren = 0
             case RunHeld():
                 self.held_at = record.index
-            case LeaseGranted(host=host, code=code):
-                self.host, self.lease_at = host, record.ts
+            case LeaseGranted(host=host, seat=seat, code=code):
+                self.host, self.seat, self.lease_at = host, seat, record.ts
                 self.barren += 1
                 if code and self.codes[-1:] != [code]:
                     self.codes.append(code)
@@ -185,7 +191,7 @@ class History:
             case StepDone() | StepFailed() as event:
                 self._take_outcome(Outcome(record.index, _identity(event), event, record.redacted))
             case StepIntended() as event:
-                self.intents[event.branch] = Intent(record.index, _identity(event), self.host)
+                self.intents[event.branch] = Intent(record.index, _identity(event), self.host, self.seat)
             case StepTried() as event:
                 self.barren = 0
                 self.intents.pop(event.branch, None)

@@ -33,6 +33,7 @@ from daybreak.events import Answered, BudgetReserved, Event, StepDone, StepInten
 from daybreak.ledger import sealing
 from daybreak.ledger.holds import REPEAT, OnceIsHeld
 from daybreak.ledger.replicas.problems import NotReplicated
+from daybreak.ledger.seats import is_here
 from daybreak.policy.breaker import BreakerRule, Circuit
 from daybreak.policy.budget import Amounts, BudgetSpent
 from daybreak.policy.failure import Failure, classify
@@ -392,7 +393,8 @@ class Live:
         if isinstance(looked, Found):
             return looked
         # On another machine the old owner may still be about to act: its absence proves nothing yet.
-        if isinstance(looked, Absent) and intent.host == self._around.host:
+        here = is_here(intent.seat, intent.host, self._around.seat, self._around.host)
+        if isinstance(looked, Absent) and here:
             return None
         raise Parked(self._ambiguous, f"{looked}, of an owner on host {intent.host!r}")
 

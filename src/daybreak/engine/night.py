@@ -28,6 +28,18 @@ class SupervisorBusy(EngineError):
         self.owner = owner
 
 
+class OtherHomeBusy(SupervisorBusy):
+    """A night of another home is at work on the same ledger, and this one was not told to join it."""
+
+    code = "E262"
+
+
+class SeatLost(EngineError):
+    """Others took this night for dead, because it was silent for too long, and have ended it."""
+
+    code = "E263"
+
+
 class NightMisplanned(UsageError):
     """A night that cannot be."""
 
@@ -48,6 +60,8 @@ class Plan:
     """It ends when nothing is left to do before `until`."""
     if_busy: IfBusy = "refuse"
     """Where another supervisor is at work: an error, wait for its end, or work beside it from the same queue."""
+    join: bool = False
+    """Work beside nights of other homes that share the ledger, and share the budget of theirs."""
     stuck_s: float = 1800.0
     """A run that makes no progress for so long is ended and parked."""
     run_limit_s: float | None = None
@@ -105,7 +119,7 @@ class Status:
     until: datetime | None
     workers: int
     helper: bool
-    """It works beside another supervisor."""
+    """It works beside another supervisor of the same home."""
     ending: str
     """Why it is coming to its end; empty while it is not."""
     runs: Mapping[str, datetime]

@@ -20,7 +20,18 @@ from daybreak.events import NightBegan, NightEnded, NightNoted
 from daybreak.ledger.record import Record
 from daybreak.ledger.views import Statement, View
 
-__all__ = ["NIGHTS", "STREAM", "NightRow", "account_of", "gone_before", "nights", "notes", "open_nights", "starts"]
+__all__ = [
+    "NIGHTS",
+    "STREAM",
+    "NightRow",
+    "above_of",
+    "account_of",
+    "gone_before",
+    "nights",
+    "notes",
+    "open_nights",
+    "starts",
+]
 
 SAME_NIGHT = timedelta(hours=24)
 """A night without a planned end is gone on with for so long after it began."""
@@ -38,6 +49,8 @@ CREATE TABLE view_nights (
   once        INTEGER NOT NULL,
   began       TEXT NOT NULL,
   went_before TEXT NOT NULL,
+  seat        TEXT NOT NULL,
+  joined      TEXT NOT NULL,
   ended       TEXT NOT NULL,
   why         TEXT NOT NULL,
   counts      TEXT NOT NULL,
@@ -48,11 +61,11 @@ CREATE TABLE view_nights (
 ) STRICT;
 CREATE INDEX view_nights_open ON view_nights (place) WHERE ended = '';
 """
-_BEGAN = "INSERT INTO view_nights VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', '{}', '{}', '', 0, 0)"
+_BEGAN = "INSERT INTO view_nights VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', '{}', '{}', '', 0, 0)"
 _ENDED = """UPDATE view_nights SET ended = ?, why = ?, counts = ?, used = ?, text = ?
   WHERE night = ? AND ended = ''"""
 _NOTED = "UPDATE view_nights SET noted = noted + 1, level = max(level, ?) WHERE night = ?"
-_COLUMNS = """night, host, pid, workers, until, budget, once, began, went_before,
+_COLUMNS = """night, host, pid, workers, until, budget, once, began, went_before, seat, joined,
   ended, why, counts, used, text, noted, level, seq"""
 
 
@@ -61,7 +74,7 @@ def _apply(record: Record) -> Iterable[Statement]:
         case NightBegan() as began:
             where = (began.night, record.index, record.seq, began.host, began.pid, began.workers)
             plan = (began.until, _json(began.budget), int(began.once), record.ts, began.went_before)
-            yield Statement(_BEGAN, (*where, *plan))
+            yield Statement(_BEGAN, (*where, *plan, began.seat, began.joined))
         case NightEnded() as ended:
             told = (record.ts, ended.why, _json(ended.counts), _json(ended.used), ended.text)
             yield Statement(_ENDED, (*told, ended.night))
@@ -71,7 +84,7 @@ def _apply(record: Record) -> Iterable[Statement]:
             pass
 
 
-NIGHTS = View(name="nights", version=1, schema=_SCHEMA, apply=_apply, of=(NightBegan, NightEnded, NightNoted))
+NIGHTS = View(name="nights", version=2, schema=_SCHEMA, apply=_apply, of=(NightBegan, NightEnded, NightNoted))
 """Register it where the ledger is opened."""
 
 
@@ -90,6 +103,10 @@ class NightRow:
     began: str
     went_before: str
     """The night before it, where that one had died."""
+    seat: str
+    """Of its process, where several homes share the ledger."""
+    joined: str
+    """The night of another home whose budget it shares."""
     ended: str
     """Empty where nobody has written its end yet."""
     why: str
@@ -124,11 +141,24 @@ def notes(log: Log, row: NightRow) -> list[tuple[str, NightNoted]]:
 
 
 def account_of(log: Log, night: str) -> str:
-    """The account of a night that has a budget: its own, or that of the one that it goes on with."""
-    name = night
+    """The account of a night that has a budget: its own, or that of the one that it goes on with; of a night without
+    one, that of the night that it joined. Empty where none has a budget."""
+    name, row = night, None
     for row in _back_from(log, night, _same_account):
         name = row.night
-    return f"night:{name}"
+    if row is None or row.budget:
+        return f"night:{name}"
+    return above_of(log, row)
+
+
+def above_of(log: Log, row: NightRow) -> str:
+    """The account that a night shares with the one that it joined; empty where there is none."""
+    return account_of(log, row.joined) if row.joined and row.joined != row.night and _is_before(log, row) else ""
+
+
+def _is_before(log: Log, row: NightRow) -> bool:
+    """Did the night that it joined begin earlier? So that no two nights ever share in a circle."""
+    return any(other.night == row.joined and other.seq < row.seq for other in nights(log, named=row.joined))
 
 
 def starts(log: Log, night: str) -> list[NightRow]:
@@ -189,6 +219,8 @@ def _row(
     once: int,
     began: str,
     went_before: str,
+    seat: str,
+    joined: str,
     ended: str,
     why: str,
     counts: str,
@@ -208,6 +240,8 @@ def _row(
         once=bool(once),
         began=began,
         went_before=went_before,
+        seat=seat,
+        joined=joined,
         ended=ended,
         why=why,
         counts=_amounts(counts),

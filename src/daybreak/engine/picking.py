@@ -156,7 +156,15 @@ class Capacity:
 class Look:
     """One look. Use it once; the ledger may go on meanwhile, and a lease of what has changed is then refused."""
 
-    def __init__(self, log: Log, now: datetime, taken: Collection[str] = (), night: str = "") -> None:
+    def __init__(
+        self,
+        log: Log,
+        now: datetime,
+        taken: Collection[str] = (),
+        night: str = "",
+        fresh: Collection[str] | None = None,
+    ) -> None:
+        """`fresh`: those of `taken` that may not be under way yet; None: any of them."""
         self._log = log
         self._now = stamp(now)
         self._night = night
@@ -164,8 +172,8 @@ class Look:
         self.capacity = Capacity(log, now)
         self._full: set[str] = set()
         self._added_ms: Counter[str] = Counter()
-        if taken:
-            self._count(sorted(self._gone))
+        if unsure := self._gone if fresh is None else fresh:
+            self._count(sorted(unsure))
 
     def best(self, most: int) -> list[Pick]:
         """Up to so many, the best first."""

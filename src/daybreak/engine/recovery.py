@@ -2,7 +2,8 @@
 
 A run is left where it says that it is under way, by an owner on this machine, while nobody holds its lock. An owner
 has stopped where its promised beat stays away (see `keeper`). A night has died where nobody holds the lock of its name.
-Of other machines nothing is said: whether their owners live cannot be seen from here.
+Of other homes that share the ledger nobody's lock can be seen: there an owner is dead once its seat was silent for a
+whole lease (see `neighbours`). Without seats nothing is said of other machines.
 """
 
 from __future__ import annotations
@@ -13,51 +14,68 @@ from daybreak.engine import nights
 from daybreak.engine.engine import Locks
 from daybreak.engine.keeper import Keeper, Takeover
 from daybreak.engine.log import Log
+from daybreak.engine.neighbours import Neighbours
 from daybreak.engine.telling import Teller
 from daybreak.engine.view import UNDER_WAY
 from daybreak.events import NightEnded
+from daybreak.ledger.seats import is_here
 
 _STATES = ", ".join(f"'{state}'" for state in UNDER_WAY)
-_UNDER_WAY = f"SELECT run FROM view_runs WHERE state IN ({_STATES}) AND host = ? AND NOT restored ORDER BY place"
+_UNDER_WAY = f"SELECT run, host, seat FROM view_runs WHERE state IN ({_STATES}) AND NOT restored ORDER BY place"
 
 
 class Recovery:
     """See the module. Without a keeper no owner is ever taken for stopped."""
 
-    def __init__(self, log: Log, locks: Locks, keeper: Keeper | None, tell: Teller) -> None:
+    def __init__(
+        self, log: Log, locks: Locks, keeper: Keeper | None, tell: Teller, neighbours: Neighbours | None = None
+    ) -> None:
         self._log = log
         self._locks = locks
         self._keeper = keeper
         self._tell = tell
+        self._neighbours = neighbours
 
     def left(self, known: Collection[str]) -> list[str]:
         """Runs that a dead owner left, besides those that are known; the oldest first."""
         free = {run for run in self._active() if run not in known and self._locks.owner(run) is None}
+        free |= {run for run in self._far() if run not in known}
         if not free:
             return []
         # An owner that came to its end between the two looks has said so by now.
-        return [run for run in self._active() if run in free]
+        return [run for run, _, _ in self._log.query(_UNDER_WAY) if run in free]
 
     async def look_at_owners(self, mine: Collection[str], besides: Collection[str] = ()) -> bool:
         """End owners that have stopped, and note it; was there one? `mine` are locks held here."""
         if self._keeper is None:
             return False
-        names = [*besides, *self._active(), *(row.night for row in nights.open_nights(self._log))]
+        nights_here = [row.night for row in nights.open_nights(self._log) if self._is_here(row.seat, row.host)]
+        names = [*besides, *self._active(), *nights_here]
         taken = await self._keeper.look([name for name in names if name not in mine])
         for one in taken:
             await self.note(one)
         return bool(taken)
 
     async def close_dead(self) -> list[str]:
-        """Write the end of nights of this machine that died; the newest first."""
+        """Write the end of nights that died, of this home or of one whose seat is silent; the newest first."""
         closed = []
         for row in nights.open_nights(self._log):
-            mine = row.night == self._tell.night or row.host != self._locks.me.host
-            if not mine and self._locks.owner(row.night) is None:
+            if row.night == self._tell.night:
+                continue
+            if self._is_here(row.seat, row.host):
+                dead = self._locks.owner(row.night) is None
                 text = f"its supervisor (process {row.pid}) ended without a word"
-                if await self._tell.end(NightEnded(night=row.night, why="died", text=text)):
-                    closed.append(row.night)
+            else:
+                dead = self._is_dead(row.seat)
+                text = f"its supervisor (process {row.pid} on {row.host}) was silent for a whole lease"
+            if dead and await self._tell.end(NightEnded(night=row.night, why="died", text=text)):
+                closed.append(row.night)
         return closed
+
+    def was_closed(self) -> str:
+        """What others said of this night's end, where they took it for dead; empty where nobody did."""
+        ended = "SELECT text FROM view_nights WHERE night = ? AND ended <> ''"
+        return next((str(text) for (text,) in self._log.query(ended, (self._tell.night,))), "")
 
     async def note(self, one: Takeover) -> None:
         """Raises what the ledger raises."""
@@ -66,4 +84,18 @@ class Recovery:
         await self._tell.note("takeover", level, one.words, run=run, lock=one.name, pid=one.owner.pid)
 
     def _active(self) -> list[str]:
-        return [str(run) for (run,) in self._log.query(_UNDER_WAY, (self._locks.me.host,))]
+        """Runs that say that they are under way in this home."""
+        return [run for run, host, seat in self._log.query(_UNDER_WAY) if self._is_here(seat, host)]
+
+    def _far(self) -> list[str]:
+        """Runs under way in other homes whose owners are dead."""
+        if self._neighbours is None:
+            return []
+        rows = self._log.query(_UNDER_WAY)
+        return [run for run, host, seat in rows if not self._is_here(seat, host) and self._is_dead(seat)]
+
+    def _is_here(self, seat: str, host: str) -> bool:
+        return is_here(seat, host, "" if self._neighbours is None else self._neighbours.me, self._locks.me.host)
+
+    def _is_dead(self, seat: str) -> bool:
+        return self._neighbours is not None and seat != "" and self._neighbours.dead(seat)

@@ -2,6 +2,7 @@
 
 One supervisor for each state folder: it holds the lock `supervisor`, and each night one of its own name besides, by
 which others see whether it lives. Helpers work from the same queue without the first; leases keep everybody apart.
+Where several homes share the ledger, each has a supervisor of its own, and they see one another by their seats.
 
 Crash windows: nothing in here is needed to recover. What a supervisor that died had under way is recognised by its free
 locks and taken over by the next one, at its start and every minute; a night without an end is closed as `died`. The
@@ -12,6 +13,7 @@ Time comes from the clock and sleep that are given, so that a whole night runs o
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import deque
 from collections.abc import Sequence
@@ -29,8 +31,22 @@ from daybreak.engine.crew import Crew
 from daybreak.engine.engine import Engine, Locks
 from daybreak.engine.keeper import BeatingLocks, Keeper, Takeover
 from daybreak.engine.log import Log
-from daybreak.engine.night import Found, Hooks, NightResult, PingKind, Plan, Status, SupervisorBusy, Why
+from daybreak.engine.neighbours import Neighbours
+from daybreak.engine.night import (
+    Found,
+    Hooks,
+    NightResult,
+    OtherHomeBusy,
+    PingKind,
+    Plan,
+    SeatLost,
+    Status,
+    SupervisorBusy,
+    Why,
+)
+from daybreak.engine.picking import Pick
 from daybreak.engine.recovery import Recovery
+from daybreak.engine.sharing import Sharing
 from daybreak.engine.surroundings import Sleep
 from daybreak.engine.telling import Teller, said
 from daybreak.engine.waking import Waking
@@ -38,6 +54,7 @@ from daybreak.errors import DaybreakError, HostError, LedgerBusy
 from daybreak.events import POLICY, NightBegan, NightEnded
 from daybreak.host.locks import LockHeld
 from daybreak.ids import Entropy
+from daybreak.ledger.seats import Seats
 from daybreak.policy.accounts import Accounts
 
 __all__ = ["LOCK", "Found", "Hooks", "NightResult", "Plan", "Status", "Supervisor", "SupervisorBusy"]
@@ -47,6 +64,8 @@ LOCK = "supervisor"
 
 _log = logging.getLogger(__name__)
 _ALARMS = "SELECT incident, kind, what FROM view_incidents WHERE level >= 3"
+_NOT_ASKED_FOR = """SELECT run FROM view_runs WHERE run IN (SELECT value FROM json_each(?))
+  AND state = 'paused' AND NOT answered"""
 _WORDS: dict[Why, str] = {
     "empty": "nothing more is ready",
     "deadline": "the night's time is over",
@@ -81,10 +100,12 @@ class Supervisor:
         schedules: Windows | None = None,
         hooks: Hooks | None = None,
         taken: Sequence[Takeover] = (),
+        seats: Seats | None = None,
     ) -> None:
         """The ledger must have been opened with `engine.VIEWS` and `nights.NIGHTS`; with the views of policy's journal
         an incident of level 3 ends the night. `locks` are those of the engine, `sleep` agrees with `clock`. `taken`:
-        owners that were ended before the ledger could be opened; the night notes them."""
+        owners that were ended before the ledger could be opened; the night notes them. `seats`: those of the engine,
+        where several homes share the ledger."""
         self._engine = engine
         self._log = log
         self._clock = clock
@@ -99,6 +120,11 @@ class Supervisor:
         self._keeper: Keeper | None = None
         if isinstance(locks, BeatingLocks):
             self._keeper = Keeper(locks, clock, lease_s=plan.lease_s, look_s=plan.look_s)
+        self._seats = seats
+        self._neighbours: Neighbours | None = None
+        if seats is not None:
+            self._neighbours = Neighbours(seats, clock, lease_s=plan.lease_s, look_s=plan.look_s)
+        self._sharing = Sharing()
         self.night = ""
         """Its name, once it has begun."""
         self._began = clock.now()
@@ -115,7 +141,7 @@ class Supervisor:
         self._waking = Waking(sleep)
         self._tell = Teller(log, self._hooks, self._fail)
         self._crew = Crew(engine, clock, plan, self._tell, wake=self._waking.wake, fail=self._fail)
-        self._recovery = Recovery(log, locks, self._keeper, self._tell)
+        self._recovery = Recovery(log, locks, self._keeper, self._tell, self._neighbours)
         self._closing: anyio.CancelScope | None = None
 
     async def work(self) -> NightResult:
@@ -126,13 +152,19 @@ class Supervisor:
             if not await self._take_place(stack, before):
                 return self._result({}, {})
             self.night = self._tell.night = ids.new("night", self._clock.now(), self._entropy)
+            if not await self._take_seat():
+                self.night = ""
+                return self._result({}, {})
             stack.enter_context(self._locks.hold(self.night))
             stack.enter_context(trail.on_night(self.night))
             await self._begin_beside(before)
             stack.callback(self._waking.listen(self._log))
             async with anyio.create_task_group() as group:
-                if self._keeper is not None or self._hooks.beat is not None or self._hooks.ping is not None:
+                hooks, beating = self._hooks, self._keeper is not None or self._seats is not None
+                if beating or hooks.beat is not None or hooks.ping is not None:
                     group.start_soon(self._beat_always, group)
+                if self._neighbours is not None:
+                    group.start_soon(self._watch_neighbours, self._neighbours)
                 await self._until_the_end(stack, group)
                 result = await self._close()
                 if self._crew and self._hooks.abandon is not None:
@@ -173,6 +205,29 @@ class Supervisor:
                     taken.append(one)
                     _log.warning("%s", one.words)
             await self._waking.wait(min(1.0, self._plan.look_s))
+        return False
+
+    async def _take_seat(self) -> bool:
+        """Be seen by other homes; False where the night was stopped while it waited for theirs."""
+        seats, plan = self._seats, self._plan
+        if seats is None:
+            return True
+        while self._ending is None:
+            others = await seats.sit(night=self.night, lease_s=plan.lease_s, alone=not plan.join)
+            if not others:
+                assert self._neighbours is not None, "there are seats"
+                await self._neighbours.look()
+                return True
+            if plan.if_busy != "wait" or self._is_late():
+                late = " and was so when this night's time was over" if plan.if_busy == "wait" else ""
+                raise OtherHomeBusy(
+                    f"another home's night is at work on this ledger{late}: {'; '.join(map(str, others))}"[:500],
+                    hint="--join works beside it and shares its budget; --if-busy wait waits for its end; "
+                    "`daybreak status` shows what it does",
+                    owner=None,
+                )
+            await self._waking.wait(min(1.0, plan.look_s))
+            self._waking.reset()
         return False
 
     def _busy(self, held: LockHeld) -> SupervisorBusy:
@@ -229,11 +284,14 @@ class Supervisor:
             budget=plan.budget.by_name if plan.budget is not None else {},
             once=plan.once,
             went_before=self._went_before,
+            seat="" if self._seats is None else self._seats.me,
+            joined=self._joined(),
         )
         await self._tell.append(nights.STREAM, began)
+        self._crew.account = nights.account_of(self._log, self.night) if plan.budget or began.joined else ""
         if plan.budget is not None:
-            self._crew.account = nights.account_of(self._log, self.night)
-            if opened := self._accounts.open(self._crew.account, plan.budget):
+            (row,) = nights.nights(self._log, named=self.night)
+            if opened := self._accounts.open(self._crew.account, plan.budget, nights.above_of(self._log, row)):
                 await self._tell.append(POLICY, opened)
         for one in taken:
             await self._recovery.note(one)
@@ -241,6 +299,15 @@ class Supervisor:
             self._known_alarms = {name for name, _, _ in self._log.query(_ALARMS)}
         else:
             self._known_alarms = None
+
+    def _joined(self) -> str:
+        """The night whose budget is shared: the oldest of other homes that is under way, or else the one that died
+        and that this one goes on with, which may have shared another's."""
+        if not self._plan.join or self._neighbours is None:
+            return ""
+        names = {one.night for one in self._neighbours.nights()}
+        living = [row.night for row in reversed(nights.open_nights(self._log)) if row.night in names]
+        return next(iter(living), self._went_before)
 
     # -- the work
 
@@ -277,10 +344,9 @@ class Supervisor:
             run = self._left.popleft()
             if run not in self._crew:
                 self._crew.start(group, run)
-        if (free := self._crew.free) > 0:
-            taken = [*self._crew, *self._crew.aside.runs()]
-            for pick in self._engine.queue.next(self._clock.now(), taken=taken, most=free, night=self.night):
-                self._crew.start(group, pick.run)
+        if self._crew.free > 0:
+            for pick in self._picks(self._crew.free):
+                self._crew.start(group, pick.run, in_turn=not (pick.cancel or pick.late))
         if not self._crew:
             self._find_left()
             if not self._left and not self._is_to_come():
@@ -291,9 +357,23 @@ class Supervisor:
                     self._end("empty", f"the next is due at {wake:%Y-%m-%d %H:%M} UTC" if wake else "")
         return None
 
+    def _picks(self, free: int) -> Sequence[Pick]:
+        """What to begin or to go on with, of what the nights of other homes leave to this one."""
+        taken = {*self._crew, *self._crew.aside.runs()}
+        now = self._clock.now()
+        if self._neighbours is None:
+            return self._engine.queue.next(now, taken=taken, most=free, night=self.night)
+        if broke := self._crew.broke:  # others may have tried them, too; whoever asked for them was told so
+            taken |= {run for (run,) in self._log.query(_NOT_ASKED_FOR, (json.dumps(broke),))}
+        place, number = self._neighbours.share()
+        picks = self._engine.queue.next(now, taken=taken, most=free * number, night=self.night)
+        return self._sharing.mine(picks, free, place=place, nights=number, now_s=self._clock.monotonic())
+
     def _is_to_come(self) -> bool:
         """Will time alone let something go on before the end?"""
         if self._crew.aside.pending() or (self._keeper is not None and self._keeper.doubts()):
+            return True
+        if self._sharing.again_s(self._clock.monotonic()) is not None:
             return True
         wake = self._engine.queue.wake_at(self._clock.now())
         return wake is not None and (self._plan.until is None or wake < self._plan.until)
@@ -304,6 +384,8 @@ class Supervisor:
         """Stuck runs and stopped owners every few seconds, what a crash left every minute."""
         if self._keeper is not None:
             self._crew.beat(self._keeper.beat)
+        if self._seats is not None:
+            await self._look_at_myself(self._seats)
         now_s = self._clock.monotonic()
         if now_s >= self._look_at_s:
             self._look_at_s = now_s + self._plan.look_s
@@ -318,8 +400,30 @@ class Supervisor:
             await self._recovery.close_dead()
             self._find_left()
 
+    async def _look_at_myself(self, seats: Seats) -> None:
+        """Was this process silent for so long that others took it for dead? Raises SeatLost where they closed the
+        night."""
+        if lapse_s := seats.lapse_s():
+            # Appending brings the mirror up to date: what was taken meanwhile is seen below.
+            text = f"this night was silent for {lapse_s:.0f} s; others may have taken its runs"
+            await self._tell.note("takeover", 1, text)
+        await self._crew.look_lost()
+        if told := self._recovery.was_closed():
+            raise SeatLost(
+                f"night {self.night} was taken for dead by another home and closed: {told}",
+                hint="nothing is lost: others go on with its runs; `daybreak night --join` works beside them again",
+            )
+
+    async def _watch_neighbours(self, neighbours: Neighbours) -> None:
+        """See at once when the time of a silent one is over."""
+        while True:
+            await self._sleep(neighbours.next_s(self._plan.look_s))
+            if await neighbours.look():
+                self._recover_at_s = 0.0
+                self._waking.wake()
+
     def _find_left(self) -> None:
-        """Runs that say that they are under way, while their owner, who was on this machine, is dead."""
+        """Runs that say that they are under way, while their owner is dead."""
         self._left += self._recovery.left({*self._crew, *self._left, *self._crew.aside.runs()})
 
     def _succeed(self, stack: ExitStack) -> None:
@@ -364,6 +468,8 @@ class Supervisor:
         if self._crew or self._keeper is not None:
             pauses.append(self._look_at_s - now_s)
         pauses += [at_s - now_s for at_s in self._crew.aside.moments_s()]
+        if self._crew.free > 0 and (again_s := self._sharing.again_s(now_s)) is not None:
+            pauses.append(again_s)
         return max(0.001, min(pauses))
 
     # -- the end
@@ -442,6 +548,8 @@ class Supervisor:
         """Beat for all locks, say how it stands, and ping, for as long as the night lasts."""
         ping_at_s = self._clock.monotonic() + self._plan.ping_s
         while True:
+            if self._seats is not None:
+                self._seats.feed()
             if self._keeper is not None:
                 try:
                     self._keeper.beat([LOCK, self.night, *self._crew])

@@ -85,6 +85,8 @@ class Surroundings:
     rules: Mapping[str, BreakerRule]
     """Of breakers that have another rule than the usual one."""
     accounts: Accounts
+    seat: str = ""
+    """Of this process, where several homes share the ledger."""
     account: str = ""
     """Where the run's steps reserve what they cost; none where it is empty."""
     awake: int = field(default=1)

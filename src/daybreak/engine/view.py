@@ -12,9 +12,10 @@ time then makes it due at once. What has come due stays so, though the clock be 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from daybreak.clock import stamp
 from daybreak.engine import plain
 from daybreak.events import (
     FINAL,
@@ -69,6 +70,7 @@ CREATE TABLE view_runs (
   host       TEXT NOT NULL,
   pid        INTEGER NOT NULL,
   night      TEXT NOT NULL,
+  seat       TEXT NOT NULL,
   leased_ms  INTEGER NOT NULL,
   project    TEXT NOT NULL,
   priority   INTEGER NOT NULL CHECK (priority BETWEEN -{PRIORITY_MAX} AND {PRIORITY_MAX}),
@@ -134,14 +136,18 @@ CREATE TABLE view_runs_starts (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE view_runs_projects (project TEXT PRIMARY KEY, served_ms INTEGER NOT NULL) STRICT;
 CREATE TABLE view_runs_turn (one INTEGER PRIMARY KEY CHECK (one = 1), turn_ms INTEGER NOT NULL) STRICT;
+CREATE TABLE view_runs_full (what TEXT NOT NULL) STRICT;
+CREATE TRIGGER view_runs_full_refuses BEFORE INSERT ON view_runs_full BEGIN
+  SELECT RAISE(ABORT, 'no room: ' || NEW.what);
+END;
 CREATE TABLE view_runs_paused (project TEXT PRIMARY KEY, since TEXT NOT NULL, why TEXT NOT NULL) STRICT;
 """
 
 _ADD = """INSERT INTO view_runs (run, task, kind, title, args, state, created, updated,
-  why, code, hint, question, epoch, host, pid, night, leased_ms,
+  why, code, hint, question, epoch, host, pid, night, seat, leased_ms,
   project, priority, place, not_before, deadline, wake, waits, held, restored, answered, cancel, ripe,
   keyed, rated, budget, dedupe, schedule, window)
-  VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, '', '', '', '', 0, '', 0, '', 0,
+  VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, '', '', '', '', 0, '', 0, '', '', 0,
   ?, ?, ?, ?, ?, '', 0, 0, 0, 0, 0, ?, ?, ?, ?, ?, ?, ?)"""
 _PROJECT = "INSERT INTO view_runs_projects VALUES (?, 0) ON CONFLICT DO NOTHING"
 _NEED = """INSERT INTO view_runs_after (run, needs, over, broke) VALUES (?1, ?2,
@@ -174,8 +180,20 @@ _TURN = """INSERT INTO view_runs_turn
   ON CONFLICT (one) DO UPDATE SET turn_ms = max(turn_ms, excluded.turn_ms)"""
 _SERVE = f"""UPDATE view_runs_projects SET served_ms = max(served_ms, (SELECT turn_ms FROM view_runs_turn)) + {TURN_MS}
   WHERE project = (SELECT project FROM view_runs WHERE run = ?)"""
-_LEASE = """UPDATE view_runs SET epoch = ?, host = ?, pid = ?, night = ?, updated = ?, leased_ms = ?, answered = 0
-  WHERE run = ?"""
+_LEASE = """UPDATE view_runs SET epoch = ?, host = ?, pid = ?, night = ?, seat = ?, updated = ?, leased_ms = ?,
+  answered = 0 WHERE run = ?"""
+NO_ROOM = "no room: "
+"""How the refusal of a lease begins whose run has none by its keys or rates."""
+_KEYS_FULL = f"""INSERT INTO view_runs_full SELECT 'key ' || mine.key FROM view_runs, json_each(keyed) AS mine
+  WHERE run = ?1 AND (SELECT count(*) FROM view_runs AS other, json_each(other.keyed) AS theirs
+    WHERE other.state IN ({_UNDER_WAY}) AND other.keyed <> '{{}}' AND other.run <> ?1
+    AND theirs.key = mine.key) >= mine.value"""
+_RATES_FULL = """INSERT INTO view_runs_full SELECT 'rate ' || mine.key FROM view_runs, json_each(rated) AS mine
+  WHERE run = ?1 AND epoch = 0 AND EXISTS (SELECT 1 FROM view_runs_starts
+    WHERE rate = mine.key AND at > CASE substr(ltrim(lower(substr(mine.value, instr(mine.value, '/') + 1))), 1, 1)
+      WHEN 's' THEN ?2 WHEN 'm' THEN ?3 WHEN 'h' THEN ?4 ELSE ?5 END
+    LIMIT 1 OFFSET CAST(mine.value AS INTEGER) - 1)"""
+"""Units of rates are told by their first letters; see `placement.Rate`."""
 _RIPEN = "UPDATE view_runs SET ripe = ?1 WHERE timed <= ?1"
 
 
@@ -224,10 +242,13 @@ def _moved(record: Record, moved: RunMoved) -> Iterable[Statement]:
 
 def _leased(record: Record, lease: LeaseGranted) -> Iterable[Statement]:
     run = lease.run
+    if lease.in_turn:
+        yield Statement(_KEYS_FULL, (run,))
+        yield Statement(_RATES_FULL, (run, *_cuts(record.ts)))
     yield Statement(_START, (record.ts, run))
     yield Statement(_TURN, (run,))
     yield Statement(_SERVE, (run,))
-    owner = (record.epoch, lease.host, lease.pid, lease.night, record.ts, _millis(record.ts))
+    owner = (record.epoch, lease.host, lease.pid, lease.night, lease.seat, record.ts, _millis(record.ts))
     yield Statement(_LEASE, (*owner, run))
     yield Statement(_RIPEN, (record.ts,))
 
@@ -268,6 +289,12 @@ def _asked(record: Record) -> Iterable[Statement]:
             pass
 
 
+def _cuts(ts: str) -> list[str]:
+    """A second, a minute, an hour and a day before."""
+    moment = datetime.fromisoformat(ts)
+    return [stamp(moment - timedelta(seconds=seconds)) for seconds in (1, 60, 3600, 86_400)]
+
+
 def _text(value: Any) -> str:
     return plain.encode(value).decode()
 
@@ -290,5 +317,5 @@ _OF = (
     QueuePaused,
     QueueResumed,
 )
-RUNS = View(name="runs", version=2, schema=_SCHEMA, apply=_apply, of=_OF, weight="critical")
+RUNS = View(name="runs", version=3, schema=_SCHEMA, apply=_apply, of=_OF, weight="critical")
 """Register it where the ledger is opened."""

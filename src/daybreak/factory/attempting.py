@@ -6,9 +6,7 @@ What every kind of task that asks workers has in common. Nothing in here believe
 from __future__ import annotations
 
 import os
-import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -24,21 +22,22 @@ from daybreak.agents.gateway.keys import KeyAbsent
 from daybreak.agents.protocol import Brief, Claim, Finding, Gateway, Order, Terms, Usage
 from daybreak.checks.evidence import Evidence
 from daybreak.checks.gate import Decision
+from daybreak.clock import Clock
 from daybreak.engine import Context
+from daybreak.engine.dispatch import NO_NEEDS, AnswerFalse, Job, JobLost, JobTooLarge, Key, Needs, NodeRefused
 from daybreak.engine.flow import Paused
 from daybreak.events import AttemptClaimed, AttemptJudged, AttemptTurn, Event
+from daybreak.factory import lending
 from daybreak.factory.hearing import NOTHING_USED, Heard, cut
 from daybreak.factory.office import Office
 from daybreak.factory.warden import Warden
-from daybreak.host import process
+from daybreak.host import process, tree
 from daybreak.host.sandbox import Strength
 from daybreak.memory import lessons
 from daybreak.settings import BUILDER, SettingsWrong, Worker
 
 if TYPE_CHECKING:
     from daybreak.agents.gateway import Spent
-
-OUTPUT_BYTES_MAX = 50_000_000
 
 
 @dataclass
@@ -66,6 +65,44 @@ class MakeWorking(Protocol):
     def __call__(self, ctx: Context, office: Office, warden: Warden, cancelled: threading.Event) -> Working: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Box:
+    """A sandbox that was allowed, as it travels."""
+
+    told: dict[str, Any]
+    ours: Path
+    given: dict[str, Path]
+    """The worker's file and the templates, where there are any."""
+
+
+@dataclass
+class _Lines:
+    """What is heard of an attempt, over all tries of its job."""
+
+    ctx: Context
+    number: int
+    clock: Clock
+    _heard: Heard | None = None
+    _before: Usage = NOTHING_USED
+
+    def begin(self, turns: int) -> None:
+        """Another try: what the one before used counts, what it claimed does not."""
+        self._before = self.usage
+        self._heard = Heard(self.ctx, self.number, turns, self.clock)
+
+    def take(self, part: bytes) -> None:
+        assert self._heard is not None, "a job is made before it is done"
+        self._heard.take(part)
+
+    @property
+    def usage(self) -> Usage:
+        return self._before if self._heard is None else _sum(self._before, self._heard.usage)
+
+    @property
+    def claim(self) -> Claim | None:
+        return None if self._heard is None else self._heard.claim
+
+
 @dataclass
 class Attempts:
     """For one run. `work` blocks, and is called inside a step, in its thread."""
@@ -74,6 +111,8 @@ class Attempts:
     office: Office
     warden: Warden
     cancelled: threading.Event
+    needs: Needs = NO_NEEDS
+    """What a machine must have on which they work."""
 
     def beside(self, ctx: Context) -> Attempts:
         """The same for a branch of the run."""
@@ -117,7 +156,6 @@ class Attempts:
                 tokens=worker.tokens,
                 requests=worker.requests,
                 gateway=gateway,
-                turns=self._turns(number),
                 templates=os.path.realpath(templates) if (templates := self.office.settings.templates) else "",
             )
             order = Order(worker=_loaded_as(worker), workspace=str(folder), brief=brief, terms=terms)
@@ -139,46 +177,78 @@ class Attempts:
         scratch: Path,
         require: Strength,
     ) -> Result:
-        began = time.monotonic()
-        heard = Heard(self.ctx, number, len(order.terms.turns), self.office.clock)
+        lines = _Lines(self.ctx, number, self.office.clock)
+        box = self._sandbox(number, order, worker, found, folder, scratch, require)
+        way = self._way(order)
+
+        def job(key: Key, avoid: tuple[str, ...]) -> Job:
+            turns = self._turns(number)
+            lines.begin(len(turns))
+            return _job(key, avoid, order, turns, found, box, way, folder, scratch, self.needs)
+
+        try:
+            ended = self.office.jobs(self.ctx, self.cancelled).do(f"attempt {number}", job, lines.take).body
+        except (JobLost, AnswerFalse, JobTooLarge, NodeRefused, lending.NotOnNode, tree.NotATree) as problem:
+            summary = cut(f"it came to nothing: {problem.message}")
+            trouble = "unavailable" if isinstance(problem, NodeRefused | lending.NotOnNode) else "crashed"
+            return Result(Claim(outcome="crashed", summary=summary, trouble=trouble), lines.usage)  # type: ignore[arg-type]
+        duration_ms = int(ended["duration_ms"])
+        if ended["cancelled"]:
+            raise Paused("interrupted while a worker worked")
+        if ended["guard_lost"]:
+            summary = "its guard was killed, so nobody knows what still writes there"
+            return Result(Claim(outcome="crashed", summary=summary, trouble="crashed"), lines.usage, duration_ms)
+        claim = lines.claim
+        if claim is None:
+            summary = cut(": ".join(["ended without a claim", ended["ending"], *filter(None, [ended["last"]])]))
+            claim = Claim(outcome="crashed", summary=summary, trouble="stalled" if ended["timed_out"] else "crashed")
+        return Result(claim, lines.usage, duration_ms)
+
+    def _sandbox(
+        self,
+        number: int,
+        order: Order,
+        worker: Worker,
+        found: finding.Found,
+        folder: Path,
+        scratch: Path,
+        require: Strength,
+    ) -> _Box:
+        """What the door allows, with what of it has a name (see `lending`)."""
+        process.clean_environment(scratch)  # the folders that it makes are asked for below
         socket = [Path(order.terms.gateway.socket)] if order.terms.gateway is not None else []
         templates = [Path(order.terms.templates)] if order.terms.templates else []
-        finished = process.run(
-            [sys.executable, "-P", "-m", "daybreak.agents.attempt"],
-            cwd=folder,
-            env={
-                **process.clean_environment(scratch),
-                **found.environment,
-                "PYTHONPATH": str(Path(errors.__file__).resolve().parents[1]),
-            },
-            stdin=msgspec.json.encode(order),
-            timeout_s=order.terms.time_s,
-            output_bytes_max=OUTPUT_BYTES_MAX,
-            cancelled=self.cancelled,
-            on_stdout=heard.take,
-            sandbox=self.warden.worker_sandbox(
-                number,
-                (folder, scratch / "home", scratch / "tmp"),
-                [*self._importable(order.worker), *found.readable, *map(_real, worker.readable), *socket, *templates],
-                programs=[found.program] if found.program else [],
-                secrets=worker.environment,
-                network=worker.network,
-                life=timedelta(seconds=order.terms.time_s),
-                require=require,
-            ),
+        importable = self._importable(order.worker)
+        allowed = self.warden.worker_sandbox(
+            number,
+            (folder, scratch / "home", scratch / "tmp"),
+            [*importable, *found.readable, *map(_real, worker.readable), *socket, *templates],
+            programs=[found.program] if found.program else [],
+            secrets=worker.environment,
+            network=worker.network,
+            life=timedelta(seconds=order.terms.time_s),
+            require=require,
         )
-        duration_ms = int((time.monotonic() - began) * 1000)
-        if finished.cancelled:
-            raise Paused("interrupted while a worker worked")
-        if finished.guard_lost:
-            summary = "its guard was killed, so nobody knows what still writes there"
-            return Result(Claim(outcome="crashed", summary=summary, trouble="crashed"), heard.usage, duration_ms)
-        claim = heard.claim
-        if claim is None:
-            last = finished.stderr.decode(errors="replace").strip().splitlines()[-1:]
-            summary = cut(": ".join(["ended without a claim", finished.ending, *last]))
-            claim = Claim(outcome="crashed", summary=summary, trouble="stalled" if finished.timed_out else "crashed")
-        return Result(claim, heard.usage, duration_ms)
+        if self.needs.memory_bytes:
+            allowed = replace(allowed, memory_bytes=self.needs.memory_bytes)
+        given = dict(zip(("worker",), importable[1:], strict=False)) | dict(
+            zip(("templates",), templates, strict=False)
+        )
+        own = {"workspace": folder, "scratch": scratch, "ours": importable[0], **given}
+        own |= dict(zip(("gateway",), socket, strict=False))
+        return _Box(lending.told(allowed, {name: _real(str(path)) for name, path in own.items()}), importable[0], given)
+
+    def _way(self, order: Order) -> dict[str, Any]:
+        """How the attempt's process reaches the gateway, from wherever it runs; nothing where it has none."""
+        gateway = order.terms.gateway
+        if gateway is None:
+            return {}
+        if not self.office.dispatch.remote:
+            return {"socket": gateway.socket}
+        told = self.office.settings.dispatch
+        way = self.office.gateway().way(gateway.token, listen=told.listen, advertise=told.advertise)
+        found: dict[str, Any] = msgspec.to_builtins(way)
+        return found
 
     def _ticket(self, number: int, worker: Worker, before: Usage) -> Gateway | None:
         """The attempt's way to its model, where it has a provider; `before` is what it has used of its limits before a
@@ -220,6 +290,49 @@ class Attempts:
         if module.endswith(".py"):
             paths.append(Path(module).resolve())
         return [path for path in paths if path.exists()]
+
+
+def _called(name: str, paths: Sequence[Path]) -> dict[str, Path]:
+    """The one path there is, by that name; or nothing."""
+    return {name: path for path in paths[:1]}  # noqa: B035 - at most one
+
+
+def _job(
+    key: Key,
+    avoid: tuple[str, ...],
+    order: Order,
+    turns: tuple[Any, ...],
+    found: finding.Found,
+    box: _Box,
+    way: dict[str, Any],
+    folder: Path,
+    scratch: Path,
+    needs: Needs,
+) -> Job:
+    name = order.worker
+    body = {
+        "order": msgspec.to_builtins(
+            msgspec.structs.replace(order, terms=msgspec.structs.replace(order.terms, turns=turns))
+        ),
+        "object": "".join(name.rpartition(":")[1:]) if "worker" in box.given else "",
+        "ours": str(box.ours),
+        "program": found.program,
+        "environment": dict(found.environment),
+        "sandbox": box.told,
+        "time_s": order.terms.time_s,
+        "gateway": way,
+    }
+    return Job(
+        key=key,
+        doer="daybreak.factory.doers:attempt",
+        body=body,
+        scratch=scratch,
+        lent={"workspace": folder},
+        given=box.given,
+        needs=needs,
+        time_s=order.terms.time_s,
+        avoid=avoid,
+    )
 
 
 def _with_truth(result: Result, spent: Spent, *, walled: bool) -> Result:

@@ -69,7 +69,7 @@ def constraints(spec: Specification) -> tuple[str, ...]:
         f"There is a README, and {documentation.SHARE:g} % of what is public has a docstring.",
         f"No function has a complexity (McCabe) above {complexity.MOST}; nothing of what bandit calls medium or high.",
         "Comments that silence these tools are counted, and hardly any may stand.",
-        f"The name {deliver.MANIFEST} is taken.",
+        f"The names {' and '.join(sorted(deliver.OURS))} are taken.",
     )
 
 
@@ -94,7 +94,7 @@ def _elsewhere(spec: Specification) -> tuple[str, ...]:
         f"least {spec.quality.coverage} %.",
         "Linters, formatters and checkers of types that the project configures must be there and find nothing.",
         "Comments that silence tools are counted, and hardly any may stand.",
-        f"The name {deliver.MANIFEST} is taken.",
+        f"The names {' and '.join(sorted(deliver.OURS))} are taken.",
     )
 
 

@@ -1,4 +1,5 @@
-"""The result goes to its place, whole or not at all, with a manifest that says where it comes from.
+"""The result goes to its place, whole or not at all, with a manifest that says where it comes from, and where it was
+built with a signed statement of that.
 
 A target that is there already is replaced only if it is ours and nobody changed it since: every file in it has
 the hash that its manifest says, and there is no other file.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,19 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from daybreak.errors import DeliveryError
+from daybreak.factory.provenance import statement
 from daybreak.host import tree
 from daybreak.host.files import folder
 
 MANIFEST = "daybreak.manifest.json"
+PROVENANCE = statement.FILE
 DELIVERED = tree.Limits(entries=2 * tree.LIMITS.entries, bytes=2 * tree.LIMITS.bytes)
 """What was verified, its manifest, and what somebody may have put beside it since."""
+OURS = frozenset({MANIFEST, PROVENANCE})
+"""Names that a delivery puts beside what was verified."""
 FORMAT = 1
+_NAMED = "provenance"
+"""What the manifest calls the name of the file with the statement."""
 NAMED_MAX = 5
 """How many changed files an error names."""
 
@@ -44,7 +52,7 @@ class DeliveredWrong(DeliveryError):
     code = "D113"
 
 
-class Provenance(BaseModel):
+class Origin(BaseModel):
     """Where a delivery comes from; the manifest's first part."""
 
     model_config = ConfigDict(frozen=True, defer_build=True)
@@ -70,6 +78,12 @@ class Manifest:
     """Path → SHA-256, without the manifest itself."""
     hash: str
     """SHA-256 of the manifest file."""
+    provenance: str = ""
+    """SHA-256 of the provenance file; empty where there is none."""
+
+
+Attest = Callable[[tree.Tree], bytes]
+"""Makes the provenance file of everything else that is delivered, the manifest included."""
 
 
 def check_target(target: Path) -> None:
@@ -79,34 +93,45 @@ def check_target(target: Path) -> None:
         _refuse_if_not_ours(target)
 
 
-def deliver(project: Path, target: Path, provenance: Provenance) -> Manifest:
-    """Write the manifest into `project` and put the whole at `target`; then read back every byte. Doing it again
-    with the same arguments changes nothing."""
-    return put(project, target, provenance.model_dump(mode="json"))
+def deliver(project: Path, target: Path, origin: Origin, attest: Attest | None = None) -> Manifest:
+    """Write the manifest, and what `attest` makes, into `project` and put the whole at `target`; then read back every
+    byte. Doing it again with the same arguments changes nothing."""
+    return put(project, target, origin.model_dump(mode="json"), attest)
 
 
-def put(project: Path, target: Path, head: dict[str, Any]) -> Manifest:
+def put(project: Path, target: Path, head: dict[str, Any], attest: Attest | None = None) -> Manifest:
     """As `deliver`, with other words at the head of the manifest."""
     check_target(target)
-    files = tree.scan(project, DELIVERED).files
-    manifest = {"format": FORMAT, **head, "files": files}
+    scanned = tree.scan(project, DELIVERED)
+    files = scanned.files
+    named = {} if attest is None else {_NAMED: PROVENANCE}
+    manifest = {"format": FORMAT, **head, **named, "files": files}
     data = (json.dumps(manifest, ensure_ascii=False, indent=2) + "\n").encode()
     (project / MANIFEST).write_bytes(data)
+    digest, signed = hashlib.sha256(data).hexdigest(), b""
+    if attest is not None:
+        entries = [*scanned.entries, tree.Entry(MANIFEST, False, digest, len(data))]
+        signed = attest(tree.Tree(tuple(sorted(entries, key=lambda entry: entry.path))))
+        (project / PROVENANCE).write_bytes(signed)
     folder.put_folder(project, target, refuse=_refuse_if_not_ours)
     if differences := changes(target):
         raise DeliveredWrong(
             f"{target} differs from what was sent: {_named(differences)}",
             hint="the disk may be failing: look at the system's log, then deliver to another one",
         )
-    return Manifest(files, hashlib.sha256(data).hexdigest())
+    return Manifest(files, digest, hashlib.sha256(signed).hexdigest() if signed else "")
 
 
 def changes(target: Path) -> list[str]:
     """What differs between a delivered folder and its manifest: `changed PATH`, `added PATH`, `removed PATH`, sorted.
 
-    Raises NotOurs if there is no readable manifest."""
-    expected: dict[str, str] = _read_manifest(target)["files"]
+    Raises NotOurs if there is no readable manifest. Of the provenance file, which no manifest can have the hash of, it
+    says only whether it is there where the manifest names it."""
+    manifest = _read_manifest(target)
+    expected: dict[str, str] = manifest["files"]
     found = {path: digest for path, digest in tree.scan(target, DELIVERED).files.items() if path != MANIFEST}
+    if manifest.get(_NAMED) == PROVENANCE:
+        expected = {**expected, PROVENANCE: found.get(PROVENANCE, "")}
     told = [f"changed {path}" for path in expected.keys() & found.keys() if expected[path] != found[path]]
     told += [f"added {path}" for path in found.keys() - expected.keys()]
     told += [f"removed {path}" for path in expected.keys() - found.keys()]

@@ -13,7 +13,10 @@ from daybreak.agents import found as finding
 from daybreak.agents.cascade import Held
 from daybreak.clock import Clock
 from daybreak.config import Places
+from daybreak.engine import Context
+from daybreak.engine.dispatch import Dispatch, Jobs
 from daybreak.events import Event
+from daybreak.factory import dispatching
 from daybreak.ledger import Ledger
 from daybreak.memory import lessons, outcomes, routing
 from daybreak.policy.accounts import Accounts
@@ -39,6 +42,7 @@ class Office:
         self._lock = threading.Lock()
         self._gateway: GatewayServer | None = None
         self._draw = random.SystemRandom()
+        self._dispatch: Dispatch | None = None
 
     def gateway(self) -> GatewayServer:
         with self._lock:
@@ -55,6 +59,18 @@ class Office:
                 gateway.__enter__()
                 self._gateway = gateway
             return self._gateway
+
+    @property
+    def dispatch(self) -> Dispatch:
+        """Where attempts and checks are done. Raises KeyUnresolved where its token is not there."""
+        with self._lock:
+            if self._dispatch is None:
+                self._dispatch = dispatching.make(self.settings, self.places, self.environment)
+            return self._dispatch
+
+    def jobs(self, ctx: Context, cancelled: threading.Event) -> Jobs:
+        """For one run, or a branch of it."""
+        return Jobs(ctx, self.dispatch, cancelled, self.clock)
 
     def find(self, name: str) -> tuple[Worker, finding.Found]:
         """Raises SettingsWrong where there is no worker of that name."""
@@ -106,5 +122,8 @@ class Office:
     def close(self) -> None:
         with self._lock:
             gateway, self._gateway = self._gateway, None
+            dispatch, self._dispatch = self._dispatch, None
+        if dispatch is not None:
+            dispatch.close()
         if gateway is not None:
             gateway.__exit__(None, None, None)

@@ -59,6 +59,7 @@ class Site:
     numbers: Numbers | None = None
     """Where several branches ask for attempts at a time."""
     at_a_time: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(machine.cores()))
+    """How much of one run goes on at the same time."""
 
     async def occupied(self, work: Callable[[], Awaitable[Any]]) -> Any:
         """What `work` returns, with programs ended at once when the run is cancelled: their threads cannot be. The

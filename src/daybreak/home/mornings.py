@@ -21,11 +21,12 @@ def gather(
 ) -> tuple[Source, Mapping[int, Record]]:
     """What the report is made of; arguments as `report.morning.collect` has them. Raises NightUnknown."""
     from daybreak.engine import nights
-    from daybreak.home.standing import lock
+    from daybreak.home.standing import locks
     from daybreak.report import morning
 
     offset = now.astimezone().utcoffset()
-    held = [row.night for row in nights.open_nights(home.ledger) if lock(home, row.night).held]
+    open_nights = [row.night for row in nights.open_nights(home.ledger)]
+    held = [name for name, one in locks(home, open_nights).items() if one.held]
     return morning.gather(
         home.ledger,
         now=now,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from daybreak.engine import Context, Engine, Listener, TaskFunction
     from daybreak.factory.witnessing import Panel
     from daybreak.ledger import Ledger, Record
+    from daybreak.ledger.seats import Seats
     from daybreak.ledger.views import View
     from daybreak.policy.breaker import BreakerRule
     from daybreak.settings import Settings
@@ -139,12 +140,26 @@ def opened(
         office = Office(told, ledger, where, clock, os.environ)
         instead = {} if problem is None else dict.fromkeys(("build", "issues", "repository"), _unusable(problem))
         kinds = Kinds(ledger, where, clock, office, instead)
-        engine = Engine(ledger, kinds, where.locks, clock, os.urandom, listeners, rules=rules(told))
+        seats = _seats(own, where, told)
+        engine = Engine(ledger, kinds, where.locks, clock, os.urandom, listeners, rules=rules(told), seats=seats)
         try:
             with _traced(ledger, told, asking=asking):
                 yield Home(where, ledger, engine, listeners, told, problem)
         finally:
+            if seats is not None:
+                seats.stand()
             office.close()
+
+
+def _seats(ledger: Ledger, where: Places, told: Settings) -> Seats | None:
+    """By which other homes on the same ledger see this one; None where the ledger is a file."""
+    if ledger.postgres is None or (url := postgres(where, told)) is None:
+        return None
+    import socket
+
+    from daybreak.ledger.postgres.seats import PostgresSeats
+
+    return PostgresSeats(url, where.locks, socket.gethostname())
 
 
 def _traced(ledger: Ledger, told: Settings, *, asking: bool) -> AbstractContextManager[None]:

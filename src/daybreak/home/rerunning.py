@@ -131,7 +131,7 @@ def _examples(run: str, target: Path, home: Home) -> tuple[bool, tuple[str, ...]
     """Did those that could be run pass; what was seen; what was not run. Of examples that no worker has seen nothing is
     told but their number."""
     from daybreak.factory import looking
-    from daybreak.factory.deliver import MANIFEST
+    from daybreak.factory.deliver import OURS
     from daybreak.factory.phases.wanted import BuildArgs
     from daybreak.factory.spec import read_text
     from daybreak.factory.verdicts import standing
@@ -147,7 +147,8 @@ def _examples(run: str, target: Path, home: Home) -> tuple[bool, tuple[str, ...]
     with removal.scratch(home.places.workspaces, "again-") as scratch:
         copy = scratch / "delivered"
         tree.unpack(tree.pack(target), copy)
-        (copy / MANIFEST).unlink()
+        for name in OURS:
+            (copy / name).unlink(missing_ok=True)
         taken = tree.take(copy)
         result = looking.Result(
             spec=spec,

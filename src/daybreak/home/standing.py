@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from daybreak.home.opening import Home
     from daybreak.report.standing import Lock, Standing
+
+
+_SEATS = """SELECT night, seat FROM view_nights WHERE seat <> '' AND night IN (SELECT value FROM json_each(?1))
+  UNION ALL SELECT run, seat FROM view_runs WHERE seat <> '' AND run IN (SELECT value FROM json_each(?1))"""
 
 
 def status_file(locks: Path, night: str) -> Path:
@@ -37,7 +42,7 @@ def look(home: Home) -> Standing:
     return standing.collect(
         home.ledger,
         now,
-        locks={name: lock(home, name) for name in names},
+        locks=locks(home, names),
         beats={name: _told(home, name) for name in open_nights},
         wakes=min(coming, default=None),
         replicas=[f"{one.target} {one.problem}" for one in lost],
@@ -47,7 +52,40 @@ def look(home: Home) -> Standing:
 
 
 def lock(home: Home, name: str) -> Lock:
-    """What this machine says about a lock."""
+    """Who holds what belongs to a night or a run: as this machine says, or as the beats of other homes say."""
+    return locks(home, [name])[name]
+
+
+def locks(home: Home, names: Collection[str]) -> dict[str, Lock]:
+    """As `lock`, of several at once. Where nobody can say whether other homes live, they are shown as if they did."""
+    far = elsewhere(home, names)
+    return {name: far.get(name) or _lock_here(home, name) for name in names}
+
+
+def elsewhere(home: Home, names: Collection[str]) -> dict[str, Lock]:
+    """Of those whose owner is, or was, a process of another home on the same ledger."""
+    from daybreak.clock import SystemClock, stamp
+    from daybreak.errors import LedgerError
+    from daybreak.ledger.seats import home_of
+    from daybreak.report.standing import Lock
+
+    seats = home.engine.seats
+    if seats is None or not names:
+        return {}
+    rows = home.ledger.query(_SEATS, (json.dumps(list(names)),))
+    far = {str(name): str(seat) for name, seat in rows if home_of(seat) != home_of(seats.me)}
+    if not far:
+        return {}
+    try:
+        living = {one.seat: one for one in seats.look() if one.lives}
+    except LedgerError:
+        return dict.fromkeys(far, Lock(True))
+    now = SystemClock().now()
+    beats = {seat: stamp(now - timedelta(seconds=max(0.0, one.silent_s))) for seat, one in living.items()}
+    return {name: Lock(seat in beats, beats.get(seat, "")) for name, seat in far.items()}
+
+
+def _lock_here(home: Home, name: str) -> Lock:
     from daybreak.clock import SystemClock, stamp
     from daybreak.host.locks import FileLocks
     from daybreak.report.standing import Lock

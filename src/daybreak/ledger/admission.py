@@ -143,6 +143,8 @@ class Admission:
             granted = current + 1
             if epoch != granted:
                 raise _lease_lost(draft, current)
+            if -1 < draft.event.read < seq:
+                raise _lease_unread(draft, seq)
         elif epoch != current:
             raise _lease_lost(draft, current)
         else:
@@ -231,6 +233,18 @@ def _lease_lost(draft: Draft, current: int) -> LeaseLost:
         f"{draft.event.type} for {draft.stream} came with epoch {draft.epoch}, but epoch {current} is current",
         hint="nothing to repair: another owner has the run now and the late event was dropped.",
     )
+
+
+def _lease_unread(draft: Draft, seq: int) -> LeaseLost:
+    return LeaseLost(
+        f"{draft.event.type} for {draft.stream} is of somebody who has read it up to event {_read(draft)}, but event "
+        f"{seq} is there",
+        hint="nothing to repair: its owner went on meanwhile; read it again, then take it.",
+    )
+
+
+def _read(draft: Draft) -> int:
+    return draft.event.read if isinstance(draft.event, LeaseGranted) else -1
 
 
 def _fence_missing(stream: str, current: int) -> FenceMissing:

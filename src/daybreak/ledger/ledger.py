@@ -31,7 +31,7 @@ from daybreak.ledger.bells import Bells
 from daybreak.ledger.blobs import BlobRefused
 from daybreak.ledger.keyring import Keyring
 from daybreak.ledger.log import Log
-from daybreak.ledger.note import Checkpoint, Signer
+from daybreak.ledger.note import Checkpoint, Signer, Verifier
 from daybreak.ledger.opening import Opening
 from daybreak.ledger.record import BLOB_BYTES, Draft, Record, Submission
 from daybreak.ledger.sinks import LoopSink
@@ -329,6 +329,14 @@ class Ledger:
         with self._locked_rows() as read:
             comparing.compare(self._path, read, read.last_leaf() + 1, known)
 
+    def root(self, size: int) -> bytes:
+        """Of the tree of the first `size` events. Raises ValueError where there are fewer, LedgerTampered."""
+        with self._locked_rows() as read:
+            held = read.last_leaf() + 1
+            if not 0 <= size <= held:
+                raise ValueError(f"{size} events are not among {held}")
+            return TileReader(held, lru_cache(64)(read.tile), read.leaf_hashes).root(size)
+
     def _proof(self, make: Callable[[int, Callable[[int, int], bytes]], list[bytes]]) -> tuple[Checkpoint, list[bytes]]:
         with self._locked_rows() as read:
             stored = read.head()
@@ -365,6 +373,15 @@ class Ledger:
         with self._changing_keys() as present:
             draft = rotation.revoked(present, self.verifier, key, size, why)
             return self._append_key_event(lambda signer, _: (draft, signer))
+
+    def vouch(self, statement: bytes) -> tuple[str, Verifier]:
+        """The present key's signature (base64) under a statement that is no head, and that key. Its first line must
+        hold a space, which no name of a log does. Nothing is appended. Raises KeyMissing, KeyExposed, KeyWrong,
+        LedgerBusy, LedgerStopped."""
+        if b" " not in statement.partition(b"\n")[0]:
+            raise ValueError("a statement begins as no head can: its first line holds a space")
+        signed: tuple[str, Verifier] = self._writer.run(lambda log: log.vouch(statement))
+        return signed
 
     @contextlib.contextmanager
     def _changing_keys(self) -> Iterator[Signer]:

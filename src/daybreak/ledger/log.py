@@ -31,7 +31,7 @@ from daybreak.ledger.blobs import BlobStore
 from daybreak.ledger.drift import misdefined, misnamed
 from daybreak.ledger.holds import Holds
 from daybreak.ledger.keyring import Keyring, root_of
-from daybreak.ledger.note import Checkpoint, NoteError, Signer
+from daybreak.ledger.note import Checkpoint, NoteError, Signer, Verifier
 from daybreak.ledger.record import BLOB_BYTES, Draft, Record, Submission
 from daybreak.ledger.rows import Rows
 from daybreak.ledger.tiles import Edge, TileRow
@@ -326,6 +326,15 @@ class Log:
             raise
         self._seen = self.connection.data_version()
         return done
+
+    def vouch(self, statement: bytes) -> tuple[str, Verifier]:
+        """The present key's signature under a statement that is no head, and that key: looked at inside a transaction,
+        because another process may have rotated it. Raises LedgerBusy, KeyMissing, KeyExposed, KeyWrong."""
+
+        def sign(_: apsw.Connection) -> tuple[str, Verifier]:
+            return self._signer.vouch(statement), self._signer.verifier
+
+        return self.change(sign)
 
     def label(self, prefix: str) -> str:
         """A new name, by the ledger's clock."""

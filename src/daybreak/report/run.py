@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from typing import Any, Literal, Protocol
 
@@ -160,7 +161,7 @@ class RunReport(BaseModel):
                     if self.verdicts
                     else [f"daybreak accept {self.run}, or daybreak reject {self.run} --because ..."]
                 )
-                return [f"look at {self.delivered.summary}", *said]
+                return [f"look at {self.delivered.summary}", *self.delivered.marks, *said]
             case "parked":
                 return [f"answer: {self.question}", f"then: {self.hint or f'daybreak resume {self.run}'}"]
             case "failed":
@@ -316,7 +317,8 @@ def _take(report: RunReport, event: events.Event, place: str, ts: str) -> None:
                 )
             )
         case events.Delivered():
-            report.delivered = Line(what="delivered", outcome="done", summary=event.output, event=place)
+            signed = [f"daybreak provenance verify {shlex.quote(event.output)}"] if event.provenance else []
+            report.delivered = Line(what="delivered", outcome="done", summary=event.output, marks=signed, event=place)
 
 
 def _trouble(claim: events.AttemptClaimed) -> str:

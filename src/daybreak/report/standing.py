@@ -46,6 +46,9 @@ class NightLine:
     beat: str
     budget: dict[str, str]
     """limit, used, left: in words."""
+    host: str = ""
+    joined: str = ""
+    """The night of another home whose budget it shares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +190,7 @@ def _night(log: Log, row: nights.NightRow, lock: Lock, beat: dict[str, Any]) -> 
     budget: dict[str, str] = {}
     account = nights.account_of(log, row.night)
     accounts = Accounts(log)
-    if row.budget and (limit := accounts.limit(account)) is not None:
+    if (row.budget or row.joined) and account and (limit := accounts.limit(account)) is not None:
         left, used = accounts.left(account), accounts.used(account)
         budget = {"limit": limit.words, "used": used.words, "left": left.words}
     return NightLine(
@@ -200,6 +203,8 @@ def _night(log: Log, row: nights.NightRow, lock: Lock, beat: dict[str, Any]) -> 
         ending=str(beat.get("ending", "")),
         beat=lock.beat,
         budget=budget,
+        host=row.host,
+        joined=row.joined,
     )
 
 
@@ -208,8 +213,10 @@ def _night_lines(night: NightLine, now: datetime) -> list[str]:
     helper = ", beside another one" if night.helper else ""
     lines = [
         f"night {night.night} is under way for {_ago(night.began, now)}{until}: {night.workers} workers, "
-        f"process {night.pid}{helper}"
+        f"process {night.pid}{f' on {night.host}' if night.host else ''}{helper}"
     ]
+    if night.joined:
+        lines.append(f"  joined night {night.joined} of another home")
     if night.ending:
         lines.append(f"  it is coming to its end: {night.ending}")
     if night.beat:

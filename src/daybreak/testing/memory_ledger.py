@@ -261,6 +261,19 @@ class MemoryLedger:
             tree.append(record.hash)
         return self._signer.sign(tree.size, tree.root())
 
+    def root(self, size: int) -> bytes:
+        """As `Ledger.root`."""
+        if not 0 <= size <= len(self._records):
+            raise ValueError(f"{size} events are not among {len(self._records)}")
+        tree = Frontier()
+        for record in self._records[:size]:
+            tree.append(record.hash)
+        return tree.root()
+
+    def vouch(self, statement: bytes) -> tuple[str, Verifier]:
+        """As `Ledger.vouch`."""
+        return self._signer.vouch(statement), self._signer.verifier
+
     # -- views
 
     def rebuild_views(self) -> None:

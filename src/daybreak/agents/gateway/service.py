@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import secrets
 import socket
@@ -19,8 +18,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from daybreak.agents import protocol
 from daybreak.agents.gateway import keys
+from daybreak.agents.gateway.relay import LISTEN, Relay
 from daybreak.agents.gateway.reserving import Log, Reserving
 from daybreak.agents.gateway.ticket import Spent, Ticket, Tickets, new_token
+from daybreak.agents.gateway.way import Way
 from daybreak.clock import Clock
 from daybreak.errors import HostError, WorkerError
 from daybreak.policy.breaker import Breaker, BreakerRule
@@ -29,18 +30,18 @@ from daybreak.settings import PROVIDER_BREAKER, Price, Settings
 
 if TYPE_CHECKING:
     import httpx
-    import uvicorn
 
 T = TypeVar("T")
 
 SOCKET = "gateway.sock"
-THREAD = "gateway"
 PATH_BYTES_MAX = 103
 """Of a unix socket's path, so that it fits everywhere with its NUL."""
 CONNECT_S, SILENCE_S, WRITE_S = 10.0, 600.0, 60.0
 """How long a provider may take to be reached; to say the next word; to take the next part of a request."""
 CONNECTIONS_MAX = 200
 _START_S = CLOSE_S = 30.0
+_RELAY_MORE_S = 60.0
+"""A provider's silence is the gateway's to end, which knows what to tell the worker."""
 _NO_PROXY = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 
 
@@ -95,6 +96,8 @@ class Gateway:
         self._tickets = Tickets()
         self._reserving = Reserving(ledger, secrets.token_hex(6))
         self._ready, self._over = threading.Event(), threading.Event()
+        self._relay: Relay | None = None
+        self._relay_lock = threading.Lock()
         self._problem: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.socket = Path()
@@ -106,7 +109,7 @@ class Gateway:
         self._own = contextlib.ExitStack()
         try:
             self._listener = self._listen()
-            self._thread = threading.Thread(target=self._serve, name=THREAD, daemon=True)
+            self._thread = threading.Thread(target=self._serve, name="gateway", daemon=True)
             self._thread.start()
             if not self._ready.wait(_START_S) or self._problem is not None:
                 raise GatewayBroken(f"the gateway did not start: {self._problem!r}", hint="see the log")
@@ -150,15 +153,11 @@ class Gateway:
         return listener
 
     def _serve(self) -> None:
-        filters = _Quiet()
-        logger = logging.getLogger("uvicorn.error")
-        logger.addFilter(filters)
         try:
             asyncio.run(self._main())
         except BaseException as problem:  # noqa: BLE001 - kept for whoever waits
             self._problem = problem
         finally:
-            logger.removeFilter(filters)
             self._over.set()
             self._ready.set()
 
@@ -166,16 +165,18 @@ class Gateway:
         import httpx
 
         from daybreak.agents.gateway.passage import Desk, Passage
+        from daybreak.agents.gateway.serving import quiet, server
 
         self._loop = asyncio.get_running_loop()
         timeout = httpx.Timeout(connect=CONNECT_S, read=self._silence_s, write=WRITE_S, pool=CONNECT_S)
         limits = httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=20)
         mounts: dict[str, httpx.AsyncBaseTransport | None] = dict.fromkeys(_NO_PROXY)
         client = httpx.AsyncClient(verify=_tls(), timeout=timeout, limits=limits, mounts=mounts, follow_redirects=False)
-        async with client:
-            desk = Desk(self._tickets, self._reserving, client, self._breaker, self._clock, self._ledger)
-            self._server = _server(Passage(desk), self._ready)
-            await self._server.serve(sockets=[self._listener])
+        with quiet():
+            async with client:
+                desk = Desk(self._tickets, self._reserving, client, self._breaker, self._clock, self._ledger)
+                self._server = server(Passage(desk), self._ready)
+                await self._server.serve(sockets=[self._listener])
 
     def _breaker(self, provider: str) -> Breaker:
         from daybreak.agents.gateway.passage import as_told
@@ -225,11 +226,29 @@ class Gateway:
         self._run(_later(lambda: self._tickets.add(ticket, token)))
         return protocol.Gateway(url="", token=token, api=found.api, model=model, socket=str(self.socket))
 
+    def way(self, token: str, *, listen: str = LISTEN, advertise: str = "") -> Way:
+        """The way of a ticket's attempt from another machine, where `outpost.Outpost` takes it; it ends with the
+        ticket. The first one starts the listener of this process (`relay.Relay`); all others must want the same one.
+
+        Raises TicketUnknown, RelayBroken, GatewayBroken."""
+        with self._relay_lock:
+            if self._loop is None or self._over.is_set():
+                raise _not_running()
+            if self._relay is None:
+                relay = Relay(listen=listen, advertise=advertise, idle_s=self._silence_s + _RELAY_MORE_S)
+                self._relay = self._own.enter_context(relay)
+            self._relay.must_be(listen, advertise)
+            way = self._relay.open(str(self.socket))
+        if not self._run(self._lead(token, way)):
+            self._relay.close(way)
+            raise _no_ticket()
+        return way
+
     def close_ticket(self, token: str) -> Spent:
         """What it has spent, after its requests under way were ended and settled. Raises TicketUnknown."""
         spent = self._run(self._close(token))
         if spent is None:
-            raise TicketUnknown("there is no open ticket with that token", hint="each ticket is closed once")
+            raise _no_ticket()
         return spent
 
     def recover(self, run: str) -> int:
@@ -260,17 +279,29 @@ class Gateway:
         except TimeoutError as late:
             raise GatewayBroken(f"the gateway did not answer within {CLOSE_S:g} s", hint="is the disk full?") from late
 
+    async def _lead(self, token: str, way: Way) -> bool:
+        ticket = self._tickets.get(token)
+        if ticket is not None:
+            ticket.ways.append(way)
+        return ticket is not None
+
     async def _close(self, token: str) -> Spent | None:
         ticket = self._tickets.take(token)
         if ticket is None:
             return None
-        await _ended(ticket)
+        await self._end(ticket)
         return ticket.spent
 
     async def _close_all(self) -> None:
         for ticket in self._tickets.all():
             self._tickets.remove(ticket)
-            await _ended(ticket)
+            await self._end(ticket)
+
+    async def _end(self, ticket: Ticket) -> None:
+        for way in ticket.ways:
+            assert self._relay is not None, "it has made the way"
+            self._relay.close(way)
+        await _ended(ticket)
 
 
 @cache
@@ -279,6 +310,10 @@ def _tls() -> ssl.SSLContext:
     import httpx
 
     return httpx.create_ssl_context()
+
+
+def _no_ticket() -> TicketUnknown:
+    return TicketUnknown("there is no open ticket with that token", hint="each ticket is closed once")
 
 
 def _not_running() -> GatewayBroken:
@@ -300,32 +335,6 @@ async def _later(do: Any) -> None:
     do()
 
 
-def _server(app: Any, ready: threading.Event) -> uvicorn.Server:
-    import uvicorn
-
-    from daybreak.agents.gateway.connection import Connection
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            ready.set()
-
-    config = uvicorn.Config(
-        app,
-        http=Connection,
-        lifespan="off",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=1,
-        timeout_keep_alive=60,
-    )
-    return Server(config)
-
-
 def _sweep(folder: Path) -> None:
     """Sockets of gateways that died."""
     for path in folder.glob(f"*-{SOCKET}"):
@@ -337,16 +346,3 @@ def _sweep(folder: Path) -> None:
                 path.unlink(missing_ok=True)
             except OSError:
                 continue
-
-
-class _Quiet(logging.Filter):
-    """Of uvicorn in our thread, warnings and errors only. An answer without an end is how a cut is passed on, which
-    uvicorn takes for a mistake of the application; and with requests that are none a worker could fill our log."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.threadName != THREAD:
-            return True
-        return record.levelno >= logging.WARNING and not any(one in str(record.msg) for one in _EXPECTED)
-
-
-_EXPECTED = ("without completing response", "Invalid HTTP request")

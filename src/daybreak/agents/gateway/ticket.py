@@ -13,6 +13,7 @@ from urllib.parse import unquote_plus
 import anyio
 
 from daybreak.agents.gateway import troubles
+from daybreak.agents.gateway.way import Way
 from daybreak.agents.protocol import Trouble, Usage
 from daybreak.clock import stamp
 from daybreak.settings import Price, Provider
@@ -64,6 +65,8 @@ class Ticket:
     """For requests at once; further ones wait, so that no attempt can take all connections, or fill our memory."""
     scopes: set[anyio.CancelScope] = field(default_factory=set)
     """Of the requests under way."""
+    ways: list[Way] = field(repr=False, default_factory=list)
+    """From other machines to the gateway's socket."""
     idle: anyio.Event | None = None
     """Set when the last of them is over, once it is closed."""
 
@@ -137,6 +140,9 @@ class Tickets:
     def add(self, ticket: Ticket, token: str) -> None:
         ticket.digest = digest(token)
         self._open[ticket.digest] = ticket
+
+    def get(self, token: str) -> Ticket | None:
+        return self._open.get(digest(token))
 
     def take(self, token: str) -> Ticket | None:
         """Closed from here on."""

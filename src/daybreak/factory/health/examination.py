@@ -14,7 +14,19 @@ from daybreak.clock import Clock
 from daybreak.config import Places
 from daybreak.engine.night import Found
 from daybreak.errors import DaybreakError
-from daybreak.factory.health import copies, disk, keys, leftovers, postgres, processes, state, tools, witnesses, workers
+from daybreak.factory.health import (
+    bundle,
+    copies,
+    disk,
+    keys,
+    leftovers,
+    postgres,
+    processes,
+    state,
+    tools,
+    witnesses,
+    workers,
+)
 from daybreak.factory.health.finding import Finding, trouble
 from daybreak.factory.health.state import Looking
 from daybreak.ledger.views import View
@@ -50,6 +62,7 @@ def examine(
         ("machine", lambda: disk.memory(where)),
         ("workers", lambda: workers.look(settings, environment or {})),
         ("tools", tools.look),
+        ("bundle", lambda: bundle.look(environment or {})),
         ("sandbox", lambda: [tools.sandbox()]),
         ("credentials", lambda: keys.look(where)),
         ("log", lambda: state.look(at)),

@@ -22,6 +22,7 @@ from daybreak.factory.health.finding import Finding, trouble
 from daybreak.factory.health.glance import Glance
 from daybreak.host.locks import FileLocks
 from daybreak.ledger import Ledger, database, keyfile
+from daybreak.ledger.seats import is_here, name_of
 from daybreak.ledger.views import View, Views, kept_views
 from daybreak.ledger.witness import Witness
 
@@ -175,11 +176,12 @@ def _runs(at: Looking, seen: Glance) -> Iterator[Finding]:
     if counts:
         yield Finding("runs", "good", ", ".join(f"{number} {state}" for state, number in counts))
     active = ", ".join(f"'{state}'" for state in sorted(states.ACTIVE))
-    rows = seen.query(f"SELECT run, state, host FROM view_runs WHERE state IN ({active}) ORDER BY place")
-    here, left = socket.gethostname(), 0
-    for run, state, host in rows:
-        if host != here:
-            yield Finding("run", "note", f"{run} is {state} on host {host}, which cannot be seen from here")
+    rows = seen.query(f"SELECT run, state, host, seat FROM view_runs WHERE state IN ({active}) ORDER BY place")
+    left = 0
+    for run, state, host, seat in rows:
+        if not _is_here(at, seat, host):
+            where = "in another home" if host == socket.gethostname() else f"on host {host}"
+            yield Finding("run", "note", f"{run} is {state} {where}, which cannot be seen from here")
         elif at.locks.owner(run) is None:
             left += 1
             if left <= NAMED_MAX:
@@ -213,15 +215,20 @@ def _reservations(at: Looking, seen: Glance) -> Iterator[Finding]:
 
 
 def _nights(at: Looking, seen: Glance) -> Iterator[Finding]:
-    here = socket.gethostname()
     for row in nights.open_nights(cast(Any, seen)) if _has_nights(seen) else ():
-        if row.host != here:
-            yield Finding("night", "note", f"{row.night} is under way on host {row.host}, not to be seen from here")
+        if not _is_here(at, row.seat, row.host):
+            where = "in another home" if row.host == socket.gethostname() else f"on host {row.host}"
+            yield Finding("night", "note", f"{row.night} is under way {where}, not to be seen from here")
         elif at.locks.owner(row.night) is None:
             text = f"{row.night} (process {row.pid}, begun {row.began[:19]}Z) died without a word"
             yield Finding("night", "note", text, "the next night closes it and goes on; `daybreak report` tells of it")
         else:
             yield Finding("night", "good", f"{row.night} is under way in process {row.pid}")
+
+
+def _is_here(at: Looking, seat: str, host: str) -> bool:
+    """Was that a process of this home?"""
+    return is_here(seat, host, name_of(at.where.locks), socket.gethostname())
 
 
 def _supervisor(at: Looking) -> Iterator[Finding]:

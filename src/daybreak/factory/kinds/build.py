@@ -23,7 +23,7 @@ from daybreak.clock import Clock, stamp
 from daybreak.config import Places
 from daybreak.engine import Context, Kept, Parked
 from daybreak.errors import CheckError, DaybreakError, DeliveryError, WorkerError
-from daybreak.factory import deliver, holdout, machine, plan, skeleton
+from daybreak.factory import deliver, dispatching, holdout, machine, plan, skeleton
 from daybreak.factory.attempting import Attempts
 from daybreak.factory.cascading import NobodyLeft
 from daybreak.factory.office import Office
@@ -37,6 +37,7 @@ from daybreak.factory.phases.judged import Judged
 from daybreak.factory.phases.order import BuildOrder
 from daybreak.factory.phases.phase import AUTO, BEFORE_PHASES, IMPLEMENTER, Paradigm
 from daybreak.factory.phases.wanted import EMBEDDED, BuildArgs
+from daybreak.factory.provenance import making
 from daybreak.factory.site import Branch, Site
 from daybreak.factory.spec import not_shown, read_text
 from daybreak.factory.spec.model import Specification
@@ -121,7 +122,8 @@ class _OneBuild:
         self.serve = self.spec.serve or f"{self.spec.name} serve --port {{port}}"
         self.warden = Warden(ctx.run, self.ledger, kind.places, kind.clock)
         self.site = Site(ctx, (kind.places.workspaces / ctx.run).resolve(), self.warden, number=args.first_attempt - 1)
-        attempts = Attempts(ctx, kind.office, self.warden, self.site.cancelled)
+        self.needs = dispatching.needs(kind.office.settings, self.spec.needs)
+        attempts = Attempts(ctx, kind.office, self.warden, self.site.cancelled, self.needs)
         self.filling = Filling(self.site, self._order(), self.ledger, attempts, self._left_s)
         self.conductor = self._conductor()
 
@@ -144,6 +146,7 @@ class _OneBuild:
             embedded=EMBEDDED,
             taken=args.taken,
             tools=args.tools,
+            needs=self.needs,
             rejected=args.rejected,
         )
 
@@ -321,7 +324,7 @@ class _OneBuild:
                 tree.unpack(self.ledger.get_blob(made.tree), project, made.workspace)
                 if self.args.phases is not None:
                     tracing.put(project, self.conductor, judged, self.ctx.records())
-                provenance = deliver.Provenance(
+                origin = deliver.Origin(
                     name=self.spec.name,
                     version=self.spec.version,
                     run=self.ctx.run,
@@ -332,14 +335,32 @@ class _OneBuild:
                     passed=sorted(seen.check for seen in judged.evidence if seen.outcome == "passed"),
                     held_out=len(self.held_out),
                 )
-                manifest = deliver.deliver(project, output, provenance)
+                attest = partial(making.made, self.ledger, self._built(made.workspace, origin.verified_at))
+                manifest = deliver.deliver(project, output, origin, attest)
             told = events.Delivered(
-                run=self.ctx.run, output=str(output), workspace=made.workspace, manifest=manifest.hash
+                run=self.ctx.run,
+                output=str(output),
+                workspace=made.workspace,
+                manifest=manifest.hash,
+                provenance=manifest.provenance,
             )
             return Kept({"files": len(manifest.files), "replaced": replaced}, tell=[told])
 
         kept: dict[str, Any] = await self.ctx.step("deliver", put)
         return kept
+
+    def _built(self, workspace: str, verified_at: str) -> making.Built:
+        return making.Built(
+            run=self.ctx.run,
+            args=self.args,
+            name=self.spec.name,
+            version=self.spec.version,
+            started=stamp(self.started),
+            verified=verified_at,
+            workspace=workspace,
+            held_out=len(self.held_out),
+            records=tuple(self.ctx.records()),
+        )
 
     def _replaced(self, output: Path) -> str | None:
         """The blob of the earlier delivery that is about to be replaced; empty where there is none, None where nobody

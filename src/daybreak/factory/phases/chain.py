@@ -19,8 +19,8 @@ import msgspec
 from daybreak import events
 from daybreak.agents.protocol import Brief, Finding
 from daybreak.engine import Context, Kept
-from daybreak.factory import looking
 from daybreak.factory.cascading import NobodyLeft
+from daybreak.factory.looks import Looks
 from daybreak.factory.phases import parts
 from daybreak.factory.phases.filling import Filling, Tried
 from daybreak.factory.phases.order import BuildOrder
@@ -181,7 +181,8 @@ class Chain:
 
         def look() -> Kept:
             with site.scratch() as scratch:
-                result = looking.Result(
+                looks = Looks(
+                    jobs=self.order.office.jobs(site.ctx, site.cancelled),
                     spec=self.order.spec,
                     workspace=made.workspace,
                     packed=self.ledger.get_blob(made.tree),
@@ -189,10 +190,11 @@ class Chain:
                     cache=scratch / "cache",
                     serve=self.order.serve,
                     require=self.order.sandbox,
-                    cancelled=site.cancelled,
+                    needs=self.order.needs,
                     tools=self.order.tools,
                 )
-                seen = result.parses()
+                with looks.open():
+                    seen = looks.parses()
             solved = seen.outcome == "passed"
             told: list[events.Event] = [
                 events.CheckLooked(

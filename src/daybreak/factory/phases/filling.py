@@ -283,7 +283,7 @@ class Filling:
         """Hash and blob of what a worker left. Raises NotATree, NameTaken, NotTheirs."""
         taken = tree.take(folder)
         for path in taken.tree.files:
-            if path.split("/")[0] == deliver.MANIFEST or path.startswith(f"{artefacts.FOLDER}/"):
+            if path.split("/")[0] in deliver.OURS or path.startswith(f"{artefacts.FOLDER}/"):
                 raise NameTaken(
                     f"{path} is in it, which belongs to the delivery",
                     hint="leave that name free; it is made from what was verified",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 from daybreak import events
 from daybreak.checks.evidence import Evidence
 from daybreak.engine import Context, Kept
-from daybreak.factory import looking, plan, polyglot
+from daybreak.factory import plan, polyglot
+from daybreak.factory.looks import Looks
 from daybreak.factory.phases.artefacts import TRACEABILITY, look_at_traceability
 from daybreak.factory.phases.filling import Tried
 from daybreak.factory.phases.order import BuildOrder
@@ -51,8 +53,9 @@ class Inspection:
         """Examples need the result installed; where it cannot be installed they are not run, and the gate misses
         their evidence."""
         order = self.order
-        with self.site.scratch() as scratch:
-            result = looking.Result(
+        with self.site.scratch() as scratch, ExitStack() as opened:
+            result = Looks(
+                jobs=order.office.jobs(self.site.ctx, self.site.cancelled),
                 spec=order.spec,
                 workspace=made.workspace,
                 packed=self.ledger.get_blob(made.tree),
@@ -60,10 +63,11 @@ class Inspection:
                 cache=self.cache,
                 serve=order.serve,
                 require=order.sandbox,
-                cancelled=self.site.cancelled,
+                needs=order.needs,
                 trusted=is_ours(made, order),
                 tools=order.tools,
             )
+            opened.enter_context(result.open())
             kinds = {kind for phase in order.phases.phases for kind in phase.checks}
             result.survey = survey = self._surveys[made.workspace] = await self._survey(result, kinds)
             wanted = [name for name in plan.CHECKS if name in kinds and (survey.python or name not in OF_PYTHON)]
@@ -86,15 +90,19 @@ class Inspection:
                 evidence += await self.site.side_by_side([self._looker(made.number, TRACEABILITY, traced)])
             return evidence
 
-    async def _survey(self, result: looking.Result, kinds: set[str]) -> Survey:
-        """Kept, since it depends on what is installed here; but that a result is Python only, its bytes say."""
-        found = result.surveyed(kinds, mutated=bool(self.order.phases.mutants))
+    async def _survey(self, result: Looks, kinds: set[str]) -> Survey:
+        """Kept, since it depends on what is installed where it is looked at; but that a result is Python only, its
+        bytes say."""
+        mutated = bool(self.order.phases.mutants)
+        found = result.read_here().surveyed(kinds, mutated=mutated)
         if found.languages == ONLY_PYTHON.languages:
             return found
-        kept = await self.site.ctx.step("languages", lambda: found.model_dump(mode="json"))
+        kept = await self.site.ctx.step(
+            "languages", lambda: result.surveyed(kinds, mutated=mutated).model_dump(mode="json")
+        )
         return Survey.model_validate(kept)
 
-    async def _of_languages(self, made: Tried, result: looking.Result) -> list[Evidence]:
+    async def _of_languages(self, made: Tried, result: Looks) -> list[Evidence]:
         """What the checks of its languages see, beside those that all results have."""
         survey = result.survey
         lookers: list[Branch] = [

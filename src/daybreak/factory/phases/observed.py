@@ -6,18 +6,16 @@ from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daybreak.engine import Context
-from daybreak.factory import looking
+from daybreak.factory.looks import Looks
 from daybreak.factory.phases.filling import Tried
 from daybreak.factory.phases.order import BuildOrder
 from daybreak.factory.site import Branch, Site
 from daybreak.ledger import Ledger
 
 if TYPE_CHECKING:
-    from daybreak.checks.product import Product
     from daybreak.factory.consensus import Observation, Probe, Split
 
 SHORTER_MAX = 20
@@ -40,7 +38,7 @@ class Observed:
     """May grow between two looks."""
     _seen: dict[tuple[str, str, int], Observation] = field(default_factory=dict)
     """By workspace, probe, and which time it was asked."""
-    _installed: dict[str, _Installed] = field(default_factory=dict)
+    _looks: dict[str, Looks] = field(default_factory=dict)
     """By workspace."""
     _open: ExitStack = field(default_factory=ExitStack)
 
@@ -48,7 +46,7 @@ class Observed:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._installed.clear()
+        self._looks.clear()
         self._open.close()
 
     async def all(self, probes: Sequence[Probe], again: Collection[str]) -> list[Observation]:
@@ -105,30 +103,17 @@ class Observed:
 
     def _observe(self, made: Tried, probe: Probe, workspace: str, _: str, asked: int) -> dict[str, Any]:
         """Inside its step; of one workspace one at a time."""
-        from daybreak.factory import consensus
-
-        if workspace not in self._installed:
-            self._installed[workspace] = self._install(made)
-        installed = self._installed[workspace]
+        if workspace not in self._looks:
+            self._looks[workspace] = self._looking(made)
         self.site.refuse_full_disk()
-        seen = consensus.observe(
-            installed.product,
-            probe,
-            installed.scratch,
-            candidate="",
-            workspace=workspace,
-            serve=self.order.serve,
-            prefix=self.order.spec.http.prefix,
-            require=self.order.sandbox,
-            cancelled=self.site.cancelled,
-            asked=asked,
-        )
+        seen = self._looks[workspace].observe(probe, asked)
         self.site.refuse_interrupted()
         return seen.model_dump(mode="json")
 
-    def _install(self, made: Tried) -> _Installed:
+    def _looking(self, made: Tried) -> Looks:
         order, scratch = self.order, self._open.enter_context(self.site.scratch())
-        result = looking.Result(
+        looks = Looks(
+            jobs=order.office.jobs(self.site.ctx, self.site.cancelled),
             spec=order.spec,
             workspace=made.workspace,
             packed=self.ledger.get_blob(made.tree),
@@ -136,14 +121,7 @@ class Observed:
             cache=scratch / "cache",
             serve=order.serve,
             require=order.sandbox,
-            cancelled=self.site.cancelled,
+            needs=order.needs,
             tools=order.tools,
         )
-        return _Installed(result.product(), scratch)
-
-
-@dataclass(frozen=True)
-class _Installed:
-    product: Product | None
-    """None where it cannot be installed."""
-    scratch: Path
+        return self._open.enter_context(looks.open())

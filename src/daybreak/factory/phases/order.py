@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from daybreak.engine.dispatch import NO_NEEDS, Needs
 from daybreak.factory.office import Office
 from daybreak.factory.phases.phase import Phases
 from daybreak.factory.phases.rejected import RejectedBuild
@@ -38,6 +39,8 @@ class BuildOrder:
     """What an earlier build left, where this one begins at a later phase."""
     tools: Toolbox | None = None
     """For checks of other languages; None: asked for when builds looked at Python only."""
+    needs: Needs = NO_NEEDS
+    """What a machine must have on which its attempts and checks are done."""
     rejected: RejectedBuild | None = None
     """What a person has rejected before."""
 

@@ -41,6 +41,16 @@ class LimitsPart(_Part):
     children: Number = Field(5, description="1 to 50.")
 
 
+class NeedsPart(_Part):
+    """What a machine must have on which attempts and checks are done."""
+
+    cpus: Number | float = Field(1, description="Processors, 0.1 to 1000; half ones count.")
+    memory: Annotated[str, Field(pattern=r"^\s*\d+(\.\d+)?\s*([kKmMgGtT]i?)?[bB]?\s*$")] | None = Field(
+        None, description="`512MB`, `8GiB`: no attempt may use more; 64 MiB to 1 TiB."
+    )
+    labels: list[str] = Field([], description="Names that the machine must have, such as `docker` or `gpu=a100`.")
+
+
 class QualityPart(_Part):
     """What the result must reach."""
 
@@ -85,6 +95,7 @@ class FrontMatter(_Part):
     budget: BudgetPart | None = None
     limits: LimitsPart | None = None
     quality: QualityPart | None = None
+    needs: NeedsPart | None = None
     holdout: float | str = Field(0.33, description="Share of the acceptance examples that workers never see, 0 to 0.8.")
     serve: str | None = Field(None, description="How http examples start the result; `{port}` is a free port.")
     http: HttpPart | None = None

@@ -9,10 +9,11 @@ from itertools import pairwise
 from typing import Any, get_args
 
 from daybreak.agents.protocol import HttpOptions
+from daybreak.factory.quantity import size_bytes
 from daybreak.factory.spec import names, shape
-from daybreak.factory.spec.file import BudgetPart, HttpPart, LimitsPart, QualityPart
+from daybreak.factory.spec.file import BudgetPart, HttpPart, LimitsPart, NeedsPart, QualityPart
 from daybreak.factory.spec.located import Mapping, Node, Scalar
-from daybreak.factory.spec.model import Budget, Complexity, Interface, Limits, Quality, Shared
+from daybreak.factory.spec.model import Budget, Complexity, Interface, Limits, Needed, Quality, Shared
 from daybreak.factory.spec.problems import Problems, listed, meant
 
 RANGES: dict[str, tuple[int, int]] = {
@@ -41,6 +42,8 @@ STATUSES: dict[str, tuple[int, ...]] = {
 """By what happened: the statuses that may stand for it."""
 TIME_S_MIN, TIME_S_MAX = 10, 7 * 24 * 3600
 MONEY_USD_MAX = Decimal(10_000)
+CPUS_MIN, CPUS_MAX = 0.1, 1000
+MEMORY_BYTES_MIN, MEMORY_BYTES_MAX = 64 * 2**20, 2**40
 HOLDOUT_MAX = 0.8
 THRESHOLDS_MAX = 10
 
@@ -53,6 +56,9 @@ _CLOCK = re.compile(r"(\d{1,3}):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
 _MONEY = re.compile(r"\$\s*(\d{1,9}(?:\.\d{1,4})?)|(\d{1,9}(?:\.\d{1,4})?)\s*(?:usd|\$)", re.ASCII | re.IGNORECASE)
 _TOKENS = re.compile(r"(\d{1,12}(?:_\d{3})*)(?:\.(\d{1,3}))?\s*([km]?)", re.ASCII | re.IGNORECASE)
 _WHOLE = re.compile(r"[+-]?\d{1,15}", re.ASCII)
+_CPUS = re.compile(r"\d{1,4}(\.\d{1,3})?", re.ASCII)
+_WORD = r"[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?"
+_LABEL = re.compile(rf"(?![A-Z]){_WORD}(={_WORD})?", re.ASCII)
 _SHARE = re.compile(r"\d{0,3}\.?\d{1,9}", re.ASCII)
 _PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", re.ASCII)
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(:\d{1,5})?", re.ASCII)
@@ -71,6 +77,7 @@ class Header:
     budget: Budget = field(default_factory=Budget)
     limits: Limits = field(default_factory=Limits)
     quality: Quality = field(default_factory=Quality)
+    needs: Needed = field(default_factory=Needed)
     holdout: float = 0.33
     serve: str = ""
     http: HttpOptions = field(default_factory=HttpOptions)
@@ -96,6 +103,7 @@ class _Reader:
         header.budget = Budget(**self.budget())
         header.limits = Limits(**self.whole_numbers("limits", LimitsPart))
         header.quality = Quality(**self.quality())
+        header.needs = Needed(**self.needs())
         header.holdout = self.holdout()
         header.http = HttpOptions(**self.http())
         header.serve = self.serve(header)
@@ -174,7 +182,9 @@ class _Reader:
         self.problems.add(value.line, "S126", f"the paradigm {value.text!r} is unknown", remedy)
         return None
 
-    def part(self, key: str, model: type[BudgetPart | LimitsPart | QualityPart | HttpPart]) -> dict[str, Node]:
+    def part(
+        self, key: str, model: type[BudgetPart | LimitsPart | NeedsPart | QualityPart | HttpPart]
+    ) -> dict[str, Node]:
         node = self.found.get(key)
         return {} if node is None else shape.fields(node, model, key, self.problems)
 
@@ -256,6 +266,46 @@ class _Reader:
         scale = {"": 1, "k": 1000, "m": 1_000_000}[found[3].lower()]
         number = Decimal(f"{found[1].replace('_', '')}.{found[2] or 0}") * scale
         return self.within("budget.tokens", int(number), value)
+
+    def needs(self) -> dict[str, Any]:
+        part = self.part("needs", NeedsPart)
+        kept: dict[str, Any] = {}
+        cpus = shape.scalar(part.get("cpus"), "needs.cpus", self.problems)
+        if cpus is not None:
+            if _CPUS.fullmatch(cpus.text.strip()) and CPUS_MIN <= float(cpus.text) <= CPUS_MAX:
+                kept["cpus"] = float(cpus.text)
+            else:
+                self.problems.add(cpus.line, "S126", f"needs.cpus {cpus.text!r} cannot be used", "write 0.5, 1 or 4")
+        memory = shape.scalar(part.get("memory"), "needs.memory", self.problems)
+        if memory is not None and (size := self.memory_bytes(memory)) is not None:
+            kept["memory_bytes"] = size
+        if "labels" in part:
+            kept["labels"] = self.labels(part["labels"])
+        return kept
+
+    def memory_bytes(self, value: Scalar) -> int | None:
+        try:
+            size = size_bytes(value.text)
+        except ValueError as error:
+            self.problems.add(value.line, "S126", f"needs.memory: {error}", "write 512MB or 8GiB")
+            return None
+        if MEMORY_BYTES_MIN <= size <= MEMORY_BYTES_MAX:
+            return size
+        self.problems.add(
+            value.line, "S127", f"needs.memory {value.text} is out of range", "write a size from 64MiB to 1TiB"
+        )
+        return None
+
+    def labels(self, node: Node) -> tuple[str, ...]:
+        found = []
+        for value in shape.texts(node, "needs.labels", self.problems):
+            if _LABEL.fullmatch(value.text.strip()):
+                found.append(value.text.strip())
+            else:
+                self.problems.add(
+                    value.line, "S126", f"the label {value.text!r} cannot be used", "write docker, or gpu=a100"
+                )
+        return tuple(dict.fromkeys(found))
 
     def quality(self) -> dict[str, Any]:
         part = self.part("quality", QualityPart)

@@ -36,6 +36,15 @@ class Limits(_Model):
     children: int = 5
 
 
+class Needed(_Model):
+    """What a machine must have on which attempts and checks are done."""
+
+    cpus: float = 0
+    """0: as the settings say, and likewise below."""
+    memory_bytes: int = 0
+    labels: tuple[str, ...] = ()
+
+
 class Quality(_Model):
     coverage: int = 85
     thresholds: tuple[int, ...] = (60, 75, 85)
@@ -73,6 +82,7 @@ class Specification(_Model):
     budget: Budget = Budget()
     limits: Limits = Limits()
     quality: Quality = Quality()
+    needs: Needed = Needed()
     holdout: float = 0.33
     serve: str = ""
     """`NAME serve --port {port}` where left out."""

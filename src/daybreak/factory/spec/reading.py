@@ -153,6 +153,7 @@ def _assembled(draft: Draft, problems: Problems) -> Specification:
         budget=head.budget,
         limits=head.limits,
         quality=head.quality,
+        needs=head.needs,
         holdout=head.holdout,
         serve=head.serve,
         http=head.http,

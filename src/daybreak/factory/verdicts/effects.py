@@ -27,6 +27,8 @@ class FolderPut(_Effect):
     output: str
     manifest: str
     """SHA-256 of the manifest file."""
+    provenance: str = ""
+    """SHA-256 of the provenance file; empty where there is none."""
     replaced: str | None = ""
     """Blob of the earlier delivery that it replaced; empty: none; None: nobody knows."""
 
@@ -140,7 +142,8 @@ def _folder(found: Standing, steps: Sequence[events.StepDone]) -> list[Effect]:
         return []
     kept = _last(steps, "deliver")
     replaced = kept.get("replaced") if isinstance(kept, dict) else None
-    return [FolderPut(output=made[-1].output, manifest=made[-1].manifest, replaced=replaced)]
+    last = made[-1]
+    return [FolderPut(output=last.output, manifest=last.manifest, provenance=last.provenance, replaced=replaced)]
 
 
 def _branch(found: Standing, steps: Sequence[events.StepDone], args: dict[str, Any]) -> list[Effect]:

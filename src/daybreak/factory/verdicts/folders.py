@@ -91,9 +91,12 @@ def _differs(effect: FolderPut, at: Path) -> list[str]:
     """What is not as it was delivered: of the files, the manifest, and a history that somebody began in it. Raises
     NotOurs, NotATree."""
     found = deliver.changes(at)
-    manifest = (at / deliver.MANIFEST).read_bytes()
-    if not found and hashlib.sha256(manifest).hexdigest() != effect.manifest:
-        found = [f"changed {deliver.MANIFEST}"]
+    ours = {deliver.MANIFEST: effect.manifest}
+    if effect.provenance:
+        ours[deliver.PROVENANCE] = effect.provenance
+    for name, digest in ours.items():
+        if not found and hashlib.sha256((at / name).read_bytes()).hexdigest() != digest:
+            found = [f"changed {name}"]
     return found + (["added .git"] if os.path.lexists(at / ".git") else [])
 
 

@@ -10,7 +10,7 @@ hashed are the bytes that are packed (`take`). Where the system has no descripto
 used, which hold only against a program that has ended.
 """
 
-from daybreak.host.tree.packed import MAGIC, unpack
+from daybreak.host.tree.packed import MAGIC, check, unpack
 from daybreak.host.tree.reading import pack, scan, take
 from daybreak.host.tree.shape import (
     IGNORED,
@@ -38,6 +38,7 @@ __all__ = [
     "PackDamaged",
     "Taken",
     "Tree",
+    "check",
     "pack",
     "scan",
     "shown",

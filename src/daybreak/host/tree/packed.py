@@ -42,6 +42,14 @@ def unpack(packed: bytes, folder: Path, expected: str | None = None, limits: Lim
     return tree
 
 
+def check(packed: bytes, expected: str, limits: Limits = LIMITS) -> Tree:
+    """The tree that packed bytes hold, nothing of it written. Raises PackDamaged where it is another one."""
+    tree = _checked(packed, limits)
+    if tree.hash != expected:
+        raise _damaged(f"it holds tree {tree.hash}, not {shown(expected)}")
+    return tree
+
+
 @contextmanager
 def _typed_refusal(folder: Path) -> Iterator[None]:
     try:

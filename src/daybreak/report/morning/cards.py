@@ -80,6 +80,7 @@ def result(one: Result, report: Morning) -> str:
         _why(one.unverified),
         f'<p class="facts">{said(about)}</p>' if about else "",
         f'<p class="facts">at <span class="code">{said(one.output)}</span></p>' if one.output else "",
+        f'<p class="facts">{said(signed)}</p>' if (signed := words.provenance(one)) else "",
         "".join(_said(each, report) for each in one.said),
         _folded("Accept, reject, undo", _commands(one.commands)) if one.commands else "",
         _tries(one.tried),

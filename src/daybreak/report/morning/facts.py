@@ -35,7 +35,7 @@ KEEP: Mapping[str, tuple[str, ...]] = {
     events.AttemptClaimed.type: ("run", "attempt", "worker", "outcome", "summary", "not_built", "trouble"),
     events.CheckLooked.type: ("run", "attempt", "held_out", "evidence"),
     events.GateDecided.type: ("run", "attempt", "verdict", "score", "reasons", "phase", "iteration", "table"),
-    events.Delivered.type: ("run", "output", "workspace", "manifest"),
+    events.Delivered.type: ("run", "output", "workspace", "manifest", "provenance"),
     events.StepDone.type: ("run", "name", "result"),
     events.ResultAccepted.type: ("run", "about", "unverified", "note"),
     events.ResultRejected.type: ("run", "because", "about", "lesson", "task", "alone"),
@@ -65,7 +65,7 @@ _PRIVATE = frozenset(
 )
 """Events that hold more than a report tells."""
 
-_NAMES = frozenset({"run", "old", "new", "verdict", "workspace", "manifest", "night", "digest"})
+_NAMES = frozenset({"run", "old", "new", "verdict", "workspace", "manifest", "provenance", "night", "digest"})
 """Fields that Daybreak makes itself, of these letters; looking for secrets in them would be most of the work."""
 _made_here = re.compile(r"(?:[a-z]{1,12}-[0-9a-z]{1,24}|[a-z]{1,12}|[0-9a-f]{64})", re.A).fullmatch
 

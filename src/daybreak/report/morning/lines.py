@@ -63,6 +63,7 @@ def _decision(one: Decision, report: Morning) -> Line:
 def _result(one: Result) -> Line:
     about = "; ".join(filter(None, (one.unverified, *words.coverage(one))))
     below = [f"at {one.output}"] if one.output else []
+    below += filter(None, [words.provenance(one)])
     below += [_said(said) for said in one.said]
     commands = () if one.said else one.commands
     return Line(f"{one.run}  {one.title}{f': {about}' if about else ''}", one.evidence, below, commands)

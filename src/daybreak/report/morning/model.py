@@ -80,6 +80,8 @@ class Result(_Part, frozen=True, kw_only=True):
     """Where it lies; empty where nothing was delivered."""
     manifest: str = ""
     """SHA-256 of the delivery's manifest."""
+    provenance: str = ""
+    """SHA-256 of the signed statement beside it; empty where there is none."""
     score: float | None = None
     shown: int = 0
     required: int = 0

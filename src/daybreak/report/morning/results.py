@@ -123,6 +123,7 @@ def result(seen: Seen) -> Result:
         kind=seen.kind,
         output=_word(seen.delivered, "output"),
         manifest=_word(seen.delivered, "manifest"),
+        provenance=_word(seen.delivered, "provenance"),
         score=float(score) if isinstance(score, (int, float)) and not why_not else None,
         shown=shown,
         required=required,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 
@@ -106,6 +107,13 @@ def coverage(result: Result) -> list[str]:
     if result.score is not None:
         parts.append(f"score {result.score:g}")
     return parts + [mark for mark in result.marks if not mark.startswith("held-out")]
+
+
+def provenance(result: Result) -> str:
+    """How its signed statement is checked; empty where there is none."""
+    if not result.provenance or not result.output:
+        return ""
+    return f"provenance {result.provenance[:16]}: daybreak provenance verify {shlex.quote(result.output)}"
 
 
 def attempts(tried: Sequence[Try]) -> str:

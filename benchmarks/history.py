@@ -1,0 +1,147 @@
+"""Recorded runs: one JSON file each in `benchmarks/history`, kept in the repository.
+
+    {"version": 1, "made": "2026-11-22T10:45:00Z", "form": "quick", "daybreak": "0.9.0", "commit": "c049bc6",
+     "machine": {"cores": 2, "python": "3.11.15", "system": "Linux x86_64", "sync_ms": 0.4},
+     "seconds": {"archive": 4.1, ...}, "unavailable": {NAME: WHY}, "failed": {NAME: WHY},
+     "figures": {"archive": [{"name": "archive", "value": ..., "ratio": ...}, ...]}}
+
+No names of machines or people. A run of some benchmarks is recorded like a run of all: the last of each benchmark
+counts, and a quick one is never compared with one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks.figures import Figure
+from benchmarks.running import ROOT, Outcome
+
+FOLDER = Path(__file__).with_name("history")
+VERSION = 1
+Form = Literal["quick", "full"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One recorded run."""
+
+    made: str
+    """RFC 3339, UTC."""
+    form: Form
+    daybreak: str
+    commit: str
+    """Empty where git did not know; ends with `-dirty` where files were changed."""
+    machine: dict[str, Any]
+    figures: dict[str, tuple[Figure, ...]]
+    """By benchmark."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    unavailable: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        return f"{self.made.replace(':', '')}-{self.form}.json"
+
+    def told(self) -> str:
+        """JSON, a line for each figure."""
+        told = {key: getattr(self, key) for key in ("made", "form", "daybreak", "commit", "machine", "seconds")}
+        told = {"version": VERSION, **told, "unavailable": self.unavailable, "failed": self.failed}
+        head = json.dumps(told, indent=1).removesuffix("\n}")
+        some = ",\n".join(f"  {json.dumps(name)}: {_lines(figures)}" for name, figures in self.figures.items())
+        return f'{head},\n "figures": {{\n{some}\n }}\n}}\n'
+
+    @classmethod
+    def read(cls, text: str) -> Record:
+        """Raises ValueError, KeyError or TypeError for what is no record."""
+        told = json.loads(text)
+        if told.pop("version") != VERSION:
+            raise ValueError("a record of another version")
+        figures = {name: tuple(map(Figure.read, some)) for name, some in told.pop("figures").items()}
+        return cls(figures=figures, **told)
+
+
+def _lines(figures: Sequence[Figure]) -> str:
+    lines = ",\n".join(f"   {json.dumps(one.told())}" for one in figures)
+    return f"[\n{lines}\n  ]"
+
+
+def make(outcomes: Sequence[Outcome], form: Form) -> Record:
+    """Of what has just been run, on this machine."""
+    from daybreak.clock import SystemClock
+    from daybreak.version import __version__
+
+    return Record(
+        made=SystemClock().now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        form=form,
+        daybreak=__version__,
+        commit=_commit(),
+        machine=machine(),
+        figures={one.name: one.figures for one in outcomes if one.figures},
+        seconds={one.name: round(one.seconds, 1) for one in outcomes},
+        unavailable={one.name: one.why for one in outcomes if one.state == "unavailable"},
+        failed={one.name: one.why for one in outcomes if one.state == "failed"},
+    )
+
+
+def machine() -> dict[str, Any]:
+    """What figures depend on."""
+    from benchmarks.engine_steps import sync_ms
+
+    with tempfile.TemporaryDirectory(dir=os.environ.get("DAYBREAK_BENCH_DIR")) as folder:
+        disk_ms = sync_ms(Path(folder))
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "sync_ms": round(disk_ms, 2),
+    }
+
+
+def _commit() -> str:
+    try:
+        return subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"],
+            cwd=ROOT,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+# -- all of them
+
+
+def records(folder: Path = FOLDER) -> list[Record]:
+    """Oldest first."""
+    return sorted((Record.read(path.read_text()) for path in folder.glob("*.json")), key=lambda one: one.made)
+
+
+def keep(record: Record, folder: Path = FOLDER) -> Path:
+    """Writes it. Raises FileExistsError rather than replace one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / record.name
+    with path.open("x") as file:
+        file.write(record.told())
+    return path
+
+
+def last(form: Form, kept: Sequence[Record]) -> dict[str, tuple[Figure, ...]]:
+    """Of each benchmark the newest figures in that form."""
+    found: dict[str, tuple[Figure, ...]] = {}
+    for record in kept:
+        if record.form == form:
+            # what failed half way keeps what it had before
+            found.update({name: some for name, some in record.figures.items() if name not in record.failed})
+    return found

@@ -1,0 +1,1 @@
+"""Parts of `benchmarks.scaling`: what is measured (`coordinator`, `costs`) and what is simulated (`cluster`)."""

@@ -1,0 +1,220 @@
+"""The process on a node that does jobs, one after the other: `python -P -m daybreak.engine.dispatch.hand FOLDER`.
+
+It is a child of Ray's worker and speaks with it over pipes (`frames`). It is a process of its own so that Ray's
+worker may be killed at any moment without harm: the pipe ends, this process ends at once, and with it the lifelines of
+all guards, each of which ends its program and everything that this has started. It also ends by itself where nobody
+takes what it says any more: then the node is cut off from the coordinator, which has the job done elsewhere.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import secrets
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from daybreak.engine.dispatch import doers, frames
+from daybreak.engine.dispatch.job import Doing, Packed
+from daybreak.engine.dispatch.problems import AnswerFalse, JobBroken
+from daybreak.errors import DaybreakError
+from daybreak.host import removal, sandbox, tree
+from daybreak.version import __version__
+
+BEAT_S = 2.0
+UNHEARD_S = 60.0
+"""So long may what was said wait to be taken; then nobody is there."""
+BENCHES_MAX = 3
+LINE_BYTES_MAX = 256 * 1024
+
+
+class Hand:
+    """Reads orders from `come`, says what happens to `go`."""
+
+    def __init__(self, folder: Path, come: BinaryIO, go: BinaryIO) -> None:
+        self._folder, self._come, self._go = folder, come, go
+        self._saying = threading.Lock()
+        self._unheard: list[float] = []
+        """When each thing was said that was not taken yet."""
+        self._busy = ""
+        self._made = 0
+        self._benches = doers.Benches(BENCHES_MAX, self._gone)
+
+    def work(self) -> None:
+        """Until there are no more orders."""
+        mode = sandbox.detect().mode()
+        hello = {
+            "op": "hello",
+            "version": __version__,
+            "python": platform.python_version(),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "sandbox": mode.words,
+            "strength": mode.strength,
+        }
+        self._say(hello)
+        threading.Thread(target=self._beat, daemon=True).start()
+        while (message := frames.read(self._come)) is not None:
+            said, _ = message
+            if said["op"] == "taken":
+                del self._unheard[: int(said["count"])]
+            elif said["op"] == "do":
+                blobs = dict(self._blob() for _ in range(said["blobs"]))
+                threading.Thread(target=self._do, args=(said, blobs), daemon=True).start()
+
+    def _blob(self) -> tuple[str, bytes]:
+        message = frames.read(self._come)
+        if message is None:
+            os._exit(0)
+        return str(message[0]["hash"]), message[1]
+
+    def _say(self, said: Mapping[str, Any], data: bytes = b"") -> None:
+        with self._saying:
+            self._unheard.append(time.monotonic())
+            frames.write(self._go, said, data)
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(BEAT_S)
+            if self._unheard and time.monotonic() - self._unheard[0] > UNHEARD_S:
+                os._exit(0)
+            if self._busy and self._saying.acquire(blocking=False):  # whoever says something beats too
+                self._saying.release()
+                self._say({"op": "beat", "job": self._busy})
+
+    # -- one job
+
+    def _do(self, order: dict[str, Any], blobs: dict[str, bytes]) -> None:
+        self._busy = str(order["job"])
+        try:
+            self._say(self._done(order, blobs))
+        except DaybreakError as error:
+            said = {"op": "failed", "code": error.code, "message": error.message, "hint": error.hint}
+            self._say({**said, "job": self._busy})
+        except BaseException as error:  # noqa: BLE001 - told to the coordinator, with where it happened
+            last = "".join(traceback.format_exception(error)[-3:])[-4_000:]
+            self._say({"op": "broke", "job": self._busy, "message": f"{type(error).__name__}: {error}", "trace": last})
+        finally:
+            self._busy = ""
+
+    def _done(self, order: dict[str, Any], blobs: dict[str, bytes]) -> dict[str, Any]:
+        if order["version"] != __version__:
+            why = f"it has Daybreak {__version__}, and the coordinator {order['version']}"
+            return {"op": "refused", "job": self._busy, "why": why}
+        for name, data in blobs.items():
+            if hashlib.sha256(data).hexdigest() != name:
+                raise AnswerFalse(f"what came as {name[:12]} has another hash", hint="look at the network in between")
+        bench = str(order["bench"])
+        kept, lock = self._benches.of(bench)
+        self._made += 1
+        scratch = self._folder / f"job-{self._made}"
+        with lock:
+            shared = kept.setdefault("", self._folder / f"bench-{self._made}") if bench else scratch
+        scratch.mkdir()
+        shared.mkdir(exist_ok=True)
+        try:
+            doing = self._doing(order, blobs, scratch, shared, kept, lock)
+            body = doers.find(order["doer"])(doing)
+            for name, folder in doing.lent.items():
+                taken = tree.take(folder)
+                self._say({"op": "left", "job": self._busy, "name": name, "hash": taken.tree.hash}, taken.packed)
+            return {"op": "answer", "job": self._busy, "body": body}
+        finally:
+            removal.remove(scratch)
+
+    def _doing(
+        self,
+        order: dict[str, Any],
+        blobs: dict[str, bytes],
+        scratch: Path,
+        shared: Path,
+        kept: dict[str, Any],
+        lock: threading.Lock,
+    ) -> Doing:
+        lent, given = {}, {}
+        for name, told in order["lent"].items():
+            lent[name] = scratch / "lent" / name
+            tree.unpack(blobs[told["blob"]], lent[name], told["hash"])
+        for name, told in order["given"].items():
+            given[name] = scratch / "given" / name / _plain(told["name"])
+            if told["hash"]:
+                tree.unpack(blobs[told["blob"]], given[name], told["hash"])
+            else:
+                given[name].parent.mkdir(parents=True)
+                given[name].write_bytes(blobs[told["blob"]])
+        trees = {name: Packed(told["hash"], blobs[told["blob"]]) for name, told in order["trees"].items()}
+        for one in trees.values():
+            tree.check(one.data, one.hash)
+        return Doing(
+            body=order["body"],
+            scratch=shared,
+            kept=kept,
+            lock=lock,
+            cancelled=threading.Event(),
+            tell=self._line,
+            here=False,
+            trees=trees,
+            lent=lent,
+            given=given,
+        )
+
+    def _line(self, part: bytes) -> None:
+        for at in range(0, len(part), LINE_BYTES_MAX):
+            self._say({"op": "line", "job": self._busy}, part[at : at + LINE_BYTES_MAX])
+
+    def _gone(self, bench: str) -> None:
+        """A bench that was pushed out. Its folder goes with this process's."""
+
+
+def _plain(name: str) -> str:
+    if not name or name in (".", "..") or "/" in name or "\0" in name:
+        raise JobBroken(f"a given file is called {name!r:.80}", hint="all must have the same Daybreak")
+    return name
+
+
+# -- the folder of this process
+
+
+def own_folder(base: Path) -> Path:
+    """A fresh folder below `base`, held by a lock for as long as this process lives; what processes that were killed
+    have left there is removed."""
+    base.mkdir(parents=True, exist_ok=True, mode=0o700)
+    facts = base.lstat()
+    if facts.st_uid != os.geteuid() or not os.path.isdir(base) or os.path.islink(base):
+        raise JobBroken(f"{base} is not ours", hint="remove it on the node")
+    for old in base.glob("*.lock"):
+        with suppress(OSError):
+            descriptor = os.open(old, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                removal.remove(old.with_suffix(""))
+                old.unlink()
+            finally:
+                os.close(descriptor)
+    folder = base / f"{os.getpid()}-{secrets.token_hex(4)}"
+    descriptor = os.open(folder.with_name(folder.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def main() -> None:
+    come, go = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)  # what a doer prints is no message
+    Hand(own_folder(Path(sys.argv[1])).resolve(), come, go).work()
+    os._exit(0)  # nobody is waited for: whoever gave orders is gone
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""A run's jobs: the one place where a job is done again, and where the ledger hears of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import anyio
+
+from daybreak.clock import Clock
+from daybreak.engine.context import Context
+from daybreak.engine.dispatch.job import Answer, Dispatch, Job, Key, Node, OnLine
+from daybreak.engine.dispatch.problems import AnswerFalse, ClusterUnreachable, JobLost, NeedsUnmet, NodeRefused
+from daybreak.engine.flow import Parked, Waiting
+from daybreak.engine.step import step_key
+from daybreak.events import Event, JobLate, JobPlaced
+from daybreak.events import JobLost as JobWasLost
+
+TRIES_MAX = 3
+"""So often is one job done before it counts as what it came to: nothing."""
+UNREACHABLE = timedelta(minutes=1)
+"""How long a run gives way to others where the cluster cannot be reached."""
+
+
+@dataclass
+class Jobs:
+    """Of one run, or of a branch of it. `do` blocks and is called inside a step, in its thread."""
+
+    ctx: Context
+    dispatch: Dispatch
+    cancelled: threading.Event
+    clock: Clock
+
+    def beside(self, ctx: Context) -> Jobs:
+        return replace(self, ctx=ctx)
+
+    def do(self, name: str, make: Callable[[Key, tuple[str, ...]], Job], on_line: OnLine = lambda part: None) -> Answer:
+        """What the job `name` of this step comes to. `make` makes each of its tries: the key and the nodes that shall
+        not have it. Every try that is lost is told in the ledger and done again where others can.
+
+        Raises what the doer raised; JobLost after TRIES_MAX; Parked where no machine can do it, Waiting where the
+        cluster cannot be reached, Paused where it was cancelled; NodeRefused where all refuse."""
+        if not self.dispatch.remote:
+            key = Key(self.ctx.run, "", 0, 1)
+            try:
+                return self.dispatch.run(make(key, ()), cancelled=self.cancelled, on_line=on_line)
+            except NeedsUnmet as unmet:
+                raise Parked(f"{unmet.message}: go on?", why=f"{unmet.code}: {unmet.hint}") from unmet
+        return _Remote(self, f"{step_key()}:{name}", make, on_line).go()
+
+
+@dataclass
+class _Remote:
+    """One job, try after try."""
+
+    jobs: Jobs
+    step: str
+    make: Callable[[Key, tuple[str, ...]], Job]
+    on_line: OnLine
+    nth: int = 0
+    losses: int = 0
+
+    def go(self) -> Answer:
+        self._tell_left_behind()
+        lost: list[str] = []
+        refused: dict[str, NodeRefused] = {}
+        while True:
+            self.nth += 1
+            key = Key(self.jobs.ctx.run, self.step, self.jobs.ctx.epoch, self.nth)
+            job = self.make(key, (*refused, *lost))
+            try:
+                return self.jobs.dispatch.run(
+                    job, cancelled=self.jobs.cancelled, on_line=self.on_line, on_node=self._placed
+                )
+            except (JobLost, AnswerFalse) as problem:
+                self.losses += 1
+                again = self.losses < TRIES_MAX
+                self._lost(problem.node, problem.message, again=again)
+                if not again:
+                    raise
+                lost = [*lost, problem.node] if problem.node else lost
+            except NodeRefused as problem:
+                if problem.node:
+                    self._lost(problem.node, problem.message, again=True)
+                    refused[problem.node] = problem
+                elif lost:  # those that lost it are all there is: better there than nowhere
+                    lost = []
+                else:
+                    raise next(iter(refused.values()), problem) from problem
+            except NeedsUnmet as unmet:
+                raise Parked(f"{unmet.message}: go on?", why=f"{unmet.code}: {unmet.hint}") from unmet
+            except ClusterUnreachable as gone:
+                self._lost("", gone.message, again=True)
+                until = self.jobs.clock.now() + UNREACHABLE
+                raise Waiting(until, f"nothing is done here instead: {gone.message} ({gone.hint})") from gone
+            finally:
+                self._tell_late()
+
+    def _placed(self, node: Node) -> None:
+        self._tell(
+            JobPlaced(
+                run=self.jobs.ctx.run,
+                job=self.step,
+                nth=self.nth,
+                epoch=self.jobs.ctx.epoch,
+                node=node.name,
+                host=node.host,
+                sandbox=node.sandbox,
+            )
+        )
+
+    def _lost(self, node: str, why: str, *, again: bool) -> None:
+        self._tell(
+            JobWasLost(run=self.jobs.ctx.run, job=self.step, nth=self.nth, node=node, why=why[:1000], again=again)
+        )
+
+    def _tell_late(self) -> None:
+        for key, node in self.jobs.dispatch.late(self.jobs.ctx.run):
+            self._tell(JobLate(run=key.run, job=key.step, nth=key.nth, epoch=key.epoch, node=node.name))
+
+    def _tell_left_behind(self) -> None:
+        """What an owner before this one had under way is lost: its result is not in the ledger, or nobody would ask."""
+        open_: dict[int, JobPlaced] = {}
+        last = 0
+        for record in self.jobs.ctx.records():
+            event = record.event
+            if isinstance(event, JobPlaced) and event.job == self.step:
+                open_[event.nth] = event
+                last = max(last, event.nth)
+            elif isinstance(event, JobWasLost) and event.job == self.step:
+                open_.pop(event.nth, None)
+        for nth, placed in open_.items():
+            why = "its coordinator ended while it was done"
+            self._tell(JobWasLost(run=placed.run, job=self.step, nth=nth, node=placed.node, why=why, again=True))
+        self.nth = last
+
+    def _tell(self, event: Event) -> None:
+        anyio.from_thread.run(self.jobs.ctx.tell, event)

@@ -1,0 +1,69 @@
+"""Jobs done here, in the thread that asks for them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+
+from daybreak.engine.dispatch import doers
+from daybreak.engine.dispatch.job import Answer, Doing, Job, Key, Needs, Node, OnLine
+from daybreak.engine.dispatch.problems import NeedsUnmet
+
+HERE = Node("")
+
+
+class Local:
+    """Nothing is packed, and nothing is lost by itself: when the process ends, so does what it does."""
+
+    remote = False
+
+    def __init__(self, at_a_time: int = 1, labels: Sequence[str] = ()) -> None:
+        """`labels`: what this machine is said to have."""
+        self.at_a_time = at_a_time
+        self._labels = frozenset(labels)
+        self._benches = doers.Benches()
+
+    def run(
+        self,
+        job: Job,
+        *,
+        cancelled: threading.Event,
+        on_line: OnLine,
+        on_node: Callable[[Node], None] | None = None,
+    ) -> Answer:
+        self._refuse_unmet(job.needs)
+        kept, lock = self._benches.of(job.bench)
+        doing = Doing(
+            body=job.body,
+            scratch=job.scratch,
+            kept=kept,
+            lock=lock,
+            cancelled=cancelled,
+            tell=on_line,
+            here=True,
+            trees=job.trees,
+            lent=job.lent,
+            given=job.given,
+        )
+        return Answer(doers.find(job.doer)(doing), HERE)
+
+    def _refuse_unmet(self, needs: Needs) -> None:
+        missing = [one for one in needs.labels if one not in self._labels]
+        cores = os.cpu_count() or 1
+        if missing or needs.cpus > cores:
+            raise NeedsUnmet(
+                f"this machine does not have {needs}: it has {cores} processors"
+                + (f" and the labels {', '.join(sorted(self._labels))}" if self._labels else " and no labels"),
+                hint="say what it has: [dispatch] labels = [...] in daybreak.toml; or use a cluster that has it "
+                '([dispatch] engine = "ray")',
+            )
+
+    def late(self, run: str) -> list[tuple[Key, Node]]:
+        return []
+
+    def over(self, bench: str) -> None:
+        self._benches.drop(bench)
+
+    def close(self) -> None:
+        self._benches.drop_all()

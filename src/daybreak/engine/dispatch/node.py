@@ -1,0 +1,85 @@
+"""What Ray's worker on a node runs for each job: it hands the order to a `hand` and passes on what that says.
+
+The hand is started once for a worker and kept. Nothing of ours but this runs in Ray's process.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import daybreak
+from daybreak.engine.dispatch import frames
+
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
+"""Of the worker's environment; the rest is Ray's, its token among it."""
+_LAST = ("answer", "failed", "broke", "refused")
+
+_hand: Hand | None = None
+
+
+class Hand:
+    """The process, and what it said of itself."""
+
+    def __init__(self) -> None:
+        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        environment["PYTHONPATH"] = str(Path(daybreak.__file__).resolve().parents[1])
+        folder = Path(tempfile.gettempdir(), f"daybreak-node-{os.geteuid()}")
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "daybreak.engine.dispatch.hand", str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+        )
+        hello = frames.read(self.out)
+        if hello is None:
+            raise RuntimeError("the process that does jobs could not be started")
+        self.hello = hello[0]
+        frames.write(self.into, {"op": "taken", "count": 1})
+
+    @property
+    def into(self) -> BinaryIO:
+        return cast(BinaryIO, self.process.stdin)
+
+    @property
+    def out(self) -> BinaryIO:
+        return cast(BinaryIO, self.process.stdout)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.into.close()
+        self.out.close()
+
+
+def carry(node: str, order: dict[str, Any], hashes: Sequence[str], blobs: Sequence[bytes]) -> Iterator[bytes]:
+    """Messages about one job, as bytes, the last of them its end."""
+    global _hand
+    if _hand is None or _hand.process.poll() is not None:
+        _hand = Hand()
+    hand, over = _hand, False
+    try:
+        yield frames.encoded({**hand.hello, "job": order["job"], "node": node})
+        frames.write(hand.into, {**order, "op": "do", "blobs": len(hashes)})
+        for name, data in zip(hashes, blobs, strict=True):
+            frames.write(hand.into, {"hash": name}, data)
+        while not over:
+            message = frames.read(hand.out)
+            if message is None:
+                yield frames.encoded({"op": "vanished", "job": order["job"]})
+                return
+            said, data = message
+            if said.get("job") == order["job"]:
+                over = said["op"] in _LAST
+                yield frames.encoded(said, data)
+            frames.write(hand.into, {"op": "taken", "count": 1})
+    finally:
+        if not over:
+            hand.end()
+            _hand = None

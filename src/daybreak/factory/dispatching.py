@@ -1,0 +1,51 @@
+"""What `[dispatch]` in daybreak.toml means: where attempts and checks are done, and what they need by default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from daybreak.config import Places
+from daybreak.engine.dispatch import Dispatch, Local, Needs
+from daybreak.factory import machine
+from daybreak.factory.spec.model import Needed
+from daybreak.settings import Settings
+
+
+def make(settings: Settings, places: Places, environment: Mapping[str, str]) -> Dispatch:
+    """Raises KeyUnresolved where the cluster's token is not there."""
+    told = settings.dispatch
+    if told.engine == "local":
+        return Local(machine.cores(), told.labels)
+    from daybreak.engine.dispatch.ray import Cluster, RayDispatch
+
+    cluster = Cluster(
+        address=told.address,
+        token=_token(told.token, environment),
+        allow_unauthenticated=told.allow_unauthenticated,
+        silence_s=told.silence_s,
+        at_a_time=told.jobs,
+        labels=told.labels,
+        folder=places.cache / "ray",
+    )
+    return RayDispatch(cluster, environment)
+
+
+def needs(settings: Settings, own: Needed = Needed()) -> Needs:  # noqa: B008 - frozen
+    """What a task asks for, and for the rest what the settings say."""
+    told = settings.dispatch
+    return Needs(
+        cpus=own.cpus or told.cpus,
+        memory_bytes=own.memory_bytes or int(told.memory_gib * 2**30),
+        labels=tuple(dict.fromkeys((*told.needs, *own.labels))),
+    )
+
+
+def _token(named: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables by which Ray's driver shows its token: those that the environment has already, or what the settings
+    name."""
+    own = {name: text for name, text in environment.items() if name.startswith("RAY_AUTH_") and text}
+    if not named:
+        return own if own.get("RAY_AUTH_MODE") == "token" else {}
+    from daybreak.settings import resolve_key
+
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": resolve_key(named, environment)}

@@ -1,0 +1,208 @@
+"""Looks at a result, done wherever jobs are done: what is asked, and on the machine that does it, whom.
+
+All looks at one result are of one *bench*: on each machine they share the installed product and nothing else.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daybreak.checks.evidence import Evidence
+from daybreak.checks.example import Example
+from daybreak.engine.dispatch import Doing, Job, Jobs, Key, Needs, Packed
+from daybreak.factory import looking
+from daybreak.factory.spec.model import Specification
+from daybreak.factory.toolbox import ONLY_PYTHON, Survey, Toolbox
+from daybreak.factory.validate.planned import Planned
+from daybreak.host import removal
+from daybreak.host.sandbox import Strength
+
+if TYPE_CHECKING:
+    from daybreak.factory.consensus import Observation, Probe
+
+LOOK_S = 4 * 3600.0
+"""No look takes longer; each has its own, shorter limits."""
+
+
+@dataclass
+class Looks:
+    """At one result. Its methods are called inside steps, and block; several may be called at a time."""
+
+    jobs: Jobs
+    spec: Specification
+    workspace: str
+    """Hash of its tree."""
+    packed: bytes
+    scratch: Path
+    cache: Path
+    """For what checks may keep between runs, on this machine."""
+    serve: str
+    require: Strength
+    needs: Needs
+    trusted: bool = False
+    """Made by the embedded builder, whose tests are ours."""
+    tools: Toolbox | None = None
+    survey: Survey = ONLY_PYTHON
+    """What `surveyed` found, where checks are asked for by their name."""
+    bench: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    def surveyed(self, kinds: set[str], *, mutated: bool = False) -> Survey:
+        return Survey.model_validate(self._ask("survey", kinds=sorted(kinds), mutated=mutated))
+
+    def check(self, name: str) -> Evidence:
+        return Evidence.model_validate(self._ask("check", name=name))
+
+    def parses(self) -> Evidence:
+        return Evidence.model_validate(self._ask("parses"))
+
+    def by_tool(self, planned: Planned) -> list[Evidence]:
+        seen = self._ask("tool", name=planned.name, planned=planned.model_dump(mode="json"))
+        return [Evidence.model_validate(one) for one in seen]
+
+    def mutation(self, most: int, strength_min: float) -> Evidence:
+        return Evidence.model_validate(self._ask("mutation", most=most, strength_min=strength_min))
+
+    def example(self, example: Example) -> Evidence:
+        asked = example.model_dump(mode="json")
+        return Evidence.model_validate(self._ask("example", name=example.id, example=asked))
+
+    def observe(self, probe: Probe, asked: int) -> Observation:
+        from daybreak.factory.consensus import Observation
+
+        told = self._ask("observe", name=probe.id, probe=probe.model_dump(mode="json"), asked=asked)
+        return Observation.model_validate(told)
+
+    def read_here(self) -> looking.Result:
+        """For what is read off its bytes, where no program runs."""
+        return looking.Result(
+            spec=self.spec,
+            workspace=self.workspace,
+            packed=self.packed,
+            scratch=self.scratch / "read",
+            cache=self.cache,
+            serve=self.serve,
+            require=self.require,
+            cancelled=self.jobs.cancelled,
+            tools=self.tools,
+        )
+
+    @contextmanager
+    def open(self) -> Iterator[Looks]:
+        """Until the last look: then nothing of it is kept here any more."""
+        try:
+            yield self
+        finally:
+            self.jobs.dispatch.over(self.bench)
+
+    @cached_property
+    def _subject(self) -> dict[str, Any]:
+        return {
+            "spec": self.spec.model_dump(mode="json"),
+            "workspace": self.workspace,
+            "serve": self.serve,
+            "require": self.require,
+            "trusted": self.trusted,
+            "cache": str(self.cache),
+            "tools": None if self.tools is None else self.tools.model_dump(mode="json"),
+        }
+
+    def _ask(self, what: str, *, name: str = "", **more: Any) -> Any:
+        def job(key: Key, avoid: tuple[str, ...]) -> Job:
+            survey = None if self.survey is ONLY_PYTHON else self.survey.model_dump(mode="json")
+            return Job(
+                key=key,
+                doer="daybreak.factory.doers:look",
+                body={"what": what, "name": name, "subject": self._subject, "survey": survey, **more},
+                scratch=self.scratch,
+                trees={"result": Packed(self.workspace, self.packed)},
+                needs=self.needs,
+                time_s=LOOK_S,
+                bench=self.bench,
+                avoid=avoid,
+            )
+
+        return self.jobs.do(f"{what} {name}".strip(), job).body
+
+
+# -- on the machine that looks
+
+
+def done(doing: Doing) -> Any:
+    """What that look saw, as JSON."""
+    body = doing.body
+    result = _result(doing)
+    if not doing.here:
+        for name in _folders(body):  # of a look whose answer did not arrive
+            removal.remove(result.scratch / name)
+    match body["what"]:
+        case "survey":
+            seen: Any = result.surveyed(set(body["kinds"]), mutated=body["mutated"])
+        case "check":
+            seen = result.check(body["name"])
+        case "parses":
+            seen = result.parses()
+        case "tool":
+            return [one.model_dump(mode="json") for one in result.by_tool(Planned.model_validate(body["planned"]))]
+        case "mutation":
+            seen = result.mutation(body["most"], body["strength_min"])
+        case "example":
+            seen = result.example(Example.model_validate(body["example"]))
+        case "observe":
+            seen = _observed(doing, result)
+        case what:
+            raise AssertionError(f"there is no look {what}")
+    return seen.model_dump(mode="json")
+
+
+def _folders(body: Mapping[str, Any]) -> list[str]:
+    """Those that a look makes in the scratch of its bench."""
+    what, name = body["what"], body["name"]
+    if what == "check" and name == "install":
+        return []
+    return {"check": [name], "tool": [name.replace(":", "-")], "example": [name]}.get(what, [what])
+
+
+def _result(doing: Doing) -> looking.Result:
+    """The result as this machine has it; made by the first look of the bench. Its survey is that of the look."""
+    told = doing.body["subject"]
+    with doing.lock:
+        if "result" not in doing.kept:
+            doing.kept["result"] = looking.Result(
+                spec=Specification.model_validate(told["spec"]),
+                workspace=told["workspace"],
+                packed=doing.trees["result"].data,
+                scratch=doing.scratch,
+                cache=Path(told["cache"]) if doing.here else doing.scratch / "cache",
+                serve=told["serve"],
+                require=told["require"],
+                cancelled=doing.cancelled,
+                trusted=told["trusted"],
+                tools=None if told["tools"] is None else Toolbox.model_validate(told["tools"]),
+            )
+        result: looking.Result = doing.kept["result"]
+        survey = doing.body["survey"]
+        result.survey = ONLY_PYTHON if survey is None else Survey.model_validate(survey)
+        return result
+
+
+def _observed(doing: Doing, result: looking.Result) -> Observation:
+    from daybreak.factory import consensus
+
+    return consensus.observe(
+        result.product(),
+        consensus.Probe.model_validate(doing.body["probe"]),
+        result.scratch,
+        candidate="",
+        workspace=result.workspace,
+        serve=result.serve,
+        prefix=result.spec.http.prefix,
+        require=result.require,
+        cancelled=doing.cancelled,
+        asked=doing.body["asked"],
+    )

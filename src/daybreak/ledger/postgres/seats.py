@@ -1,0 +1,241 @@
+"""Seats in Postgres: one small table beside the ledger's own, which no log holds and no crash needs.
+
+The server's clock alone says how long a seat is silent. The table is UNLOGGED: beats sync nothing and write no log, and
+after a crash of the server it is empty until each process beats again. It has a schema of its own, because whatever
+stands in the ledger's is compared with what should be there.
+
+A thread beats, so that a night whose event loop waits for a disk is not taken for dead; but it only does so while the
+night feeds it, so that a loop that hangs is.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import anyio.to_thread
+import psycopg
+
+from daybreak import ids
+from daybreak.errors import LedgerBusy, LedgerError
+from daybreak.ledger import seats
+from daybreak.ledger.postgres.address import parse
+from daybreak.ledger.postgres.connection import Link, connect, said, unusable
+from daybreak.ledger.postgres.store import lock_key
+from daybreak.ledger.seats import HomeCopied, Sitter
+
+T = TypeVar("T")
+
+_TABLE = """
+CREATE UNLOGGED TABLE {table} (
+  seat    text COLLATE "C" PRIMARY KEY,
+  host    text NOT NULL,
+  pid     bigint NOT NULL,
+  night   text NOT NULL,
+  lease_s double precision NOT NULL,
+  began   timestamptz NOT NULL DEFAULT clock_timestamp(),
+  at      timestamptz NOT NULL DEFAULT clock_timestamp()
+)
+"""
+_BEAT = """WITH before AS (SELECT at FROM {table} WHERE seat = %(seat)s)
+INSERT INTO {table} (seat, host, pid, night, lease_s)
+VALUES (%(seat)s, %(host)s, %(pid)s, %(night)s, %(lease_s)s)
+ON CONFLICT (seat) DO UPDATE SET at = clock_timestamp(), night = excluded.night, lease_s = excluded.lease_s
+RETURNING (SELECT extract(epoch FROM clock_timestamp() - at)::float8 FROM before)"""
+_OTHERS = """SELECT seat, host, pid, night, lease_s, extract(epoch FROM clock_timestamp() - at)::float8, at::text
+FROM {table} WHERE seat <> %s ORDER BY began, seat"""
+_STAND = "DELETE FROM {table} WHERE seat = %s"
+_SWEEP = "DELETE FROM {table} WHERE at < clock_timestamp() - interval '1 day'"
+
+_log = logging.getLogger("daybreak.ledger")
+
+
+class PostgresSeats:
+    """See `seats.Seats`. One connection, made when first needed and again after it was lost."""
+
+    def __init__(self, url: str, locks: Path, host: str, entropy: ids.Entropy = os.urandom) -> None:
+        """`locks`: the home's folder of locks. Raises PostgresAddressWrong, HomeNameBroken."""
+        self._address = parse(url)
+        self._schema = f'"{self._address.schema}_seats"'
+        self._table = f"{self._schema}.seat"
+        self._host = host
+        self._me = f"{seats.named(locks, entropy)}/{entropy(8).hex()}"
+        self._night = ""
+        self._lease_s = seats.LEASE_S
+        self._taken = False
+        self._fed_s = 0.0
+        self._lapse_s = 0.0
+        self._silent = False
+        self._link: Link | None = None
+        self._using = threading.Lock()
+        self._ending = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def me(self) -> str:
+        return self._me
+
+    @property
+    def taken(self) -> bool:
+        return self._taken
+
+    async def sit(self, *, night: str = "", lease_s: float = seats.LEASE_S, alone: bool = False) -> Sequence[Sitter]:
+        return await anyio.to_thread.run_sync(lambda: self.sit_here(night=night, lease_s=lease_s, alone=alone))
+
+    async def others(self) -> Sequence[Sitter]:
+        return await anyio.to_thread.run_sync(self.look)
+
+    def sit_here(self, *, night: str = "", lease_s: float = seats.LEASE_S, alone: bool = False) -> Sequence[Sitter]:
+        """As `sit`, without an event loop."""
+        self._prepare()
+        self._refuse_copy()
+        self._lease_s = lease_s
+        kept = self._asked(lambda link: self._sit(link, night, alone=alone))
+        if not kept:
+            self._night, self._taken = night, True
+            self.feed()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._beat_always, name="ledger-seat", daemon=True)
+                self._thread.start()
+        return kept
+
+    def look(self) -> Sequence[Sitter]:
+        """As `others`, without an event loop; nobody, where no home has ever taken a seat."""
+        return self._asked(self._look)
+
+    def feed(self) -> None:
+        self._fed_s = time.monotonic()
+
+    def lapse_s(self) -> float:
+        lapse_s, self._lapse_s = self._lapse_s, 0.0
+        return lapse_s
+
+    def stand(self) -> None:
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join(2.0)
+        if self._using.acquire(timeout=2.0):
+            try:
+                if self._taken and self._link is not None:
+                    self._link.execute(_STAND.format(table=self._table), [self._me], prepare=False)
+            except psycopg.Error as error:
+                _log.warning("the seat could not be given up: %s", said(self._address, error))
+            finally:
+                self._taken = False
+                self._drop()
+                self._using.release()
+
+    # -- the table
+
+    def _prepare(self) -> None:
+        def prepare(link: Link) -> None:
+            if self._is_there(link):
+                return
+            with link.transaction():
+                link.execute("SELECT pg_advisory_xact_lock(%s)", [lock_key(self._address)])
+                if not self._is_there(link):
+                    link.execute(f"CREATE SCHEMA IF NOT EXISTS {self._schema}", prepare=False)
+                    link.execute(_TABLE.format(table=self._table), prepare=False)
+
+        self._asked(prepare)
+
+    def _is_there(self, link: Link) -> bool:
+        return link.execute("SELECT to_regclass(%s) IS NULL", [self._table], prepare=False).fetchone() == (False,)
+
+    def _sit(self, link: Link, night: str, *, alone: bool) -> list[Sitter]:
+        with link.transaction():
+            link.execute(f"LOCK TABLE {self._table} IN SHARE ROW EXCLUSIVE MODE", prepare=False)
+            link.execute(_SWEEP.format(table=self._table), prepare=False)
+            if alone and (kept := [one for one in self._look(link) if one.night and one.lives and self._is_far(one)]):
+                return kept
+            self._beat(link, night)
+        return []
+
+    def _look(self, link: Link) -> list[Sitter]:
+        if not self._taken and not self._is_there(link):
+            return []
+        return [Sitter(*row) for row in link.execute(_OTHERS.format(table=self._table), [self._me]).fetchall()]
+
+    def _beat(self, link: Link, night: str) -> float:
+        """Seconds since the last one; 0 where there was none."""
+        told = {"seat": self._me, "host": self._host, "pid": os.getpid(), "night": night, "lease_s": self._lease_s}
+        row = link.execute(_BEAT.format(table=self._table), told).fetchone()
+        return 0.0 if row is None or row[0] is None else float(row[0])
+
+    def _is_far(self, one: Sitter) -> bool:
+        return seats.home_of(one.seat) != seats.home_of(self._me)
+
+    def _refuse_copy(self) -> None:
+        """Somebody on another machine beats under this home's name: the folder of locks was copied with the home. One
+        that is only dead there (a container with a new name each time) does not beat any more."""
+        if self._taken:
+            return
+        mine = [one for one in self.look() if not self._is_far(one) and one.host != self._host and one.lives]
+        until_s = time.monotonic() + 2.5 * max((seats.beat_s(one.lease_s) for one in mine), default=0.0)
+        while mine and time.monotonic() < until_s and not self._ending.wait(0.2):
+            beats = {one.seat: one.beat for one in self.look()}
+            for one in mine:
+                if beats.get(one.seat, one.beat) != one.beat:
+                    raise HomeCopied(
+                        f"{one} works under the name of this home",
+                        hint="the home was copied with its folder of locks: remove the file `home` in one of the two",
+                    )
+
+    # -- the thread
+
+    def _beat_always(self) -> None:
+        while not self._ending.wait(seats.beat_s(self._lease_s)):
+            if self._night and time.monotonic() - self._fed_s > self._lease_s / 2:
+                continue  # the night's own loop stands still
+            try:
+                gap_s = self._asked(lambda link: self._beat(link, self._night))
+            except LedgerError as error:
+                if not self._silent:
+                    _log.warning("other homes do not hear of this one: %s", error.message)
+                self._silent = True
+                continue
+            self._silent = False
+            if gap_s > self._lease_s:
+                self._lapse_s = max(self._lapse_s, gap_s)
+
+    # -- the connection
+
+    def _asked(self, ask: Callable[[Link], T]) -> T:
+        """Raises PostgresUnusable, LedgerBusy."""
+        if not self._using.acquire(timeout=max(10.0, self._lease_s)):
+            raise LedgerBusy(f"{self._address} does not answer", hint="see that the server runs.")
+        try:
+            for again in (True, False):
+                link = self._linked()
+                try:
+                    return ask(link)
+                except psycopg.Error as error:
+                    lost = link.closed or link.broken
+                    self._drop()
+                    if not (again and lost):
+                        raise unusable(self._address, error) from None
+            raise AssertionError("the second try gives or raises")
+        finally:
+            self._using.release()
+
+    def _linked(self) -> Link:
+        if self._link is None:
+            link = connect(self._address, name="daybreak seat")
+            link.answer_s = max(2.0, min(15.0, self._lease_s / 2))
+            try:
+                link.execute("SET synchronous_commit = off", prepare=False)
+            except psycopg.Error as error:
+                link.close()
+                raise unusable(self._address, error) from None
+            self._link = link
+        return self._link
+
+    def _drop(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
