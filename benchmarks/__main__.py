@@ -28,13 +28,16 @@ def main() -> int:
             print(f"{one.name:18} {'quick' if one.quick else '':6} {one.about}")
         return 0
     began = time.monotonic()
-    outcomes = _run_all(register.chosen(asked.names, quick=asked.quick), asked.quick, began)
+    outcomes = _run_all(register.chosen(asked.names, quick=asked.quick), asked, began)
     rows: list[comparing.Row] = []
     if asked.compare:
-        last = history.last(form, history.records(asked.history))
-        outcomes = comparing.settled(outcomes, last, lambda name: _again(name, quick=asked.quick))
+        kept = history.records(asked.history)
+        last = history.last(form, kept)
+        outcomes = comparing.settled(outcomes, last, lambda name: _again(name, asked))
         rows = comparing.compare(outcomes, last)
         print("\n" + "\n".join(comparing.table(rows)))
+        for record in [one for one in kept if one.form == form][-1:]:
+            print(f"last: {record.where}")
     if asked.json or asked.record:
         record = history.make(outcomes, form)
         if asked.json:
@@ -50,6 +53,7 @@ def _asked() -> argparse.Namespace:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks; all without one")
     parser.add_argument("--quick", action="store_true", help="short forms only, of those that have one")
+    parser.add_argument("--limit", type=float, metavar="SECONDS", help="end a benchmark that takes longer")
     parser.add_argument("--list", action="store_true", help="what there is")
     parser.add_argument("--json", type=Path, metavar="FILE", help="figures as JSON")
     parser.add_argument("--record", action="store_true", help="keep the run in benchmarks/history")
@@ -61,19 +65,19 @@ def _asked() -> argparse.Namespace:
     return asked
 
 
-def _run_all(chosen: list[register.Benchmark], quick: bool, began: float) -> list[Outcome]:
+def _run_all(chosen: list[register.Benchmark], asked: argparse.Namespace, began: float) -> list[Outcome]:
     outcomes = []
     for number, one in enumerate(chosen, 1):
         print(f"\n== [{number}/{len(chosen)}, {_time(time.monotonic() - began)}] {one.name}: {one.about}", flush=True)
-        outcome = running.run(one.name, quick=quick)
+        outcome = running.run(one.name, quick=asked.quick, limit_s=asked.limit)
         outcomes.append(outcome)
         print(f"  ({_told(outcome)})", flush=True)
     return outcomes
 
 
-def _again(name: str, *, quick: bool) -> Outcome:
+def _again(name: str, asked: argparse.Namespace) -> Outcome:
     print(f"\n== once more: {name}", flush=True)
-    return running.run(name, quick=quick)
+    return running.run(name, quick=asked.quick, limit_s=asked.limit)
 
 
 def _told(outcome: Outcome) -> str:

@@ -130,16 +130,20 @@ def lines(
 
 
 def bars(path: Path, rows: Sequence[Bar], *, title: str, text: str, x: str, log: bool = False, one: str = "") -> Path:
-    """Horizontal bars, the first row on top. `one`: the name of a line at 1, for ratios."""
+    """Horizontal bars, the first row on top. `one`: the name of a line at 1, for ratios; on a `log` scale, which has no
+    zero, bars begin there."""
     pyplot = _pyplot()
     with pyplot.rc_context(_STYLE):
         height = max(1.6, 0.36 * len(rows) + 1.1)
         figure, axes = pyplot.subplots(figsize=(WIDTH_IN, height), layout="constrained")
         places = range(len(rows))
-        axes.barh(places, [row.value for row in rows], color=COLOURS[0], height=0.62)
+        begin = 1.0 if log and one else 0.0
+        axes.barh(places, [row.value - begin for row in rows], left=begin, color=COLOURS[0], height=0.62)
         for place, row in zip(places, rows, strict=True):
-            axes.annotate(row.words or _short(row.value), (row.value, place), xytext=(5, 0),
-                          textcoords="offset points", va="center", fontsize=9)  # fmt: skip
+            below = row.value < begin
+            axes.annotate(row.words or _short(row.value), (row.value, place), xytext=(-5 if below else 5, 0),
+                          textcoords="offset points", va="center", ha="right" if below else "left",
+                          fontsize=9)  # fmt: skip
         aims = [(place, row.aim) for place, row in zip(places, rows, strict=True) if row.aim is not None]
         if aims:
             axes.scatter([aim for _, aim in aims], [place for place, _ in aims], marker="|", s=230, color=COLOURS[1],
@@ -152,7 +156,7 @@ def bars(path: Path, rows: Sequence[Bar], *, title: str, text: str, x: str, log:
         axes.set_xlabel(x)
         if log:
             axes.set_xscale("log")
-        axes.margins(x=0.14)
+        axes.margins(x=0.3 if begin else 0.14)
         return _write(figure, axes, path, title, text, legend=bool(aims or one), below=True)
 
 

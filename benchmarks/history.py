@@ -17,7 +17,7 @@ import platform
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,6 +50,15 @@ class Record:
     def name(self) -> str:
         """Of its file."""
         return f"{self.made.replace(':', '')}-{self.form}.json"
+
+    @property
+    def where(self) -> str:
+        """When and on what, in words."""
+        on = self.machine
+        return (
+            f"{self.made}, commit {self.commit or 'unknown'}, {on['cores']} cores, Python {on['python']}, "
+            f"{on['system']}, a disk whose fdatasync takes {on['sync_ms']:g} ms"
+        )
 
     def told(self) -> str:
         """JSON, a line for each figure."""
@@ -145,3 +154,10 @@ def last(form: Form, kept: Sequence[Record]) -> dict[str, tuple[Figure, ...]]:
             # what failed half way keeps what it had before
             found.update({name: some for name, some in record.figures.items() if name not in record.failed})
     return found
+
+
+def shown(kept: Sequence[Record]) -> dict[str, tuple[Figure, ...]]:
+    """Of each benchmark the newest figures in full; where there are none those of the short form, which have no aims,
+    because what is wanted is wanted of the full size."""
+    quick = {name: tuple(replace(one, aim=None) for one in some) for name, some in last("quick", kept).items()}
+    return {**quick, **last("full", kept)}

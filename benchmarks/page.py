@@ -1,6 +1,6 @@
-"""Keeps `benchmarks/README.md` and the pictures in step with what was recorded.
+"""Keeps `benchmarks/README.md`, `docs/explanation/figures.md` and the pictures in step with what was recorded.
 
-python -m benchmarks.page          writes both (`--record` does it too)
+python -m benchmarks.page          writes them (`--record` does it too)
 """
 
 from __future__ import annotations
@@ -11,16 +11,26 @@ from pathlib import Path
 from benchmarks import history, plots, register
 from benchmarks.figures import Figure, aim, number
 from benchmarks.history import Form, Record
+from benchmarks.running import ROOT
 
 README = Path(__file__).with_name("README.md")
+DOCS = ROOT / "docs" / "explanation" / "figures.md"
 BEGIN, END = "<!-- figures: written by `python -m benchmarks.page` -->", "<!-- figures end -->"
 
 
 def write() -> list[Path]:
     """What was written."""
     records = history.records()
-    README.write_text(inserted(README.read_text(), made(records)))
-    return [README, *plots.write(records)]
+    pictures = plots.write(records)
+    for path, text in pages(records).items():
+        path.write_text(text)
+    return [README, DOCS, *pictures]
+
+
+def pages(records: Sequence[Record]) -> dict[Path, str]:
+    """Both pages as they should be."""
+    made = {README: tables(records), DOCS: pictures(records)}
+    return {path: inserted(path.read_text(), text) for path, text in made.items()}
 
 
 def inserted(text: str, figures: str) -> str:
@@ -32,20 +42,38 @@ def inserted(text: str, figures: str) -> str:
     return f"{before}{begin}\n{figures}{end}{after}"
 
 
-def made(records: Sequence[Record], known: Sequence[register.Benchmark] = register.ALL) -> str:
-    """Every figure by part and benchmark: of the newest run in full, of the short form where there is no other."""
-    full, quick = history.last("full", records), history.last("quick", records)
+def tables(records: Sequence[Record]) -> str:
+    """Every figure by part and benchmark."""
+    shown, full = history.shown(records), history.last("full", records)
     lines = ["", *_recorded(records), ""]
     for part in register.PARTS:
         lines += [f"### {part}", ""]
-        if full and any(one.part == part and full.get(one.name) for one in known):
-            name = plots.name_of(part)
-            lines += [f"![{part}: each figure's ratio to its baseline](../docs/assets/figures/{name})", ""]
-        for one in known:
+        for one in register.ALL:
             if one.part == part:
-                lines += [f"**`{one.name}`**: {one.about}.", ""]
-                lines += [*_table(full.get(one.name, ()), quick.get(one.name, ())), ""]
+                short = " Short form only." if one.name in shown and one.name not in full else ""
+                lines += [f"**`{one.name}`**: {one.about}.{short}", "", *_table(shown.get(one.name, ())), ""]
     return "\n".join(lines)
+
+
+def pictures(records: Sequence[Record]) -> str:
+    """A picture of each part, the peers, the trend; those that there are."""
+    shown = history.shown(records)
+    lines = ["", *_recorded(records), ""]
+    for part in register.PARTS:
+        if any(shown.get(one.name) for one in register.ALL if one.part == part):
+            lines += [_picture(part, plots.name_of(part)), ""]
+    if shown.get(plots.PEERS):
+        lines += ["## Beside the peers", "", _picture("Durable steps a second beside peers", "peers.svg"), ""]
+    forms: tuple[tuple[Form, str], ...] = (("full", "runs in full"), ("quick", "short forms"))
+    trends = [(form, words) for form, words in forms if sum(one.form == form for one in records) > 1]
+    lines += ["## Over time", ""] if trends else []
+    for form, words in trends:
+        lines += [_picture(f"Recorded {words}: how many times worse than the first", f"trend-{form}.svg"), ""]
+    return "\n".join(lines)
+
+
+def _picture(words: str, name: str) -> str:
+    return f"![{words}](../assets/figures/{name})"
 
 
 def _recorded(records: Sequence[Record]) -> list[str]:
@@ -57,35 +85,27 @@ def _recorded(records: Sequence[Record]) -> list[str]:
         if newest is None:
             lines.append(f"No run {words} has been recorded.")
             continue
-        on = newest.machine
-        lines.append(
-            f"Last run {words}: {newest.made}, commit {newest.commit or 'unknown'}, {on['cores']} cores, Python "
-            f"{on['python']}, {on['system']}, a disk whose fdatasync takes {on['sync_ms']:g} ms; "
-            f"{sum(newest.seconds.values()) / 60:.0f} minutes."
-        )
+        minutes = sum(newest.seconds.values()) / 60
+        lines.append(f"Last run {words}: {newest.where}; {minutes:.0f} minutes.")
         for name, why in {**newest.unavailable, **newest.failed}.items():
             lines.append(f"Without `{name}`: {_cell(why)}.")
     return ["  \n".join(lines)]
 
 
-def _table(full: Sequence[Figure], quick: Sequence[Figure]) -> list[str]:
-    figures = full or quick
+def _table(figures: Sequence[Figure]) -> list[str]:
     if not figures:
         return ["Not recorded."]
-    lines = [] if full else ["Short form only:", ""]
-    lines += ["| figure | measured | baseline | ratio | aim |", "|---|---|---|---|---|"]
+    lines = ["| figure | measured | baseline | ratio | aim |", "|---|---|---|---|---|"]
     for one in figures:
         unit = f" {one.unit}" if one.unit else ""
-        arrow = "↑" if one.better == "higher" else "↓"
         cells = (
             _cell(one.name),
             _cell(f"{number(one.value)}{unit}"),
             _cell(f"{one.baseline}: {number(one.baseline_value)}{unit}"),
-            f"{number(one.ratio)} {arrow}",
-            # what is wanted is wanted of the full size
-            f"{_cell(aim(one))}{': **missed**' if one.reached is False else ''}" if full else "",
+            f"{number(one.ratio)} {'↑' if one.better == 'higher' else '↓'}",
+            _cell(aim(one)) + (": **missed**" if one.reached is False else ""),
         )
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 

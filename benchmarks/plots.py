@@ -6,22 +6,23 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import comparing, drawing, register
+from benchmarks import comparing, drawing, history, register
 from benchmarks.figures import Figure, number
-from benchmarks.history import Form, Record, last
+from benchmarks.history import Form, Record
 from benchmarks.running import ROOT
 
 FOLDER = ROOT / "docs" / "assets" / "figures"
 EACH_MAX = 5
 """Figures of one benchmark in a picture; those nearest to their aims, or past them, come first."""
 PEERS = "peers"
-NAME_MAX = 46
+NAME_MAX = 40
 
 
 def write(records: Sequence[Record], folder: Path = FOLDER) -> list[Path]:
     """All that can be drawn of these. A picture that has no figures any more is not touched."""
-    written = [ratios(part, last("full", records), folder) for part in register.PARTS]
-    written += [trend("quick", records, folder), trend("full", records, folder), peers(last("full", records), folder)]
+    shown = history.shown(records)
+    written = [ratios(part, shown, folder) for part in register.PARTS]
+    written += [trend("quick", records, folder), trend("full", records, folder), peers(shown, folder)]
     return [path for path in written if path is not None]
 
 
@@ -46,10 +47,10 @@ def ratios(part: str, figures: Mapping[str, Sequence[Figure]], folder: Path) -> 
     return drawing.bars(
         folder / name_of(part),
         rows,
-        title=f"{part}: times the baseline of the same run",
+        title=part,
         text=f"{len(rows)} figures, each as a ratio to its baseline, with the aim where there is one: "
         + "; ".join(f"{row.name} {row.words}" for row in rows),
-        x="times the baseline (more is better where → stands, else less)",
+        x="times the baseline (→ more is better)",
         log=True,
         one="as the baseline",
     )
@@ -103,7 +104,7 @@ def trend(form: Form, records: Sequence[Record], folder: Path) -> Path | None:
         folder / f"trend-{form}.svg",
         [one.made[5:10] for one in some],
         series,
-        title=f"Recorded runs ({'short forms' if form == 'quick' else 'in full'}): times worse than the first one",
+        title=f"Recorded runs, {'short forms' if form == 'quick' else 'in full'}",
         text="Of each part of the product the geometric mean over its figures: "
         + "; ".join(f"{part} {number(values[-1])}" for part, values in series.items() if values[-1] is not None),
         y="times worse than at first",
@@ -143,8 +144,7 @@ def peers(figures: Mapping[str, Sequence[Figure]], folder: Path) -> Path | None:
     return drawing.bars(
         folder / "peers.svg",
         rows,
-        title=f"Durable steps a second, {where}",
+        title=f"Durable steps, {where}",
         text="; ".join(f"{row.name} {number(row.value)} steps a second" for row in rows),
-        x="steps a second, each on disk before the next one begins",
-        log=True,
+        x="steps a second",
     )

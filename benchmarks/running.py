@@ -40,7 +40,8 @@ def run(name: str, *, quick: bool, limit_s: float | None = None, package: str = 
     limit_s = limit_s or (QUICK_LIMIT_S if quick else LIMIT_S)
     with tempfile.TemporaryDirectory(prefix="daybreak-bench-") as folder:
         told = Path(folder, "figures")
-        command = [sys.executable, "-m", "benchmarks.alone", f"{package}.{name}", str(told), *(["quick"] if quick else [])]
+        command = [sys.executable, "-m", "benchmarks.alone", f"{package}.{name}", str(told)]
+        command += ["quick"] if quick else []
         began = time.monotonic()
         code, late = _watched(command, limit_s)
         seconds = time.monotonic() - began

@@ -55,6 +55,8 @@ REFUSED = {
     "notify test phone": "U290",
     "schedule run backup ": "U157",
     "schedule install --dry-run": "H241",
+    "provenance verify result --key ledger.vkey --proof": "U252",
+    "provenance": "H121",
     "resume run-0k3 --answer": "U113",
     "snapshot restore 20261121": "H222",
     "undo run-0k9 --dry-run": "U274",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -26,7 +27,17 @@ import pytest
 
 from daybreak import events
 from daybreak.agents import protocol
-from daybreak.agents.gateway import Gateway, GatewayBroken, Outpost, Portal, TicketUnknown, Way, certificate, relay
+from daybreak.agents.gateway import (
+    Gateway,
+    GatewayBroken,
+    Outpost,
+    Portal,
+    TicketUnknown,
+    Way,
+    carrying,
+    certificate,
+    relay,
+)
 from daybreak.agents.gateway.outpost import OutpostBroken, RelayForged, RelayRefuses, RelayUnreachable
 from daybreak.agents.gateway.relay import Relay, RelayBroken
 from daybreak.agents.gateway.way import HELLO, OPEN, host_and_port
@@ -206,8 +217,9 @@ def test_a_way_is_of_no_use_without_the_ticket_s_token(tmp_path: Path) -> None:
     """The secret opens the door of the house; what is asked needs the worker's own token, as it does here."""
     with house(tmp_path, Say("Hello.")) as here:
         ticket = here.ticket()
-        with here.outpost(ticket.token) as outpost:
-            for token in ("dbg-", "dbg-wrong", here.gateway.way(ticket.token).secret):
+        way = here.gateway.way(ticket.token)
+        with reached(way, tmp_path / "a") as outpost:
+            for token in ("dbg-", "dbg-wrong", way.secret):
                 with client_at(outpost.socket, token) as client:
                     assert client.post(CHAT, json=ASK).status_code == 401
         assert here.server.requests == []
@@ -389,6 +401,20 @@ def test_closing_the_ticket_ends_its_connections_at_once(tmp_path: Path) -> None
                 here.gateway.way(ticket.token)
 
 
+def test_a_node_that_comes_back_late_spends_nothing(tmp_path: Path) -> None:
+    """An attempt that is given to another node has a new way, and the old one is closed with all that is on it."""
+    # shows: N14
+    with house(tmp_path, Say("Hello.")) as here:
+        ticket = here.ticket()
+        with here.outpost(ticket.token, "old.sock") as old, client_at(old.socket, ticket.token) as late:
+            assert late.post(CHAT, json=ASK).status_code == 200
+            with here.outpost(ticket.token) as new, client_at(new.socket, ticket.token) as client:
+                with pytest.raises(httpx.TransportError):
+                    late.post(CHAT, json=ASK)
+                assert client.post(CHAT, json=ASK).status_code == 200
+        assert here.gateway.close_ticket(ticket.token).usage.requests == len(here.server.requests) == 2
+
+
 def test_the_end_of_the_gateway_is_the_end_of_all_ways(tmp_path: Path) -> None:
     """Its threads are gone, its port is free, and there is no other way."""
     with contextlib.ExitStack() as later:
@@ -517,6 +543,45 @@ def test_one_direction_may_end_before_the_other(tmp_path: Path) -> None:
             assert got == b"too long"
             assert near.problem is None
     assert [len(one) for one in said if one] == [300_000]
+
+
+@pytest.mark.parametrize("size", [1, 65_535, 65_536, 65_537, 3_000_000])
+def test_both_directions_move_at_once(tmp_path: Path, size: int) -> None:
+    """More than all buffers hold goes and comes back at the same time, in pieces of all sizes; nobody hangs."""
+    sent = os.urandom(size)
+    with (
+        unix_server(tmp_path / "gw", echo) as path,
+        Relay() as here,
+        reached(here.open(path), tmp_path / "a") as node,
+        dialled(node.socket) as end,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        came = threads.submit(everything, end)
+        left, pieces = memoryview(sent), itertools.cycle((1, 3, 4, 5, 16_384, 65_536, 200_000))
+        while left:
+            piece = next(pieces)
+            end.sendall(left[:piece])
+            left = left[piece:]
+        end.shutdown(socket.SHUT_WR)
+        assert came.result(20) == sent
+
+
+def test_who_pours_to_a_worker_that_is_gone_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though it does not look at whether anybody hears it."""
+    monkeypatch.setattr(carrying, "_LINGER_S", 0.1)
+    stopped = threading.Event()
+
+    def pour(end: socket.socket) -> None:
+        try:
+            while True:
+                end.sendall(bytes(65_536))
+        except OSError:
+            stopped.set()
+
+    with unix_server(tmp_path / "gw", pour) as path, Relay() as here, reached(here.open(path), tmp_path / "a") as node:
+        with dialled(node.socket) as end:
+            assert end.recv(1) == b"\0"
+        assert stopped.wait(20)
 
 
 def test_a_connection_that_breaks_is_told_from_one_that_ended(tmp_path: Path) -> None:
@@ -671,7 +736,7 @@ def test_a_process_has_one_relay(tmp_path: Path) -> None:
     """A second attempt uses the first one's; other addresses are refused."""
     with house(tmp_path, Say("Hello.")) as here:
         ticket, other = here.ticket(), here.ticket()
-        ways = [here.gateway.way(one.token) for one in (ticket, ticket, other)]
+        ways = [here.gateway.way(one.token) for one in (ticket, other, ticket)]
         assert len({way.address for way in ways}) == len({way.fingerprint for way in ways}) == 1
         assert len({way.secret for way in ways}) == 3
         with pytest.raises(RelayBroken, match="already"):

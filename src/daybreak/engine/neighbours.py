@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from daybreak.clock import Clock
 from daybreak.engine.keeper import Stopwatch
 from daybreak.errors import LedgerError
-from daybreak.ledger.seats import Seats, Sitter, home_of
+from daybreak.ledger.seats import Seats, Sitter, beat_s, home_of
 
 _log = logging.getLogger(__name__)
 SEEN_SHARE = 2 / 3
@@ -26,6 +26,8 @@ SEEN_SHARE = 2 / 3
 class _Seen:
     sitter: Sitter
     silent: Stopwatch
+    alive: bool
+    """It has beaten since it was first looked at."""
 
 
 class Neighbours:
@@ -73,6 +75,13 @@ class Neighbours:
             self._missing[seat] = Stopwatch(self._clock, self._gap_max_s)
         return self._is_dead(seat)
 
+    def doubts(self, seat: str) -> bool:
+        """Has it not beaten since it was first looked at, or lately, and may it prove to be dead?"""
+        if self.dead(seat):
+            return False
+        seen = self._seen.get(seat)
+        return seen is None or not seen.alive or seen.sitter.silent_s > 2 * beat_s(seen.sitter.lease_s)
+
     def nights(self) -> Sequence[Sitter]:
         """Of other homes, under way; the oldest first."""
         home = home_of(self.me)
@@ -100,7 +109,7 @@ class Neighbours:
         self._missing.pop(one.seat, None)
         seen = self._seen.get(one.seat)
         if seen is None or seen.sitter.beat != one.beat:
-            self._seen[one.seat] = _Seen(one, Stopwatch(self._clock, self._gap_max_s))
+            self._seen[one.seat] = _Seen(one, Stopwatch(self._clock, self._gap_max_s), alive=seen is not None)
         else:
             seen.sitter = one
             seen.silent.look()

@@ -45,6 +45,13 @@ class Recovery:
         # An owner that came to its end between the two looks has said so by now.
         return [run for run, _, _ in self._log.query(_UNDER_WAY) if run in free]
 
+    def doubts(self) -> bool:
+        """Is there a run in another home whose owner may prove to be dead?"""
+        if self._neighbours is None:
+            return False
+        rows = self._log.query(_UNDER_WAY)
+        return any(seat and not self._is_here(seat, host) and self._neighbours.doubts(seat) for _, host, seat in rows)
+
     async def look_at_owners(self, mine: Collection[str], besides: Collection[str] = ()) -> bool:
         """End owners that have stopped, and note it; was there one? `mine` are locks held here."""
         if self._keeper is None:

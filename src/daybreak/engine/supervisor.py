@@ -373,7 +373,7 @@ class Supervisor:
         """Will time alone let something go on before the end?"""
         if self._crew.aside.pending() or (self._keeper is not None and self._keeper.doubts()):
             return True
-        if self._sharing.again_s(self._clock.monotonic()) is not None:
+        if self._sharing.again_s(self._clock.monotonic()) is not None or self._recovery.doubts():
             return True
         wake = self._engine.queue.wake_at(self._clock.now())
         return wake is not None and (self._plan.until is None or wake < self._plan.until)

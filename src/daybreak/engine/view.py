@@ -189,10 +189,9 @@ _KEYS_FULL = f"""INSERT INTO view_runs_full SELECT 'key ' || mine.key FROM view_
     WHERE other.state IN ({_UNDER_WAY}) AND other.keyed <> '{{}}' AND other.run <> ?1
     AND theirs.key = mine.key) >= mine.value"""
 _RATES_FULL = """INSERT INTO view_runs_full SELECT 'rate ' || mine.key FROM view_runs, json_each(rated) AS mine
-  WHERE run = ?1 AND epoch = 0 AND EXISTS (SELECT 1 FROM view_runs_starts
+  WHERE run = ?1 AND epoch = 0 AND CAST(mine.value AS INTEGER) <= (SELECT count(*) FROM view_runs_starts
     WHERE rate = mine.key AND at > CASE substr(ltrim(lower(substr(mine.value, instr(mine.value, '/') + 1))), 1, 1)
-      WHEN 's' THEN ?2 WHEN 'm' THEN ?3 WHEN 'h' THEN ?4 ELSE ?5 END
-    LIMIT 1 OFFSET CAST(mine.value AS INTEGER) - 1)"""
+      WHEN 's' THEN ?2 WHEN 'm' THEN ?3 WHEN 'h' THEN ?4 ELSE ?5 END)"""
 """Units of rates are told by their first letters; see `placement.Rate`."""
 _RIPEN = "UPDATE view_runs SET ripe = ?1 WHERE timed <= ?1"
 

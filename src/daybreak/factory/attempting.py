@@ -231,11 +231,8 @@ class Attempts:
         )
         if self.needs.memory_bytes:
             allowed = replace(allowed, memory_bytes=self.needs.memory_bytes)
-        given = dict(zip(("worker",), importable[1:], strict=False)) | dict(
-            zip(("templates",), templates, strict=False)
-        )
-        own = {"workspace": folder, "scratch": scratch, "ours": importable[0], **given}
-        own |= dict(zip(("gateway",), socket, strict=False))
+        given = {**_called("worker", importable[1:]), **_called("templates", templates)}
+        own = {"workspace": folder, "scratch": scratch, "ours": importable[0], **given, **_called("gateway", socket)}
         return _Box(lending.told(allowed, {name: _real(str(path)) for name, path in own.items()}), importable[0], given)
 
     def _way(self, order: Order) -> dict[str, Any]:

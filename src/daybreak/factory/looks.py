@@ -194,8 +194,11 @@ def _result(doing: Doing) -> looking.Result:
 def _observed(doing: Doing, result: looking.Result) -> Observation:
     from daybreak.factory import consensus
 
+    with doing.lock:
+        if "product" not in doing.kept:
+            doing.kept["product"] = result.product()
     return consensus.observe(
-        result.product(),
+        doing.kept["product"],
         consensus.Probe.model_validate(doing.body["probe"]),
         result.scratch,
         candidate="",

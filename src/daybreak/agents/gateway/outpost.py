@@ -24,13 +24,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from daybreak.agents.gateway import carrying, certificate
+from daybreak.agents.gateway import carrying, certificate, sockets
 from daybreak.agents.gateway.way import CLOSED, FULL, HELLO, OPEN, SECRET_BYTES, host_and_port
 from daybreak.errors import WorkerError
 
 CONNECTIONS_MAX = 100
 """At once, as the relay has it for one attempt: further ones wait."""
-PATH_BYTES_MAX = 103
 CONNECT_S, ANSWER_S = 5.0, 20.0
 """How long the coordinator may take to be reached; to shake hands, and to answer to the secret."""
 _FOR_EVER_S = 86_400.0
@@ -124,13 +123,13 @@ class Outpost:
     # -- the socket
 
     def _listen(self) -> socket.socket:
-        if len(os.fsencode(self.socket)) > PATH_BYTES_MAX:
+        if len(os.fsencode(self.socket)) > sockets.PATH_BYTES_MAX:
             folder = self._own.enter_context(tempfile.TemporaryDirectory(prefix="daybreak-"))
             self.socket = Path(os.path.realpath(folder)) / "gateway.sock"
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._own.callback(listener.close)
         try:
-            _sweep(self.socket)
+            sockets.sweep(self.socket)
             listener.bind(str(self.socket))
             self._own.callback(lambda: self.socket.unlink(missing_ok=True))
             self.socket.chmod(0o600)
@@ -279,17 +278,3 @@ class Outpost:
 
 
 _LATER = "is the coordinator running, and does `advertise` in [dispatch] name it as nodes reach it?"
-
-
-def _sweep(path: Path) -> None:
-    """The socket of an outpost that died, where there is one."""
-    if not path.is_socket():
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
-        trial.settimeout(1)
-        try:
-            trial.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-        except OSError:
-            return  # gone, or somebody listens there: binding says so

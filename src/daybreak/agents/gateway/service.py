@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from daybreak.agents import protocol
-from daybreak.agents.gateway import keys
+from daybreak.agents.gateway import keys, sockets
 from daybreak.agents.gateway.relay import LISTEN, Relay
 from daybreak.agents.gateway.reserving import Log, Reserving
 from daybreak.agents.gateway.ticket import Spent, Ticket, Tickets, new_token
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SOCKET = "gateway.sock"
-PATH_BYTES_MAX = 103
-"""Of a unix socket's path, so that it fits everywhere with its NUL."""
 CONNECT_S, SILENCE_S, WRITE_S = 10.0, 600.0, 60.0
 """How long a provider may take to be reached; to say the next word; to take the next part of a request."""
 CONNECTIONS_MAX = 200
@@ -131,7 +129,7 @@ class Gateway:
 
     def _listen(self) -> socket.socket:
         folder = Path(os.path.realpath(self._folder))  # a sandbox knows real paths only
-        if len(os.fsencode(folder / SOCKET)) + 9 > PATH_BYTES_MAX:
+        if len(os.fsencode(folder / SOCKET)) + 9 > sockets.PATH_BYTES_MAX:
             folder = Path(os.path.realpath(self._own.enter_context(tempfile.TemporaryDirectory(prefix="daybreak-"))))
         self.socket = folder / f"{secrets.token_hex(4)}-{SOCKET}"
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -140,7 +138,8 @@ class Gateway:
             folder.mkdir(parents=True, exist_ok=True)
             # The sandbox's user is another one. It sees this folder alone; what keeps others out is the folder above.
             folder.chmod(0o755)
-            _sweep(folder)
+            for left in folder.glob(f"*-{SOCKET}"):  # by gateways that died
+                sockets.sweep(left)
             listener.bind(str(self.socket))
             self._own.callback(lambda: self.socket.unlink(missing_ok=True))
             self.socket.chmod(0o666)
@@ -228,9 +227,9 @@ class Gateway:
 
     def way(self, token: str, *, listen: str = LISTEN, advertise: str = "") -> Way:
         """The way of a ticket's attempt from another machine, where `outpost.Outpost` takes it; it ends with the
-        ticket. The first one starts the listener of this process (`relay.Relay`); all others must want the same one.
-
-        Raises TicketUnknown, RelayBroken, GatewayBroken."""
+        ticket. A ticket has one at a time: the one before is ended, so that a node which was taken for lost and comes
+        back spends nothing. The first one of all starts the listener of this process (`relay.Relay`); all others must
+        want the same. Raises TicketUnknown, RelayBroken, GatewayBroken."""
         with self._relay_lock:
             if self._loop is None or self._over.is_set():
                 raise _not_running()
@@ -281,9 +280,11 @@ class Gateway:
 
     async def _lead(self, token: str, way: Way) -> bool:
         ticket = self._tickets.get(token)
-        if ticket is not None:
-            ticket.ways.append(way)
-        return ticket is not None
+        if ticket is None:
+            return False
+        self._end_way(ticket)
+        ticket.way = way
+        return True
 
     async def _close(self, token: str) -> Spent | None:
         ticket = self._tickets.take(token)
@@ -298,10 +299,12 @@ class Gateway:
             await self._end(ticket)
 
     async def _end(self, ticket: Ticket) -> None:
-        for way in ticket.ways:
-            assert self._relay is not None, "it has made the way"
-            self._relay.close(way)
+        self._end_way(ticket)
         await _ended(ticket)
+
+    def _end_way(self, ticket: Ticket) -> None:
+        if ticket.way is not None and self._relay is not None:
+            self._relay.close(ticket.way)
 
 
 @cache
@@ -333,16 +336,3 @@ async def _ended(ticket: Ticket) -> None:
 
 async def _later(do: Any) -> None:
     do()
-
-
-def _sweep(folder: Path) -> None:
-    """Sockets of gateways that died."""
-    for path in folder.glob(f"*-{SOCKET}"):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
-            trial.settimeout(1)
-            try:
-                trial.connect(str(path))
-            except ConnectionRefusedError:
-                path.unlink(missing_ok=True)
-            except OSError:
-                continue

@@ -65,8 +65,8 @@ class Ticket:
     """For requests at once; further ones wait, so that no attempt can take all connections, or fill our memory."""
     scopes: set[anyio.CancelScope] = field(default_factory=set)
     """Of the requests under way."""
-    ways: list[Way] = field(repr=False, default_factory=list)
-    """From other machines to the gateway's socket."""
+    way: Way | None = None
+    """From another machine to the gateway's socket."""
     idle: anyio.Event | None = None
     """Set when the last of them is over, once it is closed."""
 

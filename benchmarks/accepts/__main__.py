@@ -1,5 +1,0 @@
-"""`python -m benchmarks.accepts`."""
-
-from benchmarks.accepts import main
-
-main()

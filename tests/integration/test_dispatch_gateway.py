@@ -1,0 +1,122 @@
+"""A worker on a node of a Ray cluster reaches its model through the coordinator, which pays, counts and cuts off."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daybreak import events, home
+from daybreak.events import POLICY, run_stream
+from daybreak.testing import ModelServer
+from daybreak.testing.modelserver import Call
+
+pytest.importorskip("ray")
+
+KEY = "sk-never-on-a-node-0123456789"
+RIGHT = "def add(one, other):\n    return one + other\n"
+SETTINGS = """\
+order = ["rich"]
+
+[dispatch]
+engine = "ray"
+advertise = "{advertise}"
+
+[providers.fake]
+api = "openai"
+address = "{address}"
+key = "env:FAKE_KEY"
+[providers.fake.prices."*"]
+input = 10.0
+output = 100.0
+
+[workers.rich]
+kind = "model"
+provider = "fake"
+model = "fake-1"
+[workers.poor]
+kind = "model"
+provider = "fake"
+model = "fake-1"
+tokens = 10
+"""
+WORK = [
+    Call("read_file", {"path": "calc.py"}),
+    Call("write_file", {"path": "calc.py", "text": RIGHT}),
+    Call("check", {}),
+    Call("done", {"summary": "add adds now"}),
+]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with a mistake in it, and an environment that only names the key."""
+    repo = tmp_path / "repo"
+    (repo / "tests").mkdir(parents=True)
+    (repo / "calc.py").write_text("def add(one, other):\n    return one - other\n")
+    (repo / "tests" / "test_calc.py").write_text("import calc\n\n\ndef test_add():\n    assert calc.add(2, 3) == 5\n")
+    (repo / "pyproject.toml").write_text('[tool.pytest.ini_options]\npythonpath = ["."]\n')
+    for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "begin"]):
+        subprocess.run(["git", "-c", "user.name=A", "-c", "user.email=a@example.org", *words], cwd=repo, check=True)
+    for name, value in (
+        ("DAYBREAK_HOME", str(tmp_path / "home")),
+        ("DAYBREAK_CONFIG", str(tmp_path / "daybreak.toml")),
+        ("FAKE_KEY", KEY),
+    ):
+        monkeypatch.setenv(name, value)
+    return tmp_path
+
+
+def settings(place: Path, server: ModelServer, advertise: str = "") -> None:
+    told = SETTINGS.format(address=server.url("openai"), advertise=advertise)
+    (place / "daybreak.toml").write_text(told)
+
+
+def done(opened: home.Home, place: Path, *workers: str) -> tuple[str, Any]:
+    """A run of a task for these workers, and how it ended."""
+    from daybreak.factory.repository import task as repositorytask
+
+    asked = repositorytask.asked(
+        place / "repo",
+        "make add work",
+        [f"{sys.executable} -m pytest -q"],
+        cwd=place,
+        environment=os.environ,
+        workers=workers,
+        settings=home.settings(),
+    )
+    run = opened.engine.submit(asked.kind, asked.title, asked.args, asked.placement)
+    return run, asyncio.run(opened.engine.finish(run))
+
+
+def told(opened: home.Home, run: str, kind: type[Any]) -> list[Any]:
+    streams = (run_stream(run), POLICY)
+    records = [record.event for stream in streams for record in opened.ledger.read(stream)]
+    return [event for event in records if isinstance(event, kind) and getattr(event, "run", run) == run]
+
+
+def test_a_model_mends_it_on_a_node_and_the_key_stays_with_the_coordinator(place: Path) -> None:
+    """Every call is in the coordinator's ledger and paid for there; a worker without means is cut off there too."""
+    # shows: N14, N1, F8
+    with ModelServer(WORK) as server:
+        settings(place, server)
+        with home.opened() as opened:
+            run, result = done(opened, place, "rich")
+            assert (result.state, result.why) == ("done", "")
+            assert told(opened, run, events.JobPlaced)
+            called = told(opened, run, events.ModelCalled)
+            [claim] = told(opened, run, events.AttemptClaimed)
+            poor, _ = done(opened, place, "poor")
+            broke = told(opened, poor, events.AttemptClaimed)
+    assert [one.status for one in called] == [200] * len(WORK)
+    assert all(one.money_microusd == 10 * one.input_tokens + 100 * one.output_tokens > 0 for one in called)
+    assert claim.usage["requests"] == len(WORK)
+    assert {request.key for request in server.requests} == {KEY}
+    assert {one.trouble for one in broke} == {"budget"}
+    assert len(server.requests) == len(WORK), "what cannot be paid is not asked"
+    assert not [path for path in place.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]

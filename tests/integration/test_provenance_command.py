@@ -1,0 +1,185 @@
+"""`daybreak provenance` on a real build: it passes as it was delivered, at home and elsewhere, and in no other way."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+HERE = Path(__file__).parent
+
+
+def _module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+daybreak_cli = _module("daybreak_cli")
+Cli, ONE_EXAMPLE = daybreak_cli.Cli, daybreak_cli.ONE_EXAMPLE.replace("{holdout}", "0.5")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, types_cache: Path) -> Cli:
+    """One example, held out, built once; tests that change it work on a copy."""
+    cli = Cli(tmp_path_factory.mktemp("built")).knowing(types_cache)
+    ran = cli("build", cli.spec(ONE_EXAMPLE), "--output", "result", "--json")
+    assert ran.status == 0, ran.out + ran.err
+    return cli
+
+
+@pytest.fixture
+def copy(built: Cli, tmp_path: Path) -> Cli:
+    copied = Cli(tmp_path / "copy")
+    shutil.copytree(built.folder, copied.folder)
+    shutil.copytree(built.home, copied.home, symlinks=True)
+    return copied
+
+
+@pytest.fixture
+def stranger(built: Cli, tmp_path: Path) -> Cli:
+    """Somebody without a home of ours, who was given the folder and the public key."""
+    other = Cli(tmp_path / "stranger")
+    shutil.copytree(built.folder / "result", other.folder / "result")
+    shutil.copy(built.home / "keys" / "ledger.vkey", other.folder)
+    return other
+
+
+def test_a_build_passes_at_home_and_says_what_vouches_for_it(built: Cli) -> None:
+    """Signature, every file, and the event that names the statement; the digest is the one in the ledger."""
+    # shows: F12 N3
+    ran = built("provenance", "verify", "result")
+    assert (ran.status, ran.out.splitlines()[0]) == (0, "result: verified"), ran.out + ran.err
+    told = built("provenance", "verify", "result", "--json").json()
+    assert told["verified"] is True
+    assert told["not_looked"] == []
+    events = {one["index"]: one for one in built("ledger", "show", told["run"], "--json").json()}
+    delivered = events[told["event"]["index"]]
+    assert delivered["type"] == "delivered"
+    data = (built.folder / "result" / "daybreak.provenance.json").read_bytes()
+    assert delivered["payload"]["provenance"] == told["provenance"] == sha256(data).hexdigest()
+
+
+def test_others_read_it_with_an_ed25519_function_alone(built: Cli) -> None:
+    """The encoding that is signed, written out; every delivered file is a subject, and every subject is there."""
+    key = base64.b64decode((built.home / "keys" / "ledger.vkey").read_text().split("+", 2)[2])[1:]
+    result = built.folder / "result"
+    envelope = json.loads((result / "daybreak.provenance.json").read_text())
+    payload = base64.b64decode(envelope["payload"])
+    kind = b"application/vnd.in-toto+json"
+    signed = b"DSSEv1 28 " + kind + b" " + str(len(payload)).encode() + b" " + payload
+    Ed25519PublicKey.from_public_bytes(key).verify(base64.b64decode(envelope["signatures"][0]["sig"]), signed)
+    subjects = {one["name"]: one["digest"]["sha256"] for one in json.loads(payload)["subject"]}
+    files = {str(one.relative_to(result)): one for one in result.rglob("*") if one.is_file()}
+    files.pop("daybreak.provenance.json")
+    assert subjects == {name: sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+
+
+CHANGES: list[tuple[Callable[[Path], object], str]] = [
+    (lambda out: (out / "README.md").write_text("mine"), "changed README.md"),
+    (lambda out: (out / "src" / "notes" / "cli.py").unlink(), "missing src/notes/cli.py"),
+    (lambda out: (out / "src" / "notes" / "__pycache__").mkdir(), "added src/notes/__pycache__/"),
+    (lambda out: (out / "conftest.py").symlink_to("/etc/passwd"), "added conftest.py (a symbolic link)"),
+]
+
+
+def test_whatever_is_altered_is_named_and_fails(built: Cli, tmp_path: Path) -> None:
+    """Each change by itself; of the result in its place nothing is touched."""
+    # shows: F12
+    for number, (change, told) in enumerate(CHANGES):
+        out = tmp_path / str(number)
+        shutil.copytree(built.folder / "result", out)
+        change(out)
+        ran = built("provenance", "verify", out)
+        assert (ran.status, ran.out.splitlines()[:2]) == (1, [f"{out}: NOT VERIFIED", f"  {told}"]), ran.err
+    out = tmp_path / "2"
+    ran = built("provenance", "verify", out, "--allow-extra", "--json")
+    assert (ran.status, ran.json()["verified"]) == (0, True)
+    assert [one["path"] for one in ran.json()["extra"]] == ["src/notes/__pycache__/"]
+
+
+def test_elsewhere_the_key_shows_the_signature_and_a_proof_the_rest(built: Cli, stranger: Cli) -> None:
+    """Without a home, a ledger, a network; what was not looked at is said."""
+    # shows: N3
+    ran = stranger("provenance", "verify", "result")
+    assert (ran.status, "U400" in ran.err) == (2, True), ran.out + ran.err
+    ran = stranger("provenance", "verify", "result", "--key", "ledger.vkey")
+    assert ran.status == 0, ran.err
+    assert "not looked at: whether the log names it" in ran.out
+    index = built("provenance", "verify", "result", "--json").json()["event"]["index"]
+    proof = stranger.folder / "delivered.proof"
+    assert built("ledger", "prove", str(index), "--output", proof).status == 0
+    ran = stranger("provenance", "verify", "result", "--key", "ledger.vkey", "--proof", proof)
+    assert ran.status == 0, ran.err
+    assert "not looked at" not in ran.out
+    assert not stranger.home.exists(), "nothing is written"
+
+
+def test_keys_come_and_go(copy: Cli) -> None:
+    """After a rotation all is good; after a revocation only what the ledger held before it."""
+    # shows: N9
+    first = copy("ledger", "keys", "list", "--json").json()["keys"][0]["id"]
+    index = copy("provenance", "verify", "result", "--json").json()["event"]["index"]
+    assert copy("ledger", "keys", "rotate").status == 0
+    assert copy("provenance", "verify", "result").status == 0
+    assert copy("provenance", "verify", "result", "--offline").status == 0
+    assert copy("ledger", "keys", "revoke", first, "--reason", "stolen").status == 0
+    assert copy("provenance", "verify", "result").status == 0, "the log held it before"
+    ran = copy("provenance", "verify", "result", "--offline")
+    assert (ran.status, "L313" in ran.err) == (1, True), ran.out + ran.err
+    assert copy("ledger", "keys", "revoke", first, "--at", str(index), "--reason", "earlier").status == 0
+    ran = copy("provenance", "verify", "result")
+    assert (ran.status, "L313" in ran.err) == (1, True), ran.out + ran.err
+    assert copy("ledger", "verify").status == 0
+
+
+def test_reports_name_it_and_pages_that_do_still_check(copy: Cli) -> None:
+    """The run's report, the morning's in every form, and the page byte for byte."""
+    told = copy("provenance", "verify", "result", "--json").json()
+    where = copy.folder / "result"
+    assert f"daybreak provenance verify {where}" in copy("report", told["run"], "--markdown").out
+    (one,) = copy("report", "--json").json()["verified"]
+    assert one["provenance"] == told["provenance"]
+    assert told["provenance"][:16] in copy("report").out
+    assert copy("report", "--html", "page.html").status == 0
+    assert told["provenance"][:16] in (copy.folder / "page.html").read_text()
+    ran = copy("report", "check", "page.html")
+    assert ran.status == 0, ran.out + ran.err
+
+
+def test_a_statement_that_was_altered_keeps_undo_from_moving_the_folder(copy: Cli) -> None:
+    """It counts among what was delivered; afterwards nothing has moved."""
+    file = copy.folder / "result" / "daybreak.provenance.json"
+    run = copy("provenance", "show", "result", "--json").json()["predicate"]["runDetails"]["metadata"]["invocationId"]
+    good = file.read_bytes()
+    file.write_bytes(good.replace(b"A", b"B", 1))
+    ran = copy("undo", run)
+    assert ran.status != 0
+    assert "changed daybreak.provenance.json" in ran.out + ran.err
+    file.write_bytes(good)
+    assert copy("provenance", "verify", "result").status == 0
+
+
+def test_what_it_says_is_shown_and_called_unchecked(built: Cli) -> None:
+    """For people; and nothing of the example that no worker saw, nor of the machine."""
+    ran = built("provenance", "show", "result")
+    assert ran.status == 0
+    assert "unchecked" in ran.err
+    assert "held-out examples (examples 1, passed 1)" in ran.out
+    text = built("provenance", "show", "result", "--json").out
+    assert "example:" not in text
+    assert str(built.folder) not in text
+    assert str(built.home) not in text
