@@ -66,12 +66,17 @@ def _asked() -> argparse.Namespace:
 
 
 def _run_all(chosen: list[register.Benchmark], asked: argparse.Namespace, began: float) -> list[Outcome]:
-    outcomes = []
+    outcomes: list[Outcome] = []
     for number, one in enumerate(chosen, 1):
         print(f"\n== [{number}/{len(chosen)}, {_time(time.monotonic() - began)}] {one.name}: {one.about}", flush=True)
-        outcome = running.run(one.name, quick=asked.quick, limit_s=asked.limit)
+        try:
+            outcome = running.run(one.name, quick=asked.quick, limit_s=asked.limit)
+        except KeyboardInterrupt:  # what was found until now took long enough to be kept
+            outcome = Outcome(one.name, (), 0.0, "interrupted", "and with it all that would have followed")
         outcomes.append(outcome)
         print(f"  ({_told(outcome)})", flush=True)
+        if outcome.state == "interrupted":
+            break
     return outcomes
 
 
@@ -84,8 +89,8 @@ def _told(outcome: Outcome) -> str:
     took = f"{outcome.seconds:.1f} s"
     if outcome.state == "unavailable":
         return f"{took}; NOT MEASURED: {outcome.why}"
-    if outcome.state == "failed":
-        return f"{took}; FAILED: {outcome.why}"
+    if outcome.state in ("failed", "interrupted"):
+        return f"{took}; {outcome.state.upper()}: {outcome.why}"
     return took if outcome.figures else f"{took}; NO FIGURES"
 
 
@@ -100,7 +105,7 @@ def _record(record: history.Record, folder: Path) -> None:
 
 def _ended(outcomes: list[Outcome], rows: list[comparing.Row], seconds: float, *, quick: bool) -> int:
     """Says what has to be looked at; the exit code."""
-    failed = [one for one in outcomes if one.state == "failed"]
+    failed = [one for one in outcomes if one.state in ("failed", "interrupted")]
     worse = [row for row in rows if row.fails]
     figures = sum(len(one.figures) for one in outcomes)
     print(f"\n{figures} figures of {len(outcomes)} benchmarks in {_time(seconds)}")

@@ -41,11 +41,16 @@ class Row:
 
 
 def times_worse(now: Figure, last: Figure) -> float:
-    """By the ratios. Figures of which another end is better have been redefined, and say nothing about each other."""
-    if now.better != last.better or now.ratio == last.ratio:
+    """By the ratios; 1 where one says nothing about the other."""
+    if redefined(now, last) or now.ratio == last.ratio:
         return 1.0
     bad, good = (now.ratio, last.ratio) if now.better == "lower" else (last.ratio, now.ratio)
     return bad / good if good else math.inf
+
+
+def redefined(now: Figure, last: Figure) -> bool:
+    """Has the figure another baseline now, or is another end better?"""
+    return (now.better, now.baseline) != (last.better, last.baseline)
 
 
 def compare(outcomes: Sequence[Outcome], last: Last) -> list[Row]:
@@ -96,7 +101,7 @@ def _change(row: Row) -> str:
         return "gone"
     if row.last is None:
         return "new"
-    if row.now.better != row.last.better:
+    if redefined(row.now, row.last):
         return "means something else now"
     if row.fails:
         return f"{row.worse:.1f} TIMES WORSE"

@@ -2,9 +2,9 @@
 
     python -m benchmarks.coordinators [--tasks 100000] [--nights 3] [--workers 64]
 
-The server is a real one with `fsync` on. A task is a run with one step; every coordinator has all views that a home has.
-One alone does a part of it first, on a database of its own, as the baseline of the same run. What the ledger says at the
-end decides: each task is done, once; each step has one outcome; each was computed once; no epoch was given twice.
+The server is a real one with `fsync` on. A task is a run with one step; every coordinator has all views of a home. One
+alone does a part of it first, on a database of its own, as the baseline of the same run. What the ledger says
+at the end decides: each task is done, once; each step has one outcome and was computed once; no epoch was given twice.
 
 Beside the rates stand the processor's milliseconds for each task, of all coordinators and of the server: with more
 coordinators each of them also keeps a mirror of what the others do.

@@ -141,9 +141,10 @@ def bars(path: Path, rows: Sequence[Bar], *, title: str, text: str, x: str, log:
         axes.barh(places, [row.value - begin for row in rows], left=begin, color=COLOURS[0], height=0.62)
         for place, row in zip(places, rows, strict=True):
             below = row.value < begin
-            axes.annotate(row.words or _short(row.value), (row.value, place), xytext=(-5 if below else 5, 0),
-                          textcoords="offset points", va="center", ha="right" if below else "left",
-                          fontsize=9)  # fmt: skip
+            ends = (row.value, row.value if row.aim is None else row.aim)  # words stand beside both
+            axes.annotate(row.words or _short(row.value), (min(ends) if below else max(ends), place),
+                          xytext=(-5 if below else 5, 0), textcoords="offset points", va="center",
+                          ha="right" if below else "left", fontsize=9)  # fmt: skip
         aims = [(place, row.aim) for place, row in zip(places, rows, strict=True) if row.aim is not None]
         if aims:
             axes.scatter([aim for _, aim in aims], [place for place, _ in aims], marker="|", s=230, color=COLOURS[1],

@@ -97,7 +97,7 @@ def make(outcomes: Sequence[Outcome], form: Form) -> Record:
         figures={one.name: one.figures for one in outcomes if one.figures},
         seconds={one.name: round(one.seconds, 1) for one in outcomes},
         unavailable={one.name: one.why for one in outcomes if one.state == "unavailable"},
-        failed={one.name: one.why for one in outcomes if one.state == "failed"},
+        failed={one.name: one.why for one in outcomes if one.state in ("failed", "interrupted")},
     )
 
 

@@ -16,6 +16,7 @@ from benchmarks.running import ROOT
 README = Path(__file__).with_name("README.md")
 DOCS = ROOT / "docs" / "explanation" / "figures.md"
 BEGIN, END = "<!-- figures: written by `python -m benchmarks.page` -->", "<!-- figures end -->"
+RATIOS = "figures as ratios to their baselines, with their aims, as the tables tell them"
 
 
 def write() -> list[Path]:
@@ -48,6 +49,8 @@ def tables(records: Sequence[Record]) -> str:
     lines = ["", *_recorded(records), ""]
     for part in register.PARTS:
         lines += [f"### {part}", ""]
+        if any(shown.get(one.name) for one in register.ALL if one.part == part):
+            lines += [_picture(f"{part}: {RATIOS}", plots.name_of(part), "../docs/assets/figures"), ""]
         for one in register.ALL:
             if one.part == part:
                 short = " Short form only." if one.name in shown and one.name not in full else ""
@@ -61,7 +64,7 @@ def pictures(records: Sequence[Record]) -> str:
     lines = ["", *_recorded(records), ""]
     for part in register.PARTS:
         if any(shown.get(one.name) for one in register.ALL if one.part == part):
-            lines += [_picture(part, plots.name_of(part)), ""]
+            lines += [_picture(f"{part}: {RATIOS}", plots.name_of(part)), ""]
     if shown.get(plots.PEERS):
         lines += ["## Beside the peers", "", _picture("Durable steps a second beside peers", "peers.svg"), ""]
     forms: tuple[tuple[Form, str], ...] = (("full", "runs in full"), ("quick", "short forms"))
@@ -72,8 +75,8 @@ def pictures(records: Sequence[Record]) -> str:
     return "\n".join(lines)
 
 
-def _picture(words: str, name: str) -> str:
-    return f"![{words}](../assets/figures/{name})"
+def _picture(words: str, name: str, folder: str = "../assets/figures") -> str:
+    return f"![{words}]({folder}/{name})"
 
 
 def _recorded(records: Sequence[Record]) -> list[str]:
@@ -83,13 +86,13 @@ def _recorded(records: Sequence[Record]) -> list[str]:
     for form, words in forms:
         newest = next((one for one in reversed(records) if one.form == form), None)
         if newest is None:
-            lines.append(f"No run {words} has been recorded.")
+            lines.append(f"* No run {words} has been recorded.")
             continue
         minutes = sum(newest.seconds.values()) / 60
-        lines.append(f"Last run {words}: {newest.where}; {minutes:.0f} minutes.")
+        lines.append(f"* Last run {words}: {newest.where}; {minutes:.0f} minutes.")
         for name, why in {**newest.unavailable, **newest.failed}.items():
-            lines.append(f"Without `{name}`: {_cell(why)}.")
-    return ["  \n".join(lines)]
+            lines.append(f"  * without `{name}`: {_cell(why)}")
+    return lines
 
 
 def _table(figures: Sequence[Figure]) -> list[str]:

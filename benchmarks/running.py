@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 LIMIT_S, QUICK_LIMIT_S = 3600.0, 90.0
 """A benchmark that takes longer is ended."""
 
-State = Literal["done", "failed", "unavailable"]
+State = Literal["done", "failed", "unavailable", "interrupted"]
 
 
 @dataclass(frozen=True)

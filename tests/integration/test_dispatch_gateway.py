@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from daybreak import events, home
+from daybreak.agents.gateway import Gateway, Way
 from daybreak.events import POLICY, run_stream
 from daybreak.testing import ModelServer
-from daybreak.testing.modelserver import Call
+from daybreak.testing.modelserver import Call, Request
 
-pytest.importorskip("ray")
+if importlib.util.find_spec("ray") is None:
+    pytest.skip("Ray is not installed (the extra `ray`)", allow_module_level=True)
 
 KEY = "sk-never-on-a-node-0123456789"
 RIGHT = "def add(one, other):\n    return one + other\n"
@@ -45,6 +51,7 @@ provider = "fake"
 model = "fake-1"
 tokens = 10
 """
+RAY_LOGS = "daybreak-ray-*/session_*/logs"
 WORK = [
     Call("read_file", {"path": "calc.py"}),
     Call("write_file", {"path": "calc.py", "text": RIGHT}),
@@ -100,10 +107,55 @@ def told(opened: home.Home, run: str, kind: type[Any]) -> list[Any]:
     return [event for event in records if isinstance(event, kind) and getattr(event, "run", run) == run]
 
 
-def test_a_model_mends_it_on_a_node_and_the_key_stays_with_the_coordinator(place: Path) -> None:
-    """Every call is in the coordinator's ledger and paid for there; a worker without means is cut off there too."""
+def seen(words: Sequence[str]) -> list[str]:
+    """Where any of these words can be read while the worker works: arguments and environments of all other processes,
+    and what Ray and Daybreak write down."""
+    found = []
+    own = str(os.getpid())
+    for process in Path("/proc").glob("[0-9]*"):
+        for name in ("cmdline", "environ"):
+            with suppress(OSError):
+                text = (process / name).read_bytes() if process.name != own else b""
+                found += [f"{process}/{name}" for word in words if word.encode() in text]
+    logs = list(Path(tempfile.gettempdir()).glob(RAY_LOGS))
+    for folder in (Path(os.environ["DAYBREAK_HOME"]), *logs):
+        for path in folder.rglob("*"):
+            with suppress(OSError):
+                text = path.read_bytes() if path.is_file() else b""
+                found += [str(path) for word in words if word.encode() in text]
+    return found
+
+
+@pytest.fixture
+def secrets(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The key, and what is made for attempts while the test runs."""
+    made = [KEY]
+    way = Gateway.way
+
+    def remembered(self: Gateway, token: str, **more: Any) -> Way:
+        found = way(self, token, **more)
+        made.extend((token, found.secret))
+        return found
+
+    monkeypatch.setattr(Gateway, "way", remembered)
+    return made
+
+
+def test_a_model_mends_it_on_a_node_and_the_key_stays_with_the_coordinator(place: Path, secrets: list[str]) -> None:
+    """Every call is in the coordinator's ledger and paid for there; a worker without means is cut off there too. No
+    secret can be read from outside meanwhile, nor afterwards."""
     # shows: N14, N1, F8
-    with ModelServer(WORK) as server:
+    exposed: list[str] = []
+
+    def script(request: Request) -> Any:
+        step = len(request.tool_outputs)
+        if step == 1:
+            assert len(secrets) == 3
+            assert list(Path(tempfile.gettempdir()).glob(f"{RAY_LOGS}/*")), "or nothing was looked at"
+            exposed.extend(seen(secrets))
+        return WORK[step]
+
+    with ModelServer(script) as server:
         settings(place, server)
         with home.opened() as opened:
             run, result = done(opened, place, "rich")
@@ -119,4 +171,5 @@ def test_a_model_mends_it_on_a_node_and_the_key_stays_with_the_coordinator(place
     assert {request.key for request in server.requests} == {KEY}
     assert {one.trouble for one in broke} == {"budget"}
     assert len(server.requests) == len(WORK), "what cannot be paid is not asked"
-    assert not [path for path in place.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
+    assert exposed == []
+    assert seen(secrets) == []

@@ -146,10 +146,24 @@ def test_keys_come_and_go(copy: Cli) -> None:
     assert copy("ledger", "verify").status == 0
 
 
-def test_reports_name_it_and_pages_that_do_still_check(copy: Cli) -> None:
+def test_a_log_that_goes_on_from_a_restored_copy_still_vouches_for_what_was_delivered_before(copy: Cli) -> None:
+    """The new log has another name and key, and every event stands one further on."""
+    # shows: N15
+    before = copy("provenance", "verify", "result", "--json").json()
+    assert copy("snapshot", "create").status == 0
+    assert copy("snapshot", "restore", "newest", "--to", copy.folder / "again-home").status == 0
+    (copy.folder / "again").mkdir()
+    ran = Cli(copy.folder / "again")("provenance", "verify", copy.folder / "result", "--json")
+    assert ran.status == 0, ran.out + ran.err
+    told = ran.json()
+    assert (told["log"], told["key"]) == (before["log"], before["key"])
+    assert told["event"]["index"] == before["event"]["index"] + 1
+
+
+def test_reports_name_it_and_pages_that_do_still_check(built: Cli, copy: Cli) -> None:
     """The run's report, the morning's in every form, and the page byte for byte."""
     told = copy("provenance", "verify", "result", "--json").json()
-    where = copy.folder / "result"
+    where = built.folder / "result"
     assert f"daybreak provenance verify {where}" in copy("report", told["run"], "--markdown").out
     (one,) = copy("report", "--json").json()["verified"]
     assert one["provenance"] == told["provenance"]
@@ -160,17 +174,17 @@ def test_reports_name_it_and_pages_that_do_still_check(copy: Cli) -> None:
     assert ran.status == 0, ran.out + ran.err
 
 
-def test_a_statement_that_was_altered_keeps_undo_from_moving_the_folder(copy: Cli) -> None:
+def test_a_statement_that_was_altered_keeps_undo_from_moving_the_folder(built: Cli) -> None:
     """It counts among what was delivered; afterwards nothing has moved."""
-    file = copy.folder / "result" / "daybreak.provenance.json"
-    run = copy("provenance", "show", "result", "--json").json()["predicate"]["runDetails"]["metadata"]["invocationId"]
+    file = built.folder / "result" / "daybreak.provenance.json"
+    run = built("provenance", "show", "result", "--json").json()["predicate"]["runDetails"]["metadata"]["invocationId"]
     good = file.read_bytes()
     file.write_bytes(good.replace(b"A", b"B", 1))
-    ran = copy("undo", run)
+    ran = built("undo", run)
     assert ran.status != 0
     assert "changed daybreak.provenance.json" in ran.out + ran.err
     file.write_bytes(good)
-    assert copy("provenance", "verify", "result").status == 0
+    assert built("provenance", "verify", "result").status == 0
 
 
 def test_what_it_says_is_shown_and_called_unchecked(built: Cli) -> None:

@@ -103,6 +103,7 @@ def test_a_baseline_of_nothing_is_refused() -> None:
         (faster(0.0), faster(2.0), math.inf),
         (slower(0.1), slower(0.0), math.inf),
         (slower(9.0), faster(1.0), 1.0),  # redefined: nothing can be said
+        (lower("step", 9.0, "ms", "another one", 1.0), slower(1.0), 1.0),
     ],
 )
 def test_worse_is_said_of_the_ratio_and_in_the_bad_direction(now: Figure, last: Figure, worse: float) -> None:
@@ -338,7 +339,7 @@ def test_the_page_tells_a_missed_aim_and_what_could_not_be_measured() -> None:
     missed = lower("a|b", 9.0, "ms", "<none>", 3.0, aim=2.0)
     told = page.tables([recorded("1", "full", {"archive": [missed]}, unavailable={"peers": "no network"})])
     assert r"| a\|b | 9 ms | &lt;none>: 3 ms | 3 ↓ | at most 2 x: **missed** |" in told
-    assert "Without `peers`: no network." in told
+    assert "without `peers`: no network" in told
 
 
 def test_short_forms_are_shown_where_there_is_no_other_and_have_no_aims() -> None:

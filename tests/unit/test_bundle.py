@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import platform
+import socket
 import subprocess
 import sys
 import zipfile
@@ -20,9 +21,10 @@ from pathlib import Path
 import pytest
 
 from daybreak.factory import bundling
-from daybreak.factory.bundling import here, listing, placing, pressing, required, sealing, starting
+from daybreak.factory.bundling import here, listing, placing, pressing, required, sealing, starting, trying
 from daybreak.factory.bundling.listing import Contents
 from daybreak.factory.health import bundle as health
+from daybreak.host.sandbox import detect
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bundles are made for Linux only so far")
 
@@ -49,10 +51,12 @@ def about(**changed: object) -> Contents:
     return replace(made, **changed)  # type: ignore[arg-type]
 
 
-def packed(path: Path, start: str, *, files: dict[str, bytes] | None = None, late: bool = False) -> Path:
+def packed(
+    path: Path, start: str, *, files: dict[str, bytes] | None = None, late: bool = False, after: str = AFTER
+) -> Path:
     """As pex leaves it. `late`: the same content made at another time, in another order, with other modes."""
     entries = {
-        "__main__.py": (start + AFTER).encode(),
+        "__main__.py": (start + after).encode(),
         "PEX-INFO": b"{}",
         ".bootstrap/pex/__init__.py": b"",
         "daybreak/__init__.py": b"'''ours'''\n",
@@ -259,6 +263,25 @@ def test_a_file_that_appears_meanwhile_stays(tmp_path: Path) -> None:
     assert final.read_text() == "new"
 
 
+def test_where_there_are_no_hard_links_the_name_is_still_taken_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Memory cards and some servers: the system's answer is made up here, the rest is real."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    new, final = tmp_path / "new", tmp_path / "it.pyz"
+    new.write_text("new")
+    placing.place(new, final, force=False)
+    assert final.read_text() == "new"
+    new.write_text("newer")
+    with pytest.raises(bundling.TargetRefused):
+        placing.place(new, final, force=False)
+    assert final.read_text() == "new"
+
+
 def fail_half_way(folder: Path, failure: BaseException) -> None:
     """Also sees to it that nothing is left then."""
     kept: list[Path] = []
@@ -283,6 +306,81 @@ def test_any_failure_leaves_no_file(tmp_path: Path) -> None:
     for failure in (KeyboardInterrupt(), bundling.BundleFailed("it", hint="no"), OSError(errno.EIO, "bad disk")):
         with pytest.raises(type(failure)):
             fail_half_way(tmp_path, failure)
+
+
+# -- how it is tried out
+
+DOCTOR = """
+import json, sys
+if "doctor" in sys.argv:
+    print(json.dumps([{"name": "mypy", "level": "bad", "text": "missing", "hint": "install it"}]))
+    sys.exit(1)
+"""
+BUILD = """
+import json, os, sys
+if "doctor" in sys.argv:
+    print("[]")
+if "build" in sys.argv:
+    print(json.dumps({"state": "done", "why": ""}))
+"""
+ROOM_SEEN = """
+import json, os, socket, sys
+seen = {"environment": dict(os.environ), "ours": os.path.exists(%r), "path": sys.path}
+try:
+    socket.create_connection(("127.0.0.1", %d), timeout=2).close()
+    seen["network"] = True
+except OSError:
+    seen["network"] = False
+print(json.dumps(seen))
+"""
+
+
+def pretending(tmp_path: Path, program: str) -> Path:
+    """A file that starts, and then is not what it says."""
+    file, told = tmp_path.resolve() / "it.pyz", about()
+    pressing.press(packed(tmp_path / "packed.pyz", f"{program}\n# {listing.DIGEST}\n", after=""), file, told)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("raise SystemExit('broken')", "`start` failed: 'broken"),
+        ("print('1.0')", "`doctor` failed"),
+        (DOCTOR, "`doctor` failed: 'mypy: missing'"),
+        (BUILD, "`build` failed"),
+    ],
+)
+def test_a_bundle_that_does_not_work_is_refused_with_what_failed(tmp_path: Path, program: str, words: str) -> None:
+    """It starts not, finds something wrong, or says that it has built what is not there: a word is not enough."""
+    # shows: F10
+    file = pretending(tmp_path, program)
+    with pytest.raises(bundling.BundleFailed) as caught:
+        trying.try_out(file, tmp_path.resolve(), say=lambda words: None)
+    assert words in caught.value.message
+    assert caught.value.code == "U398"
+
+
+def test_it_is_tried_out_where_nothing_of_ours_and_no_network_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # shows: F10
+    machine = detect()
+    if not machine.bwrap:
+        pytest.skip("without bubblewrap this environment cannot be hidden, which the result says")
+    monkeypatch.setenv("PYTHONPATH", "/evil")
+    monkeypatch.setenv("SOME_TOKEN", "secret")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        site = str(Path(importlib.util.find_spec("apsw").origin).parent)  # type: ignore[union-attr,arg-type]
+        file = pretending(tmp_path, ROOM_SEEN % (site, server.getsockname()[1]))
+        room = trying.Room(file, tmp_path.resolve())
+        seen = json.loads(room.run("start", "--version").stdout)
+    assert seen["network"] is False
+    assert seen["ours"] is False
+    assert room.hidden
+    assert {"PYTHONPATH", "SOME_TOKEN"} & set(seen["environment"]) == set()
+    assert Path(seen["environment"]["HOME"]).is_relative_to(tmp_path.resolve())
+    assert sorted(os.listdir(seen["environment"]["PATH"])) == ["python3", "sh"]
 
 
 # -- how it starts

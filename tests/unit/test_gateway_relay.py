@@ -401,6 +401,24 @@ def test_closing_the_ticket_ends_its_connections_at_once(tmp_path: Path) -> None
                 here.gateway.way(ticket.token)
 
 
+def test_a_node_that_goes_ends_its_requests(tmp_path: Path) -> None:
+    """Nobody waits for the provider any more, and what it said until then is paid, while the ticket is still open."""
+    # shows: N14
+    with house(tmp_path, Stalled(after=2)) as here:
+        ticket = here.ticket()
+        with contextlib.ExitStack() as node:
+            outpost = node.enter_context(here.outpost(ticket.token))
+            client = node.enter_context(client_at(outpost.socket, ticket.token))
+            with client.stream("POST", CHAT, json={**ASK, "stream": True}) as answer:
+                next(answer.iter_raw())
+                node.close()
+            here.server.requests[0].wait()
+            assert here.server.requests[0].outcome == "client left"
+        spent = here.gateway.close_ticket(ticket.token)
+        assert spent.usage.requests == len(here.calls()) == 1
+        assert spent.usage.money_microusd > 0
+
+
 def test_a_node_that_comes_back_late_spends_nothing(tmp_path: Path) -> None:
     """An attempt that is given to another node has a new way, and the old one is closed with all that is on it."""
     # shows: N14

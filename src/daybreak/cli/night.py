@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -95,7 +96,7 @@ def night(
     from daybreak import home
     from daybreak.clock import SystemClock
 
-    plan = _plan(SystemClock().now(), until, for_, budget, once, workers, if_busy, join=join)
+    plan = replace(_plan(SystemClock().now(), until, for_, budget, once, workers, if_busy), join=join)
     _check_ping(ping)
     _check_report(report_to)
     told = home.settings()  # a night with a daybreak.toml that cannot be used would only park its builds
@@ -111,15 +112,7 @@ def night(
 
 
 def _plan(
-    now: datetime,
-    until: str | None,
-    for_: str | None,
-    budget: str | None,
-    once: bool,
-    workers: int,
-    if_busy: str,
-    *,
-    join: bool = False,
+    now: datetime, until: str | None, for_: str | None, budget: str | None, once: bool, workers: int, if_busy: str
 ) -> Plan:
     from daybreak.engine.night import Plan
     from daybreak.policy.budget import Limit
@@ -135,7 +128,6 @@ def _plan(
         budget=None if limit is None or not limit.by_name else limit,
         once=once,
         if_busy=cast("Literal['refuse', 'wait', 'help']", if_busy),
-        join=join,
     )
 
 

@@ -37,12 +37,6 @@ class NoKey(UsageError):
     code = "U400"
 
 
-class AskedTwoWays(UsageError):
-    """Options that contradict each other."""
-
-    code = "U401"
-
-
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `daybreak build` delivered.")]
 
 

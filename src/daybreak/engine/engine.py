@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,7 +28,7 @@ from daybreak.engine.context import Context
 from daybreak.engine.flow import CancelHonoured, Parked, Paused, Waiting
 from daybreak.engine.history import RETURN, History, Identity, past_forgotten
 from daybreak.engine.journal import Journal
-from daybreak.engine.log import Log
+from daybreak.engine.log import Forgetting, Log
 from daybreak.engine.placement import Placement
 from daybreak.engine.purse import Purse
 from daybreak.engine.queue import Queue
@@ -85,6 +85,12 @@ class NoRoom(RunBusy):
     """Others were quicker: a concurrency key or a rate of the run is used up by now."""
 
     code = "E261"
+
+
+class KeyElsewhere(RunBusy):
+    """A run is about somebody whose key lies in another home: that one goes on with it."""
+
+    code = "E266"
 
 
 class TaskCrashed(EngineError):
@@ -155,6 +161,8 @@ class _Task:
     budget: dict[str, int]
     subject: str | None = None
     """Whom it is about: its title and arguments are secret then. Empty where that was forgotten."""
+    key: str = ""
+    """The name of that one's key."""
 
     @property
     def shown(self) -> str:
@@ -187,10 +195,11 @@ class Engine:
         circuits: Circuits | None = None,
         rules: Mapping[str, BreakerRule] | None = None,
         seats: Seats | None = None,
+        bound: Collection[str] = (),
     ) -> None:
         """`locks` is the folder of lock files. The ledger must have been opened with `VIEWS`. `sleep` must agree with
         `clock`. `rules` are those of breakers that have another than the usual one. `seats`: where several homes share
-        the ledger."""
+        the ledger; `bound`: kinds whose tasks are then done where they were added."""
         self._log = ledger
         self._kinds = kinds
         self._locks: Locks = host_locks.FileLocks(locks, clock) if isinstance(locks, Path) else locks
@@ -204,7 +213,8 @@ class Engine:
         self._accounts = Accounts(ledger)
         self._under_way: dict[str, _UnderWay] = {}
         """Runs whose lease is in the ledger."""
-        self.queue = Queue(ledger, clock, entropy, leased=self._under_way)
+        home = "" if seats is None else home_of(seats.me)
+        self.queue = Queue(ledger, clock, entropy, leased=self._under_way, home=home, bound=bound)
 
     def submit(
         self, kind: str, title: str, args: Any, placement: Placement | None = None, *, subject: str | None = None
@@ -301,7 +311,7 @@ class Engine:
             history = History.read(run, self._log.read(run_stream(run)))
             if history.state in FINAL and not task.again:
                 return _standing(history)
-            await self._sit(history)
+            await self._sit(task, history)
             journal = await self._lease(task, history, night, in_turn=in_turn)
             _lines.info("leased, in epoch %d", journal.epoch, extra={"kind": task.kind, "title": task.shown})
             purse = Purse(self._accounts, self._clock, journal, account)
@@ -372,12 +382,17 @@ class Engine:
         with held:
             yield
 
-    async def _sit(self, history: History) -> None:
+    async def _sit(self, task: _Task, history: History) -> None:
         """Where several homes share the ledger: be seen before anything is taken, and take nothing from whoever lives
-        in another home. Raises RunBusy."""
+        in another home, or alone can read it. Raises RunBusy."""
         seats = self.seats
         if seats is None:
             return
+        if task.subject == "" and isinstance(self._log, Forgetting) and task.key not in self._log.forgotten_subjects():
+            raise KeyElsewhere(
+                f"run {history.run} is about somebody whose key is not in this home",
+                hint="the home where it was added goes on with it; or copy its folder keys/subjects here",
+            )
         if not seats.taken:
             await seats.sit()
         if history.state in states.ACTIVE and history.seat and home_of(history.seat) != home_of(seats.me):
@@ -578,11 +593,11 @@ class Engine:
         )
         for place, kind, title, args, budget, deadline, again, waits_for in rows:
             limits = dict(plain.decode(budget.encode())) if budget else {}
-            told, subject = plain.decode(args.encode()), None
+            told, subject, key = plain.decode(args.encode()), None, ""
             if sealing.is_secret(told):
                 words = secrecy.read(self._log, run, place)
-                title, told, subject = words.title, words.args, words.subject
-            return _Task(kind, title, told, deadline, bool(waits_for), bool(again), limits, subject)
+                title, told, subject, key = words.title, words.args, words.subject, words.key
+            return _Task(kind, title, told, deadline, bool(waits_for), bool(again), limits, subject, key)
         raise UnknownRun(f"there is no run {run!r}", hint="`daybreak runs` lists them")
 
     def _project(self, run: str) -> str:

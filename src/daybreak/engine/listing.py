@@ -11,7 +11,7 @@ from daybreak.clock import stamp
 from daybreak.engine import picking
 from daybreak.engine.log import Log
 from daybreak.engine.picking import Candidate, Look
-from daybreak.engine.placement import Rate
+from daybreak.engine.placement import HOME_KEY, Rate
 from daybreak.engine.view import NEVER, UNDER_WAY
 from daybreak.events import State
 
@@ -87,11 +87,12 @@ class _Reason(NamedTuple):
     until: str = ""
 
 
-def listing(log: Log, now: datetime) -> list[Row]:
+def listing(log: Log, now: datetime, home: str = "") -> list[Row]:
     """Every run that is not over: those under way, then in the order in which they would be picked if all of
-    them began now, then those that wait for a key or a rate, for a time, for other runs, and for a person."""
+    them began now, then those that wait for a key or a rate, for a time, for other runs, and for a person.
+    `home`: this one's word, where several share the ledger."""
     runs = [_Run(*row) for row in log.query(_NOT_OVER)]
-    look = Look(log, now)
+    look = Look(log, now, home=home)
     picks = {pick.run: (place, pick) for place, pick in enumerate(look.best(len(runs)), start=1)}
     words = _Words(log, now, look)
     found = []
@@ -169,6 +170,9 @@ class _Words:
             one.rank, one.run, one.kind, one.title, one.project, one.state, one.epoch, one.keyed, one.rated, one.lane
         )
         if (key := self._capacity.full_key(candidate)) is not None:
+            if key.startswith(HOME_KEY):
+                where = f", host {one.host}" if one.host else ""
+                return _Reason(2, f"is done in the home where it was added ({key}{where})", one.expires)
             holders = self._holders.get(key, ())
             text = f"key {key} is held by {_named(holders)}" if holders else f"key {key} goes to others first"
             return _Reason(2, text, one.expires)

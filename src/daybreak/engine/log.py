@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from daybreak.ledger.record import Draft, Record
 
@@ -41,3 +41,12 @@ class Log(Protocol):
     async def put_blob_async(self, data: bytes) -> str: ...
 
     def get_blob(self, name: str) -> bytes: ...
+
+
+@runtime_checkable
+class Forgetting(Protocol):
+    """A ledger that knows which subjects were forgotten."""
+
+    def forgotten_subjects(self) -> dict[str, str]:
+        """The names of the subjects' keys that were destroyed, each with when."""
+        ...

@@ -25,7 +25,7 @@ import msgspec
 
 from daybreak.clock import stamp
 from daybreak.engine.log import Log
-from daybreak.engine.placement import Rate
+from daybreak.engine.placement import HOME_KEY, Rate
 from daybreak.engine.view import NEVER, TURN_MS, UNDER_WAY
 from daybreak.events import State
 
@@ -109,9 +109,11 @@ class Candidate(NamedTuple):
 class Capacity:
     """What is left of keys and rates at one moment; what is picked meanwhile is counted by `take`."""
 
-    def __init__(self, log: Log, now: datetime) -> None:
+    def __init__(self, log: Log, now: datetime, home: str = "") -> None:
+        """`home`: this one's word, where several share the ledger."""
         self._log = log
         self._now = now
+        self._home = home
         self._held: Counter[str] | None = None
         self._begun: Counter[str] = Counter()
         self._taken: Counter[str] = Counter()
@@ -121,8 +123,10 @@ class Capacity:
         self._begun.update(list(rates))
 
     def full_key(self, candidate: Candidate) -> str | None:
-        """A key of the candidate that is in use as often as it allows."""
+        """A key of the candidate that is in use as often as it allows, or that binds it to another home."""
         for key, most in candidate.keys.items():
+            if self._home and key.startswith(HOME_KEY) and key != HOME_KEY + self._home:
+                return key
             if self._holders()[key] + self._taken[key] >= most:
                 return key
         return None
@@ -163,13 +167,14 @@ class Look:
         taken: Collection[str] = (),
         night: str = "",
         fresh: Collection[str] | None = None,
+        home: str = "",
     ) -> None:
         """`fresh`: those of `taken` that may not be under way yet; None: any of them."""
         self._log = log
         self._now = stamp(now)
         self._night = night
         self._gone = set(taken)
-        self.capacity = Capacity(log, now)
+        self.capacity = Capacity(log, now, home)
         self._full: set[str] = set()
         self._added_ms: Counter[str] = Counter()
         if unsure := self._gone if fresh is None else fresh:

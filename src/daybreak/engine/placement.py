@@ -21,6 +21,8 @@ AFTER_MAX = 10_000
 SHARED_MAX = 32
 """Keys, and rates, of one task."""
 AT_ONCE_MAX = 1_000_000
+HOME_KEY = "home:"
+"""How a key begins that binds a run to one of the homes that share the ledger: what it names is a folder there."""
 STARTS_MAX = 100_000
 """Starts that one rate limit allows within its time."""
 

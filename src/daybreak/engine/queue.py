@@ -18,7 +18,14 @@ from daybreak.engine import picking, plain, secrecy
 from daybreak.engine.listing import Row, listing
 from daybreak.engine.log import Log
 from daybreak.engine.picking import Pick
-from daybreak.engine.placement import Placement, PlacementWrong, checked_task, is_run_name
+from daybreak.engine.placement import (
+    AT_ONCE_MAX,
+    HOME_KEY,
+    Placement,
+    PlacementWrong,
+    checked_task,
+    is_run_name,
+)
 from daybreak.errors import DraftRefused, UnknownRun, UsageError
 from daybreak.events import (
     QUEUE,
@@ -108,13 +115,25 @@ class _Standing:
 class Queue:
     """See the module. The ledger must have been opened with the view `view.RUNS`."""
 
-    def __init__(self, log: Log, clock: Clock, entropy: Entropy, leased: Container[str] = ()) -> None:
+    def __init__(
+        self,
+        log: Log,
+        clock: Clock,
+        entropy: Entropy,
+        leased: Container[str] = (),
+        home: str = "",
+        bound: Container[str] = (),
+    ) -> None:
         """`leased`: runs of which the caller knows that their lease is in the ledger. Of what is taken, only others
-        are looked up (see `next`), so that a look costs the same with ten runs under way and with a thousand."""
+        are looked up (see `next`), so that a look costs the same with ten runs under way and with a thousand.
+        `home`: this one's word, where several share the ledger; tasks of the kinds `bound` are then done where they
+        were added, because they name folders of that machine."""
         self._log = log
         self._clock = clock
         self._entropy = entropy
         self._leased = leased
+        self._home = home
+        self._bound = bound
 
     # -- in
 
@@ -193,6 +212,8 @@ class Queue:
     def _drafts(
         self, kind: str, title: str, args: Any, placement: Placement, subject: str | None = None
     ) -> tuple[str, list[Draft]]:
+        if not placement.schedule:  # the key of a schedule's runs is in its own task
+            placement = replace(placement, keys={**self.home_keys(kind, placement.keys), **placement.keys})
         kept = checked_task(kind, title, args)
         moment = self._clock.now()
         run, task = (ids.new(prefix, moment, self._entropy) for prefix in ("run", "task"))
@@ -202,6 +223,12 @@ class Queue:
             Draft(QUEUE, added, trace=run, subject=subject),
             Draft(run_stream(run), queued, epoch=0, trace=run),
         ]
+
+    def home_keys(self, kind: str, keys: Mapping[str, int]) -> dict[str, int]:
+        """What binds a task of that kind to this home, where several share the ledger and it names a folder."""
+        if not self._home or kind not in self._bound or any(key.startswith(HOME_KEY) for key in keys):
+            return {}
+        return {HOME_KEY + self._home: AT_ONCE_MAX}
 
     def _same(self, dedupe: str) -> str | None:
         """The run with that word that is not over."""
@@ -225,7 +252,7 @@ class Queue:
         finds those that a crash left.
         """
         fresh = [run for run in taken if run not in self._leased]
-        return picking.Look(self._log, now, taken, night, fresh).best(most)
+        return picking.Look(self._log, now, taken, night, fresh, self._home).best(most)
 
     def wake_at(self, now: datetime) -> datetime | None:
         """The next moment after now at which time alone may make a run eligible, never later; None: only events can."""
@@ -233,7 +260,7 @@ class Queue:
 
     def listing(self, now: datetime) -> list[Row]:
         """Every run that is not over, in the order of `listing.listing`, and what it waits for."""
-        return listing(self._log, now)
+        return listing(self._log, now, self._home)
 
     # -- moved by people
 

@@ -15,13 +15,15 @@ from daybreak.engine.engine import Locks
 from daybreak.engine.keeper import Keeper, Takeover
 from daybreak.engine.log import Log
 from daybreak.engine.neighbours import Neighbours
+from daybreak.engine.picking import keys_of
+from daybreak.engine.placement import HOME_KEY
 from daybreak.engine.telling import Teller
 from daybreak.engine.view import UNDER_WAY
 from daybreak.events import NightEnded
-from daybreak.ledger.seats import is_here
+from daybreak.ledger.seats import home_of, is_here
 
 _STATES = ", ".join(f"'{state}'" for state in UNDER_WAY)
-_UNDER_WAY = f"SELECT run, host, seat FROM view_runs WHERE state IN ({_STATES}) AND NOT restored ORDER BY place"
+_UNDER_WAY = f"SELECT run, host, seat, keyed FROM view_runs WHERE state IN ({_STATES}) AND NOT restored ORDER BY place"
 
 
 class Recovery:
@@ -43,14 +45,16 @@ class Recovery:
         if not free:
             return []
         # An owner that came to its end between the two looks has said so by now.
-        return [run for run, _, _ in self._log.query(_UNDER_WAY) if run in free]
+        return [run for run, _, _, _ in self._log.query(_UNDER_WAY) if run in free]
 
     def doubts(self) -> bool:
         """Is there a run in another home whose owner may prove to be dead?"""
         if self._neighbours is None:
             return False
         rows = self._log.query(_UNDER_WAY)
-        return any(seat and not self._is_here(seat, host) and self._neighbours.doubts(seat) for _, host, seat in rows)
+        return any(
+            seat and not self._is_here(seat, host) and self._neighbours.doubts(seat) for _, host, seat, _ in rows
+        )
 
     async def look_at_owners(self, mine: Collection[str], besides: Collection[str] = ()) -> bool:
         """End owners that have stopped, and note it; was there one? `mine` are locks held here."""
@@ -92,14 +96,21 @@ class Recovery:
 
     def _active(self) -> list[str]:
         """Runs that say that they are under way in this home."""
-        return [run for run, host, seat in self._log.query(_UNDER_WAY) if self._is_here(seat, host)]
+        return [run for run, host, seat, _ in self._log.query(_UNDER_WAY) if self._is_here(seat, host)]
 
     def _far(self) -> list[str]:
-        """Runs under way in other homes whose owners are dead."""
+        """Runs under way in other homes whose owners are dead, less those that can only be done there."""
         if self._neighbours is None:
             return []
         rows = self._log.query(_UNDER_WAY)
-        return [run for run, host, seat in rows if not self._is_here(seat, host) and self._is_dead(seat)]
+        mine = HOME_KEY + home_of(self._neighbours.me)
+        return [
+            run
+            for run, host, seat, keyed in rows
+            if not self._is_here(seat, host)
+            and self._is_dead(seat)
+            and not any(key.startswith(HOME_KEY) and key != mine for key in keys_of(keyed))
+        ]
 
     def _is_here(self, seat: str, host: str) -> bool:
         return is_here(seat, host, "" if self._neighbours is None else self._neighbours.me, self._locks.me.host)

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import groupby, islice
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from daybreak import events
 from daybreak.clock import Clock, stamp
@@ -82,6 +82,13 @@ class Drafts(Protocol):
         ...
 
 
+@runtime_checkable
+class Binding(Protocol):
+    """A queue that knows which tasks can only be done in this home."""
+
+    def home_keys(self, kind: str, keys: Mapping[str, int]) -> dict[str, int]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskTemplate:
     """What each window adds to the queue. Checked by `Schedules.set`."""
@@ -140,6 +147,10 @@ class Schedules:
         """
         _check_name(name)
         kept = _template_as_json(name, task)
+        if isinstance(self._queue, Binding):
+            keys = kept["place"].get("keys", {})
+            if home := self._queue.home_keys(task.kind, keys):
+                kept["place"]["keys"] = {**home, **keys}
         self._drafts(name, kept, "check")  # only whether it could be queued
         for _ in range(PASSES_MAX):
             stored, now = self._stored(name), self._clock.now()

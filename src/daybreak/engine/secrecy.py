@@ -21,6 +21,8 @@ class Words:
     args: Any
     subject: str
     """Whom it is about; empty where that was forgotten, or its key is not here."""
+    key: str = ""
+    """The name of that key."""
 
 
 def words_of(log: Log, run: str) -> Words | None:
@@ -36,7 +38,8 @@ def read(log: Log, run: str, place: int) -> Words:
     added = record.event
     assert isinstance(added, TaskAdded), f"the view says that event {place} added a task"
     assert added.run == run, f"the view says that event {place} added run {run}"
-    return Words(added.title, added.args, record.subject or "")
+    key = "" if record.secret is None else record.secret.key
+    return Words(added.title, added.args, record.subject or "", key)
 
 
 def subject_of(log: Log, run: str) -> str | None:

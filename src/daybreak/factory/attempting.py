@@ -24,10 +24,11 @@ from daybreak.checks.evidence import Evidence
 from daybreak.checks.gate import Decision
 from daybreak.clock import Clock
 from daybreak.engine import Context
-from daybreak.engine.dispatch import NO_NEEDS, AnswerFalse, Job, JobLost, JobTooLarge, Key, Needs, NodeRefused
+from daybreak.engine.dispatch import AnswerFalse, Job, JobFailed, JobLost, JobTooLarge, Key, Needs, NodeRefused
 from daybreak.engine.flow import Paused
+from daybreak.errors import WorkerError
 from daybreak.events import AttemptClaimed, AttemptJudged, AttemptTurn, Event
-from daybreak.factory import lending
+from daybreak.factory import dispatching, lending
 from daybreak.factory.hearing import NOTHING_USED, Heard, cut
 from daybreak.factory.office import Office
 from daybreak.factory.warden import Warden
@@ -111,8 +112,8 @@ class Attempts:
     office: Office
     warden: Warden
     cancelled: threading.Event
-    needs: Needs = NO_NEEDS
-    """What a machine must have on which they work."""
+    needs: Needs | None = None
+    """What a machine must have on which they work; None: what the settings say."""
 
     def beside(self, ctx: Context) -> Attempts:
         """The same for a branch of the run."""
@@ -184,14 +185,18 @@ class Attempts:
         def job(key: Key, avoid: tuple[str, ...]) -> Job:
             turns = self._turns(number)
             lines.begin(len(turns))
-            return _job(key, avoid, order, turns, found, box, way, folder, scratch, self.needs)
+            return _job(key, avoid, order, turns, found, box, way, folder, scratch, self._needed)
 
         try:
             ended = self.office.jobs(self.ctx, self.cancelled).do(f"attempt {number}", job, lines.take).body
-        except (JobLost, AnswerFalse, JobTooLarge, NodeRefused, lending.NotOnNode, tree.NotATree) as problem:
-            summary = cut(f"it came to nothing: {problem.message}")
-            trouble = "unavailable" if isinstance(problem, NodeRefused | lending.NotOnNode) else "crashed"
-            return Result(Claim(outcome="crashed", summary=summary, trouble=trouble), lines.usage)  # type: ignore[arg-type]
+        except (JobLost, AnswerFalse, JobTooLarge, JobFailed, NodeRefused, WorkerError, tree.NotATree) as problem:
+            absent = isinstance(problem, NodeRefused | lending.NotOnNode)
+            lost = Claim(
+                outcome="crashed",
+                summary=cut(f"it came to nothing: {problem.message}"),
+                trouble="unavailable" if absent else "crashed",
+            )
+            return Result(lost, lines.usage)
         duration_ms = int(ended["duration_ms"])
         if ended["cancelled"]:
             raise Paused("interrupted while a worker worked")
@@ -203,6 +208,10 @@ class Attempts:
             summary = cut(": ".join(["ended without a claim", ended["ending"], *filter(None, [ended["last"]])]))
             claim = Claim(outcome="crashed", summary=summary, trouble="stalled" if ended["timed_out"] else "crashed")
         return Result(claim, lines.usage, duration_ms)
+
+    @property
+    def _needed(self) -> Needs:
+        return dispatching.needs(self.office.settings) if self.needs is None else self.needs
 
     def _sandbox(
         self,
@@ -229,8 +238,8 @@ class Attempts:
             life=timedelta(seconds=order.terms.time_s),
             require=require,
         )
-        if self.needs.memory_bytes:
-            allowed = replace(allowed, memory_bytes=self.needs.memory_bytes)
+        if memory_bytes := self._needed.memory_bytes:
+            allowed = replace(allowed, memory_bytes=memory_bytes)
         given = {**_called("worker", importable[1:]), **_called("templates", templates)}
         own = {"workspace": folder, "scratch": scratch, "ours": importable[0], **given, **_called("gateway", socket)}
         return _Box(lending.told(allowed, {name: _real(str(path)) for name, path in own.items()}), importable[0], given)

@@ -114,7 +114,11 @@ def put(project: Path, target: Path, head: dict[str, Any], attest: Attest | None
         signed = attest(tree.Tree(tuple(sorted(entries, key=lambda entry: entry.path))))
         (project / PROVENANCE).write_bytes(signed)
     folder.put_folder(project, target, refuse=_refuse_if_not_ours)
-    if differences := changes(target):
+    differences = changes(target)
+    for name, sent in ((MANIFEST, data), (PROVENANCE, signed)):
+        if sent and (target / name).read_bytes() != sent:
+            differences.append(f"changed {name}")
+    if differences:
         raise DeliveredWrong(
             f"{target} differs from what was sent: {_named(differences)}",
             hint="the disk may be failing: look at the system's log, then deliver to another one",

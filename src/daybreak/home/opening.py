@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from daybreak.settings import Settings
 
 
+BOUND = ("command", "issues", "merge", "repository", "validate")
+"""Kinds of tasks that work on a folder of the machine on which they were added. A build begins with the text of its
+specification, which lies in the ledger."""
+
+
 def places() -> Places:
     """The folders that apply to this process."""
     return find_places(os.environ, Path.cwd())
@@ -141,7 +146,9 @@ def opened(
         instead = {} if problem is None else dict.fromkeys(("build", "issues", "repository"), _unusable(problem))
         kinds = Kinds(ledger, where, clock, office, instead)
         seats = _seats(own, where, told)
-        engine = Engine(ledger, kinds, where.locks, clock, os.urandom, listeners, rules=rules(told), seats=seats)
+        engine = Engine(
+            ledger, kinds, where.locks, clock, os.urandom, listeners, rules=rules(told), seats=seats, bound=BOUND
+        )
         try:
             with _traced(ledger, told, asking=asking):
                 yield Home(where, ledger, engine, listeners, told, problem)
@@ -155,11 +162,15 @@ def _seats(ledger: Ledger, where: Places, told: Settings) -> Seats | None:
     """By which other homes on the same ledger see this one; None where the ledger is a file."""
     if ledger.postgres is None or (url := postgres(where, told)) is None:
         return None
+    import hashlib
     import socket
 
+    from daybreak.factory import holdout
     from daybreak.ledger.postgres.seats import PostgresSeats
 
-    return PostgresSeats(url, where.locks, socket.gethostname())
+    key = holdout.read_or_make_key(where.keys)  # now, so that it is there when the folder is copied for another home
+    mark = hashlib.sha256(b"daybreak: one choice\n" + key).hexdigest()[:32]  # which tells nothing of the key
+    return PostgresSeats(url, where.locks, socket.gethostname(), mark=mark)
 
 
 def _traced(ledger: Ledger, told: Settings, *, asking: bool) -> AbstractContextManager[None]:

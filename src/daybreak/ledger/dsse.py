@@ -93,7 +93,10 @@ def pae(payload_type: str, payload: bytes) -> bytes:
 def sealed(payload_type: str, payload: bytes, vouch: Callable[[bytes], tuple[str, Verifier]]) -> bytes:
     """The file. `vouch` signs (`Ledger.vouch`). Ed25519 is deterministic: the same payload and key give the same."""
     signature, verifier = vouch(pae(payload_type, payload))
-    return Envelope(payload_type, to_base64(payload), [Signature(keyid_of(verifier), signature)]).data
+    data = Envelope(payload_type, to_base64(payload), [Signature(keyid_of(verifier), signature)]).data
+    if len(data) > ENVELOPE_BYTES:
+        raise _unreadable(f"it would be longer than {ENVELOPE_BYTES} bytes")  # nobody could check it
+    return data
 
 
 def keyid_of(verifier: Verifier) -> str:

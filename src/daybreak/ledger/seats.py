@@ -29,6 +29,12 @@ class HomeCopied(EngineError):
     code = "E264"
 
 
+class KeysDiffer(EngineError):
+    """Homes on one ledger have different keys where they must have one."""
+
+    code = "E267"
+
+
 class HomeNameBroken(EngineError):
     """The file with a home's name for others cannot be read or written."""
 
@@ -49,6 +55,8 @@ class Sitter(NamedTuple):
     """Since its last beat, by the clock of the ledger's server."""
     beat: str
     """Differs from the last look's where it has beaten meanwhile."""
+    mark: str = ""
+    """What all homes must have in common; empty where it does not say."""
 
     @property
     def lives(self) -> bool:

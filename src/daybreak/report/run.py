@@ -247,6 +247,13 @@ def _take(report: RunReport, event: events.Event, place: str, ts: str) -> None:
                     event=place,
                 )
             )
+        case events.JobPlaced() if ":attempt " in event.job:
+            report.asked.append(_job(event.job, "placed", f"on node {event.host}, sandbox {event.sandbox}", place))
+        case events.JobLost():
+            why = event.why + ("; it is done again" if event.again else "")
+            report.asked.append(_job(event.job, "lost", why, place))
+        case events.JobLate():
+            report.asked.append(_job(event.job, "refused", "it answered after it was given up", place))
         case events.StepDone(name="skeleton", result={"files": int() as files, "output": str() as output}):
             outcome = "not built" if files else "not put there"
             why = event.result.get("why", "")
@@ -319,6 +326,10 @@ def _take(report: RunReport, event: events.Event, place: str, ts: str) -> None:
         case events.Delivered():
             signed = [f"daybreak provenance verify {shlex.quote(event.output)}"] if event.provenance else []
             report.delivered = Line(what="delivered", outcome="done", summary=event.output, marks=signed, event=place)
+
+
+def _job(job: str, outcome: str, summary: str, place: str) -> Line:
+    return Line(what=job.partition(":")[2] or job, outcome=outcome, summary=summary, event=place)
 
 
 def _trouble(claim: events.AttemptClaimed) -> str:

@@ -100,7 +100,7 @@ class _In:
         except _Again:
             return False
         if not count:
-            raise Broken("the other side closed before the end")
+            raise Broken("it was closed or lost before its end")
         self._got = self._view[:count]
         return True
 

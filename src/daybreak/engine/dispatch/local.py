@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from daybreak.engine.dispatch import doers
 from daybreak.engine.dispatch.job import Answer, Doing, Job, Key, Needs, Node, OnLine
 from daybreak.engine.dispatch.problems import NeedsUnmet
+from daybreak.engine.flow import Paused
 
 HERE = Node("")
 
@@ -46,7 +47,10 @@ class Local:
             lent=job.lent,
             given=job.given,
         )
-        return Answer(doers.find(job.doer)(doing), HERE)
+        body = doers.find(job.doer)(doing)
+        if cancelled.is_set():  # what it saw may be the interruption
+            raise Paused("interrupted while a job was done")
+        return Answer(body, HERE)
 
     def _refuse_unmet(self, needs: Needs) -> None:
         missing = [one for one in needs.labels if one not in self._labels]

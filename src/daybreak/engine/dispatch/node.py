@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import daybreak
+from daybreak import errors
 from daybreak.engine.dispatch import frames
 
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
@@ -28,7 +28,7 @@ class Hand:
 
     def __init__(self) -> None:
         environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        environment["PYTHONPATH"] = str(Path(daybreak.__file__).resolve().parents[1])
+        environment["PYTHONPATH"] = str(Path(errors.__file__).resolve().parents[1])
         folder = Path(tempfile.gettempdir(), f"daybreak-node-{os.geteuid()}")
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "daybreak.engine.dispatch.hand", str(folder)],

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
-import daybreak
+from daybreak import errors
 from daybreak.engine.dispatch import frames
 from daybreak.engine.dispatch.job import Answer, Job, Key, Node, OnLine, Packed, rebuilt
 from daybreak.engine.dispatch.problems import (
@@ -260,7 +260,7 @@ class _Hearing:
 
     def _hello(self, said: Mapping[str, Any]) -> None:
         self.began_s = time.monotonic()
-        self.node = Node(str(said["node"]), str(said["host"]), str(said["sandbox"]))
+        self.node = Node(str(said["node"]), str(said["host"]), str(said["sandbox"]).partition("; not covered")[0])
         if said["version"] != self.cluster.version:
             raise self._refused(f"it has Daybreak {said['version']}, and this is {self.cluster.version}")
         self.on_node(self.node)
@@ -479,7 +479,7 @@ def _started(
     argv = [*(program or (sys.executable, "-P", "-c", code)), json.dumps(told)]
     kept = {name: environment[name] for name in _KEPT if name in environment}
     more = {
-        "PYTHONPATH": str(Path(daybreak.__file__).resolve().parents[1]),
+        "PYTHONPATH": str(Path(errors.__file__).resolve().parents[1]),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         **(

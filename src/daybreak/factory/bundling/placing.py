@@ -92,11 +92,22 @@ def place(file: Path, final: Path, *, force: bool) -> None:
     if force:
         os.replace(file, final)
     else:
+        _name(file, final)
+    durable.sync_folder(final.parent)
+
+
+def _name(file: Path, final: Path) -> None:
+    """A hard link fails where the name is taken; where a file system has none, the name is taken empty first."""
+    try:
         try:
             os.link(file, final)
-        except FileExistsError:
-            raise _exists(final) from None
-    durable.sync_folder(final.parent)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+                raise
+            final.touch(exist_ok=False)
+            os.replace(file, final)
+    except FileExistsError:
+        raise _exists(final) from None
 
 
 def _exists(final: Path) -> TargetRefused:

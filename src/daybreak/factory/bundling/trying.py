@@ -92,7 +92,7 @@ class Room:
         self._python = str(programs / "python3")
         machine = detect()
         self.words = machine.mode().words
-        self.hidden = bool(machine.bwrap)
+        self.hidden = bool(machine.bwrap) and sys.prefix != sys.base_prefix
         self._sandbox = _sandbox(folder, file, hide=self.hidden)
 
     def run(self, what: str, *words: str, may_fail: bool = False) -> process.Finished:
@@ -111,9 +111,9 @@ class Room:
 
 
 def _sandbox(folder: Path, file: Path, *, hide: bool) -> Sandbox:
-    """Our own environment, which a sandbox otherwise shows, is hidden as far as this machine can; but for the few files
-    that the sandbox itself begins with."""
-    ours = {Path(sys.prefix).resolve(), CHILD.parents[2]} if hide and sys.prefix != sys.base_prefix else set()
+    """Our own environment, which a sandbox otherwise shows, is hidden if `hide`; but for the few files that the sandbox
+    itself begins with."""
+    ours = {Path(sys.prefix).resolve(), CHILD.parents[2]} if hide else set()
     return Sandbox(
         writable=(folder,),
         readable=(file, CHILD, *ours) if ours else (file,),

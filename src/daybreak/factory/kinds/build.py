@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import msgspec
 
 from daybreak import events
@@ -121,7 +122,13 @@ class _OneBuild:
         self.held_out = holdout.choose(self.spec.examples, self.spec.holdout, key)
         self.serve = self.spec.serve or f"{self.spec.name} serve --port {{port}}"
         self.warden = Warden(ctx.run, self.ledger, kind.places, kind.clock)
-        self.site = Site(ctx, (kind.places.workspaces / ctx.run).resolve(), self.warden, number=args.first_attempt - 1)
+        self.site = Site(
+            ctx,
+            (kind.places.workspaces / ctx.run).resolve(),
+            self.warden,
+            number=args.first_attempt - 1,
+            at_a_time=anyio.Semaphore(kind.office.dispatch.at_a_time),
+        )
         self.needs = dispatching.needs(kind.office.settings, self.spec.needs)
         attempts = Attempts(ctx, kind.office, self.warden, self.site.cancelled, self.needs)
         self.filling = Filling(self.site, self._order(), self.ledger, attempts, self._left_s)

@@ -27,27 +27,28 @@ from daybreak.ledger import seats
 from daybreak.ledger.postgres.address import parse
 from daybreak.ledger.postgres.connection import Link, connect, said, unusable
 from daybreak.ledger.postgres.store import lock_key
-from daybreak.ledger.seats import HomeCopied, Sitter
+from daybreak.ledger.seats import HomeCopied, KeysDiffer, Sitter
 
 T = TypeVar("T")
 
 _TABLE = """
-CREATE UNLOGGED TABLE {table} (
+CREATE UNLOGGED TABLE IF NOT EXISTS {table} (
   seat    text COLLATE "C" PRIMARY KEY,
   host    text NOT NULL,
   pid     bigint NOT NULL,
   night   text NOT NULL,
   lease_s double precision NOT NULL,
+  mark    text NOT NULL,
   began   timestamptz NOT NULL DEFAULT clock_timestamp(),
   at      timestamptz NOT NULL DEFAULT clock_timestamp()
 )
 """
 _BEAT = """WITH before AS (SELECT at FROM {table} WHERE seat = %(seat)s)
-INSERT INTO {table} (seat, host, pid, night, lease_s)
-VALUES (%(seat)s, %(host)s, %(pid)s, %(night)s, %(lease_s)s)
+INSERT INTO {table} (seat, host, pid, night, lease_s, mark)
+VALUES (%(seat)s, %(host)s, %(pid)s, %(night)s, %(lease_s)s, %(mark)s)
 ON CONFLICT (seat) DO UPDATE SET at = clock_timestamp(), night = excluded.night, lease_s = excluded.lease_s
 RETURNING (SELECT extract(epoch FROM clock_timestamp() - at)::float8 FROM before)"""
-_OTHERS = """SELECT seat, host, pid, night, lease_s, extract(epoch FROM clock_timestamp() - at)::float8, at::text
+_OTHERS = """SELECT seat, host, pid, night, lease_s, extract(epoch FROM clock_timestamp() - at)::float8, at::text, mark
 FROM {table} WHERE seat <> %s ORDER BY began, seat"""
 _STAND = "DELETE FROM {table} WHERE seat = %s"
 _SWEEP = "DELETE FROM {table} WHERE at < clock_timestamp() - interval '1 day'"
@@ -58,12 +59,14 @@ _log = logging.getLogger("daybreak.ledger")
 class PostgresSeats:
     """See `seats.Seats`. One connection, made when first needed and again after it was lost."""
 
-    def __init__(self, url: str, locks: Path, host: str, entropy: ids.Entropy = os.urandom) -> None:
-        """`locks`: the home's folder of locks. Raises PostgresAddressWrong, HomeNameBroken."""
+    def __init__(self, url: str, locks: Path, host: str, entropy: ids.Entropy = os.urandom, mark: str = "") -> None:
+        """`locks`: the home's folder of locks. `mark`: of what all homes must have in common, for them to compare.
+        Raises PostgresAddressWrong, HomeNameBroken."""
         self._address = parse(url)
         self._schema = f'"{self._address.schema}_seats"'
         self._table = f"{self._schema}.seat"
         self._host = host
+        self._mark = mark
         self._me = f"{seats.named(locks, entropy)}/{entropy(8).hex()}"
         self._night = ""
         self._lease_s = seats.LEASE_S
@@ -94,6 +97,7 @@ class PostgresSeats:
         """As `sit`, without an event loop."""
         self._prepare()
         self._refuse_copy()
+        self._refuse_stranger()
         self._lease_s = lease_s
         kept = self._asked(lambda link: self._sit(link, night, alone=alone))
         if not kept:
@@ -138,9 +142,9 @@ class PostgresSeats:
                 return
             with link.transaction():
                 link.execute("SELECT pg_advisory_xact_lock(%s)", [lock_key(self._address)])
-                if not self._is_there(link):
-                    link.execute(f"CREATE SCHEMA IF NOT EXISTS {self._schema}", prepare=False)
-                    link.execute(_TABLE.format(table=self._table), prepare=False)
+                # asked again under the lock, the server may still answer from what this connection knew before
+                link.execute(f"CREATE SCHEMA IF NOT EXISTS {self._schema}", prepare=False)
+                link.execute(_TABLE.format(table=self._table), prepare=False)
 
         self._asked(prepare)
 
@@ -164,6 +168,7 @@ class PostgresSeats:
     def _beat(self, link: Link, night: str) -> float:
         """Seconds since the last one; 0 where there was none."""
         told = {"seat": self._me, "host": self._host, "pid": os.getpid(), "night": night, "lease_s": self._lease_s}
+        told["mark"] = self._mark
         row = link.execute(_BEAT.format(table=self._table), told).fetchone()
         return 0.0 if row is None or row[0] is None else float(row[0])
 
@@ -185,6 +190,15 @@ class PostgresSeats:
                         f"{one} works under the name of this home",
                         hint="the home was copied with its folder of locks: remove the file `home` in one of the two",
                     )
+
+    def _refuse_stranger(self) -> None:
+        for one in self.look():
+            if one.lives and self._mark and one.mark and one.mark != self._mark:
+                raise KeysDiffer(
+                    f"{one} works on this ledger with another key for held-out examples than this home",
+                    hint="copy the file keys/holdout.key from the home that was there first: one that goes on with "
+                    "another's run must hide the same examples",
+                )
 
     # -- the thread
 

@@ -1,0 +1,293 @@
+"""Jobs on a real Ray cluster of several nodes on this machine: the contract, and every way in which a node goes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.dispatch_contract import CHILDREN, SLEEPS, Contract, job, run
+from tests.integration.daybreak_cli import ONE_EXAMPLE, Cli
+from tests.ray_cluster import RayCluster, gone_in, there
+
+from daybreak import events, home
+from daybreak.engine.dispatch import Dispatch, JobLost, Needs, Node, NodeRefused
+from daybreak.engine.dispatch.ray import Cluster, RayDispatch
+from daybreak.events import run_stream
+
+pytest.importorskip("ray")
+PROGRAM = Path(__file__).with_name("dispatch_program.py")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayCluster]:
+    made = RayCluster()
+    try:
+        made.add(docker="true", place="first")
+        made.add(place="second")
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def ray(cluster: RayCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayDispatch]:
+    one = RayDispatch(Cluster(address=cluster.address, folder=tmp_path_factory.mktemp("log"), silence_s=5), os.environ)
+    yield one
+    one.close()
+
+
+class TestRay(Contract):
+    """On nodes of a cluster."""
+
+    @pytest.fixture
+    def dispatch(self, ray: RayDispatch) -> Dispatch:
+        return ray
+
+
+class Heard:
+    """What a job says while it works, and where it is done."""
+
+    def __init__(self) -> None:
+        self.pids: list[int] = []
+        self.node: list[Node] = []
+        self.began = threading.Event()
+        self.problem: BaseException | None = None
+        self.answer: Any = None
+        self.ended_s = 0.0
+
+    def line(self, part: bytes) -> None:
+        self.pids += map(int, part.split())
+        self.began.set()
+
+    def go(self, dispatch: RayDispatch, one: Any) -> threading.Thread:
+        def work() -> None:
+            try:
+                self.answer = dispatch.run(
+                    one, cancelled=threading.Event(), on_line=self.line, on_node=self.node.append
+                )
+            except BaseException as problem:  # noqa: BLE001 - looked at by the test
+                self.problem = problem
+            self.ended_s = time.monotonic()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        return thread
+
+
+def lost_by(dispatch: RayDispatch, one: Any, what: Any) -> tuple[Heard, float]:
+    """What was heard of a job to whose node `what` was done while it worked; and how long that took to be noticed."""
+    heard = Heard()
+    thread = heard.go(dispatch, one)
+    assert heard.began.wait(60), heard.problem
+    began_s = time.monotonic()
+    what()
+    thread.join(60)
+    assert isinstance(heard.problem, JobLost), heard.problem
+    return heard, heard.ended_s - began_s
+
+
+def elsewhere(dispatch: RayDispatch, tmp_path: Path, lost: Heard) -> float:
+    """How long until another node has begun with it."""
+    began_s = time.monotonic()
+    told: list[Node] = []
+    one = job(tmp_path, "echo", avoid=(lost.node[0].name,))
+    dispatch.run(one, cancelled=threading.Event(), on_line=lambda part: None, on_node=told.append)
+    assert told[0].name != lost.node[0].name
+    return time.monotonic() - began_s
+
+
+def test_a_node_that_is_killed_loses_its_job_which_is_done_elsewhere(
+    cluster: RayCluster, ray: RayDispatch, tmp_path: Path
+) -> None:
+    """Raylet and workers at once, as when a machine loses its power. Nothing of it goes on."""  # shows: N14
+    doomed = cluster.add(doomed="true")
+    one = job(tmp_path, "run", {"code": CHILDREN}, needs=Needs(labels=("doomed",)))
+    heard, noticed_s = lost_by(ray, one, lambda: cluster.kill(doomed))
+    assert noticed_s + elsewhere(ray, tmp_path, heard) < 15
+    for pid in heard.pids:
+        gone_in(pid, 10)
+
+
+def test_a_node_that_stalls_loses_its_job_and_what_comes_back_is_ended(
+    cluster: RayCluster, ray: RayDispatch, tmp_path: Path
+) -> None:
+    """Every process of it stopped, as a paused machine; then it goes on. It costs one try, and the node is of use
+    again."""  # shows: N14
+    stalled = cluster.add(stalls="true")
+    one = job(tmp_path, "run", {"code": SLEEPS}, needs=Needs(labels=("stalls",)))
+    stopped: list[int] = []
+
+    def stop() -> None:
+        stopped.extend(cluster.processes(stalled))
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+
+    try:
+        heard, noticed_s = lost_by(ray, one, stop)
+        assert noticed_s < 10
+        assert elsewhere(ray, tmp_path, heard) < 10
+        assert there(heard.pids[0])
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    gone_in(heard.pids[0], 30)
+    cluster.kill(stalled)
+
+
+def test_only_the_worker_of_a_node_stalls(cluster: RayCluster, ray: RayDispatch, tmp_path: Path) -> None:
+    """The process that does the job is stopped, and Ray's own are not: the job is killed there."""  # shows: N14
+    one = job(tmp_path, "run", {"code": SLEEPS}, needs=Needs(labels=("place=second",)))
+    hands: list[int] = []
+
+    def stop() -> None:
+        [guard] = [_parent(heard_pid) for heard_pid in seen.pids]
+        hands.append(_parent(guard))
+        os.kill(hands[0], signal.SIGSTOP)
+
+    seen = Heard()
+    thread = seen.go(ray, one)
+    assert seen.began.wait(60)
+    stop()
+    thread.join(60)
+    assert isinstance(seen.problem, JobLost)
+    gone_in(hands[0], 10)
+    gone_in(seen.pids[0], 10)
+    assert run(ray, job(tmp_path, "echo", needs=Needs(labels=("place=second",)))).body["body"] == {}
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_nothing_goes_on_when_its_coordinator_is_killed(cluster: RayCluster, tmp_path: Path) -> None:
+    """What it had under way on nodes ends with it."""  # shows: N14
+    argv = [sys.executable, str(PROGRAM), cluster.address, str(tmp_path), CHILDREN]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as coordinator:
+        assert coordinator.stdout is not None
+        pids = [int(word) for word in coordinator.stdout.readline().split()]
+        assert len(pids) == 2
+        assert all(map(there, pids))
+        coordinator.kill()
+    for pid in pids:
+        gone_in(pid, 30)
+
+
+def test_a_node_of_another_version_does_nothing(cluster: RayCluster, tmp_path: Path) -> None:
+    """It refuses, with a sentence that names both."""  # shows: N14
+    other = RayDispatch(Cluster(address=cluster.address, folder=tmp_path, version="99.1"), os.environ)
+    try:
+        with pytest.raises(NodeRefused, match=r"99\.1"):
+            run(other, job(tmp_path, "echo"))
+    finally:
+        other.close()
+
+
+def test_labels_say_where(ray: RayDispatch, tmp_path: Path) -> None:
+    told: list[Node] = []
+    for label in ("place=first", "place=second", "docker"):
+        one = job(tmp_path, "echo", needs=Needs(labels=(label,)))
+        ray.run(one, cancelled=threading.Event(), on_line=lambda part: None, on_node=told.append)
+    assert told[0].name == told[2].name != told[1].name
+
+
+def test_the_same_bytes_are_sent_once(ray: RayDispatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the cluster; Ray keeps them where they were needed."""  # shows: N14
+    (tmp_path / "told").write_bytes(os.urandom(300_000).hex().encode())
+    assert ray._talk is not None
+    sent: list[str] = []
+    say = ray._talk._say
+
+    def hear(said: dict[str, Any], data: bytes = b"") -> None:
+        sent.append(str(said["op"]))
+        say(said, data)
+
+    monkeypatch.setattr(ray._talk, "_say", hear)
+    for _ in range(3):
+        run(ray, job(tmp_path / "s", "echo", given={"worker": tmp_path / "told"}))
+    assert sent.count("blob") == 1
+
+
+def test_nobody_listens_at_that_address(tmp_path: Path) -> None:
+    """Said within seconds, not after Ray's own minutes."""
+    from daybreak.engine.dispatch import ClusterUnreachable
+
+    nobody = RayDispatch(Cluster(address="127.0.0.1:9", folder=tmp_path), os.environ)
+    began_s = time.monotonic()
+    with pytest.raises(ClusterUnreachable, match="127.0.0.1:9"):
+        run(nobody, job(tmp_path, "echo"))
+    assert time.monotonic() - began_s < 30
+    nobody.close()
+
+
+def test_a_build_on_a_cluster_is_as_any_other(
+    cluster: RayCluster, tmp_path: Path, types_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attempt and checks on nodes, each placed in the ledger with its sandbox; the coordinator judges and delivers, and
+    leaves nothing on the nodes."""  # shows: N14, F1
+    folder = tmp_path / "work"
+    folder.mkdir()
+    cli = Cli(folder).knowing(types_cache)
+    (folder / "daybreak.toml").write_text(f'[dispatch]\nengine = "ray"\naddress = "{cluster.address}"\n')
+    built = cli("build", cli.spec(ONE_EXAMPLE), "-o", folder / "out", "--plain", "--accept-unshown")
+    assert built.status == 0, built.out + built.err
+    assert (folder / "out" / "pyproject.toml").is_file()
+    monkeypatch.setenv("DAYBREAK_HOME", str(cli.home))
+    monkeypatch.chdir(folder)
+    with home.opened() as opened:
+        [run_id] = [row.run for row in home.rows(opened)]
+        told = [record.event for record in opened.ledger.read(run_stream(run_id))]
+    placed = [one for one in told if isinstance(one, events.JobPlaced)]
+    assert {one.job.partition(":")[2].split()[0] for one in placed} >= {"attempt", "check", "example"}
+    assert all(one.sandbox for one in placed)
+    assert not [one for one in told if isinstance(one, events.JobLost)]
+    shown = cli("show", run_id)
+    assert "on node" in shown.out
+
+
+# -- a node that is cut off
+
+
+def _can_cut() -> str:
+    if os.geteuid() != 0:
+        return "making network namespaces needs root"
+    tried = subprocess.run(["ip", "netns", "add", "daybreak-try"], capture_output=True, check=False)
+    subprocess.run(["ip", "netns", "delete", "daybreak-try"], capture_output=True, check=False)
+    return "" if tried.returncode == 0 else f"no network namespace can be made: {tried.stderr.decode().strip()}"
+
+
+@pytest.mark.chaos
+def test_a_node_that_is_cut_off_costs_one_try_and_ends_by_itself(tmp_path: Path) -> None:
+    """Two network namespaces with a cable between them, which is pulled: the job is lost and done on the other node;
+    what the node cut off still does ends although nobody can tell it so."""  # shows: N14
+    if why := _can_cut():
+        pytest.skip(why)
+    from tests.ray_apart import Apart
+
+    with Apart(tmp_path) as apart:
+        carrier = (
+            *apart.inside("a"),
+            sys.executable,
+            "-P",
+            "-c",
+            "from daybreak.engine.dispatch.carrier import main; main()",
+        )
+        cluster = Cluster(address=apart.address, folder=tmp_path, silence_s=5, allow_unauthenticated=True)
+        ray = RayDispatch(cluster, os.environ, carrier=carrier)
+        try:
+            one = job(
+                tmp_path / "s", "run", {"code": SLEEPS, "time_s": 600}, needs=Needs(labels=("apart",)), time_s=600
+            )
+            heard, noticed_s = lost_by(ray, one, apart.cut)
+            assert noticed_s < 12
+            assert elsewhere(ray, tmp_path / "s", heard) < 15
+            gone_in(heard.pids[0], 150)
+        finally:
+            ray.close()

@@ -1,0 +1,428 @@
+"""Jobs: one contract for whatever has them done; and what the coordinator does when it is not kept."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import anyio
+import pytest
+from tests.dispatch_contract import SLEEPS, Contract, job, run
+from tests.ray_cluster import gone_in
+
+from daybreak.engine import VIEWS, Context, Engine
+from daybreak.engine.dispatch import (
+    Answer,
+    AnswerFalse,
+    ClusterOpen,
+    ClusterUnreachable,
+    Dispatch,
+    Job,
+    JobBroken,
+    JobLost,
+    Jobs,
+    Key,
+    Local,
+    NeedsUnmet,
+    Node,
+    NodeRefused,
+    RayMissing,
+    frames,
+)
+from daybreak.engine.dispatch.ray import Cluster, RayDispatch
+from daybreak.events import Event, JobLate, JobPlaced, run_stream
+from daybreak.events import JobLost as JobWasLost
+from daybreak.host import tree
+from daybreak.host.sandbox import SandboxMissing
+from daybreak.policy import journal
+from daybreak.testing.clock import FakeClock
+from daybreak.testing.memory_ledger import MemoryLedger
+from daybreak.testing.world import MemoryLocks
+
+CARRIER = Path(__file__).with_name("plain_carrier.py")
+Make = Callable[..., RayDispatch]
+
+
+class TestLocal(Contract):
+    """In this very process."""
+
+    @pytest.fixture
+    def dispatch(self) -> Iterator[Dispatch]:
+        local = Local(2)
+        yield local
+        local.close()
+
+
+@pytest.fixture(scope="module")
+def plain_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dispatch]:
+    nodes = _dispatch(tmp_path_factory.mktemp("log"), "right")
+    yield nodes
+    nodes.close()
+
+
+class TestNodes(Contract):
+    """By the processes that nodes run, and the messages between them, without Ray."""
+
+    @pytest.fixture
+    def dispatch(self, plain_nodes: Dispatch) -> Dispatch:
+        return plain_nodes
+
+
+def _dispatch(folder: Path, mode: str, **more: Any) -> RayDispatch:
+    cluster = Cluster(folder=folder, **{"silence_s": 5.0, **more})
+    return RayDispatch(cluster, os.environ, carrier=(sys.executable, CARRIER, mode))
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[Make]:
+    made: list[RayDispatch] = []
+
+    def make(mode: str, **more: Any) -> RayDispatch:
+        made.append(_dispatch(tmp_path / "log", mode, **more))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+# -- what does not keep the contract
+
+
+def test_jobs_of_one_bench_share_a_machines_scratch_and_nothing_else(nodes: Make, tmp_path: Path) -> None:
+    dispatch = nodes("right")
+    asked = [run(dispatch, job(tmp_path, "share", bench=name)).body for name in ("a", "a", "b")]
+    assert asked == [{"count": 1, "files": 1}, {"count": 2, "files": 2}, {"count": 1, "files": 1}]
+
+
+def test_a_node_refuses_bytes_that_are_not_what_their_hash_says(nodes: Make, tmp_path: Path) -> None:
+    """Nothing of them is unpacked."""  # shows: N14
+    (tmp_path / "told").write_text("worker")
+    with pytest.raises(AnswerFalse, match="has another hash"):
+        run(nodes("flips"), job(tmp_path / "s", "echo", given={"worker": tmp_path / "told"}))
+
+
+def test_a_node_that_sends_another_tree_than_it_says_changes_nothing(nodes: Make, tmp_path: Path) -> None:
+    """The lent folder stays as it was, and the try counts as lost."""  # shows: N14
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    (folder / "old").write_text("1")
+    before = tree.scan(folder).hash
+    with pytest.raises(AnswerFalse, match="is not what it says") as caught:
+        run(nodes("lies"), job(tmp_path / "s", "change", {"write": {"new": "2"}}, lent={"workspace": folder}))
+    assert caught.value.node == "node-lies"
+    assert tree.scan(folder).hash == before
+
+
+def test_what_is_no_tree_does_not_come_back(nodes: Make, tmp_path: Path) -> None:
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    with pytest.raises(tree.NotATree, match="symbolic link"):
+        run(nodes("right"), job(tmp_path / "s", "change", {"write": {}, "link": ["l"]}, lent={"workspace": folder}))
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("mode", ["older", "right"])
+def test_another_version_is_refused_by_both_sides(nodes: Make, tmp_path: Path, mode: str) -> None:
+    """The coordinator looks at what a node says of itself, a node at what it is asked by."""  # shows: N14
+    dispatch = nodes(mode) if mode == "older" else nodes(mode, version="99.0")
+    with pytest.raises(NodeRefused, match="Daybreak") as caught:
+        run(dispatch, job(tmp_path, "echo"))
+    assert caught.value.node == f"node-{mode}"
+
+
+def test_a_node_refuses_by_its_own_look_as_well(tmp_path: Path) -> None:
+    """Whatever the coordinator would have made of its word."""
+    from daybreak.engine.dispatch.node import Hand
+
+    hand = Hand()
+    try:
+        order = {"op": "do", "job": "r/s/1/1", "version": "99.0", "blobs": 0}
+        frames.write(hand.into, order)
+        answer = frames.read(hand.out)
+    finally:
+        hand.end()
+    assert answer is not None
+    assert answer[0]["op"] == "refused"
+
+
+def test_silence_loses_a_job_and_ends_what_it_runs(nodes: Make, tmp_path: Path) -> None:
+    """A node that is there and says nothing."""  # shows: N14
+    pids: list[int] = []
+    one = job(tmp_path, "run", {"code": SLEEPS})
+    with pytest.raises(JobLost, match="has said nothing") as caught:
+        run(nodes("silent", silence_s=1.0), one, lambda part: pids.append(int(part)))
+    assert caught.value.node == "node-silent"
+    gone_in(pids[0], 20)
+
+
+def test_a_job_that_is_never_over_is_lost(nodes: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it says that it is there."""
+    monkeypatch.setattr("daybreak.engine.dispatch.ray.OVERTIME_S", 0.5)
+    with pytest.raises(JobLost, match="was not over"):
+        run(nodes("right"), job(tmp_path, "busy", {"s": 60}, time_s=0.5))
+
+
+def test_an_answer_that_comes_after_its_try_was_given_up_is_refused(nodes: Make, tmp_path: Path) -> None:
+    """It changes no folder, and it is told once."""  # shows: N14
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    dispatch = nodes("late", silence_s=0.7)
+    one = job(tmp_path / "s", "change", {"write": {"late": "1"}}, lent={"workspace": folder})
+    with pytest.raises(JobLost):
+        run(dispatch, one)
+    late: list[tuple[Key, Node]] = []
+    for _ in range(200):
+        late += dispatch.late("run-1")
+        if late:
+            break
+        threading.Event().wait(0.05)
+    assert [key for key, _ in late] == [one.key]
+    assert dispatch.late("run-1") == []
+    assert not list(folder.iterdir())
+
+
+def test_an_answer_of_another_job_is_not_taken(nodes: Make, tmp_path: Path) -> None:
+    assert run(nodes("mixes"), job(tmp_path, "echo", {"a": 1})).body["body"] == {"a": 1}
+
+
+def test_a_driver_that_dies_takes_nobody_with_it(nodes: Make, tmp_path: Path) -> None:
+    """The run hears that the cluster cannot be reached; the next job starts another driver."""  # shows: N14
+    dispatch = nodes("dies")
+    for _ in range(2):
+        with pytest.raises(ClusterUnreachable):
+            run(dispatch, job(tmp_path, "echo"))
+
+
+@pytest.mark.parametrize(("mode", "problem"), [("missing", RayMissing), ("raving", ClusterUnreachable)])
+def test_what_is_missing_is_named(nodes: Make, tmp_path: Path, mode: str, problem: type[Exception]) -> None:
+    with pytest.raises(problem) as caught:
+        run(nodes(mode), job(tmp_path, "echo"))
+    if problem is RayMissing:
+        assert "pip install 'daybreak[ray]'" in caught.value.hint  # type: ignore[attr-defined]
+
+
+def test_a_cluster_on_a_network_without_a_token_is_not_used(nodes: Make, tmp_path: Path) -> None:
+    """Unless somebody says that it may be."""  # shows: N14
+    for address in ("10.0.0.1:6379", "cluster.example.org:6379", "[2001:db8::1]:6379"):
+        with pytest.raises(ClusterOpen, match="no token"):
+            run(nodes("right", address=address), job(tmp_path, "echo"))
+    for more in ({"token": {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "t"}}, {"allow_unauthenticated": True}):
+        assert run(nodes("right", address="10.0.0.1:6379", **more), job(tmp_path, "echo"))
+    for address in ("127.0.0.1:1", "localhost:1", "127.0.0.2:1", "[::1]:1", ""):
+        assert Cluster(address=address).loopback
+
+
+def test_a_token_is_in_no_representation() -> None:
+    assert "secret" not in repr(Cluster(token={"RAY_AUTH_TOKEN": "secret"}))
+
+
+def test_when_the_coordinator_dies_its_nodes_processes_do_too(tmp_path: Path) -> None:
+    """The pipe of the process that did a job ends, and with it everything that it had started."""  # shows: N14
+    from daybreak.engine.dispatch.node import Hand
+
+    hand = Hand()
+    order = {
+        "op": "do",
+        "job": "r/s/1/1",
+        "doer": "daybreak.testing.doers:run",
+        "body": {"code": SLEEPS},
+        "version": hand.hello["version"],
+        "bench": "",
+        "lent": {},
+        "given": {},
+        "trees": {},
+        "blobs": 0,
+    }
+    frames.write(hand.into, order)
+    while (message := frames.read(hand.out)) is not None and message[0]["op"] != "line":
+        pass
+    assert message is not None
+    hand.into.close()  # as the kernel does when Ray's worker is killed
+    gone_in(int(message[1]), 20)
+    hand.process.wait(20)
+    hand.out.close()
+
+
+@pytest.mark.parametrize("said", [b"", b"\0" * 7, frames.HEAD.pack(2, 0) + b"[]", frames.HEAD.pack(1 << 31, 0)])
+def test_what_is_no_message_is_refused_before_it_is_held(said: bytes) -> None:
+    with pytest.raises(JobBroken):
+        frames.decoded(said)
+    if len(said) >= frames.HEAD.size:
+        with pytest.raises(JobBroken):
+            frames.read(io.BytesIO(said))
+
+
+# -- a run's jobs: who does them again, and what the ledger hears
+
+
+class Script:
+    """A cluster whose jobs come to these things, one after the other."""
+
+    remote, at_a_time = True, 4
+
+    def __init__(self, *comes_to: Any) -> None:
+        self.comes_to = list(comes_to)
+        self.jobs: list[Job] = []
+        self.lates: list[tuple[Key, Node]] = []
+
+    def run(self, job: Job, *, cancelled: Any, on_line: Any, on_node: Any = None) -> Answer:
+        self.jobs.append(job)
+        what = self.comes_to.pop(0)
+        node = Node(getattr(what, "node", "") or f"n{len(self.jobs)}", "host", "full")
+        if not isinstance(what, NeedsUnmet | ClusterUnreachable) and on_node:
+            on_node(node)
+        if isinstance(what, BaseException):
+            raise what
+        return Answer(what, node)
+
+    def late(self, run: str) -> list[tuple[Key, Node]]:
+        lates, self.lates = self.lates, []
+        return lates
+
+    def over(self, bench: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def of(problem: Any, node: str) -> Any:
+    made = problem("what happened", hint="what to do")
+    made.node = node
+    return made
+
+
+class Bench:
+    """A run with one step, which is one job."""
+
+    def __init__(self, tmp_path: Path, script: Script) -> None:
+        self.script, self.tmp_path = script, tmp_path
+        self.clock = FakeClock()
+        self.ledger = MemoryLedger(clock=self.clock, views=[*VIEWS, *journal.VIEWS], entropy=Random(0).randbytes)
+        self.engine = self.an_engine()
+        self.run = self.engine.submit("k", "a task", {})
+
+    def an_engine(self) -> Engine:
+        kinds = {"k": self._task}
+        return Engine(self.ledger, kinds, MemoryLocks(), self.clock, os.urandom, (), sleep=self.clock.sleep)
+
+    async def _task(self, ctx: Context, args: dict[str, Any]) -> Any:
+        return await ctx.step("look", partial(self._do, ctx))
+
+    def _do(self, ctx: Context) -> Any:
+        def make(key: Key, avoid: tuple[str, ...]) -> Job:
+            return Job(key=key, doer="x", body={}, scratch=self.tmp_path, time_s=1, avoid=avoid)
+
+        return Jobs(ctx, self.script, threading.Event(), self.clock).do("tests", make).body
+
+    def go(self) -> Any:
+        return anyio.run(self.engine.supervise, self.run)
+
+    def events(self, kind: type[Event]) -> list[Any]:
+        return [one.event for one in self.ledger.read(run_stream(self.run)) if isinstance(one.event, kind)]
+
+
+def test_a_lost_job_is_done_again_elsewhere_and_told(tmp_path: Path) -> None:
+    """The coordinator alone tries again: with a key of its own, and not on the node that lost it."""  # shows: N14
+    bench = Bench(tmp_path, Script(of(JobLost, "a"), of(AnswerFalse, "b"), "seen"))
+    assert bench.go().value == "seen"
+    assert [(one.key.nth, one.avoid) for one in bench.script.jobs] == [(1, ()), (2, ("a",)), (3, ("a", "b"))]
+    assert len({one.key for one in bench.script.jobs}) == 3
+    assert [(one.nth, one.node, one.again) for one in bench.events(JobWasLost)] == [(1, "a", True), (2, "b", True)]
+    assert [one.node for one in bench.events(JobPlaced)] == ["a", "b", "n3"]
+    assert all(one.sandbox == "full" for one in bench.events(JobPlaced))
+
+
+def test_a_job_that_is_lost_again_and_again_fails_its_step(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Script(*(of(JobLost, name) for name in "abc")))
+    result = bench.go()
+    assert (result.state, result.code) == ("failed", "E244")
+    assert [one.again for one in bench.events(JobWasLost)] == [True, True, False]
+
+
+def test_a_node_that_refuses_is_passed_over_and_costs_no_try(tmp_path: Path) -> None:
+    """A sandbox that is too weak, another version: others may do it."""  # shows: N14
+    refused = [of(NodeRefused, name) for name in "abcd"]
+    bench = Bench(tmp_path, Script(*refused, "seen"))
+    assert bench.go().value == "seen"
+    assert bench.script.jobs[-1].avoid == ("a", "b", "c", "d")
+
+
+def test_where_all_refuse_it_fails_closed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Script(of(NodeRefused, "a"), of(NodeRefused, "")))
+    result = bench.go()
+    assert (result.state, result.code) == ("failed", "E245")
+    assert "what happened" in result.why
+
+
+def test_where_only_those_are_left_that_lost_it_they_do_it(tmp_path: Path) -> None:
+    """A cluster of one node goes on when that node comes back."""  # shows: N14
+    bench = Bench(tmp_path, Script(of(JobLost, "a"), of(NodeRefused, ""), "seen"))
+    assert bench.go().value == "seen"
+    assert [one.avoid for one in bench.script.jobs] == [(), ("a",), ()]
+
+
+def test_a_job_that_no_machine_can_do_asks_a_person(tmp_path: Path) -> None:
+    """Which then can start such a node."""  # shows: N14
+    bench = Bench(tmp_path, Script(NeedsUnmet("no node has it", hint="start one"), "seen"))
+    assert bench.go().state == "parked"
+    assert bench.go().value == "seen"
+
+
+def test_where_the_cluster_cannot_be_reached_the_run_waits_and_nothing_is_done_here(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Script(ClusterUnreachable("gone", hint="start it"), "seen"))
+    result = bench.go()
+    assert result.state == "waiting"
+    assert "nothing is done here instead" in result.why
+    assert [one.why for one in bench.events(JobWasLost)] == ["gone"]
+    bench.clock.advance(61)
+    assert bench.go().value == "seen"
+
+
+def test_what_a_dead_coordinator_had_under_way_is_lost_and_done_again(tmp_path: Path) -> None:
+    """Unless its result is in the ledger: then nothing is."""  # shows: N14
+    killed = Bench(tmp_path, Script(KeyboardInterrupt()))
+    with pytest.raises(BaseException):  # noqa: B017 - as a kill would be
+        killed.go()
+    killed.script.comes_to = ["seen"]
+    killed.engine = killed.an_engine()
+    assert killed.go().value == "seen"
+    lost = killed.events(JobWasLost)
+    assert [(one.nth, "coordinator ended" in one.why) for one in lost] == [(1, True)]
+    epochs = [one.key.epoch for one in killed.script.jobs]
+    assert epochs[0] < epochs[1]
+    assert [one.key.nth for one in killed.script.jobs] == [1, 2]
+    killed.engine = killed.an_engine()
+    assert killed.go().value == "seen"
+    assert len(killed.script.jobs) == 2
+
+
+def test_a_late_answer_is_recorded_with_its_key_and_epoch(tmp_path: Path) -> None:
+    script = Script("seen")
+    bench = Bench(tmp_path, script)
+    script.lates = [(Key(bench.run, "s", 3, 2), Node("n9", "host"))]
+    bench.go()
+    [late] = bench.events(JobLate)
+    assert (late.epoch, late.nth, late.node) == (3, 2, "n9")
+
+
+def test_a_weaker_sandbox_on_a_node_is_a_refusal(nodes: Make, tmp_path: Path) -> None:
+    """What a node cannot enforce is not started there."""  # shows: N14
+    from daybreak.engine.dispatch import ray
+
+    hearing = ray._Hearing(
+        job(tmp_path, "echo"),
+        Cluster(),
+        None,
+        threading.Event(),
+        print,
+        print,  # type: ignore[arg-type]
+    )
+    with pytest.raises(NodeRefused, match="weaker"):
+        hearing._take({"op": "failed", "code": SandboxMissing.code, "message": "weaker", "hint": ""}, b"")
