@@ -62,6 +62,9 @@ def _asked() -> argparse.Namespace:
     asked = parser.parse_args()
     if unknown := [name for name in asked.names if name not in register.NAMES]:
         parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(register.NAMES)}")
+    chosen = {one.name for one in register.chosen(asked.names, quick=asked.quick)}
+    if asked.names and (none := [name for name in asked.names if name not in chosen]):
+        parser.error(f"{none[0]} has no short form" if asked.quick else f"{none[0]} is not there")
     return asked
 
 

@@ -1,8 +1,8 @@
 """The rehearsal of a night: how long a hundred nights take, and whether memory grows with their number.
 
 The queue: 100 tasks in three projects, a fifth of them under a key, some waiting for others, drawn from a history of
-300 runs. The baseline for time is the making of that ledger. Memory is the process's resident
-set at night 100 and at night 1,000.
+300 runs. The baseline for time is the making of that ledger. Memory is the process's resident set at night 100 and at
+night 1,000.
 
     python -m benchmarks rehearsal
 """

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from statistics import median
 
 from tests.unit.morning_scene import Scene, attempt, bad, delivered, failed, gate, hidden, parked, plan
 
@@ -99,7 +98,7 @@ def _asked(ledger: Ledger, tasks: int) -> Iterator[Figure]:
         at = time.perf_counter()
         checking.check(page, [ledger.verifier])
         seconds["check"].append(time.perf_counter() - at)
-    took = {name: median(some) for name, some in seconds.items()}
+    took = {name: min(some) for name, some in seconds.items()}
     print(f"  {read:,} events read; text {len(text):,} bytes, page {len(page) / 1e6:.1f} MB, {len(facts):,} events")
     plain = took["plain"]
     for name, what, aim in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -14,19 +15,19 @@ from pathlib import Path
 from typing import Self
 
 PORT = 6390
-_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0"}
 
 
 class Apart:
-    """`a` has the head with two processors, `b` a node with the label `apart`. Nothing of either is on a real network."""
+    """`a` has the head with two processors, `b` a node with the label `apart`. Neither is on a real network."""
 
     def __init__(self, folder: Path) -> None:
-        self._log = folder / "apart.log"
+        self._folder = folder
         self._names = {name: f"daybreak-{os.getpid()}-{name}" for name in "ab"}
         self._hosts = {"a": "10.231.7.1", "b": "10.231.7.2"}
         self._folders = {name: tempfile.mkdtemp(prefix=f"ray-{name}-") for name in "ab"}
         self._nodes: list[subprocess.Popen[bytes]] = []
         self.address = f"{self._hosts['a']}:{PORT}"
+        self.token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
     def inside(self, name: str) -> tuple[str, ...]:
         return ("ip", "netns", "exec", self._names[name])
@@ -35,17 +36,17 @@ class Apart:
         try:
             for name in self._names.values():
                 _ip("netns", "add", name)
-            one, other = (f"db{os.getpid() % 100_000}{name}" for name in "ab")
-            _ip("link", "add", one, "netns", self._names["a"], "type", "veth", "peer", other, "netns", self._names["b"])
-            self._cable = {"a": one, "b": other}
+            one, two = (f"db{os.getpid() % 100_000}{name}" for name in "ab")
+            _ip("link", "add", one, "netns", self._names["a"], "type", "veth", "peer", two, "netns", self._names["b"])
+            self._cable = {"a": one, "b": two}
             for name, link in self._cable.items():
                 _ip("-n", self._names[name], "addr", "add", f"{self._hosts[name]}/24", "dev", link)
                 _ip("-n", self._names[name], "link", "set", link, "up")
                 _ip("-n", self._names[name], "link", "set", "lo", "up")
+            for name, other in (("a", "b"), ("b", "a")):  # Ray finds its own address by the way to everywhere
+                _ip("-n", self._names[name], "route", "add", "default", "via", self._hosts[other])
             self._start("a", "--head", f"--port={PORT}", "--include-dashboard=false")
-            time.sleep(5)
             self._start("b", f"--address={self.address}", "--labels=apart=true")
-            time.sleep(5)
         except BaseException:
             self.__exit__()
             raise
@@ -56,12 +57,17 @@ class Apart:
         usual = ["--num-cpus=2", "--object-store-memory=100000000", "--block", "--disable-usage-stats"]
         argv = [*self.inside(name), str(program), "start", *words, *usual, f"--node-ip-address={self._hosts[name]}"]
         argv += [f"--temp-dir={self._folders[name]}"]
-        with open(self._log, "ab") as log:
+        said = self._folder / f"apart-{name}.log"
+        with open(said, "wb") as log:
             self._nodes.append(
-                subprocess.Popen(
-                    argv, stdout=log, stderr=log, env={**os.environ, **_ENVIRONMENT}, start_new_session=True
-                )
+                subprocess.Popen(argv, stdout=log, stderr=log, env={**os.environ, **self.token}, start_new_session=True)
             )
+
+        until_s = time.monotonic() + 90
+        while b"Ray runtime started" not in said.read_bytes():
+            assert self._nodes[-1].poll() is None, said.read_text()
+            assert time.monotonic() < until_s, said.read_text()
+            time.sleep(0.1)
 
     def cut(self) -> None:
         """Pull the cable."""

@@ -35,6 +35,7 @@ from daybreak.engine.supervisor import Supervisor
 from daybreak.errors import LeaseLost
 from daybreak.events import FINAL, RunMoved
 from daybreak.ledger.record import Draft, Record
+from daybreak.ledger.seats import Sitter, Turn
 from daybreak.policy.retry import Retry
 from daybreak.testing.clock import DAWN, FakeClock
 from daybreak.testing.memory_ledger import MemoryLedger
@@ -191,6 +192,42 @@ class Charged:
         return self.ledger.get_blob(name)
 
 
+@dataclass
+class Seat:
+    """One coordinator's, by which the others see it; it always beats."""
+
+    me: str
+    now_s: Callable[[], float]
+    room: dict[str, Seat]
+    night: str = ""
+    taken: bool = False
+
+    async def sit(self, *, night: str = "", lease_s: float = 60.0, alone: bool = False) -> Sequence[Sitter]:
+        self.taken, self.night = True, night or self.night
+        self.room[self.me] = self
+        return ()
+
+    async def others(self) -> Sequence[Sitter]:
+        return self.look()
+
+    def look(self) -> Sequence[Sitter]:
+        beat = str(int(self.now_s() / 5.0))
+        sitting = (one for one in self.room.values() if one is not self)
+        return [Sitter(one.me, one.me, 1, one.night, 60.0, 0.0, beat) for one in sitting]
+
+    def feed(self) -> None:
+        """It always does."""
+
+    def lapse_s(self) -> float:
+        return 0.0
+
+    def turn(self, name: str) -> Turn:
+        raise NotImplementedError(f"there are no schedules here, and no {name}")
+
+    def stand(self) -> None:
+        self.room.pop(self.me, None)
+
+
 # -- playing
 
 
@@ -210,6 +247,7 @@ class Cluster:
         self.coordinators = [Charged(self.ledger, self.store, costs) for _ in range(size.coordinators)]
         for one in self.coordinators:
             one.others = [other for other in self.coordinators if other is not one]
+        self.room: dict[str, Seat] = {}
         self.ended: Counter[str] = Counter()
         self.last_s = 0.0
         self._full: tuple[float, ...] = ()
@@ -248,8 +286,8 @@ class Cluster:
     async def _task(self, ctx: Context, args: Any) -> Any:
         return await ctx.step("attempt", self.nodes.attempt, args["number"], retry=RETRY)
 
-    def _engine(self, log: Any, locks: MemoryLocks) -> Engine:
-        return Engine(log, {"task": self._task}, locks, self.clock, self.chance.randbytes)
+    def _engine(self, log: Any, locks: MemoryLocks, seat: Seat | None = None) -> Engine:
+        return Engine(log, {"task": self._task}, locks, self.clock, self.chance.randbytes, seats=seat)
 
     async def _night(self) -> None:
         async with anyio.create_task_group() as group:
@@ -264,9 +302,17 @@ class Cluster:
     async def _coordinate(self, number: int, charged: Charged) -> None:
         locks = MemoryLocks(f"host-{number}")
         share = self.size.attempts // self.size.coordinators + (number < self.size.attempts % self.size.coordinators)
-        plan = Plan(workers=share, until=self.clock.now() + HORIZON, stuck_s=HORIZON.total_seconds(), poll_s=60.0)
-        engine = self._engine(charged, locks)
-        night = Supervisor(engine, charged, self.clock, self.chance.randbytes, locks, plan)
+        several = len(self.coordinators) > 1
+        plan = Plan(
+            workers=share,
+            until=self.clock.now() + HORIZON,
+            stuck_s=HORIZON.total_seconds(),
+            poll_s=60.0,
+            join=several,
+        )
+        seat = Seat(f"home{number}/{number}", self.clock.monotonic, self.room) if several else None
+        engine = self._engine(charged, locks, seat)
+        night = Supervisor(engine, charged, self.clock, self.chance.randbytes, locks, plan, seats=seat)
         async with anyio.create_task_group() as group:
             group.start_soon(self._stop_at_the_end, night)
             await night.work()

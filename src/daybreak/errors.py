@@ -79,6 +79,11 @@
     │   ├── OnceDone        E212  going back would do again what must happen once
     │   ├── PastForgotten   E213  what a run was given or has kept was forgotten with its subject
     │   ├── SupervisorBusy  E221  another supervisor works on this state folder
+    │   ├── NoRoom          E261  others were quicker: a key or a rate of the run is used up by now
+    │   ├── OtherHomeBusy   E262  another home's night is at work on the same ledger
+    │   ├── SeatLost        E263  others took this night for dead, and closed it
+    │   ├── HomeCopied · HomeNameBroken · KeysDiffer   E264, E265, E267: homes on one ledger that do not fit
+    │   ├── KeyElsewhere    E266  a run is about somebody whose key lies in another home
     │   └── ScheduleBusy    E231  too many changed one schedule at the same moment
     ├── WorkerError     W1xx  a worker could not do its work
     ├── CheckError      C1xx  a check could not look (not: saw a failure, which is evidence)

@@ -11,7 +11,7 @@ from daybreak.engine.dispatch import Job, Key
 from daybreak.engine.dispatch.ray import Cluster, RayDispatch
 
 address, folder, code = sys.argv[1:]
-dispatch = RayDispatch(Cluster(address=address, folder=Path(folder)), os.environ)
+dispatch = RayDispatch(Cluster(address=address, token={"RAY_AUTH_MODE": "disabled"}, folder=Path(folder)), os.environ)
 job = Job(
     key=Key("run-1", "step", 1, 1),
     doer="daybreak.testing.doers:run",

@@ -157,10 +157,10 @@ def composed(tmp_path: Path) -> Iterator[Composed]:
 
 
 @pytest.mark.timeout(600)
-def test_what_compose_starts_does_a_task_that_the_dashboard_took(composed: Composed) -> None:
+def test_what_compose_starts_does_a_task_that_was_added_on_a_coordinator(composed: Composed) -> None:
     assert composed.ask("/healthz") == {"status": "ok"}
     token = composed.run("dashboard", "token", "mint", "--api", "look", "--name", "test").split()[0]
-    added = composed.run("dashboard", "add", "--command", "echo it > made", "--check", "test -s made", "--json")
+    added = composed.run("coordinator-1", "add", "--command", "echo it > made", "--check", "test -s made", "--json")
     assert composed.done(json.loads(added)["run"], token)["state"] == "done", composed.said()
     assert (composed.root / "work" / "made").read_text() == "it\n"
     ended = composed.end()

@@ -23,6 +23,7 @@ from daybreak.engine.dispatch.ray import Cluster, RayDispatch
 from daybreak.events import run_stream
 
 pytest.importorskip("ray")
+OPEN = {"RAY_AUTH_MODE": "disabled"}
 PROGRAM = Path(__file__).with_name("dispatch_program.py")
 
 
@@ -39,7 +40,9 @@ def cluster() -> Iterator[RayCluster]:
 
 @pytest.fixture(scope="module")
 def ray(cluster: RayCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayDispatch]:
-    one = RayDispatch(Cluster(address=cluster.address, folder=tmp_path_factory.mktemp("log"), silence_s=5), os.environ)
+    one = RayDispatch(
+        Cluster(address=cluster.address, token=OPEN, folder=tmp_path_factory.mktemp("log"), silence_s=5), os.environ
+    )
     yield one
     one.close()
 
@@ -182,7 +185,7 @@ def test_nothing_goes_on_when_its_coordinator_is_killed(cluster: RayCluster, tmp
 
 def test_a_node_of_another_version_does_nothing(cluster: RayCluster, tmp_path: Path) -> None:
     """It refuses, with a sentence that names both."""  # shows: N14
-    other = RayDispatch(Cluster(address=cluster.address, folder=tmp_path, version="99.1"), os.environ)
+    other = RayDispatch(Cluster(address=cluster.address, token=OPEN, folder=tmp_path, version="99.1"), os.environ)
     try:
         with pytest.raises(NodeRefused, match=r"99\.1"):
             run(other, job(tmp_path, "echo"))
@@ -221,7 +224,7 @@ def test_nobody_listens_at_that_address(tmp_path: Path) -> None:
 
     nobody = RayDispatch(Cluster(address="127.0.0.1:9", folder=tmp_path), os.environ)
     began_s = time.monotonic()
-    with pytest.raises(ClusterUnreachable, match="127.0.0.1:9"):
+    with pytest.raises(ClusterUnreachable, match=r"127\.0\.0\.1:9"):
         run(nobody, job(tmp_path, "echo"))
     assert time.monotonic() - began_s < 30
     nobody.close()
@@ -234,9 +237,12 @@ def test_a_build_on_a_cluster_is_as_any_other(
     leaves nothing on the nodes."""  # shows: N14, F1
     folder = tmp_path / "work"
     folder.mkdir()
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     cli = Cli(folder).knowing(types_cache)
     (folder / "daybreak.toml").write_text(f'[dispatch]\nengine = "ray"\naddress = "{cluster.address}"\n')
-    built = cli("build", cli.spec(ONE_EXAMPLE), "-o", folder / "out", "--plain", "--accept-unshown")
+    built = cli(
+        "build", cli.spec(ONE_EXAMPLE.replace("{holdout}", "0")), "-o", folder / "out", "--plain", "--accept-unshown"
+    )
     assert built.status == 0, built.out + built.err
     assert (folder / "out" / "pyproject.toml").is_file()
     monkeypatch.setenv("DAYBREAK_HOME", str(cli.home))
@@ -279,7 +285,7 @@ def test_a_node_that_is_cut_off_costs_one_try_and_ends_by_itself(tmp_path: Path)
             "-c",
             "from daybreak.engine.dispatch.carrier import main; main()",
         )
-        cluster = Cluster(address=apart.address, folder=tmp_path, silence_s=5, allow_unauthenticated=True)
+        cluster = Cluster(address=apart.address, folder=tmp_path, silence_s=5, token=apart.token)
         ray = RayDispatch(cluster, os.environ, carrier=carrier)
         try:
             one = job(

@@ -52,6 +52,7 @@ REFUSED = {
     "ledger witness serve": "U252",
     "logs publish": "U196",
     "memory why run-0k3": "U216",
+    "night --join": "U380",
     "notify test phone": "U290",
     "schedule run backup ": "U157",
     "schedule install --dry-run": "H241",

@@ -291,6 +291,12 @@ def test_an_unknown_name_is_refused_before_anything_runs() -> None:
     assert "no benchmark 'archives'" in refused.stderr
 
 
+def test_a_benchmark_that_has_no_short_form_is_not_passed_over_in_silence() -> None:
+    refused = _cli("--quick", "archive", "ledger_size")
+    assert refused.returncode == 2
+    assert "ledger_size has no short form" in refused.stderr
+
+
 # -- records
 
 

@@ -3,6 +3,7 @@ not read the run, and where there is no room. (Real processes are in tests/integ
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -36,6 +37,7 @@ from daybreak.engine.telling import Teller
 from daybreak.engine.window import Schedule
 from daybreak.errors import LeaseLost, LedgerBusy, RunBusy
 from daybreak.events import LeaseGranted, NightBegan, RunMoved, run_stream
+from daybreak.host.locks import LockHeld
 from daybreak.ledger import Draft, seats
 from daybreak.ledger.postgres.seats import PostgresSeats
 from daybreak.ledger.seats import HomeCopied, HomeNameBroken, KeysDiffer, Sitter
@@ -519,6 +521,35 @@ def test_the_ledger_does_not_mind_the_seats(seat_url: str, tmp_path: Path) -> No
         size = ledger.head().size
     assert home.verify().ok
     assert size == 1  # beats are no events
+
+
+def test_only_one_home_at_a_time_has_a_turn(seat_url: str, tmp_path: Path) -> None:
+    """Messages go once: whoever has the turn is told how far the ledger was, and a dead one's turn is free."""
+    # shows: N14
+    from tests.unit import ledger_home as shelf
+
+    home = shelf.Home(tmp_path / "one", [shelf.STEPS], seat_url)
+    one, two = (PostgresSeats(seat_url, tmp_path / name, f"host-{name}") for name in ("a", "b"))
+    with home.open() as ledger:
+        ledger.append([Draft("queue", shelf.step(1))])
+        turn = one.turn("notifier")
+        assert turn.size == 2
+        with pytest.raises(LockHeld):
+            two.turn("notifier")
+        two.turn("other").release()
+        with psycopg.connect(seat_url, autocommit=True) as admin:  # its machine is gone
+            name = "daybreak notifier"
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", [name])
+        again: list[Any] = []
+
+        def free() -> bool:
+            with contextlib.suppress(LockHeld):
+                again.append(two.turn("notifier"))
+            return bool(again)
+
+        until(free)
+        again[0].release()
+        turn.release()
 
 
 def test_a_home_keeps_its_name(tmp_path: Path) -> None:

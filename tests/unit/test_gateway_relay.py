@@ -702,6 +702,24 @@ def test_what_moves_nothing_is_ended(tmp_path: Path) -> None:
         assert everything(end) == b""
 
 
+def test_a_gateway_that_is_busy_is_waited_for(tmp_path: Path) -> None:
+    """More connections than its socket keeps waiting: that is not a gateway that is gone."""
+    with socket.socket(socket.AF_UNIX) as listener, Relay() as here, contextlib.ExitStack() as ends:
+        listener.bind(str(tmp_path / "gw"))
+        listener.listen(0)
+        ends.enter_context(dialled(tmp_path / "gw"))
+        way = here.open(str(tmp_path / "gw"))
+        with trusting().wrap_socket(stranger(here.address)) as end:
+            end.sendall(HELLO + bytes.fromhex(way.secret))
+            end.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                end.recv(1)
+            end.settimeout(20)
+            for _ in range(2):
+                ends.enter_context(listener.accept()[0])
+            assert end.recv(1) == OPEN
+
+
 def test_a_gateway_that_is_gone_is_told(tmp_path: Path) -> None:
     """The relay is there and its gateway is not."""
     with Relay() as here, pytest.raises(RelayRefuses, match="its gateway is over"):

@@ -99,7 +99,7 @@ def _summary(holds: Contents) -> list[str]:
         f"extras      {', '.join(holds.extras) or 'none'}",
     ]
     if holds.left_out:
-        told = "; ".join(f"{one.files} files of {one.distribution} ({one.why})" for one in holds.left_out)
+        told = "; ".join(f"{one.path} ({one.why})" for one in holds.left_out)
         lines.append(f"left out    {told}")
     return lines
 

@@ -318,7 +318,8 @@ class Supervisor:
             await self._tell.ask("preflight", self._hooks.preflight)
             self._find_left()
             if self._left:
-                await self._engine.forget_probes()
+                if self._neighbours is None or not self._neighbours.nights():  # those of others are under way
+                    await self._engine.forget_probes()
                 await self._tell.note("recovery", 0, f"{len(self._left)} runs that a crash left", runs=list(self._left))
             while self._ending is None:
                 self._waking.reset()

@@ -43,9 +43,8 @@ def needs(settings: Settings, own: Needed = Needed()) -> Needs:  # noqa: B008 - 
 def _token(named: str, environment: Mapping[str, str]) -> dict[str, str]:
     """The variables by which Ray's driver shows its token: those that the environment has already, or what the settings
     name."""
-    own = {name: text for name, text in environment.items() if name.startswith("RAY_AUTH_") and text}
     if not named:
-        return own if own.get("RAY_AUTH_MODE") == "token" else {}
+        return {name: text for name, text in environment.items() if name.startswith("RAY_AUTH_") and text}
     from daybreak.settings import resolve_key
 
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": resolve_key(named, environment)}

@@ -1,7 +1,7 @@
 """Messages to people, beside a night or a server: a thread of its own that looks what is due and sends it.
 
 It never keeps anything waiting: it asks the views, and only when something was appended that matters or every few
-seconds. Of several processes that share a home one sends at a time.
+seconds. Of several processes that share a home, and of several homes that share a ledger, one sends at a time.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from daybreak.config import Places
     from daybreak.home.opening import Home
     from daybreak.ledger import Ledger, Record
+    from daybreak.ledger.seats import Turn
     from daybreak.report.notify.rounds import Rounds
     from daybreak.settings import Settings
 
@@ -33,6 +35,8 @@ WARN_EVERY = 12
 """Looks after which budgets are looked at although nothing was settled here."""
 CLOSING_S = 15.0
 """How long the end of a night waits for its last messages."""
+BEHIND_S = 5.0
+"""So long it waits to have heard what another home has sent."""
 _log = logging.getLogger(__name__)
 
 
@@ -66,7 +70,8 @@ def beside(home: Home) -> Iterator[None]:
 
     clock = SystemClock()
     locks = FileLocks(home.places.locks, clock)
-    notifier = Notifier(home.ledger, rounds(home.ledger, home.settings, home.places, clock), locks.hold)
+    hold = partial(in_turn, home, locks.hold)
+    notifier = Notifier(home.ledger, rounds(home.ledger, home.settings, home.places, clock), hold)
     notifier.start()
     try:
         yield
@@ -74,10 +79,45 @@ def beside(home: Home) -> Iterator[None]:
         notifier.close()
 
 
+@contextmanager
+def _held(home: Home, held: AbstractContextManager[object], turn: Turn) -> Iterator[None]:
+    """With what others did in their turn in the mirror, so that nothing of it is done again."""
+    from daybreak.errors import LedgerBusy
+
+    try:
+        with held:
+            waited = threading.Event()
+            for _ in range(int(BEHIND_S / 0.02)):
+                if home.ledger.newest().size >= turn.size:
+                    break
+                waited.wait(0.02)
+            else:
+                raise LedgerBusy("the mirror is behind its Postgres", hint="nothing was sent; it is tried again.")
+            yield
+    finally:
+        turn.release()
+
+
+def in_turn(
+    home: Home, hold: Callable[[str], AbstractContextManager[object]], name: str
+) -> AbstractContextManager[object]:
+    """The lock of that name, of this home and, where several share the ledger, among all of them. Raises LockHeld."""
+    held = hold(name)
+    seats = home.engine.seats
+    if seats is None:
+        return held
+    try:
+        turn = seats.turn(name)
+    except BaseException:
+        with held:
+            raise
+    return _held(home, held, turn)
+
+
 class Notifier:
     """The thread. Raises nothing into whoever it works beside."""
 
-    def __init__(self, ledger: Ledger, work: Rounds, hold: Callable[[str], object]) -> None:
+    def __init__(self, ledger: Ledger, work: Rounds, hold: Callable[[str], AbstractContextManager[object]]) -> None:
         from daybreak import events
         from daybreak.report.notify.view import NOTICES
 
@@ -172,7 +212,7 @@ class Notifier:
 
 def send(
     work: Rounds,
-    hold: Callable[[str], object],
+    hold: Callable[[str], AbstractContextManager[object]],
     *,
     failed: bool = False,
     limit_s: float | None = None,
@@ -180,7 +220,7 @@ def send(
 ) -> int:
     """Send what is due, while nobody else does; the number of messages that went. Where somebody else does, that is
     left to him, after `wait_s`. Raises what the ledger raises."""
-    from daybreak.host.locks import Held, LockHeld
+    from daybreak.host.locks import LockHeld
     from daybreak.report.notify.sending import SEND_S
 
     waited = threading.Event()
@@ -194,7 +234,6 @@ def send(
             waited.wait(0.2)
             left_s -= 0.2
             continue
-        assert isinstance(held, Held)
         with held:
             return work.work(failed=failed, limit_s=limit_s or SEND_S)
 

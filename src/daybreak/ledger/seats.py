@@ -67,6 +67,15 @@ class Sitter(NamedTuple):
         return f"{what}process {self.pid} on {self.host}"
 
 
+class Turn(Protocol):
+    """Something that this home alone does now."""
+
+    size: int
+    """So many events the ledger held when it was taken: what others did in their turn is among them."""
+
+    def release(self) -> None: ...
+
+
 class Seats(Protocol):
     """This process's seat, and those of others. Safe to use from several threads."""
 
@@ -100,6 +109,10 @@ class Seats(Protocol):
 
     def lapse_s(self) -> float:
         """How long this process was silent, where that was longer than its lease; told once. Else 0."""
+        ...
+
+    def turn(self, name: str) -> Turn:
+        """What only one of all homes does at a time: taken at once, or LockHeld is raised. Raises LedgerError."""
         ...
 
     def stand(self) -> None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-import ipaddress
 import logging
 import secrets
 import socket
@@ -27,7 +26,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from daybreak.agents.gateway import carrying, certificate
+from daybreak.agents.gateway import carrying, certificate, listening
+from daybreak.agents.gateway.listening import RelayBroken as RelayBroken
 from daybreak.agents.gateway.way import (
     CLOSED,
     FULL,
@@ -37,15 +37,12 @@ from daybreak.agents.gateway.way import (
     SECRET_BYTES,
     Way,
     digest,
-    host_and_port,
-    joined,
 )
-from daybreak.errors import HostError
 
 CONNECTIONS_MAX = 100
 """Of one attempt at once."""
-ALL_MAX = 400
-"""Of all attempts: as many as the gateway itself takes."""
+ALL_MAX = 800
+"""Of all attempts: twice what the gateway takes, which makes room by ending those on which nothing is under way."""
 STRANGERS_MAX, STRANGER_S = 128, 1.0
 """Connections that have not proved themselves yet. One more has to wait, until the oldest has had so long and is
 closed: many nodes may come at once, and nobody can keep them out."""
@@ -56,12 +53,6 @@ IDLE_S = 660.0
 LISTEN = "127.0.0.1:0"
 
 _log = logging.getLogger("daybreak.gateway")
-
-
-class RelayBroken(HostError):
-    """The relay cannot listen at that address, listens at another one already, or is over."""
-
-    code = "W210"
 
 
 @dataclass(eq=False)
@@ -108,30 +99,10 @@ class Relay:
             raise RelayBroken(
                 f"no certificate can be made in memory: {problem}", hint="needs Linux with /proc mounted"
             ) from problem
-        self._listener = self._bound()
+        self._listener, self.address = listening.bound(self._listen, self._advertise)
         self._acceptor = threading.Thread(target=self._accept, name="relay", daemon=True)
         self._acceptor.start()
         return self
-
-    def _bound(self) -> socket.socket:
-        name, value = "listen", self._listen
-        try:
-            host, port = host_and_port(value)
-            family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-            listener = socket.create_server(place[:2], family=family, backlog=128)
-        except (OSError, ValueError) as problem:
-            raise _unusable(name, value, problem) from problem
-        try:
-            name, value = "advertise", self._advertise
-            bound_host, bound_port = listener.getsockname()[:2]
-            if not value and ipaddress.ip_address(bound_host).is_unspecified:
-                raise ValueError(f"nodes cannot reach {bound_host}")
-            shown_host, shown_port = host_and_port(value, bound_port) if value else (bound_host, bound_port)
-            self.address = joined(shown_host, shown_port or bound_port)
-        except ValueError as problem:
-            listener.close()
-            raise _unusable(name, value, problem) from problem
-        return listener
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -249,10 +220,9 @@ class Relay:
                     else:
                         self._join(number, way, tls)
                 finally:
+                    # Before it is closed: nobody may cut a descriptor that is another's by then.
                     with self._lock:
-                        self._forget(
-                            number
-                        )  # before it is closed: nobody may cut a descriptor that is another's by then
+                        self._forget(number)
         finally:
             with self._lock:
                 self._threads.pop(number, None)
@@ -323,11 +293,8 @@ class Relay:
                         self._joined -= 1
 
     def _carry(self, way: _Open, tls: ssl.SSLSocket, gateway: socket.socket) -> None:
-        gateway.settimeout(CONNECT_S)
         tls.settimeout(CONNECT_S)
-        try:
-            gateway.connect(way.socket_path)
-        except OSError:
+        if not self._reached(way, gateway):
             tls.sendall(CLOSED)
             return
         with self._lock:
@@ -340,10 +307,15 @@ class Relay:
             if not way.closed:
                 _log.info("a connection through the relay broke: %s", broken)
 
-
-def _unusable(name: str, value: str, problem: Exception) -> RelayBroken:
-    why = getattr(problem, "strerror", None) or str(problem)
-    return RelayBroken(
-        f"the relay's {name} address {value!r:.120} cannot be used: {why}",
-        hint=f"set `{name}` in [dispatch]: HOST:PORT of this machine, as nodes reach it",
-    )
+    def _reached(self, way: _Open, gateway: socket.socket) -> bool:
+        ends = time.monotonic() + CONNECT_S
+        gateway.settimeout(CONNECT_S)
+        while True:
+            try:
+                gateway.connect(way.socket_path)
+                return True
+            except BlockingIOError:  # more have come at once than it has taken so far
+                if time.monotonic() > ends or self._over.wait(0.01):
+                    return False
+            except OSError:
+                return False

@@ -27,7 +27,7 @@ BLOBS_BYTES_MAX = 512 * 1024 * 1024
 """Of what is kept in the cluster for jobs to come."""
 LOOK_S = 3.0
 """How often a job that has no place yet looks whether there can be one."""
-UNCONSUMED_MAX = 32
+UNCONSUMED_MAX = 16
 """Messages of a node that may wait to be taken; then it waits."""
 LATE_S = 900.0
 """How long a job that was given up is still listened to, so that what comes late can be refused."""

@@ -31,7 +31,7 @@ from daybreak.host import removal, sandbox, tree
 from daybreak.version import __version__
 
 BEAT_S = 2.0
-UNHEARD_S = 60.0
+UNHEARD_S = 30.0
 """So long may what was said wait to be taken; then nobody is there."""
 BENCHES_MAX = 3
 LINE_BYTES_MAX = 256 * 1024

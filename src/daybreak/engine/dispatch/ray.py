@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import queue
+import secrets
 import shutil
 import subprocess
 import sys
@@ -65,7 +66,7 @@ class Cluster:
     address: str = ""
     """`HOST:PORT`; empty: one on this machine, started with the first job and ended with this process."""
     token: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Variables of Ray's own by which the driver shows its token."""
+    """Variables of Ray's own by which the driver shows its token: RAY_AUTH_MODE and RAY_AUTH_TOKEN."""
     allow_unauthenticated: bool = False
     silence_s: float = SILENCE_S
     at_a_time: int = 16
@@ -135,7 +136,8 @@ class RayDispatch:
     def _talking(self) -> Talk:
         """Raises RayMissing, ClusterOpen, ClusterUnreachable."""
         cluster = self.cluster
-        if not (cluster.loopback or cluster.token or cluster.allow_unauthenticated):
+        shown = cluster.token.get("RAY_AUTH_MODE") == "token"
+        if not (cluster.loopback or shown or cluster.allow_unauthenticated):
             raise ClusterOpen(
                 f"the cluster at {cluster.address} is on a network, and no token is configured for it",
                 hint='start it with RAY_AUTH_MODE=token and say `token = "file:..."` in [dispatch]; or, where nobody '
@@ -496,6 +498,11 @@ def _started(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,
-            env={**kept, **more, **cluster.token},
+            env={**kept, **more, **(cluster.token if cluster.address else _own_token())},
             start_new_session=True,  # Ctrl-C is ours to pass on
         )
+
+
+def _own_token() -> dict[str, str]:
+    """For a Ray that is ours alone. Without it Ray would keep one in the user's home, for others to find."""
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}

@@ -14,6 +14,7 @@ import logging
 import os
 import threading
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +24,7 @@ import psycopg
 
 from daybreak import ids
 from daybreak.errors import LedgerBusy, LedgerError
+from daybreak.host.locks import LockHeld
 from daybreak.ledger import seats
 from daybreak.ledger.postgres.address import parse
 from daybreak.ledger.postgres.connection import Link, connect, said, unusable
@@ -54,6 +56,17 @@ _STAND = "DELETE FROM {table} WHERE seat = %s"
 _SWEEP = "DELETE FROM {table} WHERE at < clock_timestamp() - interval '1 day'"
 
 _log = logging.getLogger("daybreak.ledger")
+
+
+class Turn:
+    """See `seats.Turn`."""
+
+    def __init__(self, link: Link, size: int) -> None:
+        self._link = link
+        self.size = size
+
+    def release(self) -> None:
+        self._link.close()
 
 
 class PostgresSeats:
@@ -118,6 +131,23 @@ class PostgresSeats:
     def lapse_s(self) -> float:
         lapse_s, self._lapse_s = self._lapse_s, 0.0
         return lapse_s
+
+    def turn(self, name: str) -> Turn:
+        """On a connection of its own: the server frees it when that ends, however it ends."""
+        link = connect(self._address, name=f"daybreak {name}")
+        try:
+            key = [lock_key(self._address) ^ zlib.crc32(name.encode())]
+            taken = link.execute("SELECT pg_try_advisory_lock(%s)", key, prepare=False).fetchone()
+            if taken != (True,):
+                raise LockHeld(Path(name), None)
+            row = link.execute("SELECT size FROM head WHERE one = 1", prepare=False).fetchone()
+        except psycopg.Error as error:
+            link.close()
+            raise unusable(self._address, error) from None
+        except LockHeld:
+            link.close()
+            raise
+        return Turn(link, 0 if row is None else int(row[0]))
 
     def stand(self) -> None:
         self._ending.set()
