@@ -21,6 +21,7 @@ from typing import Any
 
 from benchmarks.build import SPEC, daybreak
 from benchmarks.figures import Figure, count
+from daybreak.factory import holdout
 
 VOLATILE = ("run", "verified_at")
 """Keys of the manifest that are times and ids."""
@@ -61,8 +62,14 @@ def delivered(output: Path) -> dict[str, bytes]:
 
 
 def _places(folder: Path) -> tuple[Path, Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / "home", folder / "output"
+    """A home and where it delivers. The same examples are held out in every home: each has a key of its own for that,
+    and what is delivered says what shows each requirement."""
+    home = folder / "home"
+    (home / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)
+    key = home / "keys" / holdout.KEY_FILE
+    key.write_bytes(b"k" * holdout.KEY_BYTES)
+    key.chmod(0o600)
+    return home, folder / "output"
 
 
 def undisturbed(folder: Path, spec: Path = SPEC) -> Undisturbed:

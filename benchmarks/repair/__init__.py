@@ -244,7 +244,10 @@ def take(quick: bool = False) -> Iterator[Figure]:
     asked = [one for one in found if one.result.state in ("done", "failed")]
     done = [one for one in asked if one.delivered]
     gate, judge = (sum(getattr(one, name) for one in done) for name in ("gate_passes", "judge_passes"))
-    yield count("the gate's own suite accepts", gate, len(done), "delivered", aim=1)
-    yield count("fuller tests accept too", judge, len(done), "delivered")
-    yield count("solved", judge, sum(one.ideal for one in asked), "where some attempt was right")
+    ideal = sum(one.ideal for one in asked)
+    if done:
+        yield count("the gate's own suite accepts", gate, len(done), "delivered", aim=1)
+        yield count("fuller tests accept too", judge, len(done), "delivered")
+    if ideal:
+        yield count("solved", judge, ideal, "where some attempt was right")
     yield lower("attempts", sum(len(one.ways) for one in asked), "attempts", "one for each task", len(asked))

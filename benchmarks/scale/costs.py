@@ -170,7 +170,8 @@ def command_run(folder: Path, runs: int) -> tuple[float, float, float]:
 
     def daybreak(*words: str) -> None:
         command = [sys.executable, "-m", "daybreak", *words]
-        subprocess.run(command, check=True, env=environment, cwd=folder, stdout=subprocess.DEVNULL)
+        said = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+        assert said.returncode == 0, said.stderr[-500:]
 
     def night() -> float:
         command = [sys.executable, "-c", _NIGHT]

@@ -17,7 +17,7 @@ from daybreak.errors import SpecError
 from daybreak.factory import entity_writing
 from daybreak.factory.spec import problems_of_text
 from daybreak.factory.spec.blocks import parts
-from daybreak.factory.spec.model import Budget, Clarification, Limits, Quality, Specification, Story
+from daybreak.factory.spec.model import Budget, Clarification, Limits, Needed, Quality, Specification, Story
 from daybreak.factory.spec.problems import Problems
 from daybreak.factory.spec.questions import WORDS, find
 
@@ -118,6 +118,7 @@ def front_matter(spec: Specification) -> str:
         ("budget", _budget(spec.budget)),
         ("limits", _changed(spec.limits, Limits())),
         ("quality", _changed(spec.quality, Quality())),
+        ("needs", _needs(spec.needs)),
     ):
         if pairs:
             lines.append(f"{key}: {{{', '.join(f'{name}: {value}' for name, value in pairs.items())}}}")
@@ -136,6 +137,18 @@ def _changed(value: Limits | Quality, default: Limits | Quality) -> dict[str, st
         held = getattr(value, name)
         if held != getattr(default, name):
             pairs[name] = f"[{', '.join(map(str, held))}]" if isinstance(held, tuple) else str(held)
+    return pairs
+
+
+def _needs(needs: Needed) -> dict[str, str]:
+    pairs = {}
+    if needs.cpus:
+        pairs["cpus"] = f"{needs.cpus:g}"
+    if needs.memory_bytes:
+        mebibytes, rest = divmod(needs.memory_bytes, 1024 * 1024)
+        pairs["memory"] = f"{needs.memory_bytes}B" if rest else f"{mebibytes}MiB"
+    if needs.labels:
+        pairs["labels"] = f"[{', '.join(needs.labels)}]"
     return pairs
 
 
