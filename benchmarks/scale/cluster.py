@@ -308,6 +308,8 @@ class Cluster:
             until=self.clock.now() + HORIZON,
             stuck_s=HORIZON.total_seconds(),
             poll_s=60.0,
+            lease_s=360.0,  # looks for runs that hang, every minute: nothing hangs here, and what they cost is charged
+            recover_s=300.0,
             join=several,
         )
         seat = Seat(f"home{number}/{number}", self.clock.monotonic, self.room) if several else None

@@ -84,7 +84,17 @@
     │   ├── SeatLost        E263  others took this night for dead, and closed it
     │   ├── HomeCopied · HomeNameBroken · KeysDiffer   E264, E265, E267: homes on one ledger that do not fit
     │   ├── KeyElsewhere    E266  a run is about somebody whose key lies in another home
-    │   └── ScheduleBusy    E231  too many changed one schedule at the same moment
+    │   ├── ScheduleBusy    E231  too many changed one schedule at the same moment
+    │   ├── RayMissing      E240  the extra `ray` is not installed
+    │   ├── ClusterUnreachable E241  the Ray cluster cannot be reached, or could not be started
+    │   ├── ClusterOpen     E242  the cluster is on a network, and nothing says that it asks for a token
+    │   ├── NeedsUnmet      E243  no machine of those there are can ever do the job
+    │   ├── JobLost         E244  the node vanished or fell silent
+    │   ├── NodeRefused     E245  every node that could have done it refused
+    │   ├── JobBroken       E246  a doer raised something that is none of our errors
+    │   ├── AnswerFalse     E247  what came back is not what its hash says
+    │   ├── JobTooLarge     E248  a job is more than may travel
+    │   └── JobFailed       E249  a doer failed with one of our errors that this process does not know
     ├── WorkerError     W1xx  a worker could not do its work
     ├── CheckError      C1xx  a check could not look (not: saw a failure, which is evidence)
     └── DeliveryError   D1xx  the result could not be put in its place

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import psycopg
@@ -27,7 +28,7 @@ from daybreak.config import Places
 from daybreak.engine import Placement, Queue
 from daybreak.engine.schedules import Schedules, TaskTemplate
 from daybreak.engine.window import Schedule
-from daybreak.events import LeaseGranted, NightBegan, NightEnded, RunMoved, StepDone, WindowOpened
+from daybreak.events import LeaseGranted, NightBegan, NightEnded, RunMoved, StepDone, StepIntended, WindowOpened
 from daybreak.ledger import Ledger
 from daybreak.testing.clock import FakeClock
 
@@ -35,6 +36,7 @@ PROGRAM = Path(__file__).parent / "coordinator_program.py"
 SOON_S = 40.0
 """For whatever must happen at all, on a busy machine."""
 WINDOWS = 6
+EFFECTS = ("idempotent", "idempotent", "once")
 
 
 class Coordinator:
@@ -271,11 +273,49 @@ def test_a_window_opens_once_among_all(scene: Scene) -> None:
     scene.check_sound()
 
 
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(3))
+def test_nights_of_kills(scene: Scene, seed: int) -> None:
+    """For a minute and a half one of three is killed, or stands still past its lease, again and again, and a new one
+    comes: in the end everything is done or asks about a `once` step; nothing was lost, nothing done twice."""
+    # shows: N14, N5
+    random, began, names = Random(seed), time.monotonic(), iter(range(1000))
+    runs = [scene.add(number, s=random.uniform(0.1, 3.0), effect=random.choice(EFFECTS)) for number in range(250)]
+
+    def fresh() -> Coordinator:
+        return scene.start(f"home-{next(names)}", workers=3, once=False, most_s=300).begun()
+
+    working = [fresh() for _ in range(3)]
+    while time.monotonic() - began < 90:
+        time.sleep(random.uniform(1.0, 5.0))
+        place = random.randrange(3)
+        if random.random() < 0.5:
+            working[place].send(signal.SIGKILL)
+        else:
+            working[place].send(signal.SIGSTOP)
+            time.sleep(random.uniform(0.5, 6.0))
+            working[place].send(signal.SIGCONT)
+            continue
+        working[place] = fresh()
+    working = [one if one.process.poll() is None else fresh() for one in working]
+    open_states = ("queued", "leased", "running", "waiting", "verifying", "paused")
+    deadline = time.monotonic() + 300
+    while any(scene.states()[state] for state in open_states):
+        assert time.monotonic() < deadline, scene.states()
+        time.sleep(0.5)
+    assert sum(scene.states().values()) == len(runs)
+    assert set(scene.states()) <= {"done", "parked"}
+    intended = Counter(one.event.key for one in scene.events(StepIntended))
+    assert set(intended.values()) <= {1}
+    scene.check_sound()
+
+
 def test_a_second_night_by_mistake_is_told(scene: Scene) -> None:
     """Without --join a night beside another home's is refused and names it; that one works on. Of two that begin at
     the same moment one is refused."""
     # shows: N14
-    first = scene.start("one", join=False, once=False).begun()
+    scene.start("one", join=False, once=False).begun()
     refused = scene.start("two", join=False).ended()
     assert refused["code"] == "E262"
     assert "host-one" in refused["message"]

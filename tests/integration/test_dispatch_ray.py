@@ -240,6 +240,7 @@ def test_a_build_on_a_cluster_is_as_any_other(
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     cli = Cli(folder).knowing(types_cache)
     (folder / "daybreak.toml").write_text(f'[dispatch]\nengine = "ray"\naddress = "{cluster.address}"\n')
+    assert cli("trust").status == 0
     built = cli(
         "build", cli.spec(ONE_EXAMPLE.replace("{holdout}", "0")), "-o", folder / "out", "--plain", "--accept-unshown"
     )

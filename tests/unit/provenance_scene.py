@@ -6,7 +6,7 @@ import base64
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from tests.unit import ledger_home as shelf
@@ -40,8 +40,13 @@ def called(provider: str = "local", model: str = "small/1") -> events.ModelCalle
     return events.ModelCalled(run=RUN, attempt=1, provider=provider, model=model, status=200)
 
 
-def decided(workspace: str = WORKSPACE) -> events.GateDecided:
-    return events.GateDecided(run=RUN, attempt=1, workspace=workspace, verdict="passed", score=97.5, threshold=80.0)
+def decided(
+    workspace: str = WORKSPACE, verdict: Literal["passed", "failed", "parked"] = "passed"
+) -> events.GateDecided:
+    table = [{"kind": "example", "checks": [f"example:{HELD_OUT}"]}]
+    return events.GateDecided(
+        run=RUN, attempt=1, workspace=workspace, verdict=verdict, score=97.5, threshold=80.0, table=table
+    )
 
 
 STORY = (

@@ -23,7 +23,7 @@ from daybreak.cli.main import app
 from daybreak.clock import stamp
 from daybreak.engine import VIEWS, Absent, Engine, Placement
 from daybreak.engine import nights as night_views
-from daybreak.engine.engine import NoRoom
+from daybreak.engine.engine import KeyElsewhere, NoRoom
 from daybreak.engine.neighbours import Neighbours
 from daybreak.engine.night import Hooks
 from daybreak.engine.nights import NIGHTS
@@ -175,15 +175,16 @@ def pick(number: int, **more: Any) -> Pick:
 def test_nights_do_not_reach_for_the_same_runs() -> None:
     """Each takes its own turns; together they take all, none twice; what a full one leaves is anybody's soon."""
     # shows: N14
-    picks = [pick(number) for number in range(6)]
+    picks = [pick(number) for number in range(40)]
     shares = [Sharing(), Sharing()]
-    taken = [one.mine(picks, 3, place=place, nights=2, now_s=0.0) for place, one in enumerate(shares)]
-    assert [[one.run for one in share] for share in taken] == [["run-0", "run-2", "run-4"], ["run-1", "run-3", "run-5"]]
-    left = [pick(1), pick(3)]
-    assert shares[0].mine(left, 3, place=0, nights=2, now_s=0.1) == [pick(1)]  # its turn now
-    assert shares[0].mine([pick(9), pick(3)], 3, place=0, nights=2, now_s=0.2) == [pick(9)]
-    assert shares[0].mine([pick(8), pick(3)], 1, place=1, nights=2, now_s=0.2 + PATIENCE_S) == [pick(3)]
-    assert shares[0].mine([pick(8), pick(3, cancel=True)], 2, place=1, nights=2, now_s=0.0) == [pick(3, cancel=True)]
+    taken = [one.mine(picks, 40, place=place, nights=2, now_s=0.0) for place, one in enumerate(shares)]
+    assert sorted((one.run for share in taken for one in share), key=str) == sorted(one.run for one in picks)
+    assert all(len(share) >= 10 for share in taken)
+    first, theirs = taken[0][0], taken[1]
+    again = [theirs[0], first, replace(theirs[1], cancel=True)]  # whoever is behind still sees what was taken
+    assert shares[0].mine(again, 2, place=0, nights=2, now_s=0.1) == [first, again[2]]
+    assert shares[0].again_s(0.1) == pytest.approx(PATIENCE_S - 0.1)
+    assert shares[0].mine(theirs[:1], 2, place=0, nights=2, now_s=PATIENCE_S + 0.1) == theirs[:1]
 
 
 def test_alone_a_night_takes_the_best_at_once() -> None:
@@ -550,6 +551,26 @@ def test_only_one_home_at_a_time_has_a_turn(seat_url: str, tmp_path: Path) -> No
         until(free)
         again[0].release()
         turn.release()
+
+
+def test_a_run_about_somebody_waits_for_the_home_with_the_key(seat_url: str, tmp_path: Path) -> None:
+    """That another home cannot read it does not mean that it was forgotten; once it was, the run ends with that."""
+    # shows: N14
+    from tests.unit import ledger_home as shelf
+
+    clock = FakeClock()
+    home = shelf.Home(tmp_path / "one", VIEWS, seat_url)
+    with home.open() as ledger:
+        beside = home.beside("other")
+        kinds: Any = {"kind": Counting(1)}
+        mine = Engine(ledger, kinds, MemoryLocks(), clock, Random(1).randbytes, seats=Seats("here/1"))
+        run = mine.submit("kind", "write to somebody", {}, subject="customer-42")
+        with beside.open() as mirror:
+            other = Engine(mirror, kinds, MemoryLocks(), clock, Random(2).randbytes, seats=Seats("there/1"))
+            with pytest.raises(KeyElsewhere):
+                anyio.run(other.supervise, run)
+            assert [one.type for one in mirror.read(run_stream(run))] == ["run.moved"]
+        assert anyio.run(mine.supervise, run).state == "done"
 
 
 def test_a_home_keeps_its_name(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from daybreak.engine.dispatch import (
     Jobs,
     Key,
     Local,
+    Needs,
     NeedsUnmet,
     Node,
     NodeRefused,
@@ -426,3 +427,113 @@ def test_a_weaker_sandbox_on_a_node_is_a_refusal(nodes: Make, tmp_path: Path) ->
     )
     with pytest.raises(NodeRefused, match="weaker"):
         hearing._take({"op": "failed", "code": SandboxMissing.code, "message": "weaker", "hint": ""}, b"")
+
+
+# -- what the settings and a specification say of it
+
+
+def test_a_file_that_came_with_a_repository_names_no_cluster_by_itself() -> None:
+    """Whoever has work done elsewhere sends it there, and believes what comes back."""  # shows: N14
+    from daybreak.factory.trust import risks
+    from daybreak.settings import Settings
+
+    told = risks(Settings.model_validate({"dispatch": {"engine": "ray", "address": "10.0.0.1:6379"}}))
+    assert [one for one in told if "10.0.0.1:6379" in one]
+    assert not risks(Settings.model_validate({"dispatch": {"engine": "ray"}}))
+
+
+def test_what_a_specification_needs_goes_before_what_the_settings_say() -> None:
+    from daybreak.factory import dispatching
+    from daybreak.factory.spec.model import Needed
+    from daybreak.settings import Settings
+
+    settings = Settings.model_validate({"dispatch": {"cpus": 2, "memory_gib": 0.5, "needs": ["linux"]}})
+    assert dispatching.needs(settings) == Needs(2, 2**29, ("linux",))
+    asked = Needed(cpus=4, memory_bytes=2**30, labels=("docker", "linux"))
+    assert dispatching.needs(settings, asked) == Needs(4, 2**30, ("linux", "docker"))
+
+
+NEEDS = """\
+---
+name: calc
+needs: {cpus: 0.5, memory: 512MiB, labels: [docker, gpu=a100]}
+---
+# Calc
+
+## Objectives
+- add
+
+## Requirements
+
+- **FR-001**: System MUST add two numbers
+"""
+
+
+def test_a_specification_says_what_it_needs_and_keeps_it_when_it_is_written_again() -> None:
+    from daybreak.factory import spec_writing
+    from daybreak.factory.spec import read_text
+
+    read = read_text(NEEDS, name="calc.md", format="md")
+    assert (read.needs.cpus, read.needs.memory_bytes) == (0.5, 2**29)
+    assert read.needs.labels == ("docker", "gpu=a100")
+    assert "needs: {cpus: 0.5, memory: 512MiB, labels: [docker, gpu=a100]}" in spec_writing.front_matter(read)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["cpus: many", "cpus: 0", "memory: 1KB", "memory: lots", "labels: [Docker Hub]", "disk: 1GB", "labels: x=y=z"],
+)
+def test_needs_that_nobody_can_read_are_told_with_their_line(wrong: str) -> None:
+    from daybreak.errors import SpecError
+    from daybreak.factory.spec import read_text
+
+    text = NEEDS.replace("cpus: 0.5, memory: 512MiB, labels: [docker, gpu=a100]", wrong)
+    with pytest.raises(SpecError, match=r"calc\.md:3"):
+        read_text(text, name="calc.md", format="md")
+
+
+def test_a_specification_is_the_same_on_a_node() -> None:
+    """What checks read of it travels as JSON."""
+    from daybreak.factory.spec import read_text
+    from daybreak.factory.spec.model import Specification
+
+    for path in sorted(Path(__file__).parents[2].glob("examples/*/spec.md")):
+        read = read_text(path.read_text(), name=path.name, format="md")
+        assert Specification.model_validate(read.model_dump(mode="json")) == read
+
+
+def test_a_sandbox_travels_by_what_has_a_name(tmp_path: Path) -> None:
+    """The same grants, with the node's own paths; and nothing there that it does not have."""  # shows: N14
+    from daybreak.factory import lending
+    from daybreak.host.sandbox import Sandbox
+
+    here, there = ({name: tmp_path / place / name for name in ("workspace", "scratch", "ours")} for place in "ab")
+    for path in (*here.values(), *there.values(), there["scratch"] / "home"):
+        path.mkdir(parents=True, exist_ok=True)
+    box = Sandbox(
+        writable=(here["workspace"], here["scratch"] / "home"),
+        readable=(here["ours"], Path("/usr")),
+        hidden=(here["workspace"] / ".docker",),
+        memory_bytes=2**29,
+        require="degraded",
+    )
+    told = lending.told(box, here)
+    assert lending.made(told, here, here=True) == box
+    made = lending.made(told, there, here=False)
+    assert made.writable == (there["workspace"], there["scratch"] / "home")
+    assert made.readable == (there["ours"], Path("/usr"))
+    assert (made.hidden, made.memory_bytes, made.require) == ((), 2**29, "degraded")
+    told["readable"].append(["", "/opt/only/here"])
+    with pytest.raises(lending.NotOnNode, match="/opt/only/here"):
+        lending.made(told, there, here=False)
+
+
+def test_a_bench_that_was_pushed_out_leaves_nothing_on_the_node(nodes: Make, tmp_path: Path) -> None:
+    """A node that works for weeks does not fill its disk."""  # shows: N14
+    dispatch = nodes("right")
+    first = run(dispatch, job(tmp_path, "where", bench="first")).body
+    assert run(dispatch, job(tmp_path, "where", bench="first")).body == first
+    for name in ("a", "b", "c"):
+        run(dispatch, job(tmp_path, "where", bench=name))
+    assert not Path(first).exists()
+    assert run(dispatch, job(tmp_path, "share", bench="first")).body["count"] == 1

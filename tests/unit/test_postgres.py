@@ -25,6 +25,8 @@ from typer.testing import CliRunner
 from daybreak import home as opener
 from daybreak import settings
 from daybreak.cli.main import app
+from daybreak.clock import SystemClock
+from daybreak.config import Places
 from daybreak.errors import (
     BlobDamaged,
     DraftRefused,
@@ -41,6 +43,8 @@ from daybreak.errors import (
 )
 from daybreak.factory import trust
 from daybreak.factory.health import postgres as health
+from daybreak.factory.health import state
+from daybreak.factory.health.state import Looking
 from daybreak.ledger import Draft, Ledger, database
 from daybreak.ledger.exchange import RestoreRefused
 from daybreak.ledger.postgres import condition
@@ -596,10 +600,37 @@ def test_its_condition_is_told(home: Any, monkeypatch: pytest.MonkeyPatch) -> No
     assert int(found.version.partition(".")[0]) >= 15
     assert (found.size, found.problems, found.synchronous_commit) == (2, [], "on")
     assert any("fsync is off" in danger for danger in found.dangers)
-    said = list(health.look(lambda: home.postgres))
+    said = list(health.look(lambda: home.postgres, Places.below(home.root, "a test")))
     assert [finding.level for finding in said] == ["bad", "bad", "good"]
     assert not any("are synced" in finding.text for finding in said)
     monkeypatch.setattr(condition, "look", lambda _: replace(found, dangers=[]))
-    (good,) = health.look(lambda: home.postgres)
+    (good,) = health.look(lambda: home.postgres, Places.below(home.root, "a test"))
     assert good.text.endswith("2 events; commits are synced (on)")
     assert database.MIRROR_ID != database.APPLICATION_ID
+
+
+def test_a_home_without_a_mirror_yet_is_told_so_and_not_to_move_its_key_away(home: Any) -> None:
+    """Key and witness of another home are there, and nothing else: that is how a home of the same log begins."""
+    # shows: F31, N14
+    home.open().close()
+    ready, url = home.beside("ready"), [home.postgres]
+
+    def said(of: Any) -> list[tuple[str, str, str]]:
+        where = Places.below(of.root, "a test")
+        at = Looking(where, SystemClock(), [], lambda: url[0])
+        found = [*state.look(at), *health.look(lambda: url[0], where)]
+        return [(one.name, one.level, one.text) for one in found if "is off" not in one.text]
+
+    before = sorted(ready.root.rglob("*"))
+    log, server = [one for one in said(ready) if one[0] in ("log", "postgres")]
+    assert log == ("log", "note", "it is in Postgres; the next command makes the mirror of it in this home")
+    assert server[1] == "good"
+    assert sorted(ready.root.rglob("*")) == before
+    stranger = Home(home.root.with_name("stranger"), [], home.postgres)
+    text = [text for name, level, text in said(stranger) if (name, level) == ("postgres", "bad")]
+    assert len(text) == 1
+    assert str(stranger.keys) in text[0]
+    assert str(stranger.witness) in text[0]
+    url[0] += "&schema=elsewhere"
+    [text_of_empty] = [text for name, level, text in said(ready) if (name, level) == ("postgres", "bad")]
+    assert "holds 0 events, but 1 were known outside" in text_of_empty

@@ -20,18 +20,22 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit import provenance_scene as scenes
 from tests.unit.provenance_scene import HELD_OUT, RUN, WORKSPACE, Scene, decided
 
+from daybreak import events
 from daybreak.errors import DaybreakError
 from daybreak.factory import deliver
 from daybreak.factory.provenance import checking, making, statement, vouching
-from daybreak.factory.provenance.checking import FolderUnusable, ProvenanceMissing
+from daybreak.factory.provenance.checking import FolderUnusable, OtherRun, ProvenanceMissing
 from daybreak.factory.provenance.statement import StatementWrong
 from daybreak.factory.provenance.vouching import NotVouched
 from daybreak.host.tree import NotATree
 from daybreak.ledger import Prover, Verifier, dsse, keyfile
+from daybreak.ledger.bundle import Bundle, Handover, Keys
 from daybreak.ledger.dsse import EnvelopeByAnother, EnvelopeByEndedKey, EnvelopeChanged, EnvelopeUnreadable
 from daybreak.ledger.note import NoteError, Signer
+from daybreak.ledger.proofcheck import NotContinued
 
 _RESOURCE = {
     "type": "object",
@@ -184,18 +188,29 @@ def test_it_names_what_went_in_and_what_was_seen(scene: Scene) -> None:
     with scene.open() as ledger:
         gate = next(one for one in ledger.read(f"run:{RUN}") if one.type == "gate.decided")
         assert seen["gate"]["annotations"] == {"event": gate.index, "verdict": "passed", "score": 97.5}
-        assert seen["gate"]["digest"]["sha256"] == sha256(gate.payload).hexdigest()
-        assert seen["ledger"]["digest"]["sha256"] == ledger.root(gate.index + 1).hex()
+        assert "digest" not in seen["gate"], "its payload names what was held out"
+        place = {"origin": ledger.verifier.origin, "size": gate.index + 1, "root": ledger.root(gate.index + 1).hex()}
+        assert seen["ledger"]["annotations"] == place
+        tests = [one for one in ledger.read(f"run:{RUN}") if b'"tests"' in one.payload][-1]
+        assert seen["tests"]["digest"]["sha256"] == sha256(tests.payload).hexdigest()
     assert details["metadata"]["invocationId"] == RUN
 
 
 def test_nothing_of_a_held_out_example_or_of_the_machine_is_in_it(scene: Scene) -> None:
-    """Neither its name nor a hash to try guesses against; no folder, no file name of the user's."""
+    """Neither its name nor a hash to try guesses against, of the gate's table neither; no folder or file of the user's."""
     text = json.dumps(scene.stated())
     with scene.open() as ledger:
         hidden = [one for one in ledger.read(f"run:{RUN}") if HELD_OUT.encode() in one.payload]
     assert hidden
-    for word in (HELD_OUT, "secret", "/home", str(scene.out.parent), *(sha256(o.payload).hexdigest() for o in hidden)):
+    assert len(hidden) == 2, "the evidence and the gate's table"
+    for word in (
+        HELD_OUT,
+        "secret",
+        "/home",
+        "ada",
+        str(scene.out.parent),
+        *(sha256(o.payload).hexdigest() for o in hidden),
+    ):
         assert word not in text
     (one,) = (one for one in scene.stated()["predicate"]["runDetails"]["byproducts"] if "held" in one["name"])
     assert one["annotations"] == {"examples": 1, "passed": 1}
@@ -203,8 +218,6 @@ def test_nothing_of_a_held_out_example_or_of_the_machine_is_in_it(scene: Scene) 
 
 def test_a_secret_in_a_name_that_a_worker_chose_is_not_handed_on(tmp_path: Path) -> None:
     """Names of models come from outside; whatever they hold cannot break the statement either."""
-    from tests.unit import provenance_scene as scenes
-
     secret = "ghp_" + "a1B2" * 9
     scene = Scene(tmp_path)
     with scene.open() as ledger:
@@ -213,6 +226,28 @@ def test_a_secret_in_a_name_that_a_worker_chose_is_not_handed_on(tmp_path: Path)
         )
         scene.deliver(ledger)
     assert secret not in json.dumps(scene.stated())
+    assert scene.check().verified
+
+
+def test_a_folder_in_a_name_that_somebody_chose_is_not_handed_on(tmp_path: Path) -> None:
+    """Programs that serve models on one's own machine call them by their files; providers may be named by address."""
+    scene = Scene(tmp_path)
+    with scene.open() as ledger:
+        scene.happens(
+            ledger,
+            scenes.claimed(worker="/home/ada/bin/agent"),
+            scenes.called("http://ada-laptop:8080/v1", "/home/ada/models/small.gguf"),
+            scenes.called("local", "C:\\Users\\ada\\other.gguf"),
+            scenes.called("local", "~ada/third.gguf"),
+            scenes.called("local", "qwen/small:8b"),
+            decided(),
+        )
+        scene.deliver(ledger)
+    text = json.dumps(scene.stated())
+    assert "ada" not in text
+    named = scene.stated()["predicate"]["buildDefinition"]["resolvedDependencies"]
+    models = {one["annotations"]["model"] for one in named if one["name"] == "model"}
+    assert models == {"small.gguf", "other.gguf", "third.gguf", "qwen/small:8b"}
     assert scene.check().verified
 
 
@@ -246,12 +281,13 @@ def test_a_key_that_was_rotated_between_the_crash_and_the_resumption_signs_it_an
     assert scene.check().verified
 
 
-def test_a_delivery_without_a_gates_decision_about_it_is_refused(tmp_path: Path) -> None:
-    """No statement is made about a tree that nothing let pass."""
+@pytest.mark.parametrize("decision", [decided("8" * 64), decided(verdict="failed"), decided(verdict="parked")])
+def test_a_delivery_that_no_gate_has_let_pass_is_refused(tmp_path: Path, decision: events.GateDecided) -> None:
+    """No statement is made about another tree's decision, nor of one that went against it."""
     scene = Scene(tmp_path)
     with scene.open() as ledger:
-        scene.happens(ledger, decided("8" * 64))
-        with pytest.raises(StatementWrong, match="no gate has decided"):
+        scene.happens(ledger, decision)
+        with pytest.raises(StatementWrong, match="no gate has let pass"):
             scene.deliver(ledger)
     assert not scene.out.exists()
 
@@ -532,6 +568,7 @@ FORGED: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda told: _place(told)["annotations"].update(size=-1), "where in the ledger"),
     (lambda told: _place(told)["annotations"].update(size=True), "where in the ledger"),
     (lambda told: _place(told)["annotations"].update(size=2**80), "can be read"),
+    (lambda told: _place(told)["annotations"].update(root=None), "where in the ledger"),
     (_subject("../../etc/passwd"), "no path"),
     (_subject("/etc/passwd"), "no path"),
     (_subject("src//x"), "no path"),
@@ -539,6 +576,8 @@ FORGED: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (_subject(""), "form"),
     (_subject("a\0b"), "no path"),
     (_subject("x" * 300), "no path"),
+    (_subject("/".join(["a"] * 66)), "no path"),
+    (_subject("/".join(["a"] * 40_000)), "no path"),
     (_subject(statement.FILE), "no path"),
 ]
 
@@ -632,7 +671,7 @@ def test_a_place_in_the_ledger_that_is_another_ones_does_not_vouch(scene: Scene)
     """The statement says which events there were when it was signed."""
     told = scene.stated()
     (place,) = (one for one in told["predicate"]["runDetails"]["byproducts"] if one["name"] == "ledger")
-    place["digest"]["sha256"] = "5" * 64
+    place["annotations"]["root"] = "5" * 64
     with scene.open() as ledger:
         scene.forge(ledger, told)
         manifest = sha256((scene.out / deliver.MANIFEST).read_bytes()).hexdigest()
@@ -693,8 +732,9 @@ def test_a_revoked_key_is_believed_only_for_what_the_ledger_held_before(scene: S
     with scene.open() as ledger, Prover(ledger.directory, ledger.verifier) as prover:
         after = prover.prove([at])
     keys = vouching.keys_of(after, [known])
-    assert checking.check(scene.out, keys, vouching.by_proof(after, keys)).verified
-    assert before != after
+    assert checking.check(scene.out, keys, vouching.by_proof(after, [known])).verified
+    with pytest.raises(NotVouched, match="a key that was revoked"):  # a thief could have made it as well
+        checking.check(scene.out, [known], vouching.by_proof(before, [known]))
     with scene.open() as ledger:
         ledger.revoke_key(first, size=at, why="stolen earlier")
     with pytest.raises(EnvelopeByEndedKey, match="came after that"):
@@ -717,6 +757,65 @@ def test_a_key_that_handed_over_signs_nothing_of_later(tmp_path: Path) -> None:
 
 
 # -- a proof that was handed out
+
+
+def _stolen(scene: Scene, folder: Path) -> tuple[Scene, Bundle]:
+    """What whoever has the first key makes of a copy of before the delivery: other files, an envelope that fits them, a
+    log of his own that names it, and a proof. Meanwhile the log goes on, and the key is revoked."""
+    with scene.open() as ledger:
+        scene.happens(ledger)
+        made = scene.deliver(ledger, tell=False)
+    shutil.copytree(scene.home.root.parent, folder)
+    thief = Scene(folder)
+    (thief.out / "README.md").write_text("mine\n")
+    told = thief.stated()
+    (one,) = (one for one in told["subject"] if one["name"] == "README.md")
+    one["digest"]["sha256"] = sha256(b"mine\n").hexdigest()
+    with thief.open() as ledger:
+        thief.forge(ledger, told)
+        digests = [sha256((thief.out / name).read_bytes()).hexdigest() for name in (deliver.MANIFEST, statement.FILE)]
+        thief.tell(ledger, deliver.Manifest({}, *digests))
+        with Prover(ledger.directory, ledger.verifier) as prover:
+            proof = prover.prove([ledger.size - 1])
+    with scene.open() as ledger:
+        scene.tell(ledger, made)
+        first, size = ledger.verifier.key_id, ledger.size
+        ledger.rotate_key()
+        ledger.revoke_key(first, size=size, why="stolen")
+    return thief, proof
+
+
+def test_a_proof_that_a_revoked_key_signed_itself_does_not_vouch_for_what_it_signed(tmp_path: Path) -> None:
+    """Its thief makes another past, with a head as old as he likes."""
+    # shows: N9
+    scene = Scene(tmp_path / "home")
+    thief, proof = _stolen(scene, tmp_path / "thief")
+    known = keyfile.with_history(scene.home.keys, keyfile.load_verifier(scene.home.keys))
+    with pytest.raises(NotVouched, match="signed by a key that was revoked"):
+        checking.check(thief.out, [known], vouching.by_proof(proof, [known]))
+
+
+def test_a_proof_cannot_bring_an_older_key_and_leave_out_that_it_was_revoked(tmp_path: Path) -> None:
+    """The handover is public; with the log's present key alone nobody would know of it. But it binds the past."""
+    # shows: N9
+    scene = Scene(tmp_path / "home")
+    thief, proof = _stolen(scene, tmp_path / "thief")
+    known = keyfile.with_history(scene.home.keys, keyfile.load_verifier(scene.home.keys))
+    (rotated,) = known.history.rotations
+    forged = msgspec.structs.replace(proof, keys=Keys(known.history.first, [Handover([], rotated)]))
+    with pytest.raises(NotContinued):
+        checking.check(thief.out, vouching.keys_of(forged, [known.present]), vouching.by_proof(forged, [known.present]))
+
+
+def test_an_older_delivery_is_well_signed_and_not_that_of_the_run_that_is_expected(scene: Scene, key: Verifier) -> None:
+    """Put in the newer one's place by somebody who has both, or kept back: only the reader knows what he expects."""
+    with scene.open() as ledger:
+        vouch = vouching.by_ledger(ledger, vouching.keys_in(ledger))
+        for look in (None, vouch):
+            assert checking.check(scene.out, [key], look, run=RUN).verified
+            for other in ("run-2", ""):
+                with pytest.raises(OtherRun, match="is the delivery of the run run-1, not of"):
+                    checking.check(scene.out, [key], look, run=other)
 
 
 def test_with_a_proof_of_the_event_nothing_else_is_needed(scene: Scene, key: Verifier) -> None:

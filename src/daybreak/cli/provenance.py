@@ -58,6 +58,12 @@ def verify(
         Path | None,
         typer.Option("--proof", help="Of the event `delivered`, as `ledger prove` writes it.", metavar="FILE"),
     ] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--run", help="Whose delivery it must be: any other, such as an older one, does not pass.", metavar="RUN"
+        ),
+    ] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="With the keys alone: do not look into this home's ledger.")
     ] = False,
@@ -78,15 +84,16 @@ def verify(
         look = None
         if proof is not None:
             bundle = _proof(proof)
-            keys = vouching.keys_of(bundle, keys)
             look = vouching.by_proof(bundle, keys)
-        found = checking.check(folder, keys, look, allow_extra=allow_extra)
+            keys = [*vouching.keys_of(bundle, keys)]
+        found = checking.check(folder, keys, look, run=run, allow_extra=allow_extra)
     else:
-        found = _with_ledger(folder, allow_extra=allow_extra)
+        found = _with_ledger(folder, run=run, allow_extra=allow_extra)
+    missing = not_looked(found, run_named=run is not None)
     if as_json:
-        faces.result_json(_as_json(folder, found))
+        faces.result_json(_as_json(folder, found, missing))
     else:
-        _tell(folder, found)
+        _tell(folder, found, missing)
     if not found.verified:
         sys.exit(faces.EXIT_FAILED)
 
@@ -109,22 +116,26 @@ def show(folder: Folder, as_json: Json = False) -> None:
     faces.say("this is what it says, unchecked: `daybreak provenance verify` checks it")
 
 
-def _with_ledger(folder: Path, *, allow_extra: bool) -> Checked:
+def _with_ledger(folder: Path, *, run: str | None, allow_extra: bool) -> Checked:
     from daybreak import home
     from daybreak.factory.provenance import checking, vouching
+    from daybreak.ledger import keyfile
     from daybreak.ledger.proof import find_ledger
 
     where = home.places()
-    if not where.ledger.exists():
+    # a ledger in Postgres brings its mirror by itself
+    elsewhere = (where.keys / keyfile.PUBLIC).exists() and home.postgres(where) is not None
+    if not (elsewhere or where.ledger.exists()):
         raise NoKey(
             "there is no ledger here that could know of it",
             hint="give the public key of the log that signed it: --key ledger.vkey",
         )
-    find_ledger(where.ledger)
+    if not elsewhere:
+        find_ledger(where.ledger)
     with home.open_ledger(where, looking=True) as ledger:
         keys = vouching.keys_in(ledger)
         look = vouching.by_ledger(ledger, keys)
-        return checking.check(folder, list(keys.values()), look, allow_extra=allow_extra)
+        return checking.check(folder, list(keys.values()), look, run=run, allow_extra=allow_extra)
 
 
 def _keys(told: list[str]) -> list[Verifier]:
@@ -148,18 +159,23 @@ def _proof(path: Path) -> Any:
     return read_proof(read_file(arguments.path(path), BUNDLE_BYTES + 1, "the proof"))
 
 
-def not_looked(found: Checked) -> list[str]:
+def not_looked(found: Checked, *, run_named: bool) -> list[str]:
     """What nobody has looked at, in sentences."""
-    if found.vouched is not None:
+    if found.vouched is not None and found.vouched.how == "ledger":
         return []
-    return [
-        "whether the log names it: a key that was stolen and not yet revoked could have signed it "
-        "(check it at its home, or with --proof)",
-        "whether its key was revoked or handed over since, beyond what the given keys say",
-    ]
+    missing = []
+    if found.vouched is None:
+        missing.append(
+            "whether the log names it: a key that was stolen and not yet revoked could have signed it "
+            "(check it at its home, or with --proof)"
+        )
+    missing.append("whether its key was revoked or handed over since, beyond what was given says")
+    if not run_named:
+        missing.append("whether it is the delivery that you expect: an older one passes too (name its run with --run)")
+    return missing
 
 
-def _tell(folder: Path, found: Checked) -> None:
+def _tell(folder: Path, found: Checked, missing: list[str]) -> None:
     told, span = found.statement, found.opened.span
     faces.result(f"{folder}: {'verified' if found.verified else 'NOT VERIFIED'}")
     for one in found.told(found.differences)[:NAMED_MAX]:
@@ -168,33 +184,37 @@ def _tell(folder: Path, found: Checked) -> None:
         faces.result(f"  and {more:,} more (--json names all)")
     if any(one.kind == "added" for one in found.differences):
         faces.result("  what was added is covered by nothing; --allow-extra leaves it out of account")
-    files = sum(1 for _ in told.subject)
-    faces.result(f"signed by {span.verifier.key_id} of {span.verifier.origin}: {files:,} files of the run {told.run}")
+    inside = told.predicate.build_definition.internal_parameters
+    when = told.predicate.run_details.metadata.finished_on
+    faces.result(f"{inside.get('name', '?')} {inside.get('version', '')} of the run {told.run}, built until {when}")
+    faces.result(f"signed by {span.verifier.key_id} of {span.verifier.origin}: {len(told.subject):,} files")
     if found.vouched is not None:
         seen = found.vouched
-        faces.result(f"named by {seen.place} (event {seen.index:,}) in {seen.how}, head of {seen.size:,} events")
+        faces.result(f"named by {seen.place} (event {seen.index:,}) in the {seen.how}, head of {seen.size:,} events")
     for one in found.told(found.extra)[:NAMED_MAX]:
         faces.result(f"not covered: {one}")
     if (more := len(found.extra) - NAMED_MAX) > 0:
         faces.result(f"not covered: {more:,} more (--json names all)")
-    for sentence in not_looked(found):
+    for sentence in missing:
         faces.result(f"not looked at: {sentence}")
 
 
-def _as_json(folder: Path, found: Checked) -> dict[str, Any]:
+def _as_json(folder: Path, found: Checked, missing: list[str]) -> dict[str, Any]:
     span, seen = found.opened.span, found.vouched
+    event = None if seen is None else {"index": seen.index, "place": seen.place, "head": seen.size, "in": seen.how}
     return {
         "folder": folder,
         "verified": found.verified,
         "run": found.statement.run,
+        "built_until": found.statement.predicate.run_details.metadata.finished_on,
         "files": len(found.statement.subject),
         "differences": [{"kind": one.kind, "path": one.path, "why": one.why} for one in found.differences],
         "extra": [{"kind": one.kind, "path": one.path, "why": one.why} for one in found.extra],
         "provenance": found.opened.digest,
         "log": span.verifier.origin,
         "key": span.verifier.key_id,
-        "event": None if seen is None else {"index": seen.index, "place": seen.place, "head": seen.size},
-        "not_looked": not_looked(found),
+        "event": event,
+        "not_looked": missing,
     }
 
 

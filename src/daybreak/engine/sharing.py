@@ -1,17 +1,24 @@
 """Which of the next runs of a queue one of several nights takes, so that they do not all reach for the same one.
 
-Each night looks further than it has workers, and takes those whose turn in the order is its own. What is another's
-turn and is still there a moment later is anybody's, so that a night that is full, or hangs, holds nothing up.
+Each night looks further than it has workers, and takes those that fall to it by their names, which no mirror that is
+behind sees otherwise. What falls to another and is still there a moment later is anybody's, so that a night that is
+full, or hangs, holds nothing up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from zlib import crc32
 
 from daybreak.engine.picking import Pick
 
 PATIENCE_S = 0.5
 """So long a run is left to the night whose turn it is."""
+
+
+def turn(run: str, nights: int) -> int:
+    """To which of so many nights a run falls."""
+    return crc32(run.encode()) % nights
 
 
 class Sharing:
@@ -27,8 +34,8 @@ class Sharing:
         left = {pick.run: self._left.get(pick.run, now_s) for pick in picks}
         chosen = [
             pick
-            for at, pick in enumerate(picks)
-            if at % nights == place or pick.cancel or pick.late or now_s - left[pick.run] >= PATIENCE_S
+            for pick in picks
+            if turn(pick.run, nights) == place or pick.cancel or pick.late or now_s - left[pick.run] >= PATIENCE_S
         ][:free]
         self._left = {run: since_s for run, since_s in left.items() if run not in {pick.run for pick in chosen}}
         return chosen

@@ -178,7 +178,7 @@ def _result(doing: Doing) -> looking.Result:
                 workspace=told["workspace"],
                 packed=doing.trees["result"].data,
                 scratch=doing.scratch,
-                cache=Path(told["cache"]) if doing.here else doing.scratch / "cache",
+                cache=Path(told["cache"]) if doing.cache is None else doing.cache / "types",
                 serve=told["serve"],
                 require=told["require"],
                 cancelled=doing.cancelled,

@@ -40,6 +40,11 @@ def risks(settings: Settings) -> list[str]:
     ]
     if settings.ledger.postgres:
         told.append(f"ledger: is kept in {settings.ledger.postgres}")
+    dispatch = settings.dispatch
+    if dispatch.engine == "ray" and dispatch.address:
+        told.append(f"dispatch: has work done by the Ray cluster at {dispatch.address}, which can run programs here")
+    if dispatch.engine == "ray" and dispatch.token:
+        told.append(f"dispatch: sends {dispatch.token} to {dispatch.address or 'a Ray on this machine'}")
     told += [f"replicas: sends the whole ledger to {target}" for target in settings.replicas.targets]
     told += [
         f"notify channel {name}: sends messages to {channel.url or channel.url_from}"

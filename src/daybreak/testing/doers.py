@@ -86,3 +86,8 @@ def busy(doing: Doing) -> Any:
     while time.monotonic() < until and not doing.cancelled.is_set():
         time.sleep(0.05)
     return "over"
+
+
+def where(doing: Doing) -> Any:
+    """The scratch folder of its bench."""
+    return str(doing.scratch)

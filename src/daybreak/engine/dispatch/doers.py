@@ -12,6 +12,8 @@ from daybreak.engine.dispatch.job import Doing
 from daybreak.engine.dispatch.problems import JobBroken
 
 _OURS = "daybreak."
+Kept = dict[str, Any]
+"""What a machine keeps of one bench."""
 
 
 def find(name: str) -> Callable[[Doing], Any]:
@@ -28,15 +30,16 @@ def find(name: str) -> Callable[[Doing], Any]:
 
 
 class Benches:
-    """What is kept for each bench, oldest out first where there are more than `most`."""
+    """What is kept for each bench, oldest out first where there are more than `most`; `gone` then hears what was kept
+    of it."""
 
-    def __init__(self, most: int | None = None, gone: Callable[[str], None] = lambda name: None) -> None:
+    def __init__(self, most: int | None = None, gone: Callable[[Kept], None] = lambda kept: None) -> None:
         self._most = most
         self._gone = gone
-        self._kept: OrderedDict[str, tuple[dict[str, Any], threading.Lock]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[Kept, threading.Lock]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, name: str) -> tuple[dict[str, Any], threading.Lock]:
+    def of(self, name: str) -> tuple[Kept, threading.Lock]:
         if not name:
             return {}, threading.Lock()
         with self._lock:
@@ -46,7 +49,7 @@ class Benches:
             self._kept.move_to_end(name)
             dropped = []
             while self._most is not None and len(self._kept) > self._most:
-                dropped.append(self._kept.popitem(last=False)[0])
+                dropped.append(self._kept.popitem(last=False)[1][0])
         for one in dropped:
             self._gone(one)
         return found
@@ -55,7 +58,7 @@ class Benches:
         with self._lock:
             there = self._kept.pop(name, None)
         if there is not None:
-            self._gone(name)
+            self._gone(there[0])
 
     def drop_all(self) -> None:
         with self._lock:

@@ -162,6 +162,7 @@ class Hand:
             cancelled=threading.Event(),
             tell=self._line,
             here=False,
+            cache=self._folder.parent / "cache",
             trees=trees,
             lent=lent,
             given=given,
@@ -171,8 +172,9 @@ class Hand:
         for at in range(0, len(part), LINE_BYTES_MAX):
             self._say({"op": "line", "job": self._busy}, part[at : at + LINE_BYTES_MAX])
 
-    def _gone(self, bench: str) -> None:
-        """A bench that was pushed out. Its folder goes with this process's."""
+    def _gone(self, kept: dict[str, Any]) -> None:
+        """A bench that was pushed out: no job of it is under way, because there is one job at a time."""
+        removal.remove(kept[""])
 
 
 def _plain(name: str) -> str:

@@ -115,6 +115,8 @@ class Doing:
     tell: OnLine
     here: bool
     """In the coordinator's own process."""
+    cache: Path | None = None
+    """On a node: a folder that its jobs share and that stays."""
     trees: Mapping[str, Packed] = field(default_factory=dict)
     lent: Mapping[str, Path] = field(default_factory=dict)
     given: Mapping[str, Path] = field(default_factory=dict)

@@ -54,6 +54,7 @@ GIVEN_BYTES_MAX = 64 * 1024 * 1024
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 _LOG_BYTES_MAX = 1_000_000
 
+_log = logging.getLogger(__name__)
 Heard = frames.Message
 NOWHERE = Node("")
 About = TypeVar("About", JobLost, NodeRefused, AnswerFalse)
@@ -143,6 +144,8 @@ class RayDispatch:
                 hint='start it with RAY_AUTH_MODE=token and say `token = "file:..."` in [dispatch]; or, where nobody '
                 "else can reach it, `allow_unauthenticated = true`",
             )
+        if not (cluster.loopback or shown):
+            _log.warning("the cluster at %s asks for no token: whoever reaches it can run programs", cluster.address)
         with self._lock:
             if self._talk is None or self._talk.ended:
                 if self._talk is not None:
@@ -152,7 +155,7 @@ class RayDispatch:
             return self._talk
 
     def _refuse(self, key: Key, node: Node) -> None:
-        logging.getLogger(__name__).warning("job %s: an answer of %s came late and was refused", key, node.host)
+        _log.warning("job %s: an answer of %s came late and was refused", key, node.host)
         with self._lock:
             self._late.append((key, node))
             del self._late[:-1000]
@@ -252,7 +255,7 @@ class _Hearing:
             case "refused":
                 raise self._refused(str(said["why"]))
             case "broke":
-                logging.getLogger(__name__).error("job %s on %s: %s", self.job.key, self.node.host, said["trace"])
+                _log.error("job %s on %s: %s", self.job.key, self.node.host, said["trace"])
                 raise JobBroken(f"{self.job.doer} on {self.node.host}: {said['message']}"[:500], hint=_REPORT)
             case "vanished":
                 raise self._lost("the process that did it is gone")
@@ -419,7 +422,7 @@ class Talk:
             while (message := frames.read(cast(BinaryIO, self._process.stdout))) is not None:
                 self._take(*message)
         except JobBroken:
-            logging.getLogger(__name__).exception("the process that speaks to Ray makes no sense")
+            _log.exception("the process that speaks to Ray makes no sense")
         finally:
             self.ended = True
             gone: Heard = ({"op": "end", "why": "gone", "message": "the process that speaks to Ray has ended"}, b"")

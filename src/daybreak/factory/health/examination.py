@@ -66,7 +66,7 @@ def examine(
         ("sandbox", lambda: [tools.sandbox()]),
         ("credentials", lambda: keys.look(where)),
         ("log", lambda: state.look(at)),
-        ("postgres", lambda: postgres.look(at.postgres)),
+        ("postgres", lambda: postgres.look(at.postgres, where)),
         ("witnesses", lambda: witnesses.look(where, clock, settings)),
         ("replicas", lambda: copies.look(where, settings)),
         ("leftovers", lambda: leftovers.look(at, roots)),

@@ -78,7 +78,9 @@ def look(at: Looking) -> Iterator[Finding]:
 
 def _absent(at: Looking) -> Iterator[Finding]:
     yield from clocks.look(at.clock)
-    if keyfile.exists(at.where.keys) and Witness(at.where.witness).exists():
+    if at.postgres() is not None:  # what is missing is no more than a mirror, and what Postgres has is told elsewhere
+        yield Finding("log", "note", "it is in Postgres; the next command makes the mirror of it in this home")
+    elif keyfile.exists(at.where.keys) and Witness(at.where.witness).exists():
         path = at.where.ledger / database.FILE
         text = f"there is no ledger at {path}, but a key and a witness of one"
         yield Finding("log", "bad", text, "put the ledger back from a copy, or move its key and witness away too")

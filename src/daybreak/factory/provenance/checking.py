@@ -39,6 +39,12 @@ class FolderUnusable(DeliveryError):
     code = "D172"
 
 
+class OtherRun(DeliveryError):
+    """It is the delivery of another run than the one that is expected."""
+
+    code = "D174"
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """Something in the folder that is not as it was signed."""
@@ -62,8 +68,8 @@ class Vouched:
     place: str
     size: int
     """Of the signed head in which the event was proved."""
-    how: str
-    """In words: what was looked at."""
+    how: Literal["ledger", "proof"]
+    """What was looked at."""
     own: int
     """The event's index in the log whose key signed: another one where a log goes on from a restored copy."""
 
@@ -101,18 +107,28 @@ class Checked:
 
 
 def check(
-    folder: Path, keys: Sequence[Verifier], vouching: Vouching | None = None, *, allow_extra: bool = False
+    folder: Path,
+    keys: Sequence[Verifier],
+    vouching: Vouching | None = None,
+    *,
+    run: str | None = None,
+    allow_extra: bool = False,
 ) -> Checked:
     """Compare `folder` with its provenance. `keys`: of logs that may have signed it. `vouching`: finds the event of the
-    ledger that names it; without, nothing vouches but the signature. `allow_extra`: what was added is told and does not
-    count against it.
+    ledger that names it; without, nothing vouches but the signature. `run`: whose delivery is expected; without, any
+    earlier one passes too. `allow_extra`: what was added is told and does not count against it.
 
     Raises ProvenanceMissing, FolderUnusable, NotATree, StatementWrong, EnvelopeUnreadable, EnvelopeByAnother,
-    EnvelopeChanged, EnvelopeByEndedKey, and what `vouching` raises."""
+    EnvelopeChanged, EnvelopeByEndedKey, OtherRun, and what `vouching` raises."""
     opened = dsse.opened(read_file(folder), statement.PAYLOAD_TYPE, keys)
     told = statement.parse(opened.payload)
     vouched = None if vouching is None else vouching(opened, told)
     dsse.refuse_ended(opened.span, told.position[0], None if vouched is None else vouched.own)
+    if run not in (None, told.run):
+        raise OtherRun(
+            f"{shown(str(folder))} is the delivery of the run {shown(told.run[:100])}, not of {shown(str(run)[:100])}",
+            hint="ask for the one of that run; an older delivery is well signed too.",
+        )
     found = compare(folder, told.files)
     extra = tuple(one for one in found if allow_extra and one.kind == "added")
     return Checked(told, opened, tuple(one for one in found if one not in extra), extra, vouched)

@@ -1,13 +1,15 @@
 """Makes the statement of one build from what the ledger says of its run.
 
-Everything in it was written down before the delivery begins, so the same delivery made again after a crash has the
-same statement. Of examples that no worker has seen it holds how many there are and how many passed: no name, no word,
-and no hash against which somebody could try guesses. Of the machine it holds no path and no address.
+Everything in it was written down before the delivery begins, but for the versions of the programs of the process that
+delivers: the same delivery made again after a crash by the same programs has the same statement. Of examples that no
+worker has seen it holds how many there are and how many passed: no name, no word, and no hash against which somebody
+could try guesses. Of the machine it holds no path and no address.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -30,6 +32,8 @@ _TOOLS = ("bandit", "coverage", "hatchling", "mypy", "pytest", "ruff")
 _HELD_OUT = "held-out examples"
 _TEXT_MAX = 200
 """Characters of a name that somebody else has chosen."""
+_PLACE = re.compile(r"[/\\~]|[A-Za-z]:[/\\]|[A-Za-z][A-Za-z0-9+.-]*:/")
+"""How a folder of somebody's machine, or an address, begins: programs that serve models call these by their files."""
 
 
 class Signing(Protocol):
@@ -74,14 +78,13 @@ def stated(built: Built, delivered: Tree, origin: str, root: Callable[[int], byt
         builder=statement.Builder(id=f"https://{origin}", version=_versions()),
         metadata=statement.Metadata(invocation_id=built.run, started_on=built.started, finished_on=built.verified),
         byproducts=[
-            _decided(gate),
+            _decided(gate, origin),
             *_evidence(built, gate),
             *_unseen(built, gate, origin),
             Resource(
                 name=statement.LEDGER,
                 uri=f"https://{origin}",
-                digest={"sha256": root(size).hex()},
-                annotations={"origin": origin, "size": size},
+                annotations={"origin": origin, "size": size, "root": root(size).hex()},
             ),
         ],
     )
@@ -183,23 +186,22 @@ def _versions() -> dict[str, str]:
 
 
 def _gate(built: Built) -> Record:
-    """The decision that let this workspace pass: the last one about it."""
-    found = [
-        record
-        for record in built.records
-        if isinstance(record.event, events.GateDecided) and record.event.workspace == built.workspace
-    ]
-    if not found:
-        raise statement.wrong("no gate has decided about what is delivered")
-    return found[-1]
+    """The decision that let this workspace pass: the last such one about it."""
+    for record in reversed(built.records):
+        told = record.event
+        if isinstance(told, events.GateDecided) and (told.workspace, told.verdict) == (built.workspace, "passed"):
+            return record
+    raise statement.wrong("no gate has let pass what is delivered")
 
 
-def _decided(gate: Record) -> Resource:
+def _decided(gate: Record, origin: str) -> Resource:
+    """By its place: its payload lists the held-out examples, so a hash of that would be one to try guesses against. The
+    root of the ledger's tree, whose last event it is, holds it all the same."""
     decided = gate.event
     assert isinstance(decided, events.GateDecided)
     return Resource(
         name="gate",
-        digest=_digest(gate),
+        uri=f"https://{origin}",
         annotations={"event": gate.index, "verdict": decided.verdict, "score": decided.score},
     )
 
@@ -244,5 +246,7 @@ def _uri(kind: str, *names: str) -> str:
 
 
 def _cut(name: str) -> str:
-    """A name as it may be handed on: no secret, no half of a character, not too long."""
+    """A name as it may be handed on: no folder, no address, no secret, no half of a character, not too long."""
+    if _PLACE.match(name):
+        name = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
     return redact(name).text.encode("utf-8", "replace").decode()[:_TEXT_MAX]

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from daybreak.errors import DeliveryError
+from daybreak.host import tree
 
 FILE = "daybreak.provenance.json"
 """Beside the manifest. The suffix is the one that in-toto asks for where an envelope has a file of its own."""
@@ -100,9 +101,9 @@ class Statement(_Part, frozen=True):
         """So many events the ledger held when the gate had decided, and the root of their tree, in hex."""
         for one in self.predicate.run_details.byproducts:
             if one.name == LEDGER:
-                size = one.annotations.get("size")
-                if type(size) is int and 0 < size < 2**53:
-                    return size, one.digest.get("sha256", "")
+                size, root = one.annotations.get("size"), one.annotations.get("root")
+                if type(size) is int and 0 < size < 2**53 and isinstance(root, str):
+                    return size, root
         raise wrong("it does not say where in the ledger it stands")
 
     @property
@@ -141,7 +142,9 @@ def _check_subjects(statement: Statement) -> None:
 
 
 def is_inside(path: str) -> bool:
-    """Is it a relative path that stays below its folder, written in one way?"""
+    """Is it a relative path that stays below its folder, written in one way, and no longer than any of a tree?"""
+    if len(path) > tree.LIMITS.path_bytes or path.count("/") > tree.LIMITS.depth:
+        return False
     parts = path.split("/")
     return "\0" not in path and not any(
         part in ("", ".", "..") or len(part.encode("utf-8", "replace")) > _PART_BYTES for part in parts

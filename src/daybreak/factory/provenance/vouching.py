@@ -67,7 +67,7 @@ def by_ledger(ledger: Ledger, keys: Mapping[int, Verifier]) -> Vouching:
         with Prover(ledger.directory, ledger.verifier) as prover:
             head = check_proof(prover.prove([record.index], chain=0), [ledger.verifier]).checkpoint
         place = f"{record.stream}#{record.seq}"
-        return Vouched(record.index, place, head.size, "the ledger", record.index - begins)
+        return Vouched(record.index, place, head.size, "ledger", record.index - begins)
 
     return look
 
@@ -80,6 +80,7 @@ def by_proof(bundle: Bundle, keys: Sequence[Verifier]) -> Vouching:
         proven = check_proof(bundle, keys)
         if proven.checkpoint.origin != opened.span.verifier.origin:
             raise _not_vouched("the proof is of another log than the one that signed it")
+        _refuse_own_word(opened, proven.key_id, bundle, keys)
         for entry in proven.events:
             header, payload = entry.event.header, entry.event.payload
             if header.type != events.Delivered.type or payload is None:
@@ -88,16 +89,29 @@ def by_proof(bundle: Bundle, keys: Sequence[Verifier]) -> Vouching:
             if event.provenance == opened.digest and header.stream == events.run_stream(told.run):
                 _agree(event, told)
                 place = f"{header.stream}#{header.seq}"
-                return Vouched(entry.index, place, proven.checkpoint.size, "the proof that was given", entry.index)
+                return Vouched(entry.index, place, proven.checkpoint.size, "proof", entry.index)
         raise _not_vouched("the proof holds no event `delivered` that names this provenance")
 
     return look
 
 
-def keys_of(bundle: Bundle, keys: Sequence[Verifier]) -> list[Verifier]:
+def _refuse_own_word(opened: Opened, head: str, bundle: Bundle, keys: Sequence[Verifier]) -> None:
+    """Whoever has a key that was revoked can make another past with it, whose head has any size up to then. `head`: id
+    of the key that signed the proof's. Raises NotVouched."""
+    revoked = {
+        span.verifier.key_id for ring in keys_of(bundle, keys) for span in ring.spans if span.revoked is not None
+    }
+    if {opened.span.verifier.key_id, head} <= revoked:
+        raise _not_vouched(
+            "the head of the proof is signed by a key that was revoked, as this is",
+            "ask for a proof that is made now: its head is signed by the log's present key.",
+        )
+
+
+def keys_of(bundle: Bundle, keys: Sequence[Verifier]) -> list[Keyring]:
     """These keys, and the others of their logs that the proof derives from them; `check_proof` checks how. Raises
     NoteError."""
-    found: list[Verifier] = []
+    found: list[Keyring] = []
     for key in keys:
         keyring = Keyring.of(key)
         if bundle.keys is not None:
@@ -114,8 +128,7 @@ def _agree(event: events.Event, told: Statement) -> None:
         raise _not_vouched("the event that names it speaks of another manifest or run")
 
 
-def _not_vouched(why: str) -> NotVouched:
-    return NotVouched(
-        f"the ledger does not vouch for this provenance: {why}",
-        hint="do not believe it; `daybreak ledger verify` tells whether the ledger is whole.",
-    )
+def _not_vouched(
+    why: str, hint: str = "do not believe it; `daybreak ledger verify` tells whether the ledger is whole."
+) -> NotVouched:
+    return NotVouched(f"the ledger does not vouch for this provenance: {why}", hint=hint)
