@@ -112,6 +112,7 @@ def kill_and_resume(folder: Path, after_s: float, reference: Undisturbed, spec: 
     after = steps(home)
     if changed := [identity for identity, kept in before.items() if after.get(identity) != kept]:
         problems.append(f"kept steps changed: {changed}")
+    daybreak(home, "provenance", "verify", str(output))  # raises where it does not pass
     files = delivered(output)
     if different := sorted(
         name for name in files.keys() | reference.files.keys() if files.get(name) != reference.files.get(name)

@@ -6,14 +6,17 @@ import base64
 import importlib.util
 import json
 import shutil
+import signal
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from tests import starter
 
 HERE = Path(__file__).parent
 
@@ -29,16 +32,47 @@ def _module(name: str) -> ModuleType:
 
 
 daybreak_cli = _module("daybreak_cli")
-Cli, ONE_EXAMPLE = daybreak_cli.Cli, daybreak_cli.ONE_EXAMPLE.replace("{holdout}", "0.5")
+Cli, Ran = daybreak_cli.Cli, daybreak_cli.Ran
+ONE_EXAMPLE = daybreak_cli.ONE_EXAMPLE.replace("{holdout}", "0.5")
+PROVENANCE = "daybreak.provenance.json"
+
+
+@dataclass(frozen=True)
+class Kills:
+    """What was seen of a build that was killed with SIGKILL around its delivery, and resumed."""
+
+    cli: Cli
+    before: list[str]
+    """In the folder when it was killed before the delivery was put in its place, and after the kill."""
+    put: bytes
+    """The provenance that lay there after the kill between putting and recording."""
+    unrecorded: Ran
+    """`verify` at that moment."""
+
+
+def killed(cli: Cli, when: str, *words: str | Path) -> None:
+    command = [str(HERE / "killed_delivering.py"), when, *map(str, words)]
+    status, out, err = starter.run(command, folder=cli.folder, environment=cli.environment(), timeout_s=240)
+    assert status == -signal.SIGKILL, out + err
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, types_cache: Path) -> Cli:
-    """One example, held out, built once; tests that change it work on a copy."""
+def kills(tmp_path_factory: pytest.TempPathFactory, types_cache: Path) -> Kills:
+    """One example, held out, built once, and killed twice on its way to the folder."""
     cli = Cli(tmp_path_factory.mktemp("built")).knowing(types_cache)
-    ran = cli("build", cli.spec(ONE_EXAMPLE), "--output", "result", "--json")
+    killed(cli, "before", "build", cli.spec(ONE_EXAMPLE), "--output", "result")
+    before = sorted(one.name for one in cli.folder.iterdir())
+    killed(cli, "after", "resume")
+    put, unrecorded = (cli.folder / "result" / PROVENANCE).read_bytes(), cli("provenance", "verify", "result")
+    ran = cli("resume", "--json")
     assert ran.status == 0, ran.out + ran.err
-    return cli
+    return Kills(cli, before, put, unrecorded)
+
+
+@pytest.fixture
+def built(kills: Kills) -> Cli:
+    """Tests that change it work on a copy."""
+    return kills.cli
 
 
 @pytest.fixture
@@ -56,6 +90,20 @@ def stranger(built: Cli, tmp_path: Path) -> Cli:
     shutil.copytree(built.folder / "result", other.folder / "result")
     shutil.copy(built.home / "keys" / "ledger.vkey", other.folder)
     return other
+
+
+def test_a_build_that_is_killed_around_its_delivery_is_delivered_with_the_very_provenance_that_the_ledger_names(
+    kills: Kills,
+) -> None:
+    """Killed before: nothing is there. Killed between putting and recording: all of it is there, and does not pass where
+    the ledger is, which knows nothing of it. Resumed: the same bytes, and it passes."""
+    # shows: N4 N14 F12
+    assert kills.before == ["notes.md"]
+    assert (kills.unrecorded.status, "D173" in kills.unrecorded.err) == (1, True), kills.unrecorded.err
+    assert (kills.cli.folder / "result" / PROVENANCE).read_bytes() == kills.put
+    told = kills.cli("provenance", "verify", "result", "--json").json()
+    assert (told["verified"], told["provenance"]) == (True, sha256(kills.put).hexdigest())
+    assert sorted(one.name for one in kills.cli.folder.iterdir()) == ["notes.md", "result"], "no leftovers"
 
 
 def test_a_build_passes_at_home_and_says_what_vouches_for_it(built: Cli) -> None:
@@ -118,13 +166,19 @@ def test_elsewhere_the_key_shows_the_signature_and_a_proof_the_rest(built: Cli, 
     assert (ran.status, "U400" in ran.err) == (2, True), ran.out + ran.err
     ran = stranger("provenance", "verify", "result", "--key", "ledger.vkey")
     assert ran.status == 0, ran.err
-    assert "not looked at: whether the log names it" in ran.out
+    for missing in ("whether the log names it", "whether its key was revoked", "an older one passes too"):
+        assert missing in ran.out
     index = built("provenance", "verify", "result", "--json").json()["event"]["index"]
     proof = stranger.folder / "delivered.proof"
     assert built("ledger", "prove", str(index), "--output", proof).status == 0
-    ran = stranger("provenance", "verify", "result", "--key", "ledger.vkey", "--proof", proof)
+    run = built("provenance", "show", "result", "--json").json()["predicate"]["runDetails"]["metadata"]["invocationId"]
+    with_all = ("provenance", "verify", "result", "--key", "ledger.vkey", "--proof", proof, "--run", run)
+    ran = stranger(*with_all)
     assert ran.status == 0, ran.err
-    assert "not looked at" not in ran.out
+    (left,) = (line for line in ran.out.splitlines() if line.startswith("not looked at"))
+    assert "whether its key was revoked" in left
+    ran = stranger(*with_all[:-1], "run-another")
+    assert (ran.status, "D174" in ran.err) == (1, True), ran.out + ran.err
     assert not stranger.home.exists(), "nothing is written"
 
 

@@ -507,7 +507,7 @@ def test_what_was_unpacked_is_started_at_once_and_inherits_nothing_that_would_le
     ready(tmp_path, file, '#!/bin/sh\necho "$@"\n/usr/bin/env\n')
     names = ("PEX_ROOT", "PEX_EXTRA_SYS_PATH", "__PEX_UNVENDORED__", "PYTHONPATH", "PYTHONSTARTUP")
     done = start(file, tmp_path, **dict.fromkeys(names, "/evil"))
-    assert done.stdout.splitlines()[0] == "-I -m daybreak.cli.bundled --version"
+    assert done.stdout.splitlines()[0] == "-I -m daybreak.cli.unpacked --version"
     found = {line.partition("=")[0] for line in done.stdout.splitlines()[1:]}
     assert not found & {"PEX_ROOT", "PEX_EXTRA_SYS_PATH", "__PEX_UNVENDORED__", "PYTHONPATH", "_DAYBREAK_UNPACKING"}
     assert "DAYBREAK_BUNDLE" in found

@@ -537,3 +537,11 @@ def test_a_bench_that_was_pushed_out_leaves_nothing_on_the_node(nodes: Make, tmp
         run(dispatch, job(tmp_path, "where", bench=name))
     assert not Path(first).exists()
     assert run(dispatch, job(tmp_path, "share", bench="first")).body["count"] == 1
+
+
+def test_a_job_that_follows_at_once_on_another_has_its_own_beats_and_answer(nodes: Make, tmp_path: Path) -> None:
+    """Whoever did the first may still be putting things away."""  # shows: N14
+    dispatch = nodes("right", silence_s=5.0)
+    for number in range(150):
+        assert run(dispatch, job(tmp_path, "echo", {"number": number})).body["body"] == {"number": number}
+    assert run(dispatch, job(tmp_path, "busy", {"s": 6.0})).body == "over"

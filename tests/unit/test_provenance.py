@@ -197,20 +197,12 @@ def test_it_names_what_went_in_and_what_was_seen(scene: Scene) -> None:
 
 
 def test_nothing_of_a_held_out_example_or_of_the_machine_is_in_it(scene: Scene) -> None:
-    """Neither its name nor a hash to try guesses against, of the gate's table neither; no folder or file of the user's."""
+    """Neither its name nor a hash to try guesses against, of the gate's table neither; no folder of the user's."""
     text = json.dumps(scene.stated())
     with scene.open() as ledger:
         hidden = [one for one in ledger.read(f"run:{RUN}") if HELD_OUT.encode() in one.payload]
-    assert hidden
     assert len(hidden) == 2, "the evidence and the gate's table"
-    for word in (
-        HELD_OUT,
-        "secret",
-        "/home",
-        "ada",
-        str(scene.out.parent),
-        *(sha256(o.payload).hexdigest() for o in hidden),
-    ):
+    for word in (HELD_OUT, "secret", "/home", str(scene.out.parent), *(sha256(o.payload).hexdigest() for o in hidden)):
         assert word not in text
     (one,) = (one for one in scene.stated()["predicate"]["runDetails"]["byproducts"] if "held" in one["name"])
     assert one["annotations"] == {"examples": 1, "passed": 1}
@@ -235,16 +227,16 @@ def test_a_folder_in_a_name_that_somebody_chose_is_not_handed_on(tmp_path: Path)
     with scene.open() as ledger:
         scene.happens(
             ledger,
-            scenes.claimed(worker="/home/ada/bin/agent"),
-            scenes.called("http://ada-laptop:8080/v1", "/home/ada/models/small.gguf"),
-            scenes.called("local", "C:\\Users\\ada\\other.gguf"),
-            scenes.called("local", "~ada/third.gguf"),
+            scenes.claimed(worker="/home/lovelace/bin/agent"),
+            scenes.called("http://lovelace-laptop:8080/v1", "/home/lovelace/models/small.gguf"),
+            scenes.called("local", "C:\\Users\\lovelace\\other.gguf"),
+            scenes.called("local", "~lovelace/third.gguf"),
             scenes.called("local", "qwen/small:8b"),
             decided(),
         )
         scene.deliver(ledger)
     text = json.dumps(scene.stated())
-    assert "ada" not in text
+    assert "lovelace" not in text
     named = scene.stated()["predicate"]["buildDefinition"]["resolvedDependencies"]
     models = {one["annotations"]["model"] for one in named if one["name"] == "model"}
     assert models == {"small.gguf", "other.gguf", "third.gguf", "qwen/small:8b"}
@@ -776,10 +768,10 @@ def _stolen(scene: Scene, folder: Path) -> tuple[Scene, Bundle]:
         digests = [sha256((thief.out / name).read_bytes()).hexdigest() for name in (deliver.MANIFEST, statement.FILE)]
         thief.tell(ledger, deliver.Manifest({}, *digests))
         with Prover(ledger.directory, ledger.verifier) as prover:
-            proof = prover.prove([ledger.size - 1])
+            proof = prover.prove([ledger.head().size - 1])
     with scene.open() as ledger:
         scene.tell(ledger, made)
-        first, size = ledger.verifier.key_id, ledger.size
+        first, size = ledger.verifier.key_id, ledger.head().size
         ledger.rotate_key()
         ledger.revoke_key(first, size=size, why="stolen")
     return thief, proof
@@ -802,7 +794,7 @@ def test_a_proof_cannot_bring_an_older_key_and_leave_out_that_it_was_revoked(tmp
     thief, proof = _stolen(scene, tmp_path / "thief")
     known = keyfile.with_history(scene.home.keys, keyfile.load_verifier(scene.home.keys))
     (rotated,) = known.history.rotations
-    forged = msgspec.structs.replace(proof, keys=Keys(known.history.first, [Handover([], rotated)]))
+    forged = msgspec.structs.replace(proof, keys=Keys(known.history.first, [Handover(rotated, [])]))
     with pytest.raises(NotContinued):
         checking.check(thief.out, vouching.keys_of(forged, [known.present]), vouching.by_proof(forged, [known.present]))
 

@@ -17,11 +17,15 @@ import time
 
 CHUNK = 65_536
 _HEAD = struct.Struct("!I")
-_END = _HEAD.pack(0)
-_DEAD_S = 25
+END = _HEAD.pack(0)
+_DEAD_S = 25.0
 """After so long without an answer of the other machine's kernel, the connection is over."""
+_LOOK_S = 5.0
+"""How often that is looked at, where nothing moves."""
 _LINGER_S = 2.0
 """Where nobody is left on our side, the other one is heard for so long, so that it gets to read what it was sent."""
+_TCP_INFO = struct.Struct("=24xI28xI")
+"""Of Linux: segments that are not acknowledged, milliseconds since an acknowledgement came."""
 _Again = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -134,38 +138,70 @@ class _In:
         return True
 
 
+class _Silence:
+    """Of the other machine's kernel, while it owes us an answer. Its program may take its time to read: that is no
+    silence, and TCP's own timeout for users would take it for one."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end, self._since_s = end, 0.0
+
+    def is_long(self) -> bool:
+        if not hasattr(socket, "TCP_INFO"):
+            return False
+        told = self._end.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        unanswered, since_answer_ms = _TCP_INFO.unpack(told)
+        now_s = time.monotonic()
+        self._since_s = (self._since_s or now_s) if unanswered else 0.0
+        return bool(unanswered) and min(now_s - self._since_s, since_answer_ms / 1000) >= _DEAD_S
+
+
 def carry(plain: socket.socket, tls: ssl.SSLSocket, idle_s: float) -> None:
     """Until both directions have ended. Raises Broken: the TLS side broke, or nothing moved for `idle_s`."""
     plain.setblocking(False)
     tls.setblocking(False)
     out, back = _Out(plain, tls), _In(tls, plain)
-    lingers = 0.0
     try:
-        while not (out.done and back.done):
-            if out.done and back.unwanted:
-                lingers = lingers or time.monotonic() + _LINGER_S
-                if time.monotonic() > lingers:
-                    return
-            moved = out.step()
-            if back.step() or moved or _moves(plain, tls, out, back, min(idle_s, _LINGER_S) if lingers else idle_s):
-                continue
-            if not lingers:
-                raise Broken(f"nothing moved for {idle_s:g} s")
+        _carry(plain, tls, out, back, idle_s)
     except OSError as problem:
-        raise Broken(problem.strerror or type(problem).__name__) from None
+        if not back.done:  # or it has said that it was done, and need not wait for us to say so
+            raise Broken(problem.strerror or type(problem).__name__) from None
+
+
+def _carry(plain: socket.socket, tls: ssl.SSLSocket, out: _Out, back: _In, idle_s: float) -> None:
+    silence = _Silence(tls)
+    moved_s, lingers_s = time.monotonic(), 0.0
+    while not (out.done and back.done):
+        moved = out.step()
+        moved = back.step() or moved
+        now_s = time.monotonic()
+        if out.done and back.unwanted:
+            lingers_s = lingers_s or now_s + _LINGER_S
+            if now_s > lingers_s:
+                return
+        if moved:
+            moved_s = now_s
+        elif not _moves(plain, tls, out, back, min(idle_s, _LINGER_S if lingers_s else _LOOK_S)):
+            if time.monotonic() - moved_s >= idle_s:
+                raise Broken(f"nothing moved for {idle_s:g} s")
+            if silence.is_long():
+                raise Broken("the other machine does not answer")
 
 
 def _moves(plain: socket.socket, tls: ssl.SSLSocket, out: _Out, back: _In, wait_s: float) -> bool:
     """Wait until something can be moved. A socket is watched for nothing but that, or one that hung up would wake us
-    for ever."""
+    for ever; the one of our side also for being closed, once it has ended, as nobody reads there then."""
     read, write = select.POLLIN, select.POLLOUT
     poller = select.poll()
     near = (0 if out.pending or out.ended else read) | (write if back.pending else 0)
     far = (0 if back.pending or back.done else read) | (write if out.pending else 0)
-    for end, wanted in ((plain, near), (tls, far)):
-        if wanted:
-            poller.register(end, wanted)
-    return bool(poller.poll(wait_s * 1000))
+    if near or (out.ended and not back.unwanted):
+        poller.register(plain, near)
+    if far:
+        poller.register(tls, far)
+    found = poller.poll(wait_s * 1000)
+    if out.ended and (plain.fileno(), select.POLLHUP) in found:
+        back.unwanted = True
+    return bool(found)
 
 
 def cut(end: socket.socket) -> None:
@@ -179,12 +215,7 @@ def watchful(end: socket.socket) -> None:
     """Let the kernel find out that the other machine is gone, and send small things at once."""
     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     end.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (
-        ("TCP_KEEPIDLE", 10),
-        ("TCP_KEEPINTVL", 5),
-        ("TCP_KEEPCNT", 3),
-        ("TCP_USER_TIMEOUT", _DEAD_S * 1000),
-    ):
+    for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
         if hasattr(socket, name):
             end.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 

@@ -95,21 +95,24 @@ class Hand:
 
     def _do(self, order: dict[str, Any], blobs: dict[str, bytes]) -> None:
         self._busy = str(order["job"])
+        said = {"job": self._busy, **self._end(order, blobs)}
+        self._busy = ""  # before it is said: then the next order may come
+        self._say(said)
+
+    def _end(self, order: dict[str, Any], blobs: dict[str, bytes]) -> dict[str, Any]:
+        """What it came to, whatever that is."""
         try:
-            self._say(self._done(order, blobs))
+            return self._done(order, blobs)
         except DaybreakError as error:
-            said = {"op": "failed", "code": error.code, "message": error.message, "hint": error.hint}
-            self._say({**said, "job": self._busy})
+            return {"op": "failed", "code": error.code, "message": error.message, "hint": error.hint}
         except BaseException as error:  # noqa: BLE001 - told to the coordinator, with where it happened
             last = "".join(traceback.format_exception(error)[-3:])[-4_000:]
-            self._say({"op": "broke", "job": self._busy, "message": f"{type(error).__name__}: {error}", "trace": last})
-        finally:
-            self._busy = ""
+            return {"op": "broke", "message": f"{type(error).__name__}: {error}", "trace": last}
 
     def _done(self, order: dict[str, Any], blobs: dict[str, bytes]) -> dict[str, Any]:
         if order["version"] != __version__:
             why = f"it has Daybreak {__version__}, and the coordinator {order['version']}"
-            return {"op": "refused", "job": self._busy, "why": why}
+            return {"op": "refused", "why": why}
         for name, data in blobs.items():
             if hashlib.sha256(data).hexdigest() != name:
                 raise AnswerFalse(f"what came as {name[:12]} has another hash", hint="look at the network in between")
@@ -127,7 +130,7 @@ class Hand:
             for name, folder in doing.lent.items():
                 taken = tree.take(folder)
                 self._say({"op": "left", "job": self._busy, "name": name, "hash": taken.tree.hash}, taken.packed)
-            return {"op": "answer", "job": self._busy, "body": body}
+            return {"op": "answer", "body": body}
         finally:
             removal.remove(scratch)
 

@@ -12,7 +12,7 @@ from daybreak.host import process
 from daybreak.host.sandbox import Sandbox
 
 PACK_S = 600
-ENTRY = "daybreak.cli.bundled:main"
+ENTRY = "daybreak.cli.unpacked:main"
 """Where the unpacked file begins."""
 DEPENDENCIES = ".deps/"
 """Inside the file: each distribution in a folder that has the name of its wheel."""

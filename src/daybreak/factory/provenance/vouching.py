@@ -98,9 +98,8 @@ def by_proof(bundle: Bundle, keys: Sequence[Verifier]) -> Vouching:
 def _refuse_own_word(opened: Opened, head: str, bundle: Bundle, keys: Sequence[Verifier]) -> None:
     """Whoever has a key that was revoked can make another past with it, whose head has any size up to then. `head`: id
     of the key that signed the proof's. Raises NotVouched."""
-    revoked = {
-        span.verifier.key_id for ring in keys_of(bundle, keys) for span in ring.spans if span.revoked is not None
-    }
+    spans = [span for ring in keys_of(bundle, keys) for span in ring.spans]
+    revoked = {span.verifier.key_id for span in spans if span.revoked is not None}
     if {opened.span.verifier.key_id, head} <= revoked:
         raise _not_vouched(
             "the head of the proof is signed by a key that was revoked, as this is",

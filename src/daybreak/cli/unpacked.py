@@ -36,7 +36,7 @@ def _begin_again(root: Path) -> None:
         python = sealing.seal(root, Path(os.environ.get("DAYBREAK_BUNDLE", "")))
     except DaybreakError as error:
         sys.exit(faces.show_error(error, as_json="--json" in sys.argv))
-    os.execv(python, [str(python), "-I", "-m", "daybreak.cli.bundled", *sys.argv[1:]])
+    os.execv(python, [str(python), "-I", "-m", "daybreak.cli.unpacked", *sys.argv[1:]])
 
 
 if __name__ == "__main__":
