@@ -5,8 +5,8 @@
      "seconds": {"archive": 4.1, ...}, "unavailable": {NAME: WHY}, "failed": {NAME: WHY},
      "figures": {"archive": [{"name": "archive", "value": ..., "ratio": ...}, ...]}}
 
-No names of machines or people. A run of some benchmarks is recorded like a run of all: the last of each benchmark
-counts, and a quick one is never compared with one that was not.
+No names of machines or people. A run of some benchmarks is recorded like a run of all, and says nothing of the others:
+of each benchmark the newest record that has it counts, and a quick one is never compared with one that was not.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +28,10 @@ from benchmarks.running import ROOT, Outcome
 FOLDER = Path(__file__).with_name("history")
 VERSION = 1
 Form = Literal["quick", "full"]
+
+
+class Broken(Exception):
+    """What should be a record is none; the message says where and why."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +75,21 @@ class Record:
 
     @classmethod
     def read(cls, text: str) -> Record:
-        """Raises ValueError, KeyError or TypeError for what is no record."""
-        told = json.loads(text)
-        if told.pop("version") != VERSION:
-            raise ValueError("a record of another version")
-        figures = {name: tuple(map(Figure.read, some)) for name, some in told.pop("figures").items()}
-        return cls(figures=figures, **told)
+        """Raises Broken for what is no record."""
+        try:
+            told = json.loads(text)
+            version = told.pop("version")
+            if version != VERSION:
+                raise ValueError(f"version {version!r}, and this program reads version {VERSION}")
+            figures = {name: tuple(map(Figure.read, some)) for name, some in told.pop("figures").items()}
+            record = cls(figures=figures, **told)
+            if record.form not in ("quick", "full"):
+                raise ValueError(f"form {record.form!r}, which is neither quick nor full")
+            datetime.fromisoformat(record.made)
+            str(record.where)  # a machine of which nothing is missing
+        except (ValueError, KeyError, TypeError, AttributeError) as why:
+            raise Broken(f"is no record: {type(why).__name__}: {why}") from why
+        return record
 
 
 def _lines(figures: Sequence[Figure]) -> str:
@@ -133,8 +147,16 @@ def _commit() -> str:
 
 
 def records(folder: Path = FOLDER) -> list[Record]:
-    """Oldest first."""
-    return sorted((Record.read(path.read_text()) for path in folder.glob("*.json")), key=lambda one: one.made)
+    """Oldest first. Raises Broken for the first file that is no record: to pass it over would compare with less, or with
+    what is long past, and nobody would see it."""
+    return sorted((_of(path) for path in folder.glob("*.json")), key=lambda one: one.made)
+
+
+def _of(path: Path) -> Record:
+    try:
+        return Record.read(path.read_text())
+    except (Broken, OSError, UnicodeDecodeError) as why:
+        raise Broken(f"{path}: {why}; mend it, or remove it from the history") from why
 
 
 def keep(record: Record, folder: Path = FOLDER) -> Path:
@@ -146,18 +168,41 @@ def keep(record: Record, folder: Path = FOLDER) -> Path:
     return path
 
 
-def last(form: Form, kept: Sequence[Record]) -> dict[str, tuple[Figure, ...]]:
-    """Of each benchmark the newest figures in that form."""
-    found: dict[str, tuple[Figure, ...]] = {}
+@dataclass(frozen=True)
+class Kept:
+    """A recorded figure, and the run that it was measured in."""
+
+    figure: Figure
+    record: Record
+
+
+def latest(form: Form, kept: Sequence[Record]) -> dict[str, tuple[Kept, ...]]:
+    """Of each benchmark the newest figures in that form. One that failed half way says nothing and keeps what it had; one
+    that could have only some of its figures on that machine renews those, and keeps the others."""
+    found: dict[str, tuple[Kept, ...]] = {}
     for record in kept:
-        if record.form == form:
-            # what failed half way keeps what it had before
-            found.update({name: some for name, some in record.figures.items() if name not in record.failed})
+        if record.form != form:
+            continue
+        for name, figures in record.figures.items():
+            if name in record.failed:
+                continue
+            new = tuple(Kept(one, record) for one in figures)
+            names = {one.name for one in figures}
+            old = found.get(name, ()) if name in record.unavailable else ()
+            found[name] = (*new, *(one for one in old if one.figure.name not in names))
     return found
 
 
-def shown(kept: Sequence[Record]) -> dict[str, tuple[Figure, ...]]:
+def last(form: Form, kept: Sequence[Record]) -> dict[str, tuple[Figure, ...]]:
+    """The figures of `latest` alone."""
+    return {name: tuple(one.figure for one in some) for name, some in latest(form, kept).items()}
+
+
+def shown(kept: Sequence[Record]) -> dict[str, tuple[Kept, ...]]:
     """Of each benchmark the newest figures in full; where there are none those of the short form, which have no aims,
     because what is wanted is wanted of the full size."""
-    quick = {name: tuple(replace(one, aim=None) for one in some) for name, some in last("quick", kept).items()}
-    return {**quick, **last("full", kept)}
+    quick = {
+        name: tuple(replace(one, figure=replace(one.figure, aim=None)) for one in some)
+        for name, some in latest("quick", kept).items()
+    }
+    return {**quick, **latest("full", kept)}

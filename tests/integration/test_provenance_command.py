@@ -95,8 +95,8 @@ def stranger(built: Cli, tmp_path: Path) -> Cli:
 def test_a_build_that_is_killed_around_its_delivery_is_delivered_with_the_very_provenance_that_the_ledger_names(
     kills: Kills,
 ) -> None:
-    """Killed before: nothing is there. Killed between putting and recording: all of it is there, and does not pass where
-    the ledger is, which knows nothing of it. Resumed: the same bytes, and it passes."""
+    """Killed before: nothing is there. Killed between putting and recording: all of it is there, and does not pass at
+    home, where the ledger knows nothing of it. Resumed: the same bytes, and it passes."""
     # shows: N4 N14 F12
     assert kills.before == ["notes.md"]
     assert (kills.unrecorded.status, "D173" in kills.unrecorded.err) == (1, True), kills.unrecorded.err

@@ -180,9 +180,9 @@ def _carry(plain: socket.socket, tls: ssl.SSLSocket, out: _Out, back: _In, idle_
                 return
         if moved:
             moved_s = now_s
+        elif now_s - moved_s >= idle_s:
+            raise Broken(f"nothing moved for {idle_s:g} s")
         elif not _moves(plain, tls, out, back, min(idle_s, _LINGER_S if lingers_s else _LOOK_S)):
-            if time.monotonic() - moved_s >= idle_s:
-                raise Broken(f"nothing moved for {idle_s:g} s")
             if silence.is_long():
                 raise Broken("the other machine does not answer")
 
@@ -198,8 +198,8 @@ def _moves(plain: socket.socket, tls: ssl.SSLSocket, out: _Out, back: _In, wait_
         poller.register(plain, near)
     if far:
         poller.register(tls, far)
-    found = poller.poll(wait_s * 1000)
-    if out.ended and (plain.fileno(), select.POLLHUP) in found:
+    found = dict(poller.poll(wait_s * 1000))
+    if out.ended and found.get(plain.fileno(), 0) & (select.POLLHUP | select.POLLERR):
         back.unwanted = True
     return bool(found)
 

@@ -22,7 +22,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from daybreak.agents.gateway import carrying, certificate, sockets
 from daybreak.agents.gateway.way import CLOSED, FULL, HELLO, OPEN, SECRET_BYTES, host_and_port
@@ -93,8 +93,8 @@ class Outpost:
         self._context.minimum_version = ssl.TLSVersion.TLSv1_3
         self._context.check_hostname = False  # the fingerprint says more than any name, and is looked at in `_way`
         self._context.verify_mode = ssl.CERT_NONE
-        with self._way():
-            pass
+        with self._way() as tls, contextlib.suppress(OSError):
+            tls.sendall(carrying.END)
         self._own = contextlib.ExitStack()
         try:
             self._listener = self._listen()
@@ -113,10 +113,12 @@ class Outpost:
             self._over.set()
             for end in self._ends:
                 carrying.cut(end)
-            threads = list(self._threads)
         carrying.cut(self._listener)  # wakes whoever waits in accept
         self._places.release()
-        for thread in (self._acceptor, *threads):
+        self._acceptor.join()
+        with self._lock:  # not before: it may have begun one more
+            threads = list(self._threads)
+        for thread in threads:
             thread.join()
         self._own.close()
 
@@ -195,9 +197,10 @@ class Outpost:
 
     def _tell(self, problem: WorkerError) -> None:
         with self._lock:
+            if self._closing:  # it was we who ended it
+                return
             first, self.problem = self.problem is None, problem
-            closing = self._closing
-        if first and not closing:
+        if first:
             _log.warning("a worker could not reach its model: %s", problem.message)
 
     # -- the way
@@ -209,9 +212,9 @@ class Outpost:
         try:
             carrying.watchful(raw)
             tls = self._context.wrap_socket(raw, do_handshake_on_connect=False)
-        except OSError:
+        except OSError as problem:
             raw.close()
-            raise
+            raise self._unreachable(problem) from None
         with tls, self._kept(tls):
             tls.settimeout(ANSWER_S)
             self._shake(tls)
@@ -222,20 +225,26 @@ class Outpost:
         why = "no address"
         try:
             places = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        except OSError as problem:
-            places, why = [], problem.strerror or "unknown host"
+        except (OSError, UnicodeError) as problem:
+            places, why = [], getattr(problem, "strerror", "") or "unknown host"
         for family, kind, protocol, _, place in places:
-            raw = socket.socket(family, kind, protocol)
+            if self._closing:
+                break
             try:
-                with self._kept(raw):
-                    raw.settimeout(CONNECT_S)
-                    raw.connect(place)
+                return self._dialled(socket.socket(family, kind, protocol), place)
             except OSError as problem:
-                raw.close()
                 why = problem.strerror or str(problem)
-            else:
-                return raw
         raise RelayUnreachable(f"nobody answers at {self._host} port {self._port}: {why}", hint=_LATER)
+
+    def _dialled(self, raw: socket.socket, place: Any) -> socket.socket:
+        try:
+            with self._kept(raw):
+                raw.settimeout(CONNECT_S)
+                raw.connect(place)
+        except OSError:
+            raw.close()
+            raise
+        return raw
 
     def _shake(self, tls: ssl.SSLSocket) -> None:
         """Whoever answers must have the certificate of the job; he is told nothing before."""

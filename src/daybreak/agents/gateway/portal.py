@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from daybreak.agents.gateway import sockets
+
 CONNECTIONS_MAX = 200
 _CHUNK = 65_536
 _CONNECT_S = 10.0
@@ -30,6 +32,7 @@ class Portal:
         self._threads: list[threading.Thread] = []
         self._places = threading.Semaphore(CONNECTIONS_MAX)
         self._closing = False
+        self._over = threading.Event()
 
     def __enter__(self) -> Self:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -43,6 +46,7 @@ class Portal:
     ) -> None:
         with self._lock:
             self._closing = True
+            self._over.set()
             ends = list(self._open)
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes whoever waits in accept
@@ -59,7 +63,11 @@ class Portal:
             try:
                 client, _ = self._listener.accept()
             except OSError:
-                return  # closed
+                if self._closing:
+                    return
+                self._places.release()
+                self._over.wait(0.1)  # the worker has taken all descriptors: again when one is free
+                continue
             thread = threading.Thread(target=self._carry, args=(client,), name="portal connection", daemon=True)
             self._threads = [one for one in self._threads if one.is_alive()]
             self._threads.append(thread)
@@ -85,10 +93,7 @@ class Portal:
             return not self._closing
 
     def _connect(self, client: socket.socket, gateway: socket.socket) -> None:
-        gateway.settimeout(_CONNECT_S)
-        try:
-            gateway.connect(self._path)
-        except OSError:
+        if not sockets.reach(gateway, self._path, _CONNECT_S, self._over):
             return
         gateway.settimeout(None)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import logging
+import resource
 import secrets
 import socket
 import ssl
@@ -26,7 +27,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from daybreak.agents.gateway import carrying, certificate, listening
+from daybreak.agents.gateway import carrying, certificate, listening, sockets
 from daybreak.agents.gateway.listening import RelayBroken as RelayBroken
 from daybreak.agents.gateway.way import (
     CLOSED,
@@ -42,7 +43,8 @@ from daybreak.agents.gateway.way import (
 CONNECTIONS_MAX = 100
 """Of one attempt at once."""
 ALL_MAX = 800
-"""Of all attempts: twice what the gateway takes, which makes room by ending those on which nothing is under way."""
+"""Of all attempts: twice what the gateway takes, which makes room by ending those on which nothing is under way. Fewer
+where this process may open few descriptors, see `_places`."""
 STRANGERS_MAX, STRANGER_S = 128, 1.0
 """Connections that have not proved themselves yet. One more has to wait, until the oldest has had so long and is
 closed: many nodes may come at once, and nobody can keep them out."""
@@ -83,6 +85,7 @@ class Relay:
         """One of them has proved itself, or is gone."""
         self._threads: dict[int, threading.Thread] = {}
         self._count = self._joined = 0
+        self._all_max = _places()
         self._closing = False
         self._over = threading.Event()
         self.refused = 0
@@ -235,6 +238,7 @@ class Relay:
         try:
             client.settimeout(HELLO_S)
             carrying.watchful(client)
+            client.getpeername()  # one that is gone already would be left open by wrapping
             tls = self._context.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
             own.enter_context(tls)
             with self._lock:  # wrapping has moved the descriptor
@@ -277,7 +281,7 @@ class Relay:
                     self._forget(number)
                     if way.closed:
                         return
-                    full = len(way.ends) >= CONNECTIONS_MAX or self._joined >= ALL_MAX
+                    full = len(way.ends) >= CONNECTIONS_MAX or not self._is_room(way)
                     if not full:
                         way.ends[number] = (tls, gateway)
                         self._joined += 1
@@ -292,9 +296,21 @@ class Relay:
                     if way.ends.pop(number, None) is not None:
                         self._joined -= 1
 
+    def _is_room(self, way: _Open) -> bool:
+        """Where there is none, whoever has the most gives up his oldest to one who has fewer; with the lock."""
+        if self._joined < self._all_max:
+            return True
+        most = max(self._ways.values(), key=lambda one: len(one.ends))
+        if len(most.ends) < len(way.ends) + 2:
+            return False
+        self._joined -= 1
+        for end in most.ends.pop(next(iter(most.ends))):
+            carrying.cut(end)
+        return True
+
     def _carry(self, way: _Open, tls: ssl.SSLSocket, gateway: socket.socket) -> None:
         tls.settimeout(CONNECT_S)
-        if not self._reached(way, gateway):
+        if not sockets.reach(gateway, way.socket_path, CONNECT_S, self._over):
             tls.sendall(CLOSED)
             return
         with self._lock:
@@ -307,15 +323,9 @@ class Relay:
             if not way.closed:
                 _log.info("a connection through the relay broke: %s", broken)
 
-    def _reached(self, way: _Open, gateway: socket.socket) -> bool:
-        ends = time.monotonic() + CONNECT_S
-        gateway.settimeout(CONNECT_S)
-        while True:
-            try:
-                gateway.connect(way.socket_path)
-                return True
-            except BlockingIOError:  # more have come at once than it has taken so far
-                if time.monotonic() > ends or self._over.wait(0.01):
-                    return False
-            except OSError:
-                return False
+
+def _places() -> int:
+    """For connections at once. Each takes three descriptors of the coordinator: two here, one in the gateway. More
+    than half of what there is they must not take, or it could not open its ledger."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return ALL_MAX if allowed == resource.RLIM_INFINITY else min(ALL_MAX, max(1, allowed // 6))

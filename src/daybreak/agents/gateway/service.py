@@ -238,8 +238,13 @@ class Gateway:
                 self._relay = self._own.enter_context(relay)
             self._relay.must_be(listen, advertise)
             way = self._relay.open(str(self.socket))
-        if not self._run(self._lead(token, way)):
-            self._relay.close(way)
+        led = False
+        try:
+            led = self._run(self._lead(token, way))
+        finally:
+            if not led:
+                self._relay.close(way)
+        if not led:
             raise _no_ticket()
         return way
 
