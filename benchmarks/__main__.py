@@ -6,6 +6,7 @@ Each in a process of its own, one after the other:
     python -m benchmarks --quick               the short forms, under three minutes
     python -m benchmarks archive web           these two
     python -m benchmarks --record              keeps the run in benchmarks/history; pages and plots follow it
+    python -m benchmarks archive web --record  keeps these two; of the others what was recorded before goes on counting
     python -m benchmarks --quick --compare     beside the last recorded ones; fails only where one is three times worse
 """
 
@@ -27,17 +28,20 @@ def main() -> int:
         for one in register.chosen(asked.names, quick=asked.quick):
             print(f"{one.name:18} {'quick' if one.quick else '':6} {one.about}")
         return 0
+    try:  # before anything is measured: what takes hours is not lost for a file that nobody can read
+        kept = history.records(asked.history) if asked.compare or asked.record else []
+    except history.Broken as why:
+        print(why, file=sys.stderr)
+        return 2
     began = time.monotonic()
     outcomes = _run_all(register.chosen(asked.names, quick=asked.quick), asked, began)
     rows: list[comparing.Row] = []
     if asked.compare:
-        kept = history.records(asked.history)
         last = history.last(form, kept)
         outcomes = comparing.settled(outcomes, last, lambda name: _again(name, asked))
-        rows = comparing.compare(outcomes, last)
+        rows = comparing.compare(outcomes, last, whole=not asked.names)
         print("\n" + "\n".join(comparing.table(rows)))
-        for record in [one for one in kept if one.form == form][-1:]:
-            print(f"last: {record.where}")
+        _compared_with(form, kept, {one.name for one in outcomes})
     if asked.json or asked.record:
         record = history.make(outcomes, form)
         if asked.json:
@@ -97,10 +101,24 @@ def _told(outcome: Outcome) -> str:
     return took if outcome.figures else f"{took}; NO FIGURES"
 
 
+def _compared_with(form: history.Form, kept: list[history.Record], names: set[str]) -> None:
+    some = {
+        one.record.name: one.record
+        for name, all_ in history.latest(form, kept).items()
+        if name in names
+        for one in all_
+    }
+    for record in some.values():
+        print(f"last: {record.where}")
+    if not some:
+        print("last: nothing has been recorded in this form, so nothing was compared")
+
+
 def _record(record: history.Record, folder: Path) -> None:
     from benchmarks import page
 
     print(f"\nrecorded: {history.keep(record, folder)}")
+    print(f"in it:    {record.content}")
     if folder == history.FOLDER:
         for path in page.write():
             print(f"written:  {path.relative_to(running.ROOT)}")

@@ -7,7 +7,8 @@ times worse than the last one in each of three measurements. New figures and tho
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from benchmarks.figures import Figure, number
@@ -29,6 +30,8 @@ class Row:
     name: str
     now: Figure | None
     last: Figure | None
+    why: str = "gone"
+    """Where it is not there now."""
 
     @property
     def worse(self) -> float:
@@ -53,13 +56,16 @@ def redefined(now: Figure, last: Figure) -> bool:
     return (now.better, now.baseline) != (last.better, last.baseline)
 
 
-def compare(outcomes: Sequence[Outcome], last: Last) -> list[Row]:
-    """Of the benchmarks that ran, in their order."""
+def compare(outcomes: Sequence[Outcome], last: Last, *, whole: bool = False) -> list[Row]:
+    """Of the benchmarks that ran, in their order. `whole`: these are all; other recorded ones are gone."""
+    found = {one.name: {figure.name: figure for figure in one.figures} for one in outcomes}
+    whys = {one.name: "not measured" for one in outcomes if one.state != "done"}
     rows = []
-    for outcome in outcomes:
-        now = {one.name: one for one in outcome.figures}
-        then = {one.name: one for one in last.get(outcome.name, ())}
-        rows += [Row(outcome.name, name, now.get(name), then.get(name)) for name in {**now, **then}]
+    for benchmark in {**found, **last} if whole else found:
+        why = whys.get(benchmark, "gone")
+        now = found.get(benchmark, {})
+        then = {one.name: one for one in last.get(benchmark, ())}
+        rows += [Row(benchmark, name, now.get(name), then.get(name), why) for name in {**now, **then}]
     return rows
 
 
@@ -69,18 +75,28 @@ def settled(outcomes: Sequence[Outcome], last: Last, again: Callable[[str], Outc
 
 
 def _settled(outcome: Outcome, last: Last, again: Callable[[str], Outcome]) -> Outcome:
-    for _ in range(TRIES - 1):
+    """Until each figure that fails has been measured TRIES times, or the benchmark has ended with an error as often."""
+    broken, times = 0, Counter(one.name for one in outcome.figures)
+    for _ in range(2 * TRIES - 1):  # a figure that comes and goes is not asked for without end
+        failed = outcome.state == "failed"
+        broken += failed
         bad = {row.name for row in compare([outcome], last) if row.fails}
-        if not bad and outcome.state != "failed":
+        if broken >= TRIES or outcome.state == "interrupted":
+            return outcome
+        if not failed and all(times[name] >= TRIES for name in bad):
             return outcome
         more = again(outcome.name)
-        if outcome.state == "failed":
-            outcome = more
-            continue
-        better = {one.name: one for one in more.figures if one.name in bad}
-        figures = [_best(one, better.get(one.name, one)) for one in outcome.figures]
-        outcome = replace(outcome, figures=tuple(figures), seconds=outcome.seconds + more.seconds)
+        times.update(one.name for one in more.figures)
+        outcome = _joined(outcome, more, bad)
     return outcome
+
+
+def _joined(outcome: Outcome, more: Outcome, bad: Set[str]) -> Outcome:
+    """The state of the later one; of a figure that was bad the better measurement, of one that was not the first."""
+    old = {one.name: one for one in outcome.figures}
+    new = {one.name: one for one in more.figures}
+    figures = {name: _best(old[name], new[name]) if name in bad and name in new else old[name] for name in old}
+    return replace(more, figures=tuple({**new, **figures}.values()), seconds=outcome.seconds + more.seconds)
 
 
 def _best(one: Figure, other: Figure) -> Figure:
@@ -89,16 +105,18 @@ def _best(one: Figure, other: Figure) -> Figure:
 
 def table(rows: Sequence[Row]) -> list[str]:
     """A line each: benchmark and figure, ratio now, ratio then, change."""
-    lines = [f"{'figure':<70}{'now':>12}{'last':>12}  change"]
-    for row in rows:
+    names = [f"{row.benchmark}: {row.name}" for row in rows]
+    width = max(map(len, ["figure", *names]))
+    lines = [f"{'figure':<{width}}{'now':>12}{'last':>12}  change"]
+    for name, row in zip(names, rows, strict=True):
         now, last = (number(one.ratio) if one else "-" for one in (row.now, row.last))
-        lines.append(f"{row.benchmark + ': ' + row.name:<70}{now:>12}{last:>12}  {_change(row)}")
+        lines.append(f"{name:<{width}}{now:>12}{last:>12}  {_change(row)}")
     return lines
 
 
 def _change(row: Row) -> str:
     if row.now is None:
-        return "gone"
+        return row.why
     if row.last is None:
         return "new"
     if redefined(row.now, row.last):

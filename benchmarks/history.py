@@ -57,6 +57,10 @@ class Record:
         return f"{self.made.replace(':', '')}-{self.form}.json"
 
     @property
+    def day(self) -> str:
+        return self.made.partition("T")[0]
+
+    @property
     def where(self) -> str:
         """When and on what, in words."""
         on = self.machine
@@ -64,6 +68,14 @@ class Record:
             f"{self.made}, commit {self.commit or 'unknown'}, {on['cores']} cores, Python {on['python']}, "
             f"{on['system']}, a disk whose fdatasync takes {on['sync_ms']:g} ms"
         )
+
+    @property
+    def content(self) -> str:
+        """What is in it, in words."""
+        words = f"{sum(map(len, self.figures.values()))} figures of {', '.join(self.figures) or 'nothing'}"
+        for what, names in (("failed", self.failed), ("could not be had", self.unavailable)):
+            words += f"; {what}: {', '.join(names)}" if names else ""
+        return words
 
     def told(self) -> str:
         """JSON, a line for each figure."""
@@ -147,8 +159,8 @@ def _commit() -> str:
 
 
 def records(folder: Path = FOLDER) -> list[Record]:
-    """Oldest first. Raises Broken for the first file that is no record: to pass it over would compare with less, or with
-    what is long past, and nobody would see it."""
+    """Oldest first. Raises Broken for the first file that is no record: to pass it over would compare with less, or
+    with what is long past, and nobody would see it."""
     return sorted((_of(path) for path in folder.glob("*.json")), key=lambda one: one.made)
 
 
@@ -177,8 +189,8 @@ class Kept:
 
 
 def latest(form: Form, kept: Sequence[Record]) -> dict[str, tuple[Kept, ...]]:
-    """Of each benchmark the newest figures in that form. One that failed half way says nothing and keeps what it had; one
-    that could have only some of its figures on that machine renews those, and keeps the others."""
+    """Of each benchmark the newest figures in that form. One that failed half way says nothing and keeps what it had;
+    one that could have only some of its figures on that machine renews those, and keeps the others."""
     found: dict[str, tuple[Kept, ...]] = {}
     for record in kept:
         if record.form != form:

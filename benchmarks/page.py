@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import history, plots, register
-from benchmarks.figures import Figure, aim, number
-from benchmarks.history import Form, Record
+from benchmarks.figures import aim, number
+from benchmarks.history import Form, Kept, Record
 from benchmarks.running import ROOT
 
 README = Path(__file__).with_name("README.md")
@@ -45,7 +45,7 @@ def inserted(text: str, figures: str) -> str:
 
 def tables(records: Sequence[Record]) -> str:
     """Every figure by part and benchmark."""
-    shown, full = history.shown(records), history.last("full", records)
+    shown = history.shown(records)
     lines = ["", *_recorded(records), ""]
     for part in register.PARTS:
         lines += [f"### {part}", ""]
@@ -53,9 +53,30 @@ def tables(records: Sequence[Record]) -> str:
             lines += [_picture(f"{part}: {RATIOS}", plots.name_of(part), "../docs/assets/figures"), ""]
         for one in register.ALL:
             if one.part == part:
-                short = " Short form only." if one.name in shown and one.name not in full else ""
-                lines += [f"**`{one.name}`**: {one.about}.{short}", "", *_table(shown.get(one.name, ())), ""]
+                some = shown.get(one.name, ())
+                told = f"**`{one.name}`**: {one.about}.{_when(some)}{_since(one.name, some, records)}"
+                lines += [told, "", *_table(some), ""]
     return "\n".join(lines)
+
+
+def _when(some: Sequence[Kept]) -> str:
+    """When they were measured, and whether in short form."""
+    if not some:
+        return ""
+    newest = max((one.record for one in some), key=lambda one: one.made)
+    return f" Of {newest.day}{', short form only' if newest.form == 'quick' else ''}."
+
+
+def _since(name: str, some: Sequence[Kept], records: Sequence[Record]) -> str:
+    """Why there is nothing newer, where it was tried in vain."""
+    whys = [(one, {**one.unavailable, **one.failed}.get(name)) for one in records]
+    tried = [one for one in records if name in one.figures or name in one.unavailable or name in one.failed]
+    forms = {one.record.form for one in some}
+    for record, why in reversed([one for one in whys if one[0] in tried and (not forms or one[0].form in forms)]):
+        if why is None:
+            return ""
+        return f" On {record.day} it was not measured, or not all of it: {_cell(why)}."
+    return ""
 
 
 def pictures(records: Sequence[Record]) -> str:
@@ -80,29 +101,31 @@ def _picture(words: str, name: str, folder: str = "../assets/figures") -> str:
 
 
 def _recorded(records: Sequence[Record]) -> list[str]:
-    """Where and when."""
-    forms: tuple[tuple[Form, str], ...] = (("full", "in full"), ("quick", "in short form"))
+    """The runs that what is shown was measured in, the newest first, and what is of each."""
+    of: dict[str, list[str]] = {}
+    for name, some in history.shown(records).items():
+        for record in dict.fromkeys(one.record.name for one in some):
+            of.setdefault(record, []).append(f"`{name}`")
+    if not of:
+        return ["* Nothing has been recorded."]
     lines = []
-    for form, words in forms:
-        newest = next((one for one in reversed(records) if one.form == form), None)
-        if newest is None:
-            lines.append(f"* No run {words} has been recorded.")
-            continue
-        minutes = sum(newest.seconds.values()) / 60
-        lines.append(f"* Last run {words}: {newest.where}; {minutes:.0f} minutes.")
-        for name, why in {**newest.unavailable, **newest.failed}.items():
-            lines.append(f"  * without `{name}`: {_cell(why)}")
+    for record in reversed(records):
+        if names := of.get(record.name):
+            form = "in short form" if record.form == "quick" else "in full"
+            lines.append(f"* {record.where}; {form}: {', '.join(names)}.")
     return lines
 
 
-def _table(figures: Sequence[Figure]) -> list[str]:
-    if not figures:
+def _table(some: Sequence[Kept]) -> list[str]:
+    if not some:
         return ["Not recorded."]
+    newest = max(one.record.made for one in some)
     lines = ["| figure | measured | baseline | ratio | aim |", "|---|---|---|---|---|"]
-    for one in figures:
+    for kept in some:
+        one = kept.figure
         unit = f" {one.unit}" if one.unit else ""
         cells = (
-            _cell(one.name),
+            _cell(one.name) + ("" if kept.record.made == newest else f" (of {kept.record.day})"),
             _cell(f"{number(one.value)}{unit}"),
             _cell(f"{one.baseline}: {number(one.baseline_value)}{unit}"),
             f"{number(one.ratio)} {'↑' if one.better == 'higher' else '↓'}",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks import comparing, drawing, history, register
 from benchmarks.figures import Figure, number
-from benchmarks.history import Form, Record
+from benchmarks.history import Form, Kept, Record
 from benchmarks.running import ROOT
 
 FOLDER = ROOT / "docs" / "assets" / "figures"
@@ -19,11 +19,23 @@ NAME_MAX = 40
 
 
 def write(records: Sequence[Record], folder: Path = FOLDER) -> list[Path]:
-    """All that can be drawn of these. A picture that has no figures any more is not touched."""
-    shown = history.shown(records)
-    written = [ratios(part, shown, folder) for part in register.PARTS]
-    written += [trend("quick", records, folder), trend("full", records, folder), peers(shown, folder)]
-    return [path for path in written if path is not None]
+    """All that can be drawn of these. A picture that has no figures any more is removed."""
+    kept = history.shown(records)
+    written = [ratios(part, kept, folder) for part in register.PARTS]
+    written += [trend("quick", records, folder), trend("full", records, folder), peers(kept, folder)]
+    there = [path for path in written if path is not None]
+    for name in [*map(name_of, register.PARTS), "trend-quick.svg", "trend-full.svg", "peers.svg"]:
+        if folder / name not in there:
+            (folder / name).unlink(missing_ok=True)
+    return there
+
+
+def _days(some: Sequence[Kept]) -> str:
+    """When these were measured, in words, and which of them in short form."""
+    days = sorted({one.record.day for one in some})
+    forms = {one.record.form for one in some}
+    words = {frozenset({"quick"}): ", short forms", frozenset({"quick", "full"}): ", some in short form"}
+    return days[0] + (f" to {days[-1]}" if len(days) > 1 else "") + words.get(frozenset(forms), "")
 
 
 def name_of(part: str) -> str:
@@ -34,20 +46,19 @@ def name_of(part: str) -> str:
 # -- ratios
 
 
-def ratios(part: str, figures: Mapping[str, Sequence[Figure]], folder: Path) -> Path | None:
+def ratios(part: str, kept: Mapping[str, Sequence[Kept]], folder: Path) -> Path | None:
     """Each figure's ratio to its baseline, with its aim."""
-    rows = [
-        drawing.Bar(_shortened(f"{one.name}: {figure.name}"), figure.ratio, _aim(figure), _words(figure))
-        for one in register.ALL
-        if one.part == part
-        for figure in _telling(figures.get(one.name, ()))
-    ]
-    if not rows:
+    some = [(one.name, each) for one in register.ALL if one.part == part for each in _telling(kept.get(one.name, ()))]
+    if not some:
         return None
+    rows = [
+        drawing.Bar(_shortened(f"{name}: {one.figure.name}"), one.figure.ratio, _aim(one.figure), _words(one.figure))
+        for name, one in some
+    ]
     return drawing.bars(
         folder / name_of(part),
         rows,
-        title=part,
+        title=f"{part}, measured {_days([one for _, one in some])}",
         text=f"{len(rows)} figures, each as a ratio to its baseline, with the aim where there is one: "
         + "; ".join(f"{row.name} {row.words}" for row in rows),
         x="times the baseline (→ more is better)",
@@ -56,11 +67,11 @@ def ratios(part: str, figures: Mapping[str, Sequence[Figure]], folder: Path) -> 
     )
 
 
-def _telling(figures: Sequence[Figure]) -> list[Figure]:
+def _telling(figures: Sequence[Kept]) -> list[Kept]:
     """The few that are nearest to their aims, in the order of the benchmark; ratios of 0 have no place on such a
     scale."""
-    some = [one for one in figures if one.ratio > 0]
-    chosen = sorted(some, key=_used, reverse=True)[:EACH_MAX]
+    some = [one for one in figures if one.figure.ratio > 0]
+    chosen = sorted(some, key=lambda one: _used(one.figure), reverse=True)[:EACH_MAX]
     return [one for one in some if one in chosen]
 
 
@@ -94,7 +105,7 @@ def _shortened(name: str) -> str:
 
 def trend(form: Form, records: Sequence[Record], folder: Path) -> Path | None:
     """Each part over the recorded runs: the geometric mean of how many times worse its figures are than when each was
-    recorded first."""
+    recorded first. A run of some benchmarks leaves the others as they were."""
     some = [one for one in records if one.form == form]
     if len(some) < 2:
         return None
@@ -115,10 +126,11 @@ def trend(form: Form, records: Sequence[Record], folder: Path) -> Path | None:
 def _worse(part: str, records: Sequence[Record]) -> Iterator[float | None]:
     first: dict[tuple[str, str], Figure] = {}
     names = [one.name for one in register.ALL if one.part == part]
-    for record in records:
+    for count in range(1, len(records) + 1):
         factors = []
+        latest = history.last(records[0].form, records[:count])
         for name in names:
-            for figure in record.figures.get(name, ()):
+            for figure in latest.get(name, ()):
                 then = first.setdefault((name, figure.name), figure)
                 factor = comparing.times_worse(figure, then)
                 if 0 < factor < math.inf:
@@ -129,9 +141,10 @@ def _worse(part: str, records: Sequence[Record]) -> Iterator[float | None]:
 # -- the peers
 
 
-def peers(figures: Mapping[str, Sequence[Figure]], folder: Path) -> Path | None:
+def peers(kept: Mapping[str, Sequence[Kept]], folder: Path) -> Path | None:
     """Steps a second of everybody, on the disk of the recorded run."""
-    some = [one for one in figures.get(PEERS, ()) if ", beside " in one.name and "best peer" not in one.name]
+    all_ = kept.get(PEERS, ())
+    some = [one.figure for one in all_ if ", beside " in one.figure.name and "best peer" not in one.figure.name]
     if not some:
         return None
     where = some[0].name.partition(", ")[2].partition(", beside ")[0]
@@ -144,7 +157,7 @@ def peers(figures: Mapping[str, Sequence[Figure]], folder: Path) -> Path | None:
     return drawing.bars(
         folder / "peers.svg",
         rows,
-        title=f"Durable steps, {where}",
+        title=f"Durable steps, {where}, measured {_days(all_)}",
         text="; ".join(f"{row.name} {number(row.value)} steps a second" for row in rows),
         x="steps a second",
     )

@@ -59,5 +59,7 @@ def take(quick: bool = False) -> Iterator[Figure]:
     for which in ("boxed", "kernel"):
         name = f"a launch, {found[f'{which}_mode']}" + (" without bubblewrap" if which == "kernel" else "")
         yield lower(name, found[f"{which}_ms"], "ms", "without a sandbox", plain, ratio=found[f"{which}_ratio"])
+    if quick:  # what it adds is near nothing beside a slow start, and many times more or less from run to run
+        return
     more = found["more_ms"]
     yield lower("what it adds", max(more, 0.0), "ms", "without a sandbox", plain, aim=GOAL_MS, aim_of="value")

@@ -75,7 +75,7 @@ def take(quick: bool = False) -> Iterator[Figure]:
             with Ledger.open(where.ledger, keys=where.keys, witness=where.witness, clock=clock, views=VIEWS) as ledger:
                 engine = Engine(ledger, {"bench": _work}, where.locks, clock, os.urandom, [])
                 found: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
-                steps, rounds = (300, 3) if quick else (STEPS, ROUNDS)
+                steps, rounds = (100, 3) if quick else (STEPS, ROUNDS)
                 _round(ledger, engine, None, steps)
                 for _ in range(rounds):
                     for way, told in ways.items():

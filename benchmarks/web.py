@@ -136,22 +136,24 @@ def _measure(opened: object, run: str, middle: int, paths: Sequence[str]) -> Ite
         time.sleep(0.01)
     print(f"  {STREAMS} streams are open")
     bare: tuple[float, float] | None = None
-    calls = CALLS if paths is PATHS else CALLS // 2
+    # the short form counts the processor's time: who is waited for on one core differs from what it is on two
+    calls, now = (CALLS, time.perf_counter) if paths is PATHS else (CALLS // 2, time.process_time)
+    unit = "ms" if paths is PATHS else "ms of the processor"
     with httpx.Client(base_url=address, headers=headers) as client:
         for path in ("/healthz", *paths):
             place = path.format(run=run, middle=middle)
             times = []
             for _ in range(calls):
-                began = time.perf_counter()
+                began = now()
                 answer = client.get(place)
-                times.append((time.perf_counter() - began) * 1000)
+                times.append((now() - began) * 1000)
                 assert answer.status_code == 200, answer.text
             times.sort()
             middle_ms, late_ms = statistics.median(times), times[int(len(times) * 0.99) - 1]
             if bare is None:
                 bare = middle_ms, late_ms
                 continue
-            yield lower(path, middle_ms, "ms", "a bare route", bare[0])
+            yield lower(path, middle_ms, unit, "a bare route", bare[0])
             if paths is PATHS:
                 yield lower(f"{path}, 99 of 100", late_ms, "ms", "a bare route", bare[1], aim=MS_MAX, aim_of="value")
     running.should_exit = running.force_exit = True  # streams would hold it for long

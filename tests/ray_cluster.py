@@ -23,7 +23,7 @@ class RayCluster:
 
         self.folder = Path(tempfile.mkdtemp(prefix="ray-"))  # a socket's path must be short
         self._cluster = Cluster(shutdown_at_exit=False)
-        self._usual = {
+        self._usual: dict[str, Any] = {
             "node_ip_address": "127.0.0.1",
             "include_dashboard": False,
             "object_store_memory": 100 * MIB,
@@ -59,7 +59,7 @@ class RayCluster:
                 os.kill(pid, signal.SIGKILL)
 
     def close(self) -> None:
-        self._cluster.shutdown()
+        self._cluster.shutdown()  # type: ignore[no-untyped-call]
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -259,6 +259,42 @@ def test_a_build_on_a_cluster_is_as_any_other(
     assert "on node" in shown.out
 
 
+@pytest.mark.chaos
+def test_a_coordinator_that_is_killed_does_again_what_was_in_flight_and_nothing_else(
+    cluster: RayCluster, tmp_path: Path, types_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build whose process is killed while its tests run on a node: they are lost, and done again by the next owner;
+    what was kept is not."""  # shows: N14, N3
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    cli = Cli(folder).knowing(types_cache)
+    (folder / "daybreak.toml").write_text(f'[dispatch]\nengine = "ray"\naddress = "{cluster.address}"\n')
+    assert cli("trust").status == 0
+    spec = cli.spec(ONE_EXAMPLE.replace("{holdout}", "0"))
+    command = cli.command("build", spec, "-o", folder / "out", "--plain", "--accept-unshown")
+    with subprocess.Popen(command, cwd=folder, env=cli.environment(), stdout=subprocess.DEVNULL) as build:
+        for _ in range(300):
+            if ":check tests" in cli("ledger", "show").out:
+                break
+            time.sleep(0.1)
+        build.kill()
+    resumed = cli("resume")
+    assert resumed.status == 0, resumed.out + resumed.err
+    monkeypatch.setenv("DAYBREAK_HOME", str(cli.home))
+    monkeypatch.chdir(folder)
+    with home.opened() as opened:
+        [run_id] = [row.run for row in home.rows(opened)]
+        told = [record.event for record in opened.ledger.read(run_stream(run_id))]
+    lost = [one for one in told if isinstance(one, events.JobLost)]
+    assert lost
+    assert all("coordinator ended" in one.why for one in lost)
+    assert [one.name for one in told if isinstance(one, events.StepDone)].count("attempt") == 1
+    placed = [one.job for one in told if isinstance(one, events.JobPlaced)]
+    assert all(placed.count(one.job) == 2 for one in lost)
+    assert (folder / "out" / "pyproject.toml").is_file()
+
+
 # -- a node that is cut off
 
 

@@ -17,6 +17,7 @@ from types import ModuleType
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from tests import starter
+from tests.unit import postgres_server
 
 HERE = Path(__file__).parent
 
@@ -251,3 +252,31 @@ def test_what_it_says_is_shown_and_called_unchecked(built: Cli) -> None:
     assert "example:" not in text
     assert str(built.folder) not in text
     assert str(built.home) not in text
+
+
+def test_a_ledger_in_postgres_vouches_in_a_home_that_has_no_mirror_of_it_yet(
+    copy: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another machine of the same log, with its keys; a folder with nothing begins no log by being asked."""
+    # shows: N18
+    with postgres_server.database() as url:
+        ran = copy("ledger", "copy", copy.home / "ledger", url)
+        assert ran.status == 0, ran.out + ran.err
+        monkeypatch.setenv("DAYBREAK_POSTGRES", url)
+        other, nobody = Cli(tmp_path / "other"), Cli(tmp_path / "nobody")
+        for cli in (other, nobody):
+            shutil.copytree(copy.folder, cli.folder)
+        for name in ("keys", "witness"):
+            shutil.copytree(copy.home / name, other.home / name)
+        ran = other("provenance", "verify", "result")
+        assert (ran.status, "in the ledger, head of" in ran.out) == (0, True), ran.out + ran.err
+        ran = nobody("provenance", "verify", "result")
+        assert (ran.status, "U400" in ran.err, nobody.home.exists()) == (2, True, False), ran.out + ran.err
+
+
+def test_a_folder_without_one_does_not_pass_and_is_told_why_that_can_be(copy: Cli) -> None:
+    """Taken away, or delivered by a version that made none."""
+    (copy.folder / "result" / PROVENANCE).unlink()
+    ran = copy("provenance", "verify", "result")
+    assert (ran.status, "D171" in ran.err) == (1, True), ran.out + ran.err
+    assert "what older versions delivered has none" in ran.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from benchmarks import __main__ as command
 from benchmarks import comparing, history, page, plots, register, running
 from benchmarks.comparing import compare, settled, table, times_worse
 from benchmarks.figures import Figure, Unavailable, aim, count, higher, line, lower
@@ -24,6 +26,7 @@ from benchmarks.peers import installed
 from benchmarks.running import Outcome
 
 ROOT = Path(__file__).parents[2]
+RUN = running.run
 
 
 def slower(ratio: float, name: str = "step") -> Figure:
@@ -171,22 +174,97 @@ def test_a_benchmark_that_fails_once_gets_another_turn() -> None:
     assert [one.state for one in bad] == ["failed"]
 
 
-def test_the_gate_fails_in_earnest(tmp_path: Path) -> None:
-    """With a record that says that it was a thousand times quicker once; and not with what was measured just now."""
-    found = tmp_path / "found.json"
-    assert _cli("--quick", "--json", str(found), "rehearsal").returncode == 0
-    record = Record.read(found.read_text())
-    history.keep(record, tmp_path / "same")
-    (figure,) = record.figures["rehearsal"]
-    quicker = dataclasses.replace(figure, ratio=figure.ratio / 1000)
-    history.keep(dataclasses.replace(record, figures={"rehearsal": (quicker,)}), tmp_path / "quicker")
+def test_a_benchmark_that_ends_with_an_error_first_does_not_cost_its_figures_their_measurements() -> None:
+    """Three measurements of the figure; those that ended with an error are none."""
+    last, broken = {"made_up": [slower(1.0)]}, Outcome("made_up", (), 1.0, "failed", "ended with code 1")
+    again = Again(broken, ran(slower(9.0)), ran(slower(8.0)), ran(slower(1.1)))
+    rows = compare(settled([broken], last, again), last)
+    assert again.asked == 4
+    assert not rows[0].fails
 
-    same = _cli("--quick", "--compare", "--history", str(tmp_path / "same"), "rehearsal")
-    assert same.returncode == 0, same.stdout
-    worse = _cli("--quick", "--compare", "--history", str(tmp_path / "quicker"), "rehearsal")
-    assert worse.returncode == 1
-    assert worse.stdout.count("== once more: rehearsal") == comparing.TRIES - 1
-    assert "TIMES WORSE" in worse.stdout
+
+def test_an_error_in_a_repeated_measurement_is_no_measurement_and_hides_nothing() -> None:
+    last, broken = {"made_up": [slower(1.0)]}, Outcome("made_up", (), 1.0, "failed", "ended with code 1")
+    again = Again(broken, ran(slower(5.0)), ran(slower(4.0)))
+    (settled_,) = settled([ran(slower(6.0))], last, again)
+    assert (again.asked, settled_.state) == (3, "done")
+    assert compare([settled_], last)[0].worse == pytest.approx(4.0)
+
+
+def test_a_figure_that_comes_and_goes_is_not_asked_for_without_end() -> None:
+    last, again = {"made_up": [slower(1.0)]}, Again(*[ran()] * 20)
+    assert compare(settled([ran(slower(6.0))], last, again), last)[0].fails
+    assert again.asked < 2 * comparing.TRIES
+
+
+def test_what_another_turn_finds_beside_the_bad_figure_is_told_too() -> None:
+    last = {"made_up": [slower(1.0, "a")]}
+    (found,) = settled(
+        [Outcome("made_up", (), 1.0, "failed", "x")], last, Again(ran(slower(1.0, "a"), slower(1.0, "b")))
+    )
+    assert [one.name for one in found.figures] == ["a", "b"]
+
+
+def test_a_benchmark_that_is_gone_is_told_in_a_run_of_all_and_not_in_one_of_some() -> None:
+    last = {"made_up": [slower(1.0)], "removed": [slower(1.0)]}
+    assert len(compare([ran(slower(1.0))], last)) == 1
+    rows = compare([ran(slower(1.0))], last, whole=True)
+    assert [text.split()[-1] for text in table(rows)[2:]] == ["gone"]
+    assert not any(row.fails for row in rows)
+
+
+def test_what_a_machine_lacks_is_not_called_gone() -> None:
+    rows = compare([Outcome("made_up", (), 1.0, "unavailable", "no strace")], {"made_up": [slower(1.0)]})
+    assert [text.split("  ")[-1] for text in table(rows)[1:]] == ["not measured"]
+
+
+def test_columns_stand_below_each_other_however_long_a_name_is() -> None:
+    lines = table(compare([ran(slower(1.0, "x" * 200), slower(2.0, "y"))], {}))
+    assert len({line_.index(word) for line_, word in zip(lines, ("change", "new", "new"), strict=True)}) == 1
+
+
+def _main(package: Path, monkeypatch: pytest.MonkeyPatch, history_: Path, *arguments: str) -> int:
+    """The command on a benchmark of our own, in a process of its own, whose ratio stands in a file."""
+    body = f"    yield lower('a', float(open({str(package / 'now')!r}).read()), 'ms', 'b', 1.0)\n"
+    (package / "made.py").write_text(f"{HEAD}def take(quick=False):\n{body}")
+    monkeypatch.setattr(running, "run", functools.partial(RUN, package=package.name))
+    monkeypatch.setattr(register, "NAMES", ("made",))
+    monkeypatch.setattr(register, "chosen", lambda names, *, quick: [register.Benchmark("made", "", "", quick=True)])
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments, "--history", str(history_)])
+    return command.main()
+
+
+def test_the_gate_fails_in_earnest(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept, now = tmp_path / "history", package / "now"
+    now.write_text("1.0")
+    assert _main(package, monkeypatch, kept, "--quick", "--compare") == 0
+    assert "nothing was compared" in capsys.readouterr().out
+    assert _main(package, monkeypatch, kept, "--quick", "--record") == 0
+    assert "in it:    1 figures of made" in capsys.readouterr().out
+    now.write_text("2.9")
+    assert _main(package, monkeypatch, kept, "--quick", "--compare") == 0
+    assert "+190%  worse" in capsys.readouterr().out
+    now.write_text("3.1")
+    assert _main(package, monkeypatch, kept, "--quick", "--compare") == 1
+    told = capsys.readouterr().out
+    assert told.count("== once more: made") == comparing.TRIES - 1
+    assert "3.1 TIMES WORSE" in told
+    assert _main(package, monkeypatch, kept, "--compare") == 0, "a record of the other form is none"
+
+
+def test_a_record_that_cannot_be_read_stops_the_command_before_it_measures(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (kept := tmp_path / "history").mkdir()
+    (kept / "2026.json").write_text("<<<<<<< ours")
+    for asked in ("--compare", "--record"):
+        assert _main(package, monkeypatch, kept, "--quick", asked) == 2
+        told = capsys.readouterr()
+        assert "2026.json" in told.err
+        assert "mend it, or remove it" in told.err
+        assert told.out == ""
 
 
 def _cli(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -325,6 +403,85 @@ def test_the_newest_record_in_the_same_form_counts_and_not_one_that_failed() -> 
     assert history.last("quick", kept) == {"a": (slower(2.0),), "b": (slower(1.0),)}
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"version": 1', '"version": 2', "version 2"),
+        ('"form": "quick"', '"form": "Quick"', "form 'Quick'"),
+        ('"made": "2026-11-22T10:00:00Z"', '"made": "yesterday"', "yesterday"),
+        ('"cores": 2,', "", "cores"),
+        ('"ratio": 1.5', '"ratio": NaN', "says nothing"),
+        ('"ratio": 1.5', '"ratio": -1', "says nothing"),
+        ('"ratio": 1.5', '"ratio": "1.5"', "TypeError"),
+        ('"better": "lower"', '"better": "less"', "better is"),
+        ('"better": "lower"', '"worse": "lower"', "worse"),
+        ("{", "[", "JSONDecodeError"),
+    ],
+)
+def test_what_is_no_record_is_named_and_not_passed_over(tmp_path: Path, old: str, new: str, says: str) -> None:
+    record = recorded("2026-11-22T10:00:00Z", "quick", {"a": [slower(1.5)]})
+    path = history.keep(record, tmp_path)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(history.Broken, match=re.escape(says)) as broken:
+        history.records(tmp_path)
+    assert path.name in str(broken.value)
+
+
+def test_of_each_benchmark_the_newest_record_that_has_it_counts_with_its_date() -> None:
+    """Runs of some benchmarks, one after the other, make up a whole."""
+    kept = [
+        recorded("2026-11-20T10:00:00Z", "full", {"archive": [slower(1.0)], "web": [slower(5.0)]}),
+        recorded("2026-11-21T10:00:00Z", "full", {"web": [slower(2.0)]}),
+        recorded("2026-11-22T10:00:00Z", "quick", {"web": [slower(7.0)], "report": [slower(3.0)]}),
+        recorded("2026-11-23T10:00:00Z", "full", {"build": [slower(4.0)]}),
+    ]
+    told = page.tables(kept)
+    heads = {name: text for text in told.splitlines() for name in register.NAMES if text.startswith(f"**`{name}`**")}
+    assert heads["archive"].endswith("Of 2026-11-20.")
+    assert heads["web"].endswith("Of 2026-11-21.")
+    assert heads["report"].endswith("Of 2026-11-22, short form only.")
+    assert heads["build"].endswith("Of 2026-11-23.")
+    assert "Of 2" not in heads["peers"]
+    runs = [text for text in told.splitlines() if text.startswith("* ")]
+    assert [text[2:12] for text in runs] == ["2026-11-23", "2026-11-22", "2026-11-21", "2026-11-20"]
+    assert [text.rpartition("; ")[2] for text in runs] == [
+        "in full: `build`.",
+        "in short form: `report`.",
+        "in full: `web`.",
+        "in full: `archive`.",
+    ]
+
+
+def test_a_machine_that_lacks_something_renews_what_it_could_measure_and_keeps_the_rest() -> None:
+    kept = [
+        recorded("2026-11-20T10:00:00Z", "full", {"web": [slower(1.0, "a"), slower(1.0, "b")]}),
+        recorded("2026-11-21T10:00:00Z", "full", {"web": [slower(2.0, "a")]}, unavailable={"web": "no strace"}),
+    ]
+    assert {one.name: one.ratio for one in history.last("full", kept)["web"]} == {"a": 2.0, "b": 1.0}
+    told = page.tables(kept)
+    assert "| b (of 2026-11-20) |" in told
+    assert "| a |" in told
+    assert "On 2026-11-21 it was not measured, or not all of it: no strace." in told
+
+
+def test_a_figure_that_a_benchmark_no_longer_has_is_not_shown_for_ever() -> None:
+    kept = [
+        recorded("2026-11-20T10:00:00Z", "full", {"web": [slower(1.0, "renamed"), slower(1.0, "b")]}),
+        recorded("2026-11-21T10:00:00Z", "full", {"web": [slower(2.0, "b")]}),
+    ]
+    assert "renamed" not in page.tables(kept)
+
+
+def test_a_failure_is_told_until_it_is_measured_again() -> None:
+    good = recorded("2026-11-20T10:00:00Z", "full", {"web": [slower(1.0)]})
+    bad = recorded("2026-11-21T10:00:00Z", "full", {}, failed={"web": "ended with code 1"})
+    words = "On 2026-11-21 it was not measured, or not all of it: ended with code 1."
+    assert words in page.tables([good, bad])
+    assert words not in page.tables([good, bad, dataclasses.replace(good, made="2026-11-22T10:00:00Z")])
+
+
 def test_a_record_of_this_machine_names_no_machine(tmp_path: Path) -> None:
     record = history.make([ran(slower(1.0))], "quick")
     assert set(record.machine) == {"cores", "python", "system", "sync_ms"}
@@ -343,18 +500,19 @@ def test_pages_are_in_step_with_what_was_recorded() -> None:
 
 def test_the_page_tells_a_missed_aim_and_what_could_not_be_measured() -> None:
     missed = lower("a|b", 9.0, "ms", "<none>", 3.0, aim=2.0)
-    told = page.tables([recorded("1", "full", {"archive": [missed]}, unavailable={"peers": "no network"})])
+    record = recorded("2026-11-22T10:00:00Z", "full", {"archive": [missed]}, unavailable={"peers": "no network"})
+    told = page.tables([record])
     assert r"| a\|b | 9 ms | &lt;none>: 3 ms | 3 ↓ | at most 2 x: **missed** |" in told
-    assert "without `peers`: no network" in told
+    assert "On 2026-11-22 it was not measured, or not all of it: no network." in told
 
 
 def test_short_forms_are_shown_where_there_is_no_other_and_have_no_aims() -> None:
     missed = lower("a", 9.0, "ms", "none", 3.0, aim=2.0)
     kept = [recorded("1", "full", {"web": [missed]}), recorded("2", "quick", {"web": [slower(1.0)], "build": [missed]})]
     shown = history.shown(kept)
-    assert shown["web"] == (missed,)
-    assert [one.reached for one in shown["build"]] == [None]
-    assert "Short form only." in page.tables(kept)
+    assert [one.figure for one in shown["web"]] == [missed]
+    assert [one.figure.reached for one in shown["build"]] == [None]
+    assert "short form only." in page.tables(kept)
 
 
 def test_pictures_of_the_pages_are_there_and_can_be_read_aloud() -> None:
@@ -366,23 +524,48 @@ def test_pictures_of_the_pages_are_there_and_can_be_read_aloud() -> None:
         assert texts["desc"]
 
 
-def test_pictures_are_the_same_bytes_twice_and_tell_missed_aims(tmp_path: Path) -> None:
+PEERS = [
+    higher(f"{width}, slow disk, beside {peer}", 100.0, "steps/s", peer, 10.0)
+    for width in ("1 workflow", "32 workflows")
+    for peer in ("DBOS", "huey", "the best peer")
+]
+
+
+def test_pictures_are_the_same_bytes_twice_and_tell_missed_aims_and_dates(tmp_path: Path) -> None:
     some = [slower(3.0, "a"), lower("b", 9.0, "ms", "none", 3.0, aim=2.0), faster(0.5), slower(0.0, "nothing")]
-    peers = [
-        higher(f"{width}, slow disk, beside {peer}", 100.0, "steps/s", peer, 10.0)
-        for width in ("1 workflow", "32 workflows")
-        for peer in ("DBOS", "huey", "the best peer")
+    kept = [
+        recorded("2026-11-21T10:00:00Z", "full", {"archive": some, "peers": PEERS}),
+        recorded("2026-11-23T10:00:00Z", "full", {"reconcile": some}),
     ]
-    kept = [recorded(f"2026-11-2{day}T", "full", {"archive": some, "peers": peers}) for day in (1, 2)]
-    first, second = (plots.write(kept, tmp_path / name) for name in ("first", "second"))
+    (tmp_path / "first").mkdir()
+    (stale := tmp_path / "first" / "ratios-memory.svg").touch()
+    (others := tmp_path / "first" / "scaling.svg").touch()
+    first = plots.write(kept, tmp_path / "first")
     assert [path.name for path in first] == [
         "ratios-the-ledger.svg",
         "ratios-the-engine.svg",
         "trend-full.svg",
         "peers.svg",
     ]
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
-    assert "MISSED" in first[0].read_text()
+    assert not stale.exists(), "nothing of it is recorded"
+    assert others.exists(), "somebody else draws it"
+    again = plots.ratios("The ledger", history.shown(kept), tmp_path / "second")
+    assert again is not None
+    assert again.read_bytes() == first[0].read_bytes()
+    ledger, engine = first[0].read_text(), first[1].read_text()
+    assert "MISSED" in ledger
+    assert "<title>The ledger, measured 2026-11-21 to 2026-11-23</title>" in ledger
+    assert "<title>The engine, measured 2026-11-21</title>" in engine
+
+
+def test_the_trend_of_a_part_goes_on_when_only_another_part_is_recorded() -> None:
+    kept = [
+        recorded("2026-11-20T10:00:00Z", "full", {"archive": [slower(1.0)], "web": [slower(1.0)]}),
+        recorded("2026-11-21T10:00:00Z", "full", {"archive": [slower(2.0)], "reconcile": [slower(4.0)]}),
+        recorded("2026-11-22T10:00:00Z", "full", {"web": [slower(3.0)]}),
+    ]
+    assert list(plots._worse("The ledger", kept)) == pytest.approx([1.0, math.sqrt(2), math.sqrt(2)])
+    assert list(plots._worse("What people see", kept)) == pytest.approx([1.0, 1.0, 3.0])
 
 
 # -- peers

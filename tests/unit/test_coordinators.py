@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 from daybreak.cli.main import app
 from daybreak.clock import stamp
+from daybreak.config import Places
 from daybreak.engine import VIEWS, Absent, Engine, Placement
 from daybreak.engine import nights as night_views
 from daybreak.engine.engine import KeyElsewhere, NoRoom
@@ -35,11 +36,14 @@ from daybreak.engine.schedules import Opened, Schedules, TaskTemplate
 from daybreak.engine.sharing import PATIENCE_S, Sharing
 from daybreak.engine.telling import Teller
 from daybreak.engine.window import Schedule
-from daybreak.errors import LeaseLost, LedgerBusy, RunBusy
-from daybreak.events import LeaseGranted, NightBegan, RunMoved, run_stream
+from daybreak.errors import BlobDamaged, LeaseLost, LedgerBusy, RunBusy
+from daybreak.events import LeaseGranted, NightBegan, RunMoved, StepDone, run_stream
 from daybreak.host.locks import LockHeld
+from daybreak.host.snapshots import Store
 from daybreak.ledger import Draft, seats
+from daybreak.ledger.database import BLOBS
 from daybreak.ledger.postgres.seats import PostgresSeats
+from daybreak.ledger.safekeeping import keep_safe
 from daybreak.ledger.seats import HomeCopied, HomeNameBroken, KeysDiffer, Sitter
 from daybreak.testing.clock import FakeClock
 from daybreak.testing.memory_ledger import MemoryLedger
@@ -602,6 +606,54 @@ def test_joining_needs_a_ledger_that_can_be_shared(tmp_path: Path, monkeypatch: 
     assert said.exit_code != 0
     assert getattr(said.exception, "code", 2) in ("U380", 2)
     assert not (tmp_path / "ledger").exists()
+
+
+# -- a copy of everything
+
+
+def test_a_snapshot_holds_what_other_homes_put(seat_url: str, tmp_path: Path) -> None:
+    """Their blobs lie in their folders and in Postgres; a home that joined brings them before it puts its copy away,
+    also one that comes while the copy is made; one that is damaged there is in no snapshot."""
+    # shows: N14, N16
+    from tests.unit import ledger_home as shelf
+
+    views = [shelf.STEPS]
+    first = shelf.Home(tmp_path / "first", views, seat_url)
+    with first.open() as there:
+        beside = first.beside("joined")
+        names: list[str] = []
+
+        def put(number: int) -> None:
+            digest = there.put_blob(b"of another home %d" % number)
+            there.append([Draft("queue", shelf.step(number, digest))])
+            names.append(digest)
+
+        def refers(record: Any) -> list[str]:
+            return [record.event.result] if isinstance(record.event, StepDone) else []
+
+        put(0)
+        store = Store(tmp_path / "snapshots")
+        places = Places.below(beside.root, "a test")
+        with beside.open() as ledger:
+            put(1)
+            until(lambda: ledger.newest().size == there.newest().size)
+            late = iter([2])
+
+            def progress(what: str, done: int, total: int) -> None:
+                if what.startswith("copying"):
+                    for number in late:
+                        put(number)
+
+            done = keep_safe(ledger, store, places, clock=FakeClock(), views=views, refers=refers, progress=progress)
+            assert (done.problem, done.ok) == ("", True)
+            assert all((places.ledger / BLOBS / name[:2] / name).is_file() for name in names[:2])
+            put(3)
+            until(lambda: ledger.newest().size == there.newest().size)
+            with psycopg.connect(seat_url, autocommit=True) as admin:
+                admin.execute("UPDATE daybreak.blob SET data = 'other' WHERE digest = %s", [names[3]])
+            with pytest.raises(BlobDamaged):
+                keep_safe(ledger, store, places, clock=FakeClock(), views=views, refers=refers)
+        assert [one.name for one in store.snapshots()] == [done.name]
 
 
 def until(there: Any) -> None:

@@ -166,7 +166,7 @@ def test_silence_loses_a_job_and_ends_what_it_runs(nodes: Make, tmp_path: Path) 
 
 def test_a_job_that_is_never_over_is_lost(nodes: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often it says that it is there."""
-    monkeypatch.setattr("daybreak.engine.dispatch.ray.OVERTIME_S", 0.5)
+    monkeypatch.setattr("daybreak.engine.dispatch.hearing.OVERTIME_S", 0.5)
     with pytest.raises(JobLost, match="was not over"):
         run(nodes("right"), job(tmp_path, "busy", {"s": 60}, time_s=0.5))
 
@@ -415,9 +415,9 @@ def test_a_late_answer_is_recorded_with_its_key_and_epoch(tmp_path: Path) -> Non
 
 def test_a_weaker_sandbox_on_a_node_is_a_refusal(nodes: Make, tmp_path: Path) -> None:
     """What a node cannot enforce is not started there."""  # shows: N14
-    from daybreak.engine.dispatch import ray
+    from daybreak.engine.dispatch import hearing as hears
 
-    hearing = ray._Hearing(
+    hearing = hears.Hearing(
         job(tmp_path, "echo"),
         Cluster(),
         None,

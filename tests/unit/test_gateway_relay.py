@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import itertools
 import json
 import logging
 import os
 import resource
+import select
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +44,10 @@ from daybreak.agents.gateway import (
 )
 from daybreak.agents.gateway.outpost import OutpostBroken, RelayForged, RelayRefuses, RelayUnreachable
 from daybreak.agents.gateway.relay import Relay, RelayBroken
-from daybreak.agents.gateway.way import HELLO, OPEN, host_and_port
+from daybreak.agents.gateway.way import FULL, HELLO, OPEN, host_and_port
 from daybreak.clock import SystemClock
 from daybreak.engine import VIEWS
+from daybreak.errors import WorkerError
 from daybreak.host import process
 from daybreak.host.sandbox import Sandbox, SandboxMissing, prepare
 from daybreak.ledger import Draft, Ledger
@@ -325,6 +330,19 @@ def test_nothing_is_sent_to_another_certificate(tmp_path: Path) -> None:
                 pass
             thread.join()
     assert heard == [b""]
+
+
+@pytest.mark.parametrize("years", [(2001, 2002), (2098, 2099)])
+def test_a_node_whose_clock_is_wrong_is_no_stranger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, years: tuple[int, int]
+) -> None:
+    """What is known by its fingerprint has no dates that matter: neither a long night nor a clock ends it."""
+    for name, year in zip(("_FIRST", "_LAST"), years, strict=True):
+        monkeypatch.setattr(certificate, name, datetime(year, 1, 1, tzinfo=UTC))
+    with unix_server(tmp_path / "gw", echo) as path, Relay() as here:
+        with reached(here.open(path), tmp_path / "a") as node, dialled(node.socket) as end:
+            end.sendall(b"x")
+            assert end.recv(1) == b"x"
 
 
 def test_only_tls_1_3_is_spoken(tmp_path: Path) -> None:
@@ -624,7 +642,127 @@ def test_a_connection_that_breaks_is_told_from_one_that_ended(tmp_path: Path) ->
     assert got == [b"", b"abc", b""]
 
 
+@contextlib.contextmanager
+def proved(way: Way) -> Iterator[ssl.SSLSocket]:
+    """A connection that was let in, of a node that does as it likes from here on."""
+    with trusting().wrap_socket(stranger(way.address)) as end:
+        end.sendall(HELLO + bytes.fromhex(way.secret))
+        assert end.recv(1) == OPEN
+        yield end
+
+
+def test_who_does_not_read_for_long_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that thinks is not a machine that is gone: much longer than that is waited for, nothing is lost."""
+    monkeypatch.setattr(carrying, "_DEAD_S", 0.3)
+    monkeypatch.setattr(carrying, "_LOOK_S", 0.05)
+    heard: list[int] = []
+
+    def think(end: socket.socket) -> None:
+        if not end.recv(1, socket.MSG_PEEK):
+            return
+        threading.Event().wait(2.0)
+        heard.append(len(everything(end)))
+        end.sendall(b"heard")
+
+    with (
+        unix_server(tmp_path / "gw", think) as path,
+        Relay() as here,
+        reached(here.open(path), tmp_path / "a") as node,
+        dialled(node.socket) as end,
+    ):
+        end.sendall(bytes(20_000_000))
+        end.shutdown(socket.SHUT_WR)
+        assert everything(end) == b"heard"
+        assert node.problem is None
+    assert heard == [20_000_000]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells so on Linux only")
+def test_a_machine_that_falls_silent_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With bytes on their way to it: its kernel answers nothing any more, long before TCP would give up."""
+    monkeypatch.setattr(carrying, "_DEAD_S", 0.3)
+    monkeypatch.setattr(carrying, "_LOOK_S", 0.05)
+    over = threading.Event()
+
+    def tell(end: socket.socket) -> None:
+        end.recv(1)
+        end.sendall(b"are you there?")
+        assert everything(end) == b""
+        over.set()
+
+    nothing = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # "drop it", for each packet
+    with unix_server(tmp_path / "gw", tell) as path, Relay() as here, proved(here.open(path)) as node:
+        node.sendall(b"\0\0\0\1x")
+        node.setsockopt(socket.SOL_SOCKET, 26, struct.pack("HP", 1, ctypes.addressof(nothing)))  # SO_ATTACH_FILTER
+        assert over.wait(20)
+
+
+def test_a_worker_that_stays_when_the_gateway_left_is_put_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the gateway closed, as it does with idle ones, takes no place of the relay's any more."""
+    monkeypatch.setattr(carrying, "_LINGER_S", 0.1)
+    with (
+        unix_server(tmp_path / "gw", lambda end: end.sendall(end.recv(1))) as path,
+        Relay() as here,
+        reached(here.open(path), tmp_path / "a") as node,
+        dialled(node.socket) as end,
+    ):
+        end.sendall(b"x")
+        assert everything(end) == b"x"
+        poller = select.poll()
+        poller.register(end, 0)
+        assert poller.poll(20_000) == [(end.fileno(), select.POLLHUP)]
+        assert here._joined == 0
+
+
 # -- limits
+
+
+def test_greedy_attempts_do_not_keep_others_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When all places are taken, who has the most gives up one to who has fewer, and gets none himself."""
+    monkeypatch.setattr(relay, "ALL_MAX", 4)
+    with (
+        unix_server(tmp_path / "gw", echo) as path,
+        Relay() as here,
+        contextlib.ExitStack() as ends,
+        reached(here.open(path), tmp_path / "a") as modest,
+    ):
+        greedy = here.open(path)
+        taken = [ends.enter_context(proved(greedy)) for _ in range(4)]
+        with dialled(modest.socket) as end:
+            end.sendall(b"x")
+            assert end.recv(1) == b"x"
+            assert everything(taken[0]) == b""
+            with trusting().wrap_socket(stranger(greedy.address)) as more:
+                more.sendall(HELLO + bytes.fromhex(greedy.secret))
+                assert everything(more) == FULL
+            for one in taken[1:]:
+                one.sendall(b"\0\0\0\1y")
+                assert carrying.receive(one, 5) == b"\0\0\0\1y"
+        assert modest.problem is None
+
+
+def test_the_relay_leaves_descriptors_to_the_coordinator() -> None:
+    """With what a process has by default it takes half of them, and no fewer than one place."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        for allowed, places in ((1_024, 170), (600, 100), (min(hard, 20_000), 800)):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+            assert Relay()._all_max == places
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_who_knocks_and_runs_away_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Neither a thread nor a descriptor, and whoever comes after is let in."""
+    before = set(os.listdir("/proc/self/fd")), set(threading.enumerate())
+    with unix_server(tmp_path / "gw", echo) as path, Relay() as here:
+        for _ in range(300):
+            with stranger(here.address) as end:
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with reached(here.open(path), tmp_path / "a") as node, dialled(node.socket) as end:
+            end.sendall(b"x")
+            assert end.recv(1) == b"x"
+    assert (set(os.listdir("/proc/self/fd")), set(threading.enumerate())) == before
 
 
 def test_too_many_connections_of_one_attempt_are_refused_by_name(
@@ -720,6 +858,53 @@ def test_a_gateway_that_is_busy_is_waited_for(tmp_path: Path) -> None:
             assert end.recv(1) == OPEN
 
 
+def test_a_portal_waits_for_a_gateway_that_is_busy(tmp_path: Path) -> None:
+    """As the relay does: a worker's request is not thrown away because many came at once."""
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as ends:
+        listener.bind(str(tmp_path / "gw"))
+        listener.listen(0)
+        ends.enter_context(dialled(tmp_path / "gw"))
+        with Portal(tmp_path / "gw") as portal, stranger(portal.url.removeprefix("http://")) as end:
+            end.sendall(b"x")
+            end.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                end.recv(1)
+            end.settimeout(20)
+            ends.enter_context(listener.accept()[0])
+            came = ends.enter_context(listener.accept()[0])
+            came.settimeout(20)
+            came.sendall(came.recv(1))
+            assert end.recv(1) == b"x"
+
+
+def test_a_portal_outlives_a_worker_that_has_used_up_its_descriptors(tmp_path: Path) -> None:
+    """Its process is the worker's own: when some are free again, the port answers again."""
+    program = (
+        "import resource, sys; from daybreak.agents.gateway.portal import Portal\n"
+        "kept = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+        f"with Portal({str(tmp_path / 'gw')!r}) as portal:\n"
+        "    resource.setrlimit(resource.RLIMIT_NOFILE, (0, kept[1])); print(portal.url, flush=True)\n"
+        "    sys.stdin.readline(); resource.setrlimit(resource.RLIMIT_NOFILE, kept); sys.stdin.readline()\n"
+    )
+    with (
+        unix_server(tmp_path / "gw", echo),
+        subprocess.Popen(
+            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        ) as worker,
+    ):
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        with stranger(worker.stdout.readline().strip().removeprefix("http://")) as end:
+            end.sendall(b"x")
+            end.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                end.recv(1)
+            worker.stdin.write("\n")
+            end.settimeout(20)
+            assert end.recv(1) == b"x"
+        worker.stdin.close()
+
+
 def test_a_gateway_that_is_gone_is_told(tmp_path: Path) -> None:
     """The relay is there and its gateway is not."""
     with Relay() as here, pytest.raises(RelayRefuses, match="its gateway is over"):
@@ -768,6 +953,20 @@ def test_nodes_are_told_where_to_come(listen: str, advertise: str, shown: str) -
         assert here.open("/x").address == shown.format(port=port)
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6 and IPv4 beside each other")
+def test_all_addresses_are_all(tmp_path: Path) -> None:
+    """`[::]` is reached by IPv4 too."""
+    with unix_server(tmp_path / "gw", echo) as path:
+        for advertise in ("127.0.0.1", "[::1]"):
+            with (
+                Relay(listen="[::]:0", advertise=advertise) as here,
+                reached(here.open(path), tmp_path / "a") as node,
+                dialled(node.socket) as end,
+            ):
+                end.sendall(b"x")
+                assert end.recv(1) == b"x"
+
+
 def test_a_process_has_one_relay(tmp_path: Path) -> None:
     """A second attempt uses the first one's; other addresses are refused."""
     with house(tmp_path, Say("Hello.")) as here:
@@ -803,6 +1002,44 @@ def test_an_outpost_finds_a_place_for_its_socket(tmp_path: Path) -> None:
             with pytest.raises(OutpostBroken):
                 reached(way, place).__enter__()
     assert file.read_text() == "mine"
+
+
+def test_whoever_hangs_up_at_any_moment_is_told_by_name(tmp_path: Path) -> None:
+    """Reset before, in or after the handshake; a name that no host can have. Never an error of the system's."""
+    context, fingerprint = certificate.make()
+    way = Way(address="", fingerprint=fingerprint, secret="cd" * 32)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def reset(after: int) -> None:
+            client, _ = listener.accept()
+            with client, contextlib.suppress(OSError), contextlib.ExitStack() as own:
+                if after:
+                    client = own.enter_context(context.wrap_socket(client, server_side=True))
+                    carrying.receive(client, after)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        there = msgspec.structs.replace(way, address=f"127.0.0.1:{listener.getsockname()[1]}")
+        for after in (0,) * 20 + (1, 48):
+            thread = threading.Thread(target=reset, args=(after,))
+            thread.start()
+            with pytest.raises(WorkerError) as told, reached(there, tmp_path / "a"):
+                pass
+            thread.join()
+            assert isinstance(told.value, RelayRefuses if after else RelayUnreachable)
+    with pytest.raises(RelayUnreachable):
+        reached(msgspec.structs.replace(way, address="a" * 70 + ":1"), tmp_path / "a").__enter__()
+
+
+def test_its_own_end_is_no_problem(tmp_path: Path) -> None:
+    """An outpost that is closed while a worker is connected has nothing to tell."""
+    with unix_server(tmp_path / "gw", echo) as path, Relay() as here:
+        with reached(here.open(path), tmp_path / "a") as node:
+            with dialled(node.socket) as end:
+                end.sendall(b"x")
+                assert end.recv(1) == b"x"
+                node.__exit__(None, None, None)
+                assert everything(end) == b""
+            assert node.problem is None
 
 
 @pytest.mark.parametrize("part", ["address", "fingerprint", "secret"])

@@ -61,6 +61,27 @@ def test_a_folder_that_was_changed_replaced_or_removed_is_found(delivery: tuple[
     assert _look(out, manifest).same is False
 
 
+def test_a_provenance_that_is_not_the_one_of_the_delivery_is_found(tmp_path: Path) -> None:
+    """No manifest can have its hash; the ledger has, and the page by it."""
+    # shows: F12
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "main.py").write_text("one = 1\n")
+    out = tmp_path / "out"
+    made = deliver.put(tmp_path / "project", out, {"name": "n", "run": "run-1"}, lambda delivered: b"signed\n")
+    assert _look(out, made.hash, provenance=made.provenance).same
+    assert _look(out, made.hash).same, "pages of older versions do not speak of it"
+    (out / deliver.PROVENANCE).write_bytes(b"altered\n")
+    told = _look(out, made.hash, provenance=made.provenance)
+    assert (told.same, told.looked) == (False, (f"{deliver.PROVENANCE} is not the one that was delivered",))
+    (out / deliver.PROVENANCE).unlink()
+    assert _look(out, made.hash, provenance=made.provenance).same is False
+
+
+def test_a_page_that_speaks_of_a_provenance_where_there_is_none_is_not_believed(delivery: tuple[Path, str]) -> None:
+    out, manifest = delivery
+    assert _look(out, manifest, provenance="0" * 64).same is False
+
+
 def test_a_branch_holds_its_commit_or_it_does_not(tmp_path: Path) -> None:
     repo = tmp_path / "calc"
     make(repo, {"calc.py": "x = 1\n"})

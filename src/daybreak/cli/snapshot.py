@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from daybreak.config import Places
     from daybreak.events import Event
     from daybreak.host.snapshots import Progress, Pruned, Snapshot, Store
+    from daybreak.ledger import Ledger
     from daybreak.ledger.restore import Restorer
 
 STORE_VARIABLE = "DAYBREAK_SNAPSHOTS"
@@ -92,7 +93,14 @@ def create(
     views, refers = _ledger_parts()
     with _shown() as progress:
         made = snapshot.take(
-            place, where, clock=SystemClock(), with_keys=with_keys, views=views, refers=refers, progress=progress
+            place,
+            where,
+            clock=SystemClock(),
+            with_keys=with_keys,
+            views=views,
+            refers=refers,
+            bring=_bring(where),
+            progress=progress,
         )
         _append(where, snapshot.event_of(made))
         pruned = place.prune(_rule(7, 0, 0), _now(), progress=progress) if prune_too else None
@@ -342,20 +350,40 @@ def _verify(place: Store, where: Places, name: str, quick: bool, progress: Progr
 
 def _append(where: Places, event: Event) -> None:
     """Remember it in the ledger."""
+    from daybreak.events import KEYS
+    from daybreak.ledger import Draft
+
+    with _opened(where) as ledger:
+        ledger.append([Draft(KEYS, event, "snapshot")])
+
+
+def _bring(where: Places) -> Callable[[], object] | None:
+    """What puts the blobs of other homes into the folder; None where the ledger is a file, which has them all."""
+    from daybreak import home
+
+    if home.postgres(where) is None:
+        return None
+
+    def bring() -> None:
+        with _opened(where) as ledger:
+            ledger.bring_blobs()
+
+    return bring
+
+
+def _opened(where: Places) -> Ledger:
     from daybreak import home
     from daybreak.clock import SystemClock
-    from daybreak.events import KEYS
-    from daybreak.ledger import Draft, Ledger
+    from daybreak.ledger import Ledger
 
-    with Ledger.open(
+    return Ledger.open(
         where.ledger,
         keys=where.keys,
         witness=where.witness,
         clock=SystemClock(),
         views=home.views(),
         postgres=home.postgres(where),
-    ) as ledger:
-        ledger.append([Draft(KEYS, event, "snapshot")])
+    )
 
 
 def _append_if_possible(where: Places, event: Event) -> None:

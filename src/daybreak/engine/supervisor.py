@@ -408,7 +408,8 @@ class Supervisor:
             # Appending brings the mirror up to date: what was taken meanwhile is seen below.
             text = f"this night was silent for {lapse_s:.0f} s; others may have taken its runs"
             await self._tell.note("takeover", 1, text)
-        await self._crew.look_lost()
+        if lapse_s or self._clock.monotonic() >= self._look_at_s:  # else with each commit, of all that is under way
+            await self._crew.look_lost()
         if told := self._recovery.was_closed():
             raise SeatLost(
                 f"night {self.night} was taken for dead by another home and closed: {told}",

@@ -116,15 +116,22 @@ def _folder(one: Result, home: Home | None, why_not: str) -> Again:
             f" and {len(differs) - NAMED_MAX} more" if differs[NAMED_MAX:] else ""
         )
         return Again(one.run, one.output, False, (named,), ("its acceptance examples, which are of what was there",))
-    manifest = hashlib.sha256((target / deliver.MANIFEST).read_bytes()).hexdigest()
-    if manifest != one.manifest:
+    if _sha256(target / deliver.MANIFEST) != one.manifest:
         whose = f"its manifest is another one, of run {deliver.run_at(target) or '?'}"
         return Again(one.run, one.output, False, (whose,), ("its acceptance examples, which are of what was there",))
+    if one.provenance and one.provenance != _sha256(target / deliver.PROVENANCE):
+        why = f"{deliver.PROVENANCE} is not the one that was delivered"
+        return Again(one.run, one.output, False, (why,), ("its acceptance examples",))
     seen = "every file is the one that the signed manifest names"
     if home is None:
         return Again(one.run, one.output, True, (seen,), (examples,))
     passed, told, missing = _examples(one.run, target, home)
     return Again(one.run, one.output, passed, (seen, *told), missing)
+
+
+def _sha256(path: Path) -> str:
+    """Empty where there is no such file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def _examples(run: str, target: Path, home: Home) -> tuple[bool, tuple[str, ...], tuple[str, ...]]:

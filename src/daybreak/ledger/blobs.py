@@ -72,6 +72,10 @@ class BlobStore:
         """Is there a file of this name? Its bytes are checked by `get`."""
         return os.path.isfile(self._path(digest))
 
+    def bring(self) -> int:
+        """Put what lies elsewhere into the folder; how many. A folder alone has everything."""
+        return 0
+
     def _see_to(self, prefix: str) -> None:
         """The folder of that prefix is there and on disk. One that is there need not be on disk yet: whoever made it
         may have been killed in between, so the first look of a process ends with a sync in any case."""

@@ -289,6 +289,11 @@ class Ledger:
     def has_blob(self, digest: str) -> bool:
         return self._blobs.has(digest)
 
+    def bring_blobs(self) -> int:
+        """Have every blob of the ledger in its folder, where other homes put some into Postgres; how many came.
+        Raises BlobDamaged, LedgerBusy, PostgresUnusable, OSError."""
+        return self._blobs.bring()
+
     # -- prove
 
     def head(self) -> Checkpoint:

@@ -73,9 +73,18 @@ def keep_safe(
 
     A copy that cannot be restored is no exception but `ok=False`, and so is a failing rotation. Raises where no copy
     could be made: SnapshotUnsound (the present ledger is not whole), StoreFull, StoreUnusable, StoreBusy,
-    SourceUnusable, BadArgument, CompressorMissing; and what `Ledger.append` raises.
+    SourceUnusable, BadArgument, CompressorMissing; and what `Ledger.append` and `Ledger.bring_blobs` raise.
     """
-    made = snapshot.take(store, places, clock=clock, entropy=entropy, views=views, refers=refers, progress=progress)
+    made = snapshot.take(
+        store,
+        places,
+        clock=clock,
+        entropy=entropy,
+        views=views,
+        refers=refers,
+        bring=ledger.bring_blobs,
+        progress=progress,
+    )
     created = snapshot.event_of(made)
     _remember(ledger, created)
     kept: list[str] = []

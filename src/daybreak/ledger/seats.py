@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -16,6 +17,7 @@ from daybreak import ids
 from daybreak.errors import EngineError
 from daybreak.host.durable import make_folder, sync_folder
 
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 FILE = "home"
 """In a home's folder of locks: the home's word."""
 LEASE_S = 60.0
@@ -57,6 +59,10 @@ class Sitter(NamedTuple):
     """Differs from the last look's where it has beaten meanwhile."""
     mark: str = ""
     """What all homes must have in common; empty where it does not say."""
+    place: str = ""
+    """Where its home's folder lies; see `place_of`."""
+    elder: bool = True
+    """It took its seat before this process."""
 
     @property
     def lives(self) -> bool:
@@ -170,6 +176,21 @@ def named(locks: Path, entropy: ids.Entropy) -> str:
     except OSError as problem:
         raise _broken(path, str(problem)) from problem
     return name_of(locks)
+
+
+def place_of(locks: Path, host: str) -> str:
+    """A word for the folder itself, which a copy of it does not have, on whatever machine and under whatever name. It
+    is that of one boot: where nothing says which, that of the host. Raises HomeNameBroken."""
+    path = locks / FILE
+    try:
+        found = path.stat()
+    except OSError as problem:
+        raise _broken(path, str(problem)) from problem
+    try:
+        machine = _BOOT.read_text("ascii").strip()
+    except (OSError, ValueError):
+        machine = host
+    return sha256(f"{machine}\n{found.st_dev}\n{found.st_ino}".encode()).hexdigest()[:32]
 
 
 def _broken(path: Path, why: str) -> HomeNameBroken:

@@ -70,12 +70,14 @@ def take(
     with_keys: bool = False,
     views: Sequence[View] = (),
     refers: Refers | None = None,
+    bring: Callable[[], object] | None = None,
     progress: Progress | None = None,
 ) -> Snapshot:
     """A new snapshot of the ledger in `places`, which may be open and written to by others.
 
     The ledger in it was verified: every event, hash, signature, tile and blob, and that it reaches the head known
-    outside. Raises SnapshotUnsound where it is not whole (nothing is put away then), and what `Store.create` raises.
+    outside. `bring` (`Ledger.bring_blobs`) is needed where the ledger is in Postgres, which holds what other homes put.
+    Raises SnapshotUnsound where it is not whole (nothing is put away then), and what `Store.create` raises.
     """
     before = _text(places.witness / witness.FILE)
     key = None if not (places.ledger / database.FILE).exists() else keyfile.load_verifier(places.keys)
@@ -85,7 +87,9 @@ def take(
         return {"ledger": msgspec.to_builtins(note), "keys": with_keys}
 
     sources = {LEDGER: places.ledger} | ({KEYS: places.keys} if with_keys else {})
-    return store.create(sources, moment=clock.now(), entropy=entropy, skip=left_out, inspect=inspect, progress=progress)
+    return store.create(
+        sources, moment=clock.now(), entropy=entropy, skip=left_out, inspect=inspect, bring=bring, progress=progress
+    )
 
 
 def event_of(snapshot: Snapshot) -> SnapshotCreated:

@@ -182,14 +182,15 @@ def _carry(plain: socket.socket, tls: ssl.SSLSocket, out: _Out, back: _In, idle_
             moved_s = now_s
         elif now_s - moved_s >= idle_s:
             raise Broken(f"nothing moved for {idle_s:g} s")
-        elif not _moves(plain, tls, out, back, min(idle_s, _LINGER_S if lingers_s else _LOOK_S)):
-            if silence.is_long():
-                raise Broken("the other machine does not answer")
+        elif silence.is_long():
+            raise Broken("the other machine does not answer")
+        else:
+            _wait(plain, tls, out, back, min(idle_s, _LINGER_S if lingers_s else _LOOK_S))
 
 
-def _moves(plain: socket.socket, tls: ssl.SSLSocket, out: _Out, back: _In, wait_s: float) -> bool:
-    """Wait until something can be moved. A socket is watched for nothing but that, or one that hung up would wake us
-    for ever; the one of our side also for being closed, once it has ended, as nobody reads there then."""
+def _wait(plain: socket.socket, tls: ssl.SSLSocket, out: _Out, back: _In, wait_s: float) -> None:
+    """Until something can be moved, or so long. A socket is watched for nothing but that, or one that hung up would
+    wake us for ever; the one of our side also for being closed, once it has ended, as nobody reads there then."""
     read, write = select.POLLIN, select.POLLOUT
     poller = select.poll()
     near = (0 if out.pending or out.ended else read) | (write if back.pending else 0)
@@ -201,7 +202,6 @@ def _moves(plain: socket.socket, tls: ssl.SSLSocket, out: _Out, back: _In, wait_
     found = dict(poller.poll(wait_s * 1000))
     if out.ended and found.get(plain.fileno(), 0) & (select.POLLHUP | select.POLLERR):
         back.unwanted = True
-    return bool(found)
 
 
 def cut(end: socket.socket) -> None:

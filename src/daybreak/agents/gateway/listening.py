@@ -9,9 +9,6 @@ from daybreak.agents.gateway.way import host_and_port, joined
 from daybreak.errors import HostError
 
 
-BACKLOG = 128
-
-
 class RelayBroken(HostError):
     """The relay cannot listen at that address, listens at another one already, or is over."""
 
@@ -24,7 +21,7 @@ def bound(listen: str, advertise: str) -> tuple[socket.socket, str]:
         host, port = host_and_port(listen)
         family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         both = family == socket.AF_INET6 and place[0] == "::" and socket.has_dualstack_ipv6()  # all means all
-        listener = socket.create_server(place[:2], family=family, backlog=BACKLOG, dualstack_ipv6=both)
+        listener = socket.create_server(place[:2], family=family, backlog=128, dualstack_ipv6=both)
     except (OSError, ValueError) as problem:
         raise _unusable("listen", listen, problem) from problem
     try:

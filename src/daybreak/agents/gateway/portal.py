@@ -6,11 +6,10 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-from daybreak.agents.gateway import sockets
 
 CONNECTIONS_MAX = 200
 _CHUNK = 65_536
@@ -70,8 +69,13 @@ class Portal:
                 continue
             thread = threading.Thread(target=self._carry, args=(client,), name="portal connection", daemon=True)
             self._threads = [one for one in self._threads if one.is_alive()]
+            try:
+                thread.start()
+            except RuntimeError:  # the worker may have no more threads
+                client.close()
+                self._places.release()
+                continue
             self._threads.append(thread)
-            thread.start()
 
     def _carry(self, client: socket.socket) -> None:
         try:
@@ -93,7 +97,7 @@ class Portal:
             return not self._closing
 
     def _connect(self, client: socket.socket, gateway: socket.socket) -> None:
-        if not sockets.reach(gateway, self._path, _CONNECT_S, self._over):
+        if not reach(gateway, self._path, _CONNECT_S, self._over):
             return
         gateway.settimeout(None)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -101,6 +105,22 @@ class Portal:
         back.start()
         _pump(client, gateway)
         back.join()
+
+
+def reach(end: socket.socket, path: str, within_s: float, over: threading.Event) -> bool:
+    """Connect to whoever listens there; `end` blocks for `within_s` afterwards. False: nobody does, has no room for so
+    long, or `over` was set meanwhile. Raises nothing."""
+    ends_s = time.monotonic() + within_s
+    end.settimeout(within_s)
+    while True:
+        try:
+            end.connect(path)
+            return True
+        except BlockingIOError:  # more have come at once than it has taken so far
+            if time.monotonic() > ends_s or over.wait(0.01):
+                return False
+        except OSError:
+            return False
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:

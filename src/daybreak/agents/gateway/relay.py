@@ -27,8 +27,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from daybreak.agents.gateway import carrying, certificate, listening, sockets
+from daybreak.agents.gateway import carrying, certificate, listening
 from daybreak.agents.gateway.listening import RelayBroken as RelayBroken
+from daybreak.agents.gateway.portal import reach
 from daybreak.agents.gateway.way import (
     CLOSED,
     FULL,
@@ -310,7 +311,7 @@ class Relay:
 
     def _carry(self, way: _Open, tls: ssl.SSLSocket, gateway: socket.socket) -> None:
         tls.settimeout(CONNECT_S)
-        if not sockets.reach(gateway, way.socket_path, CONNECT_S, self._over):
+        if not reach(gateway, way.socket_path, CONNECT_S, self._over):
             tls.sendall(CLOSED)
             return
         with self._lock:

@@ -1,10 +1,8 @@
-"""Unix sockets at paths. Needs nothing but Python itself."""
+"""Unix sockets at paths."""
 
 from __future__ import annotations
 
 import socket
-import threading
-import time
 from pathlib import Path
 
 PATH_BYTES_MAX = 103
@@ -23,19 +21,3 @@ def sweep(path: Path) -> None:
             path.unlink(missing_ok=True)
         except OSError:
             return
-
-
-def reach(end: socket.socket, path: str, within_s: float, over: threading.Event) -> bool:
-    """Connect to whoever listens there; `end` blocks for `within_s` afterwards. False: nobody does, has no room for so
-    long, or `over` was set meanwhile. Raises nothing."""
-    ends_s = time.monotonic() + within_s
-    end.settimeout(within_s)
-    while True:
-        try:
-            end.connect(path)
-            return True
-        except BlockingIOError:  # more have come at once than it has taken so far
-            if time.monotonic() > ends_s or over.wait(0.01):
-                return False
-        except OSError:
-            return False

@@ -1,7 +1,7 @@
 """The process that speaks to Ray for a coordinator. The only module that imports `ray`.
 
 It is a process of its own because a driver of Ray ends its whole process where the cluster is lost, and because what
-comes from a cluster is unpickled by Ray: neither may happen to a coordinator. It is started by `ray.RayDispatch`, takes
+comes from a cluster is unpickled by Ray: neither may happen to a coordinator. It is started by `talk.Talk`, takes
 orders on standard input and says on standard output what becomes of them (`frames`); when its input ends, it ends, and
 Ray then ends what it has under way on the nodes.
 """

@@ -18,6 +18,10 @@ DIGEST = "@LISTING-SHA256@" + "0" * 48
 """Stands in the starting program for the SHA-256 of the list, in hexadecimal digits, until that is known."""
 
 
+SEAL = 64
+"""Digits at the end of the file, its comment as a zip file: the SHA-256 of all that comes before."""
+
+
 class NotABundle(UsageError):
     """A file is no bundle of Daybreak, or not as it was made."""
 

@@ -47,7 +47,7 @@ def make(
     wanted = sorted(set(extras))
     requirements = required.requirements(wanted)
     distributions = required.closure(requirements, wanted)
-    with placing.room_for(final) as (scratch, aside):
+    with placing.room_for(final, say) as (scratch, aside):
         say(f"comparing {len(distributions)} installed packages with their records")
         required.check_whole(distributions)
         own, start = scratch / "ours", scratch / "start.py"

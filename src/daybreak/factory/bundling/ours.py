@@ -26,6 +26,7 @@ def put(folder: Path, scratch: Path) -> None:
     when. Raises InstalledDiffers."""
     one = metadata.distribution(OURS)
     checkout = _checkout(one)
+    _check_running(checkout or Path(str(one.locate_file(""))))
     if checkout is not None:
         _unpack(_build(checkout, scratch), folder)
     else:
@@ -39,6 +40,15 @@ def _checkout(one: metadata.Distribution) -> Path | None:
     if not told.get("dir_info", {}).get("editable"):
         return None
     return Path(unquote(urlsplit(told["url"]).path))
+
+
+def _check_running(root: Path, running: str = __file__) -> None:
+    """What runs is what is packed: another checkout may stand before it on the path."""
+    if not Path(running).resolve().is_relative_to(root.resolve()):
+        raise InstalledDiffers(
+            f"Daybreak runs from {cut(Path(running).resolve().parents[2])}, and is installed from {cut(root)}",
+            hint="without PYTHONPATH, in the environment that is to be packed, try again",
+        )
 
 
 def _build(checkout: Path, scratch: Path) -> Path:

@@ -53,6 +53,7 @@ def pack(requirements: Sequence[str], ours: Path, start: Path, out: Path, scratc
     words += ["-D", ours, "-e", ENTRY, "-p", start, "-o", out, "--no-compress", "--no-use-system-time"]
     words += ["--venv", "--venv-site-packages-copies", "--no-emit-warnings", "--python-shebang", _shebang()]
     words += ["--no-rc", "--no-index", "--no-pypi", "--pex-root", work / "root", "--tmpdir", work]
+    words += ["--jobs", "1"]  # more would need semaphores in /dev/shm, which not every machine and sandbox has
     finished = process.run(
         words,
         cwd=work,

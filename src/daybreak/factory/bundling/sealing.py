@@ -26,10 +26,12 @@ PACKED = "pex"
 """In the place of one bundle: written last; the list, for `daybreak doctor`; what was unpacked."""
 _WAYS_IN = ("PEX_EXTRA_SYS_PATH.py", "PEX_EXTRA_SYS_PATH.pth", "PEX_EXTRA_SYS_PATH.start")
 """By these, variables of the environment would add folders to import from."""
-_NOT_COMPILED = frozenset(
-    ("mypy", "mypyc", "pygments", "libcst", "cffi", "pycparser", "tzdata", "opentelemetry", "trove_classifiers")
+_COMPILED = (
+    *("daybreak", "click", "typer", "msgspec", "structlog"),
+    *("pytest", "_pytest", "pluggy", "iniconfig", "packaging"),
 )
-"""Large, and imported rarely or as machine code; the rest is imported in sandboxes, which cannot keep it compiled."""
+"""What each start and each check in a sandbox imports. Sandboxes may not write here, so they would compile it again and
+again; the rest is compiled by the first process outside that imports it."""
 
 
 class BundleDamaged(HostError):
@@ -87,7 +89,5 @@ def differing(site: Path, contents: Contents) -> list[str]:
 
 
 def _compile(site: Path) -> None:
-    """Imports in sandboxes, which may not write here, find machine-independent code instead of making it each time."""
-    for entry in sorted(site.iterdir()):
-        if entry.is_dir() and entry.name not in _NOT_COMPILED and not entry.name.endswith(".dist-info"):
-            compileall.compile_dir(entry, quiet=2, workers=os.cpu_count() or 1)
+    for name in _COMPILED:
+        compileall.compile_dir(site / name, quiet=2)  # workers of its own would need semaphores in /dev/shm

@@ -23,5 +23,6 @@ def program(about: Contents, room: int) -> str:
         "libc": about.libc,
         "platform": about.platform,
         "room": room,
+        "seal": listing.SEAL,
     }
     return _TEXT.read_text(encoding="utf-8").replace(_FACTS, repr(facts))

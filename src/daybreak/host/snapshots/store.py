@@ -115,13 +115,15 @@ class Store:
         entropy: ids.Entropy = os.urandom,
         skip: Skip | None = None,
         inspect: Inspect | None = None,
+        bring: Callable[[], object] | None = None,
         progress: Progress | None = None,
     ) -> Snapshot:
         """Copy the folders, each under its name, into a new snapshot; on disk when it returns.
 
         Databases are copied as they are at one moment, before any other file, so what a database refers to is there if
         it was written first and is never changed. Other files are read once. Symbolic links and special files are
-        refused; empty folders are left out. `skip` is asked about each file and folder. `inspect` sees the result
+        refused; empty folders are left out. `skip` is asked about each file and folder. `bring` is called once the
+        databases are copied, to put what they refer to into the folders. `inspect` sees the result
         before it appears: what it returns are the manifest's notes, and where it raises there is no snapshot.
         Raises SourceUnusable, StoreBusy, StoreFull, StoreUnusable, BadArgument, CompressorMissing.
         """
@@ -135,7 +137,7 @@ class Store:
             making = self.folder / f".{name}.making"
             making.mkdir(mode=0o700)
             try:
-                made = self._make(making, name, moment, folders, skip, inspect, progress)
+                made = self._make(making, name, moment, folders, skip, inspect, bring, progress)
                 making.rename(self.folder / name)
             except BaseException:
                 shutil.rmtree(making, ignore_errors=True)
@@ -151,10 +153,13 @@ class Store:
         folders: Mapping[str, Path],
         skip: Skip | None,
         inspect: Inspect | None,
+        bring: Callable[[], object] | None,
         progress: Progress | None,
     ) -> Snapshot:
         found = [one for part, folder in sorted(folders.items()) for one in source.find(part, folder, skip)]
         copies = self._copy_databases(making / _COPIES, found, progress)
+        if bring is not None:
+            bring()
         # Listed again: what the databases refer to was written before they were copied, perhaps after the first look.
         found = [one for part, folder in sorted(folders.items()) for one in source.find(part, folder, skip)]
         packed, entries = _pack(making / ARCHIVE, found, copies, progress)

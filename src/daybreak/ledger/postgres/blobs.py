@@ -27,6 +27,7 @@ _PUT = (
 )
 _GET = "SELECT data FROM blob WHERE digest = %b"
 _HAS = "SELECT 1 FROM blob WHERE digest = %b"
+_PAGE = "SELECT digest FROM blob WHERE digest > %b ORDER BY digest LIMIT 10000"
 _PAUSE_S, _PAUSE_MOST_S = 0.05, 1.0
 
 
@@ -72,6 +73,21 @@ class SharedBlobs(BlobStore):
 
     def has(self, digest: str) -> bool:
         return super().has(digest) or self._asked(lambda link: link.execute(_HAS, [digest]).fetchone()) is not None
+
+    def bring(self) -> int:
+        """What other homes put there, one at a time. Raises BlobDamaged, and as `_asked`."""
+        brought, last = 0, ""
+        while page := self._page(last):
+            for digest in page:
+                if not super().has(digest):
+                    self.get(digest)
+                    brought += 1
+            last = page[-1]
+        return brought
+
+    def _page(self, after: str) -> list[str]:
+        rows = self._asked(lambda link: link.execute(_PAGE, [after]).fetchall())
+        return [str(digest) for (digest,) in rows]
 
     def close(self) -> None:
         with self._linking:

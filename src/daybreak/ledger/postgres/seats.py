@@ -15,7 +15,7 @@ import os
 import threading
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,17 +41,19 @@ CREATE UNLOGGED TABLE IF NOT EXISTS {table} (
   night   text NOT NULL,
   lease_s double precision NOT NULL,
   mark    text NOT NULL,
+  place   text NOT NULL,
   began   timestamptz NOT NULL DEFAULT clock_timestamp(),
   at      timestamptz NOT NULL DEFAULT clock_timestamp()
 )
 """
 _BEAT = """WITH before AS (SELECT at FROM {table} WHERE seat = %(seat)s)
-INSERT INTO {table} (seat, host, pid, night, lease_s, mark)
-VALUES (%(seat)s, %(host)s, %(pid)s, %(night)s, %(lease_s)s, %(mark)s)
+INSERT INTO {table} (seat, host, pid, night, lease_s, mark, place)
+VALUES (%(seat)s, %(host)s, %(pid)s, %(night)s, %(lease_s)s, %(mark)s, %(place)s)
 ON CONFLICT (seat) DO UPDATE SET at = clock_timestamp(), night = excluded.night, lease_s = excluded.lease_s
 RETURNING (SELECT extract(epoch FROM clock_timestamp() - at)::float8 FROM before)"""
-_OTHERS = """SELECT seat, host, pid, night, lease_s, extract(epoch FROM clock_timestamp() - at)::float8, at::text, mark
-FROM {table} WHERE seat <> %s ORDER BY began, seat"""
+_OTHERS = """SELECT seat, host, pid, night, lease_s, extract(epoch FROM clock_timestamp() - at)::float8, at::text, mark,
+  place, began < coalesce((SELECT began FROM {table} WHERE seat = %(me)s), 'infinity')
+FROM {table} WHERE seat <> %(me)s ORDER BY began, seat"""
 _STAND = "DELETE FROM {table} WHERE seat = %s"
 _SWEEP = "DELETE FROM {table} WHERE at < clock_timestamp() - interval '1 day'"
 
@@ -81,6 +83,7 @@ class PostgresSeats:
         self._host = host
         self._mark = mark
         self._me = f"{seats.named(locks, entropy)}/{entropy(8).hex()}"
+        self._place = seats.place_of(locks, host)
         self._night = ""
         self._lease_s = seats.LEASE_S
         self._taken = False
@@ -109,10 +112,10 @@ class PostgresSeats:
     def sit_here(self, *, night: str = "", lease_s: float = seats.LEASE_S, alone: bool = False) -> Sequence[Sitter]:
         """As `sit`, without an event loop."""
         self._prepare()
-        self._refuse_copy()
+        silent = self._refuse_copy()
         self._refuse_stranger()
         self._lease_s = lease_s
-        kept = self._asked(lambda link: self._sit(link, night, alone=alone))
+        kept = self._asked(lambda link: self._sit(link, night, silent, alone=alone))
         if not kept:
             self._night, self._taken = night, True
             self.feed()
@@ -181,11 +184,15 @@ class PostgresSeats:
     def _is_there(self, link: Link) -> bool:
         return link.execute("SELECT to_regclass(%s) IS NULL", [self._table], prepare=False).fetchone() == (False,)
 
-    def _sit(self, link: Link, night: str, *, alone: bool) -> list[Sitter]:
+    def _sit(self, link: Link, night: str, silent: Collection[str], *, alone: bool) -> list[Sitter]:
         with link.transaction():
             link.execute(f"LOCK TABLE {self._table} IN SHARE ROW EXCLUSIVE MODE", prepare=False)
             link.execute(_SWEEP.format(table=self._table), prepare=False)
-            if alone and (kept := [one for one in self._look(link) if one.night and one.lives and self._is_far(one)]):
+            others = self._look(link)
+            for one in () if self._taken else self._copies(others):
+                if one.seat not in silent:  # it came since they were looked at
+                    raise _copied(one)
+            if alone and (kept := [one for one in others if one.night and one.lives and self._is_far(one)]):
                 return kept
             self._beat(link, night)
         return []
@@ -193,33 +200,34 @@ class PostgresSeats:
     def _look(self, link: Link) -> list[Sitter]:
         if not self._taken and not self._is_there(link):
             return []
-        return [Sitter(*row) for row in link.execute(_OTHERS.format(table=self._table), [self._me]).fetchall()]
+        return [Sitter(*row) for row in link.execute(_OTHERS.format(table=self._table), {"me": self._me}).fetchall()]
 
     def _beat(self, link: Link, night: str) -> float:
         """Seconds since the last one; 0 where there was none."""
         told = {"seat": self._me, "host": self._host, "pid": os.getpid(), "night": night, "lease_s": self._lease_s}
-        told["mark"] = self._mark
+        told |= {"mark": self._mark, "place": self._place}
         row = link.execute(_BEAT.format(table=self._table), told).fetchone()
         return 0.0 if row is None or row[0] is None else float(row[0])
 
     def _is_far(self, one: Sitter) -> bool:
         return seats.home_of(one.seat) != seats.home_of(self._me)
 
-    def _refuse_copy(self) -> None:
-        """Somebody on another machine beats under this home's name: the folder of locks was copied with the home. One
-        that is only dead there (a container with a new name each time) does not beat any more."""
-        if self._taken:
-            return
-        mine = [one for one in self.look() if not self._is_far(one) and one.host != self._host and one.lives]
+    def _copies(self, others: Sequence[Sitter]) -> list[Sitter]:
+        """Who may work under this home's name from another folder."""
+        return [one for one in others if one.lives and not self._is_far(one) and one.place != self._place]
+
+    def _refuse_copy(self) -> set[str]:
+        """Somebody beats under this home's name, and its folder is another one: the folder of locks was copied with the
+        home. Those that are only dead there (a volume that moved to another machine) do not beat any more; they are
+        given."""
+        mine = [] if self._taken else self._copies(self.look())
         until_s = time.monotonic() + 2.5 * max((seats.beat_s(one.lease_s) for one in mine), default=0.0)
         while mine and time.monotonic() < until_s and not self._ending.wait(0.2):
             beats = {one.seat: one.beat for one in self.look()}
             for one in mine:
                 if beats.get(one.seat, one.beat) != one.beat:
-                    raise HomeCopied(
-                        f"{one} works under the name of this home",
-                        hint="the home was copied with its folder of locks: remove the file `home` in one of the two",
-                    )
+                    raise _copied(one)
+        return {one.seat for one in mine}
 
     def _refuse_stranger(self) -> None:
         for one in self.look():
@@ -283,3 +291,10 @@ class PostgresSeats:
         link, self._link = self._link, None
         if link is not None:
             link.close()
+
+
+def _copied(one: Sitter) -> HomeCopied:
+    return HomeCopied(
+        f"{one} works under the name of this home",
+        hint="the home was copied with its folder of locks: remove the file `home` in one of the two",
+    )
