@@ -68,7 +68,7 @@ def take(quick: bool = False) -> Iterator[Figure]:
                 print(f"  {size:,} events")
                 yield from _measure(opened, str(run), size // 2, PATHS)
                 return
-            events = 6_000 if quick else int(os.environ.get("WEB_EVENTS", EVENTS))
+            events = 3_000 if quick else int(os.environ.get("WEB_EVENTS", EVENTS))
             began = time.monotonic()
             last = _fill(opened, events)
             print(f"  {events:,} events written in {time.monotonic() - began:.0f} s")
@@ -137,7 +137,7 @@ def _measure(opened: object, run: str, middle: int, paths: Sequence[str]) -> Ite
     print(f"  {STREAMS} streams are open")
     bare: tuple[float, float] | None = None
     # the short form counts the processor's time: who is waited for on one core differs from what it is on two
-    calls, now = (CALLS, time.perf_counter) if paths is PATHS else (CALLS // 2, time.process_time)
+    calls, now = (CALLS, time.perf_counter) if paths is PATHS else (CALLS // 4, time.process_time)
     unit = "ms" if paths is PATHS else "ms of the processor"
     with httpx.Client(base_url=address, headers=headers) as client:
         for path in ("/healthz", *paths):

@@ -6,8 +6,8 @@ Real, because it is the product's own code: what is picked, leased, tried again,
 memory with its real rules. Pretended: nodes, which do nothing but keep a slot for an attempt's duration and now and
 then vanish with all they have; and time. What the code would take is not measured here but charged from `Costs`, which
 were measured on the real ledger: each coordinator has one processor, which its commits queue for; the store does one
-commit after the other, and what waits meanwhile is the next one. On Postgres every coordinator also takes over what
-the others have written.
+commit after the other, and what waits meanwhile in a coordinator is its next one. On Postgres every coordinator also
+takes over what the others have written.
 
 Everything follows from the seed and the costs.
 """
@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from math import ceil
 from random import Random
 from typing import Any
 
@@ -80,41 +79,44 @@ class Played:
 
 
 @dataclass
+class Batch:
+    """What one coordinator hands to its next commit."""
+
+    events: int = 0
+    over: anyio.Event = field(default_factory=anyio.Event)
+
+
+@dataclass
 class Store:
-    """One commit after the other; what waits meanwhile is the next one."""
+    """One commit after the other. What waits meanwhile in one coordinator is its next commit; two coordinators never
+    share one, since each commit holds the ledger's lock."""
 
     costs: Costs
     now_s: Callable[[], float]
-    free_s: float = 0.0
     busy_s: float = 0.0
     commits: int = 0
     events: int = 0
-    _begins_s: float = -1.0
-    _ends_s: float = 0.0
-    _batch: list[int] = field(default_factory=lambda: [0])
-    _parties: set[int] = field(default_factory=set)
+    _turn: anyio.Lock = field(default_factory=anyio.Lock)
+    _waiting: dict[int, Batch] = field(default_factory=dict)
 
     async def commit(self, events: int, who: int) -> bool:
-        """True for the first of that coordinator's that is in the commit."""
-        now_s = self.now_s()
-        if self._begins_s < now_s or self._begins_s < self.free_s:  # none is waiting to begin
-            self._begins_s = max(now_s, self.free_s)
-            self._batch, self._parties = [0], set()
-        batch, begins_s = self._batch, self._begins_s
-        batch[0] += events
-        first = who not in self._parties
-        self._parties.add(who)
-        await anyio.sleep(begins_s - now_s)
-        if batch[0] > 0:  # the first that is awake takes all that have come
-            took_s = self.costs.commit_ms / 1e3 + batch[0] * self.costs.store_us / 1e6
-            self.commits += 1
-            self.events += batch[0]
-            self.busy_s += took_s
-            self.free_s = begins_s + took_s
-            batch[0] = 0
-            self._begins_s = -1.0
-        await anyio.sleep(max(0.0, self.free_s - self.now_s()))
-        return first
+        """True for the first that is in the commit, which makes it."""
+        if (batch := self._waiting.get(who)) is not None:
+            batch.events += events
+            await batch.over.wait()
+            return False
+        batch = self._waiting[who] = Batch(events)
+        try:
+            async with self._turn:
+                del self._waiting[who]
+                took_s = self.costs.commit_ms / 1e3 + batch.events * self.costs.store_us / 1e6
+                await anyio.sleep(took_s)
+                self.commits += 1
+                self.events += batch.events
+                self.busy_s += took_s
+        finally:
+            batch.over.set()
+        return True
 
 
 @dataclass
@@ -131,6 +133,8 @@ class Charged:
     refused: int = 0
     """Leases that somebody else had taken first."""
     callbacks: list[Callable[[list[Any]], None]] = field(default_factory=list)
+    _owed: float = 0.0
+    """Of an event: the part that the next one pays."""
 
     def charge(self, us: float) -> None:
         self.free_s = max(self.free_s, self.store.now_s()) + us / 1e6
@@ -159,7 +163,9 @@ class Charged:
 
     def _pay(self, drafts: int) -> int:
         """A real attempt has more events than a pretended one: each counts for some."""
-        events = ceil(drafts * self.costs.events_factor)
+        self._owed += drafts * self.costs.events_factor
+        events = max(1, int(self._owed))
+        self._owed -= events
         self.charge(events * self.costs.event_us)
         for other in self.others:
             other.charge(events * self.costs.mirror_us)

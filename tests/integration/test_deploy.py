@@ -210,6 +210,37 @@ def test_services_are_confined_pinned_limited_and_hold_no_secret(names: tuple[st
     assert published == {"dashboard": [f"127.0.0.1:{PORT}:{PORT}"]}, "nothing but the dashboard, on the loopback"
 
 
+LOOSENED = {"seccomp=./seccomp.json", "apparmor=unconfined", "systempaths=unconfined"}
+
+
+@pytest.mark.parametrize("names", COMPOSED, ids=len)
+def test_only_who_has_a_sandbox_inside_is_less_confined_and_only_homes_reach_postgres(names: tuple[str, ...]) -> None:
+    whole = compose(*names)
+    for name, service in whole["services"].items():
+        inside = name in ("coordinator-1", "coordinator-2", "ray-worker")
+        assert set(service["security_opt"]) == {"no-new-privileges:true"} | (LOOSENED if inside else set()), name
+        assert ("cap_add" in service) == (name == "postgres"), name
+        home = any(volume.endswith(":/var/lib/daybreak") for volume in service.get("volumes", ()))
+        assert home == (not name.startswith(("postgres", "ray"))), name
+        assert ("ledger" in service["networks"]) == (home or name == "postgres"), name
+        shared = {f"{one}:/var/lib/daybreak/{one}" for one in ("keys", "witness")} | {"work:/work"}
+        assert not home or shared <= set(service["volumes"]), name
+        assert name != "postgres" or service["networks"] == ["ledger"]
+    homes = [volume for service in whole["services"].values() for volume in service.get("volumes", ())]
+    assert all(homes.count(f"home-{number}:/var/lib/daybreak") == 1 for number in (1, 2)), "a home for each"
+    assert {name for name, told in whole["networks"].items() if not (told or {}).get("internal")} == {"outside"}
+
+
+def one_night_of_several(words: list[str]) -> None:
+    """What matters in a command of ours, beside that it is one."""
+    assert words[:2] != ["daybreak", "night"] or "--join" in words, words
+    assert "--insecure" not in words
+    if words[:2] == ["daybreak", "serve"]:
+        assert any(word.startswith("--tls-cert=") for word in words)
+        assert f"--port={PORT}" in words
+        assert "--no-login-link" in words
+
+
 def commands_of(service: dict[str, Any]) -> Iterator[list[str]]:
     """What it and its health check start, from `daybreak` or `ray` on."""
     health_check = service.get("healthcheck", {}).get("test", ["CMD"])[1:]
@@ -263,6 +294,10 @@ def test_what_the_services_start_is_something_that_there_is(names: tuple[str, ..
     ]
     assert len(found) >= 6
     assert [f"{name}: {why}" for name, words in found if (why := why_not(words))] == []
+    for name, words in found:
+        one_night_of_several(words)
+        told = services[name]["environment"] if words[0] == "ray" else {"RAY_AUTH_MODE": "token"}
+        assert told["RAY_AUTH_MODE"] == "token", f"{name}: who reaches a Ray without one runs what they like on it"
     asked = " ".join(services["dashboard"]["healthcheck"]["test"])
     assert f"https://127.0.0.1:{PORT}/healthz" in asked
     assert "/healthz" in {getattr(route, "path", "") for route in health.router.routes}
@@ -356,6 +391,13 @@ def pods(found: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         plain["ray head"] = cluster["spec"]["headGroupSpec"]["template"]
         plain |= {f"ray {group['groupName']}": group["template"] for group in cluster["spec"]["workerGroupSpecs"]}
     return plain
+
+
+POSTGRES_PORT = [{"protocol": "TCP", "port": 5432}]
+
+
+def ports_of(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    return [port for container in containers(pod) for port in container.get("ports", ())]
 
 
 def containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
@@ -523,6 +565,7 @@ def test_manifests_name_volumes_secrets_settings_and_ports_that_there_are(folder
         claims = {claim["metadata"]["name"] for claim in owner["spec"].get("volumeClaimTemplates", ())}
         volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
         for volume in volumes.values():
+            assert set(volume) - {"name"} < {"emptyDir", "secret", "configMap"}, "nothing of the node"
             source = volume.get("secret", {}).get("secretName") or volume.get("configMap", {}).get("name")
             items = {item["key"] for item in volume.get("secret", {}).get("items", ())}
             assert source is None or items <= held[source], volume
@@ -530,6 +573,11 @@ def test_manifests_name_volumes_secrets_settings_and_ports_that_there_are(folder
             mounted = {mount["name"] for mount in container["volumeMounts"]}
             assert mounted <= claims | set(volumes), container["name"]
             ports = {port["name"] for port in container.get("ports", ())}
+            assert container["name"] != "dashboard" or container["ports"] == [{"name": "https", "containerPort": PORT}]
+            copied = re.findall(r"install -m (\d+) /run/secrets/\S+[^d] ", str(container.get("args")))
+            assert set(copied) <= {"0600"}, "keys and passwords are for one user; the head of the witness is no secret"
+            for variable in (one for one in container.get("env", ()) if one["name"] == "RAY_AUTH_MODE"):
+                assert variable["value"] == "token", container["name"]
             for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
                 asked = container.get(probe, {}).get("httpGet")
                 assert asked is None or asked["port"] in ports, container["name"]
@@ -540,6 +588,10 @@ def test_manifests_name_volumes_secrets_settings_and_ports_that_there_are(folder
                     variable
                 )
     assert all(set(one["data"].values()) == {""} for one in found if one["kind"] == "Secret"), "names, no values"
+
+
+PRIVATE = {"10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"}
+"""Where the cluster itself is, and the machine's own secrets: 169.254.169.254."""
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -558,11 +610,23 @@ def test_services_and_rules_of_the_network_reach_pods_and_nothing_else_is_open(f
             sides = way.get("from", []) + way.get("to", [])
             assert sides, f"{name} is open to everybody"
             for side in sides:
+                assert all(side.values()), f"{name}: an empty selector chooses everything"
+                assert not side.get("ipBlock") or PRIVATE <= set(side["ipBlock"]["except"]), name
                 if set(side) == {"podSelector"}:
                     assert chosen(side["podSelector"]["matchLabels"]), name
+    served = {port["name"]: port["containerPort"] for pod in pods(found).values() for port in ports_of(pod)}
     for service in (one for one in found if one["kind"] == "Service"):
+        for port in service["spec"].get("ports", ()):
+            assert served.get(port["targetPort"]) == port["port"], key_of(service)
         assert len(chosen(service["spec"]["selector"])) == 1, key_of(service)
         assert service["spec"].get("type", "ClusterIP") == "ClusterIP", key_of(service)
+    assert served["postgres"] == policies["postgres"]["ingress"][0]["ports"][0]["port"] == 5432
+    assert policies["postgres"]["ingress"] == [
+        {"from": [{"podSelector": {"matchLabels": {"daybreak/ledger": "reaches"}}}], "ports": POSTGRES_PORT}
+    ]
+    [namespace] = [one for one in found if one["kind"] == "Namespace"]
+    level = namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
+    assert level == ("privileged" if folder == "full-sandbox" else "restricted")
     [dashboard] = policies["dashboard"]["ingress"]
     assert dashboard["ports"] == [{"protocol": "TCP", "port": PORT}]
 
@@ -582,6 +646,8 @@ def test_what_the_pods_start_is_something_that_there_is(folder: str) -> None:
             ]
     assert len(found) >= 3
     assert [why for words in found if (why := why_not(words))] == []
+    for words in found:
+        one_night_of_several(words)
 
 
 def test_the_form_of_all_files_is_right() -> None:

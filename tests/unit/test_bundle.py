@@ -6,6 +6,7 @@ The real thing, packed and started in an empty environment, is in tests/integrat
 from __future__ import annotations
 
 import errno
+import fcntl
 import importlib.util
 import json
 import os
@@ -13,6 +14,7 @@ import platform
 import socket
 import subprocess
 import sys
+import tempfile
 import zipfile
 from dataclasses import replace
 from importlib import metadata
@@ -21,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from daybreak.factory import bundling
-from daybreak.factory.bundling import here, listing, placing, pressing, required, sealing, starting, trying
+from daybreak.factory.bundling import here, listing, ours, placing, pressing, required, sealing, starting, trying
 from daybreak.factory.bundling.listing import Contents
 from daybreak.factory.health import bundle as health
 from daybreak.host.sandbox import detect
@@ -308,6 +310,59 @@ def test_any_failure_leaves_no_file(tmp_path: Path) -> None:
             fail_half_way(tmp_path, failure)
 
 
+HOLDER = """
+import sys, time
+from pathlib import Path
+from daybreak.factory.bundling import placing
+with placing.room_for(Path(sys.argv[1])) as (scratch, aside):
+    (scratch / "half").write_text("half")
+    print(scratch, aside, sep="\\n", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_killed_maker_leaves_is_removed_by_the_next_and_a_living_ones_is_not(tmp_path: Path) -> None:
+    # shows: F10
+    out, temporary, said = tmp_path / "out", tmp_path / "tmp", list[str]()
+    out.mkdir(), temporary.mkdir()
+    (out / f".{'0' * 16}.daybreak-bundle").symlink_to(tmp_path)
+    (temporary / "daybreak-bundle-notes.txt").write_text("mine")
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(out / "it.pyz")],
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as maker:
+        assert maker.stdout is not None
+        held = [Path(maker.stdout.readline().strip()) for _ in range(2)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tempfile, "tempdir", str(temporary))
+            with placing.room_for(out / "it.pyz", said.append):
+                assert [one.exists() for one in held] == [True, True]
+            assert said == []
+            maker.kill()
+            maker.wait()
+            assert [one.exists() for one in held] == [True, True]
+            with placing.room_for(out / "it.pyz", said.append):
+                assert [one.exists() for one in held] == [False, False]
+    assert len(said) == 2
+    assert [one.name for one in temporary.iterdir()] == ["daybreak-bundle-notes.txt"]
+    assert [one.is_symlink() for one in out.iterdir()] == [True]
+
+
+def test_where_a_file_system_has_no_locks_it_goes_on_without(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Some servers: the system's answer is made up here, the rest is real."""
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with placing.room_for(tmp_path / "it.pyz") as (scratch, aside):
+        assert scratch.is_dir()
+        assert aside.is_file()
+    assert list(tmp_path.iterdir()) == []
+
+
 # -- how it is tried out
 
 DOCTOR = """
@@ -359,6 +414,29 @@ def test_a_bundle_that_does_not_work_is_refused_with_what_failed(tmp_path: Path,
         trying.try_out(file, tmp_path.resolve(), say=lambda words: None)
     assert words in caught.value.message
     assert caught.value.code == "U398"
+
+
+def test_a_bundle_that_lies_never_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of the way, but that the packer packs something else; also the file that was there before stays."""
+    # shows: F10
+    tmp_path = tmp_path.resolve()
+    (tmp_path / "it.pyz").write_text("the old one")
+
+    def pack(requirements: object, own: object, begin: object, out: Path, scratch: Path) -> None:
+        packed(out, f"{BUILD}\n# {listing.DIGEST}\n", after="")
+
+    monkeypatch.setattr(bundling.making.packing, "pack", pack)
+    with pytest.raises(bundling.BundleFailed, match="`build` failed"):
+        bundling.make(tmp_path / "it.pyz", force=True)
+    assert [one.name for one in tmp_path.iterdir()] == ["it.pyz"]
+    assert (tmp_path / "it.pyz").read_text() == "the old one"
+
+
+def test_what_runs_from_elsewhere_than_it_was_installed_is_not_packed(tmp_path: Path) -> None:
+    """Two checkouts: otherwise the one that was tried would not be the one that is shipped."""
+    with pytest.raises(bundling.InstalledDiffers, match="runs from"):
+        ours._check_running(tmp_path)
+    ours._check_running(Path(ours.__file__).parents[3])
 
 
 def test_it_is_tried_out_where_nothing_of_ours_and_no_network_is(
@@ -423,6 +501,20 @@ def test_the_starting_program_can_be_read_by_every_python(tmp_path: Path) -> Non
             assert node.cause is None
 
 
+def test_the_starting_program_is_looked_at_like_the_other_sources() -> None:
+    """It is no module, so the linter would not see it."""
+    done = subprocess.run(
+        [Path(sys.executable).parent / "ruff", "check", "--config", Path(__file__).parents[2] / "pyproject.toml"]
+        + ["--select", "E,F,W,B,S,PLE", "--ignore", "S110,S606,S108", "--stdin-filename", "start.py", "-"],
+        input=starting.program(about(), ROOM).rpartition("_daybreak_begins(")[0] + "_daybreak_begins({})\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_it_unpacks_into_a_folder_that_is_the_users_alone(tmp_path: Path) -> None:
     file = pressed(tmp_path)
     left = json.loads(start(file, tmp_path).stdout)
@@ -471,6 +563,57 @@ def test_a_shared_folder_with_somebody_elses_link_in_it_is_not_used(tmp_path: Pa
     assert "there is no place to unpack into" in done.stderr
     assert "DAYBREAK_BUNDLE_DIR" in done.stderr
     assert list((tmp_path / "theirs").iterdir()) == []
+
+
+@pytest.mark.parametrize("how", ["open", "theirs"])
+def test_below_a_folder_in_which_others_can_exchange_it_nothing_is_unpacked_or_started(
+    tmp_path: Path, how: str
+) -> None:
+    """Ours, and closed; but whoever may rename in the folder above puts another there while we unpack."""
+    # shows: F10
+    if how == "theirs" and os.geteuid() != 0:
+        pytest.skip("only root can give folders away")
+    (tmp_path / "shared").mkdir()
+    file, told = pressed(tmp_path), {"DAYBREAK_BUNDLE_DIR": str(tmp_path / "shared" / "b")}
+    root = Path(json.loads(start(file, tmp_path, **told).stdout)["_DAYBREAK_UNPACKING"])
+    (root / "python").write_text("#!/bin/sh\necho ours\n")
+    (root / "python").chmod(0o755)
+    (root / sealing.READY).write_text("python\n")
+    assert start(file, tmp_path, **told).stdout == "ours\n"
+    if how == "open":
+        (tmp_path / "shared").chmod(0o777)
+    else:
+        os.chown(tmp_path / "shared", 4242, 4242)
+    done = start(file, tmp_path, **told)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"see {tmp_path / 'shared'}" in done.stderr
+    (tmp_path / "shared").chmod(0o1777)
+    assert (start(file, tmp_path, **told).stdout == "ours\n") == (how == "open")
+
+
+def test_a_place_that_belongs_to_somebody_else_is_not_used(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give folders away")
+    place = tmp_path / "b"
+    place.mkdir(mode=0o700)
+    os.chown(place, 4242, 4242)
+    done = start(pressed(tmp_path), tmp_path, DAYBREAK_BUNDLE_DIR=str(place))
+    assert done.returncode == 2
+    assert "somebody else" in done.stderr
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("part", ["cut", "longer"])
+def test_a_download_that_ended_early_or_has_more_is_told(tmp_path: Path, part: str) -> None:
+    """Where Python itself still takes it for a program: more in the middle, or less of the last hash."""
+    file = pressed(tmp_path)
+    data = file.read_bytes()
+    file.write_bytes(data[:-1] + b"0" if part == "cut" else data.replace(b"PK\x03\x04", b"\n\nPK\x03\x04", 1))
+    if part == "cut" and data.endswith(b"0"):
+        file.write_bytes(data[:-1] + b"1")
+    done = start(file, tmp_path)
+    assert done.returncode == 2
+    assert "is damaged" in done.stderr
 
 
 def test_too_little_room_is_told_before_anything_is_unpacked(tmp_path: Path) -> None:

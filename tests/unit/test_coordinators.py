@@ -4,6 +4,7 @@ not read the run, and where there is no room. (Real processes are in tests/integ
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -26,7 +27,7 @@ from daybreak.engine import VIEWS, Absent, Engine, Placement
 from daybreak.engine import nights as night_views
 from daybreak.engine.engine import KeyElsewhere, NoRoom
 from daybreak.engine.neighbours import Neighbours
-from daybreak.engine.night import Hooks
+from daybreak.engine.night import Hooks, Plan
 from daybreak.engine.nights import NIGHTS
 from daybreak.engine.picking import Pick
 from daybreak.engine.queue import Queue
@@ -34,6 +35,7 @@ from daybreak.engine.recovery import Recovery
 from daybreak.engine.schedule_view import SCHEDULES
 from daybreak.engine.schedules import Opened, Schedules, TaskTemplate
 from daybreak.engine.sharing import PATIENCE_S, Sharing
+from daybreak.engine.supervisor import Supervisor
 from daybreak.engine.telling import Teller
 from daybreak.engine.window import Schedule
 from daybreak.errors import BlobDamaged, LeaseLost, LedgerBusy, RunBusy
@@ -372,6 +374,48 @@ def test_a_task_that_names_a_folder_is_done_where_it_was_added() -> None:
     assert [opened.run in found for found in runs] == [True, False]
 
 
+@pytest.mark.anyio
+async def test_a_fork_stays_with_the_folder(tmp_path: Path) -> None:
+    """It is made in another home, and is done where the first one was: the folder that it names is there."""
+    # shows: N14
+    room = Room()
+
+    async def command(ctx: Any, args: Any) -> None:
+        await ctx.step("act", lambda: 1)
+
+    def engine(home: str) -> Engine:
+        return Engine(
+            room.ledger,
+            {"command": command},
+            MemoryLocks(),
+            room.clock,
+            Random(home).randbytes,
+            seats=Seats(f"{home}/1"),
+            bound=["command"],
+        )
+
+    here, there = engine("here"), engine("there")
+    run = here.submit("command", "in a folder", {})
+    assert (await here.supervise(run, in_turn=True)).state == "done"
+    fork = await there.fork(run, "act")
+    picks = [{one.run for one in some.queue.next(room.clock.now(), most=5)} for some in (here, there)]
+    assert picks == [{fork}, set()]
+
+
+@pytest.mark.anyio
+async def test_a_run_under_way_is_not_taken_back() -> None:
+    """Whoever has it, here or in another home, is not robbed by a word of a person."""
+    # shows: N14
+    desk = shared_desk(Counting(1))
+    stream = run_stream(desk.run)
+    lease = LeaseGranted(run=desk.run, owner="a", host="h", pid=1, seat="far/1")
+    moves = [RunMoved(run=desk.run, old="queued", new="leased"), RunMoved(run=desk.run, old="leased", new="running")]
+    desk.ledger.append([Draft(stream, one, epoch=1) for one in (lease, *moves)])
+    with pytest.raises(RunBusy, match="is under way"):
+        await desk.engine.roll_back(desk.run, "step")
+    assert desk.ledger.epoch(stream) == 1
+
+
 # -- nights
 
 
@@ -398,6 +442,38 @@ def test_a_night_of_another_home_is_not_closed_while_it_lives() -> None:
     pass_time(row, neighbours, LEASE_S, silent=["far/1"])
     assert recovery.left([]) == [run]
     assert anyio.run(recovery.close_dead) == ["night-far"]
+
+
+@pytest.mark.anyio
+async def test_who_joins_at_the_same_moment_waits_to_hear_whose_budget_it_shares() -> None:
+    """The first one has its seat, and its beginning is not yet in this mirror: a night that went on at once would
+    spend without any limit. One that never begins holds nobody up for long."""
+    # shows: N14, N9
+    room = Room()
+    row = Seats("here/1", room.clock)
+    row.silent = {"far/1": 0.0}
+    row.nights = {"far/1": "night-far"}
+
+    async def slowly(seconds: float) -> None:
+        room.clock.advance(seconds)
+        if room.clock.monotonic() - began_s > 1.0 and not row.lost and heard:
+            began = NightBegan(night="night-far", host="h", pid=5, workers=1, seat="far/1", budget={"attempts": 3})
+            room.ledger.append([Draft("nights", began)])
+            heard.clear()
+        await anyio.lowlevel.checkpoint()
+
+    joined = {}
+    for heard in ([True], []):
+        began_s = room.clock.monotonic()
+        engine = Engine(room.ledger, {}, MemoryLocks(), room.clock, Random(1).randbytes, seats=row)
+        plan = Plan(join=True, once=True)
+        locks, seed = MemoryLocks(), Random(len(heard)).randbytes
+        night = Supervisor(engine, room.ledger, room.clock, seed, locks, plan, sleep=slowly, seats=row)
+        ended = await night.work()
+        (told,) = night_views.nights(room.ledger, named=ended.night)
+        joined[told.joined] = told.level
+        row.nights = {"far/1": "night-that-hangs"}
+    assert joined == {"night-far": 0, "": 1}
 
 
 def test_nights_that_joined_share_one_account() -> None:
@@ -488,15 +564,50 @@ def test_a_lost_connection_is_made_again(seat_url: str, tmp_path: Path) -> None:
 
 
 def test_a_copied_home_is_refused(seat_url: str, tmp_path: Path) -> None:
-    """Two machines under one name would each take the other's runs for their own dead ones."""
-    # shows: N14
-    one, copy = (PostgresSeats(seat_url, tmp_path / "a", host) for host in ("host-a", "host-b"))
+    """Two folders under one name would each take the other's runs for their own dead ones, and believe a lookup that
+    finds nothing; also where their hosts have one name, as containers may. What only moved is no copy."""
+    # shows: N14, N5
+    one = PostgresSeats(seat_url, tmp_path / "a", "host")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    copy = PostgresSeats(seat_url, tmp_path / "b", "host")
+    again = PostgresSeats(seat_url, tmp_path / "a", "host-of-another-name")
     one.sit_here(lease_s=0.6)
+    assert again.sit_here() == []
     with pytest.raises(HomeCopied, match="works under the name of this home"):
         copy.sit_here()
     one.stand()
+    again.stand()
     assert copy.sit_here() == []
     copy.stand()
+
+
+def test_of_two_copies_at_the_same_moment_one_is_refused(seat_url: str, tmp_path: Path) -> None:
+    """Neither beats yet when the other looks: what counts is who takes the seat."""
+    # shows: N14
+    first = PostgresSeats(seat_url, tmp_path / "0", "host")
+    rows = [first]
+    for number in range(1, 4):
+        shutil.copytree(tmp_path / "0", tmp_path / str(number))
+        rows.append(PostgresSeats(seat_url, tmp_path / str(number), "host"))
+    ready = threading.Barrier(len(rows))
+    told: list[str] = []
+
+    def sit(row: PostgresSeats) -> None:
+        ready.wait()
+        try:
+            row.sit_here(lease_s=0.6)
+            told.append("sat")
+        except HomeCopied:
+            told.append("refused")
+
+    threads = [threading.Thread(target=sit, args=(row,)) for row in rows]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(told) == ["refused"] * 3 + ["sat"]
+    for row in rows:
+        row.stand()
 
 
 def test_homes_that_hide_other_examples_are_refused(seat_url: str, tmp_path: Path) -> None:

@@ -339,10 +339,14 @@ def test_a_node_whose_clock_is_wrong_is_no_stranger(
     """What is known by its fingerprint has no dates that matter: neither a long night nor a clock ends it."""
     for name, year in zip(("_FIRST", "_LAST"), years, strict=True):
         monkeypatch.setattr(certificate, name, datetime(year, 1, 1, tzinfo=UTC))
-    with unix_server(tmp_path / "gw", echo) as path, Relay() as here:
-        with reached(here.open(path), tmp_path / "a") as node, dialled(node.socket) as end:
-            end.sendall(b"x")
-            assert end.recv(1) == b"x"
+    with (
+        unix_server(tmp_path / "gw", echo) as path,
+        Relay() as here,
+        reached(here.open(path), tmp_path / "a") as node,
+        dialled(node.socket) as end,
+    ):
+        end.sendall(b"x")
+        assert end.recv(1) == b"x"
 
 
 def test_only_tls_1_3_is_spoken(tmp_path: Path) -> None:
@@ -894,7 +898,8 @@ def test_a_portal_outlives_a_worker_that_has_used_up_its_descriptors(tmp_path: P
     ):
         assert worker.stdin is not None
         assert worker.stdout is not None
-        with stranger(worker.stdout.readline().strip().removeprefix("http://")) as end:
+        port = worker.stdout.readline().strip().removeprefix("http://")
+        with stranger(port), stranger(port) as end:  # whoever waits in `accept` has a descriptor for the first
             end.sendall(b"x")
             end.settimeout(0.3)
             with pytest.raises(TimeoutError):
@@ -1032,14 +1037,15 @@ def test_whoever_hangs_up_at_any_moment_is_told_by_name(tmp_path: Path) -> None:
 
 def test_its_own_end_is_no_problem(tmp_path: Path) -> None:
     """An outpost that is closed while a worker is connected has nothing to tell."""
-    with unix_server(tmp_path / "gw", echo) as path, Relay() as here:
+    with contextlib.ExitStack() as ends:
+        path = ends.enter_context(unix_server(tmp_path / "gw", echo))
+        here = ends.enter_context(Relay())
         with reached(here.open(path), tmp_path / "a") as node:
-            with dialled(node.socket) as end:
-                end.sendall(b"x")
-                assert end.recv(1) == b"x"
-                node.__exit__(None, None, None)
-                assert everything(end) == b""
-            assert node.problem is None
+            end = ends.enter_context(dialled(node.socket))
+            end.sendall(b"x")
+            assert end.recv(1) == b"x"
+        assert everything(end) == b""
+        assert node.problem is None
 
 
 @pytest.mark.parametrize("part", ["address", "fingerprint", "secret"])

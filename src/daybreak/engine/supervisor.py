@@ -61,6 +61,8 @@ __all__ = ["LOCK", "Found", "Hooks", "NightResult", "Plan", "Status", "Superviso
 
 LOCK = "supervisor"
 """Name of the lock of the one supervisor."""
+ELDERS_S = 20.0
+"""So long a night that joins waits to read of one that sat before it."""
 
 _log = logging.getLogger(__name__)
 _ALARMS = "SELECT incident, kind, what FROM view_incidents WHERE level >= 3"
@@ -160,10 +162,11 @@ class Supervisor:
             await self._begin_beside(before)
             stack.callback(self._waking.listen(self._log))
             async with anyio.create_task_group() as group:
-                hooks, beating = self._hooks, self._keeper is not None or self._seats is not None
+                hooks, beating = self._hooks, self._keeper is not None
                 if beating or hooks.beat is not None or hooks.ping is not None:
                     group.start_soon(self._beat_always, group)
-                if self._neighbours is not None:
+                if self._seats is not None and self._neighbours is not None:
+                    group.start_soon(self._feed_always, self._seats)
                     group.start_soon(self._watch_neighbours, self._neighbours)
                 await self._until_the_end(stack, group)
                 result = await self._close()
@@ -275,6 +278,7 @@ class Supervisor:
         if not self._helper:
             self._went_before = nights.gone_before(self._log, self._began) or next(iter(dead), "")
         plan, me = self._plan, self._locks.me
+        unheard = await self._hear_of_elders()
         began = NightBegan(
             night=self.night,
             host=me.host,
@@ -295,10 +299,27 @@ class Supervisor:
                 await self._tell.append(POLICY, opened)
         for one in taken:
             await self._recovery.note(one)
+        if unheard:
+            text = f"{', '.join(unheard)} sat here before and has not begun; its budget is not shared"
+            await self._tell.note("alert", 1, text)
         if self._log.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'view_incidents'"):
             self._known_alarms = {name for name, _, _ in self._log.query(_ALARMS)}
         else:
             self._known_alarms = None
+
+    async def _hear_of_elders(self) -> list[str]:
+        """Of several nights that begin at the same moment a younger one waits until it has read of those that sat
+        before it, whose budget it shares. Those that did not begin in time."""
+        if not self._plan.join or self._neighbours is None:
+            return []
+        ends_s = self._clock.monotonic() + ELDERS_S
+        while True:
+            names = [one.night for one in self._neighbours.nights() if one.elder]
+            unheard = [name for name in names if not nights.nights(self._log, named=name)]
+            if not unheard or self._ending is not None or self._clock.monotonic() >= ends_s:
+                return unheard
+            await self._sleep(0.1)
+            await self._neighbours.look()
 
     def _joined(self) -> str:
         """The night whose budget is shared: the oldest of other homes that is under way, or else the one that died
@@ -415,6 +436,12 @@ class Supervisor:
                 f"night {self.night} was taken for dead by another home and closed: {told}",
                 hint="nothing is lost: others go on with its runs; `daybreak night --join` works beside them again",
             )
+
+    async def _feed_always(self, seats: Seats) -> None:
+        """Beside the hooks, which may take long: only a loop that stands still is silent."""
+        while True:
+            seats.feed()
+            await self._sleep(self._plan.beat_s)
 
     async def _watch_neighbours(self, neighbours: Neighbours) -> None:
         """See at once when the time of a silent one is over."""
@@ -550,8 +577,6 @@ class Supervisor:
         """Beat for all locks, say how it stands, and ping, for as long as the night lasts."""
         ping_at_s = self._clock.monotonic() + self._plan.ping_s
         while True:
-            if self._seats is not None:
-                self._seats.feed()
             if self._keeper is not None:
                 try:
                     self._keeper.beat([LOCK, self.night, *self._crew])

@@ -26,6 +26,7 @@ _LINGER_S = 2.0
 """Where nobody is left on our side, the other one is heard for so long, so that it gets to read what it was sent."""
 _TCP_INFO = struct.Struct("=24xI28xI")
 """Of Linux: segments that are not acknowledged, milliseconds since an acknowledgement came."""
+_LEFT = getattr(select, "POLLRDHUP", 0)
 _Again = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -41,6 +42,7 @@ class _Out:
         self._view = memoryview(bytearray(_HEAD.size + CHUNK))
         self.pending = self._view[:0]
         self.ended = False
+        self.unwanted = False  # the other machine has said all and left
 
     @property
     def done(self) -> bool:
@@ -170,7 +172,7 @@ def carry(plain: socket.socket, tls: ssl.SSLSocket, idle_s: float) -> None:
 def _carry(plain: socket.socket, tls: ssl.SSLSocket, out: _Out, back: _In, idle_s: float) -> None:
     silence = _Silence(tls)
     moved_s, lingers_s = time.monotonic(), 0.0
-    while not (out.done and back.done):
+    while not ((out.done and back.done) or out.unwanted):
         moved = out.step()
         moved = back.step() or moved
         now_s = time.monotonic()
@@ -190,11 +192,11 @@ def _carry(plain: socket.socket, tls: ssl.SSLSocket, out: _Out, back: _In, idle_
 
 def _wait(plain: socket.socket, tls: ssl.SSLSocket, out: _Out, back: _In, wait_s: float) -> None:
     """Until something can be moved, or so long. A socket is watched for nothing but that, or one that hung up would
-    wake us for ever; the one of our side also for being closed, once it has ended, as nobody reads there then."""
+    wake us for ever; where one has ended, also for being closed altogether, as nobody reads there then."""
     read, write = select.POLLIN, select.POLLOUT
     poller = select.poll()
     near = (0 if out.pending or out.ended else read) | (write if back.pending else 0)
-    far = (0 if back.pending or back.done else read) | (write if out.pending else 0)
+    far = (_LEFT if back.done else 0 if back.pending else read) | (write if out.pending else 0)
     if near or (out.ended and not back.unwanted):
         poller.register(plain, near)
     if far:
@@ -202,6 +204,8 @@ def _wait(plain: socket.socket, tls: ssl.SSLSocket, out: _Out, back: _In, wait_s
     found = dict(poller.poll(wait_s * 1000))
     if out.ended and found.get(plain.fileno(), 0) & (select.POLLHUP | select.POLLERR):
         back.unwanted = True
+    if back.done and found.get(tls.fileno(), 0) & ~write:
+        out.unwanted = True
 
 
 def cut(end: socket.socket) -> None:

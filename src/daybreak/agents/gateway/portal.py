@@ -79,7 +79,8 @@ class Portal:
 
     def _carry(self, client: socket.socket) -> None:
         try:
-            with client, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as gateway:
+            # No descriptor may be free in the worker's process: then this connection is closed.
+            with contextlib.suppress(OSError), client, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as gateway:
                 if not self._kept(client, gateway):
                     return
                 try:
