@@ -23,7 +23,18 @@ from pathlib import Path
 import pytest
 
 from daybreak.factory import bundling
-from daybreak.factory.bundling import here, listing, ours, placing, pressing, required, sealing, starting, trying
+from daybreak.factory.bundling import (
+    here,
+    listing,
+    ours,
+    packing,
+    placing,
+    pressing,
+    required,
+    sealing,
+    starting,
+    trying,
+)
 from daybreak.factory.bundling.listing import Contents
 from daybreak.factory.health import bundle as health
 from daybreak.host.sandbox import detect
@@ -324,7 +335,8 @@ with placing.room_for(Path(sys.argv[1])) as (scratch, aside):
 def test_what_a_killed_maker_leaves_is_removed_by_the_next_and_a_living_ones_is_not(tmp_path: Path) -> None:
     # shows: F10
     out, temporary, said = tmp_path / "out", tmp_path / "tmp", list[str]()
-    out.mkdir(), temporary.mkdir()
+    out.mkdir()
+    temporary.mkdir()
     (out / f".{'0' * 16}.daybreak-bundle").symlink_to(tmp_path)
     (temporary / "daybreak-bundle-notes.txt").write_text("mine")
     with subprocess.Popen(
@@ -425,7 +437,7 @@ def test_a_bundle_that_lies_never_gets_its_name(tmp_path: Path, monkeypatch: pyt
     def pack(requirements: object, own: object, begin: object, out: Path, scratch: Path) -> None:
         packed(out, f"{BUILD}\n# {listing.DIGEST}\n", after="")
 
-    monkeypatch.setattr(bundling.making.packing, "pack", pack)
+    monkeypatch.setattr(packing, "pack", pack)
     with pytest.raises(bundling.BundleFailed, match="`build` failed"):
         bundling.make(tmp_path / "it.pyz", force=True)
     assert [one.name for one in tmp_path.iterdir()] == ["it.pyz"]
@@ -504,8 +516,11 @@ def test_the_starting_program_can_be_read_by_every_python(tmp_path: Path) -> Non
 def test_the_starting_program_is_looked_at_like_the_other_sources() -> None:
     """It is no module, so the linter would not see it."""
     done = subprocess.run(
-        [Path(sys.executable).parent / "ruff", "check", "--config", Path(__file__).parents[2] / "pyproject.toml"]
-        + ["--select", "E,F,W,B,S,PLE", "--ignore", "S110,S606,S108", "--stdin-filename", "start.py", "-"],
+        [
+            str(Path(sys.executable).parent / "ruff"),
+            *("check", "--config", str(Path(__file__).parents[2] / "pyproject.toml"), "--stdin-filename", "start.py"),
+            *("--select", "E,F,W,B,S,PLE", "--ignore", "B904,S110,S606,S108", "-"),
+        ],
         input=starting.program(about(), ROOM).rpartition("_daybreak_begins(")[0] + "_daybreak_begins({})\n",
         capture_output=True,
         text=True,
@@ -574,7 +589,8 @@ def test_below_a_folder_in_which_others_can_exchange_it_nothing_is_unpacked_or_s
     if how == "theirs" and os.geteuid() != 0:
         pytest.skip("only root can give folders away")
     (tmp_path / "shared").mkdir()
-    file, told = pressed(tmp_path), {"DAYBREAK_BUNDLE_DIR": str(tmp_path / "shared" / "b")}
+    file = pressed(tmp_path)
+    told = {"DAYBREAK_BUNDLE_DIR": str(tmp_path / "shared" / "b")}
     root = Path(json.loads(start(file, tmp_path, **told).stdout)["_DAYBREAK_UNPACKING"])
     (root / "python").write_text("#!/bin/sh\necho ours\n")
     (root / "python").chmod(0o755)

@@ -756,6 +756,7 @@ def test_the_relay_leaves_descriptors_to_the_coordinator() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of Python's own, reset while wrapped
 def test_who_knocks_and_runs_away_leaves_nothing_behind(tmp_path: Path) -> None:
     """Neither a thread nor a descriptor, and whoever comes after is let in."""
     before = set(os.listdir("/proc/self/fd")), set(threading.enumerate())

@@ -13,11 +13,13 @@ import pytest
 
 from daybreak import home
 from daybreak.clock import SystemClock
+from daybreak.engine.supervisor import LOCK
 from daybreak.errors import DaybreakError, SpecError
 from daybreak.factory.asked import Asked
 from daybreak.factory.task import BuildTask
 from daybreak.home import handover
 from daybreak.home.handover import AddWrong, NotFromOutside, PlaceWords, Ready, TaskUnclear, Words, keeping
+from daybreak.host.locks import FileLocks
 
 SPEC = """\
 ---
@@ -304,3 +306,22 @@ def test_a_work_tree_in_an_open_folder_does_not_open_a_repository_elsewhere(how:
         (tree / ".git" / "objects" / "info" / "alternates").write_text(f"{private / '.git' / 'objects'}\n")
     with pytest.raises(NotFromOutside):
         outside(Words(task="show it", repo=Path("tree")))
+
+
+def test_who_hands_a_task_with_a_folder_to_a_home_without_a_night_is_told_who_will_do_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_url: str
+) -> None:
+    """Where several homes share a ledger, the others leave it alone all night; builds go anywhere."""
+    # shows: N14
+    monkeypatch.setenv("DAYBREAK_POSTGRES", postgres_url)
+    ready = asked(Words(command="true", checks=("true",)))
+    with home.opened() as opened:
+        alone = ready.put(opened)
+        assert "only a night of this home" in alone["waits"]
+        with FileLocks(opened.places.locks, SystemClock()).hold(LOCK):
+            assert ready.put(opened)["waits"] == ""
+        assert asked(Words(text=SPEC, name="notes.md")).put(opened)["waits"] == ""
+    monkeypatch.delenv("DAYBREAK_POSTGRES")
+    monkeypatch.setenv("DAYBREAK_HOME", str(tmp_path / "a file"))
+    with home.opened() as opened:
+        assert ready.put(opened)["waits"] == "", "there, whatever night there is, it is this home's"

@@ -26,6 +26,8 @@ from tests.unit.provenance_scene import HELD_OUT, RUN, WORKSPACE, Scene, decided
 from daybreak import events
 from daybreak.errors import DaybreakError
 from daybreak.factory import deliver
+from daybreak.factory.phases.rejected import RejectedBuild
+from daybreak.factory.phases.takeover import Taken
 from daybreak.factory.provenance import checking, making, statement, vouching
 from daybreak.factory.provenance.checking import FolderUnusable, OtherRun, ProvenanceMissing
 from daybreak.factory.provenance.statement import StatementWrong
@@ -194,6 +196,26 @@ def test_it_names_what_went_in_and_what_was_seen(scene: Scene) -> None:
         tests = [one for one in ledger.read(f"run:{RUN}") if b'"tests"' in one.payload][-1]
         assert seen["tests"]["digest"]["sha256"] == sha256(tests.payload).hexdigest()
     assert details["metadata"]["invocationId"] == RUN
+
+
+def test_what_earlier_runs_left_for_it_is_named_and_a_persons_words_are_not(tmp_path: Path) -> None:
+    """A tree and artefacts that were taken over, and what was rejected."""
+    scene = Scene(tmp_path)
+    taken = Taken(run="run-0", phases=("design",), gates={"design": 3}, artefacts={"design": "3" * 64}, tree="4" * 64)
+    rejected = RejectedBuild(run="run-9", because="Ada says no", tree="5" * 64)
+    with scene.open() as ledger:
+        scene.happens(ledger)
+        args = scene.built(ledger).args.model_copy(update={"taken": taken, "rejected": rejected})
+        scene.deliver(ledger, args=args)
+    told = scene.stated()["predicate"]["buildDefinition"]["resolvedDependencies"]
+    named = {one["name"]: (one["digest"]["sha256"], one["annotations"]["run"]) for one in told if "run" in str(one)}
+    assert named == {
+        "taken over": ("4" * 64, "run-0"),
+        "taken over: design": ("3" * 64, "run-0"),
+        "rejected": ("5" * 64, "run-9"),
+    }
+    assert "Ada says" not in json.dumps(scene.stated())
+    jsonschema.Draft202012Validator(SCHEMA).validate(scene.stated())
 
 
 def test_nothing_of_a_held_out_example_or_of_the_machine_is_in_it(scene: Scene) -> None:

@@ -216,3 +216,5 @@ def _tell(told: dict[str, Any], *, as_json: bool) -> None:
     else:
         faces.result(told["run"])
         faces.say(f"{told['title']}: " + ("it is in the queue already" if told["existed"] else "in the queue"))
+        if told["waits"]:
+            faces.say(told["waits"])

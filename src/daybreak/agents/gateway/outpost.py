@@ -208,20 +208,13 @@ class Outpost:
     @contextlib.contextmanager
     def _way(self) -> Iterator[ssl.SSLSocket]:
         """A connection that the coordinator has taken."""
-        raw = self._reached()
-        try:
-            carrying.watchful(raw)
-            tls = self._context.wrap_socket(raw, do_handshake_on_connect=False)
-        except OSError as problem:
-            raw.close()
-            raise self._unreachable(problem) from None
-        with tls, self._kept(tls):
+        with self._reached() as tls, self._kept(tls):
             tls.settimeout(ANSWER_S)
             self._shake(tls)
             self._prove(tls)
             yield tls
 
-    def _reached(self) -> socket.socket:
+    def _reached(self) -> ssl.SSLSocket:
         why = "no address"
         try:
             places = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
@@ -236,15 +229,18 @@ class Outpost:
                 why = problem.strerror or str(problem)
         raise RelayUnreachable(f"nobody answers at {self._host} port {self._port}: {why}", hint=_LATER)
 
-    def _dialled(self, raw: socket.socket, place: Any) -> socket.socket:
+    def _dialled(self, raw: socket.socket, place: Any) -> ssl.SSLSocket:
+        # Before it is connected: Python forgets to close one that is reset while it is wrapped.
+        tls = self._context.wrap_socket(raw, do_handshake_on_connect=False)
         try:
-            with self._kept(raw):
-                raw.settimeout(CONNECT_S)
-                raw.connect(place)
+            with self._kept(tls):
+                tls.settimeout(CONNECT_S)
+                tls.connect(place)
+                carrying.watchful(tls)
         except OSError:
-            raw.close()
+            tls.close()
             raise
-        return raw
+        return tls
 
     def _shake(self, tls: ssl.SSLSocket) -> None:
         """Whoever answers must have the certificate of the job; he is told nothing before."""

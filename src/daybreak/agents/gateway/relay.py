@@ -239,7 +239,7 @@ class Relay:
         try:
             client.settimeout(HELLO_S)
             carrying.watchful(client)
-            client.getpeername()  # one that is gone already would be left open by wrapping
+            client.getpeername()  # raises: Python forgets to close one that is gone when it is wrapped
             tls = self._context.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
             own.enter_context(tls)
             with self._lock:  # wrapping has moved the descriptor

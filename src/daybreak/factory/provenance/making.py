@@ -146,9 +146,14 @@ _MEDIA: Mapping[str, str] = {
 
 
 def _taken(args: BuildArgs) -> Iterator[Resource]:
-    """What an earlier run left, where this build began with it."""
-    if args.taken is not None and args.taken.tree:
-        yield Resource(name="taken over", digest={"sha256": args.taken.tree}, annotations={"run": args.taken.run})
+    """What earlier runs left, where this build began with it, or was told what a person rejected in it."""
+    if (taken := args.taken) is not None:
+        left = {f"taken over: {_cut(name)}": blob for name, blob in taken.artefacts.items()}
+        for name, blob in {"taken over": taken.tree, **left}.items():
+            if blob:
+                yield Resource(name=name, digest={"sha256": blob}, annotations={"run": taken.run})
+    if (rejected := args.rejected) is not None and rejected.tree:
+        yield Resource(name="rejected", digest={"sha256": rejected.tree}, annotations={"run": rejected.run})
 
 
 def _workers(records: Iterable[Record]) -> Iterator[Resource]:

@@ -22,8 +22,9 @@ def put(
     """Durable at return. `once`: one run, although the task has a schedule of its own. `subject`: whom a Python task
     is about.
 
-    For a run `{"run", "existed", "kind", "title"}`: `existed` where a run with the same dedupe word is not over. For a
-    schedule `{"schedule", "changed", "next", "kind", "title"}`. Raises RunUnknown for `after`, PlacementWrong,
+    For a run `{"run", "existed", "kind", "title", "waits"}`: `existed` where a run with the same dedupe word is not
+    over; `waits`, in words, where nobody takes it before a night of this very home begins. For a schedule
+    `{"schedule", "changed", "next", "kind", "title"}`. Raises RunUnknown for `after`, PlacementWrong,
     NothingToTakeOver, LedgerBusy."""
     from daybreak.factory.asked import Asked
 
@@ -61,7 +62,21 @@ def _asked(home: Home, asked: Asked, *, once: bool, subject: str | None) -> dict
     if asked.schedule is not None and not once:
         return _schedule(home, asked)
     added = home.engine.queue.add(asked.kind, asked.title, asked.args, asked.placement, subject=subject)
-    return {"run": added.run, "existed": added.existed, "kind": asked.kind, "title": asked.title}
+    told = {"run": added.run, "existed": added.existed, "kind": asked.kind, "title": asked.title}
+    return told | {"waits": _waits(home, asked)}
+
+
+def _waits(home: Home, asked: Asked) -> str:
+    """Other homes on the ledger may be at work all night, and leave it alone: it names a folder of this machine."""
+    from daybreak.clock import SystemClock
+    from daybreak.engine.supervisor import LOCK
+    from daybreak.host.locks import FileLocks
+
+    if not home.engine.queue.home_keys(asked.kind, asked.placement.keys):
+        return ""
+    if FileLocks(home.places.locks, SystemClock()).owner(LOCK) is not None:
+        return ""
+    return "it works on a folder of this machine, so only a night of this home does it, and none is at work here"
 
 
 def _schedule(home: Home, asked: Asked) -> dict[str, Any]:
@@ -82,7 +97,7 @@ def _build(home: Home, task: BuildTask, placement: Placement) -> dict[str, Any]:
 
     known = _known(home, placement.dedupe)
     run = tasks.submit(task, home.engine, home.ledger, placement)
-    return {"run": run, "existed": run in known, "kind": build.KIND, "title": task.spec.title}
+    return {"run": run, "existed": run in known, "kind": build.KIND, "title": task.spec.title, "waits": ""}
 
 
 def _known(home: Home, dedupe: str) -> Iterable[str]:

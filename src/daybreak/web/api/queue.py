@@ -267,6 +267,7 @@ class Handed(BaseModel):
     existed: bool = Field(description="It was there already.")
     kind: str
     title: str
+    waits: str = Field(description="Why nobody takes it before a night of this server's own home begins; else empty.")
 
 
 @router.post("/tasks", operation_id="handOver")
@@ -301,6 +302,7 @@ def hand_over(act: Annotated[Act, acting("hand-over")], body: Task) -> Handed:
             existed=bool(told.get("existed", not told.get("changed", True))),
             kind=str(told.get("kind", "")),
             title=seeing.text(str(told.get("title", "")), act.asker),
+            waits=str(told.get("waits", "")),
         )
 
     return act.do(work)
