@@ -66,6 +66,8 @@ def _asked() -> argparse.Namespace:
     asked = parser.parse_args()
     if unknown := [name for name in asked.names if name not in register.NAMES]:
         parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(register.NAMES)}")
+    if asked.json and not asked.json.absolute().parent.is_dir():  # said now, and not after hours
+        parser.error(f"there is no folder for {asked.json}")
     chosen = {one.name for one in register.chosen(asked.names, quick=asked.quick)}
     if asked.names and (none := [name for name in asked.names if name not in chosen]):
         parser.error(f"{none[0]} has no short form" if asked.quick else f"{none[0]} is not there")

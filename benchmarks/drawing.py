@@ -31,6 +31,8 @@ DASHES = ("-", "--", "-.", ":")
 POINTS_MAX = 240
 """Of one line; more are thinned out evenly, because nobody sees them."""
 BYTES_MAX = 60_000
+LONG_NAME = 26
+"""Of more letters than that only two names stand side by side."""
 WIDTH_IN, HEIGHT_IN = 7.2, 3.9
 _STYLE: dict[str, Any] = {
     "svg.hashsalt": "daybreak",
@@ -121,12 +123,13 @@ def lines(
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         if log_x:
-            axes.set_xscale("log")
+            _log(axes, "x")
         if log_y:
-            axes.set_yscale("log")
+            _log(axes, "y")
         elif from_zero:
             axes.set_ylim(bottom=0)
-        return _write(figure, axes, path, title, text, legend=len(series) + len(levels or {}) > 1)
+        # names inside would stand on a line that goes all across
+        return _write(figure, axes, path, title, text, legend=len(series) + len(levels or {}) > 1, below=bool(levels))
 
 
 def bars(path: Path, rows: Sequence[Bar], *, title: str, text: str, x: str, log: bool = False, one: str = "") -> Path:
@@ -205,6 +208,12 @@ def _line(axes: Any, one: Line, number: int) -> None:
         axes.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
 
 
+def _log(axes: Any, which: str) -> None:
+    """Decades are written out: 0.01 and 1,000 are read sooner than powers, and on a phone."""
+    getattr(axes, f"set_{which}scale")("log")
+    getattr(axes, f"{which}axis").set_major_formatter(lambda value, _: f"{value:,.10g}")
+
+
 def _thinned(count: int) -> list[int]:
     """Places that are kept, the first and the last among them."""
     if count <= POINTS_MAX:
@@ -219,7 +228,8 @@ def _short(value: float) -> str:
 def _write(figure: Any, axes: Any, path: Path, title: str, text: str, *, legend: bool, below: bool = False) -> Path:
     axes.set_title(title, loc="left")
     if legend and below:
-        figure.legend(loc="outside lower center", ncols=3)
+        names = axes.get_legend_handles_labels()[1]
+        figure.legend(loc="outside lower center", ncols=2 if max(map(len, names)) > LONG_NAME else 3)
     elif legend:
         axes.legend(loc="best")
     page = io.StringIO()

@@ -68,14 +68,16 @@ def _when(some: Sequence[Kept]) -> str:
 
 
 def _since(name: str, some: Sequence[Kept], records: Sequence[Record]) -> str:
-    """Why there is nothing newer, where it was tried in vain."""
-    whys = [(one, {**one.unavailable, **one.failed}.get(name)) for one in records]
-    tried = [one for one in records if name in one.figures or name in one.unavailable or name in one.failed]
-    forms = {one.record.form for one in some}
-    for record, why in reversed([one for one in whys if one[0] in tried and (not forms or one[0].form in forms)]):
-        if why is None:
+    """Why there is nothing newer, where it was tried in vain. A short form casts no doubt on what is shown in full."""
+    full = any(one.record.form == "full" for one in some)
+    for record in reversed(records):
+        if full and record.form != "full":
+            continue
+        why = {**record.unavailable, **record.failed}.get(name)
+        if why is not None:
+            return f" On {record.day} it was not measured, or not all of it: {_cell(why)}."
+        if name in record.figures:
             return ""
-        return f" On {record.day} it was not measured, or not all of it: {_cell(why)}."
     return ""
 
 
@@ -104,8 +106,8 @@ def _recorded(records: Sequence[Record]) -> list[str]:
     """The runs that what is shown was measured in, the newest first, and what is of each."""
     of: dict[str, list[str]] = {}
     for name, some in history.shown(records).items():
-        for record in dict.fromkeys(one.record.name for one in some):
-            of.setdefault(record, []).append(f"`{name}`")
+        for run in dict.fromkeys(one.record.name for one in some):
+            of.setdefault(run, []).append(f"`{name}`")
     if not of:
         return ["* Nothing has been recorded."]
     lines = []

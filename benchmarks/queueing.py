@@ -48,7 +48,7 @@ DURATION_S = (180, 1_500)
 class Load:
     """A queue of one length on a disk, and workers on it."""
 
-    def __init__(self, ledger: Ledger, length: int) -> None:
+    def __init__(self, ledger: Ledger | MemoryLedger, length: int) -> None:
         self.ledger, self.length = ledger, length
         self.queue = Queue(ledger, SystemClock(), os.urandom)
         self.random = random.Random(length)
@@ -104,7 +104,7 @@ class Load:
         await self.ledger.append_async([Draft(run_stream(run), event, epoch=1) for event in (granted, *moves)])
 
 
-def bare_commits(ledger: Ledger, count: int = 30) -> list[float]:
+def bare_commits(ledger: Ledger | MemoryLedger, count: int = 30) -> list[float]:
     """Seconds of one event alone, durable."""
     taken = []
     for number in range(count):

@@ -92,7 +92,6 @@ class Store:
     share one, since each commit holds the ledger's lock."""
 
     costs: Costs
-    now_s: Callable[[], float]
     busy_s: float = 0.0
     commits: int = 0
     events: int = 0
@@ -126,6 +125,7 @@ class Charged:
     ledger: MemoryLedger
     store: Store
     costs: Costs
+    now_s: Callable[[], float]
     others: list[Charged] = field(default_factory=list)
     free_s: float = 0.0
     """When its processor has done all that it has been given."""
@@ -137,7 +137,7 @@ class Charged:
     """Of an event: the part that the next one pays."""
 
     def charge(self, us: float) -> None:
-        self.free_s = max(self.free_s, self.store.now_s()) + us / 1e6
+        self.free_s = max(self.free_s, self.now_s()) + us / 1e6
         self.cpu_s += us / 1e6
 
     def append(self, drafts: Sequence[Draft]) -> list[Record]:
@@ -146,7 +146,7 @@ class Charged:
 
     async def append_async(self, drafts: Sequence[Draft]) -> list[Record]:
         events = self._pay(len(drafts))
-        await anyio.sleep(self.free_s - self.store.now_s())
+        await anyio.sleep(self.free_s - self.now_s())
         if await self.store.commit(events, id(self)):
             self.charge(self.costs.commit_us)  # that it takes this long is part of the commit's own time
         return self._append(drafts)
@@ -248,9 +248,10 @@ class Cluster:
         self._jumping = JumpingClock()
         self.clock = FakeClock(DAWN, elapsed=self._jumping.current_time)
         self.ledger = MemoryLedger(clock=self.clock, views=[*VIEWS, NIGHTS], entropy=self.chance.randbytes)
-        self.store = Store(costs, self.clock.monotonic)
+        self.store = Store(costs)
         self.nodes = Nodes(size, self.chance, self.clock.monotonic)
-        self.coordinators = [Charged(self.ledger, self.store, costs) for _ in range(size.coordinators)]
+        now_s = self.clock.monotonic
+        self.coordinators = [Charged(self.ledger, self.store, costs, now_s) for _ in range(size.coordinators)]
         for one in self.coordinators:
             one.others = [other for other in self.coordinators if other is not one]
         self.room: dict[str, Seat] = {}

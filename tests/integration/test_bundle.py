@@ -171,7 +171,7 @@ def test_once_unpacked_it_starts_at_once_and_nothing_leads_it_elsewhere(
     assert {findings[name]["level"] for name in ("pytest", "ruff", "mypy", "python")} == {"good"}
     assert min(timed(bundle, home) for _ in range(3)) < 1.0
     nothing_leads_elsewhere(bundle, home)
-    damage_is_noticed(bundle, home, root)
+    timers_start_the_file(bundle, home, root)
 
 
 @pytest.mark.chaos
@@ -209,7 +209,7 @@ def test_it_is_packed_and_starts_where_there_is_no_bubblewrap(tmp_path: Path, mo
 @pytest.mark.chaos
 def test_a_first_start_that_is_killed_and_two_at_once_end_well(bundle: Path, home: Path) -> None:
     """kill -9 in the midst of unpacking leaves nothing that a later start would run; two that unpack at the same time
-    do not disturb each other."""
+    do not disturb each other; what is damaged afterwards is noticed."""
     # shows: F10
     first = start(bundle, home, "--version")
     site = ".cache/daybreak/bundles/*/pex/installed_wheels/*/*"
@@ -232,6 +232,7 @@ def test_a_first_start_that_is_killed_and_two_at_once_end_well(bundle: Path, hom
     assert (unpacked_into(home) / "ready").exists()
     out, _ = start(bundle, home, "doctor", "--json").communicate(timeout=120)
     assert {one["name"]: one["level"] for one in json.loads(out)}["bundle"] == "good"
+    damage_is_noticed(bundle, home, unpacked_into(home))
 
 
 def bundle_version(bundle: Path) -> str:
@@ -257,6 +258,15 @@ def nothing_leads_elsewhere(bundle: Path, home: Path) -> None:
     told = {name: str(evil.parent) for name in names if name != "PYTHONHOME"}
     out, err = start(bundle, home, "--version", **told, PEX_MODULE="evil", PEX_INTERPRETER="1").communicate(timeout=60)
     assert (out.strip(), err) == (bundle_version(bundle), "")
+
+
+def timers_start_the_file(bundle: Path, home: Path, root: Path) -> None:
+    """What it has unpacked may be cleared away; and they unpack to where they were told."""
+    words = ("schedule", "install", "--systemd", "--dry-run")
+    out, err = start(bundle, home, *words, DAYBREAK_BUNDLE_DIR=str(root.parent)).communicate(timeout=60)
+    assert f'ExecStart="{PYTHON}" "{bundle}" "night"' in out, err
+    assert f'Environment="DAYBREAK_BUNDLE_DIR={root.parent}"' in out
+    assert "_DAYBREAK_UNPACKING" not in out
 
 
 def damage_is_noticed(bundle: Path, home: Path, root: Path) -> None:

@@ -525,6 +525,16 @@ def test_the_ray_cluster_has_the_fields_that_kuberay_documents_and_asks_for_a_to
     assert cluster["spec"]["rayVersion"] == importlib.metadata.version("ray")
     for group in (cluster["spec"]["headGroupSpec"], *cluster["spec"]["workerGroupSpecs"]):
         assert {f"--{name}" for name in group["rayStartParams"]} <= options_of_ray()["start"]
+        [node] = containers(group["template"])
+        told = group["rayStartParams"].get("node-manager-port", "6379")
+        assert [str(port["containerPort"]) for port in node["ports"]] == [told]
+    for pod in pods(rendered("ray")).values():
+        for one in containers(pod):
+            said = " ".join(one.get("args", ()))
+            open_there = {port["containerPort"] for port in one.get("ports", ())}
+            open_there |= {int(port) for port in re.findall(r"--node-manager-port=(\d+)", said)}
+            probes = [one.get(kind, {}) for kind in ("startupProbe", "readinessProbe", "livenessProbe")]
+            assert {probe["tcpSocket"]["port"] for probe in probes if "tcpSocket" in probe} <= open_there, one["name"]
     for group in cluster["spec"]["workerGroupSpecs"]:
         assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
     spoilt = cluster["spec"] | {"workerGroupSpec": []}

@@ -369,6 +369,12 @@ def test_an_unknown_name_is_refused_before_anything_runs() -> None:
     assert "no benchmark 'archives'" in refused.stderr
 
 
+def test_a_file_that_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    refused = _cli("--json", str(tmp_path / "nowhere" / "found.json"), "archive")
+    assert refused.returncode == 2
+    assert "there is no folder" in refused.stderr
+
+
 def test_a_benchmark_that_has_no_short_form_is_not_passed_over_in_silence() -> None:
     refused = _cli("--quick", "archive", "ledger_size")
     assert refused.returncode == 2
@@ -479,6 +485,8 @@ def test_a_failure_is_told_until_it_is_measured_again() -> None:
     bad = recorded("2026-11-21T10:00:00Z", "full", {}, failed={"web": "ended with code 1"})
     words = "On 2026-11-21 it was not measured, or not all of it: ended with code 1."
     assert words in page.tables([good, bad])
+    assert words in page.tables([dataclasses.replace(good, form="quick"), bad]), "a short form hides no failure in full"
+    assert words not in page.tables([good, dataclasses.replace(bad, form="quick")])
     assert words not in page.tables([good, bad, dataclasses.replace(good, made="2026-11-22T10:00:00Z")])
 
 
@@ -592,6 +600,20 @@ def test_peers_that_cannot_be_had_are_said_and_not_taken_for_there(
     with pytest.raises(Unavailable, match="could not be installed"):
         installed.wanted()
     assert not installed.ready()
+
+
+def test_where_packages_come_from_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "ERROR: no match from https://user:word@packages.test/simple/x (HTTPConnectionPool(host='packages.test'))"
+    for name, path in {"OUT": tmp_path, "PLACE": tmp_path / "p", "STAMP": tmp_path / "s"}.items():
+        monkeypatch.setattr(installed, name, path)
+    monkeypatch.setattr(installed, "PYTHON", tmp_path / "python")
+    monkeypatch.delenv("DAYBREAK_PEERS", raising=False)
+    monkeypatch.setattr(installed, "_run", lambda *_: subprocess.run(
+        ["/bin/sh", "-c", 'echo "$0" >&2; exit 1', said], check=True, capture_output=True, text=True
+    ))  # fmt: skip
+    with pytest.raises(Unavailable, match=r"no match from \(address\)") as told:
+        installed.wanted()
+    assert "packages.test" not in str(told.value)
 
 
 def test_json_has_what_a_reader_needs() -> None:

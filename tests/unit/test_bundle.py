@@ -19,6 +19,7 @@ import zipfile
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -129,7 +130,8 @@ def test_the_same_content_gives_the_same_bytes_whenever_and_in_whatever_order_it
 
 def test_other_content_gives_another_file_and_another_place_to_unpack(tmp_path: Path) -> None:
     one, two = tmp_path / "1", tmp_path / "2"
-    one.mkdir(), two.mkdir()
+    one.mkdir()
+    two.mkdir()
     told = about()
     program = starting.program(told, ROOM)
     pressing.press(packed(one / "p", program), one / "it.pyz", told)
@@ -488,7 +490,7 @@ def test_it_is_tried_out_where_nothing_of_ours_and_no_network_is(
     ],
 )
 def test_where_it_cannot_run_it_says_so_in_a_sentence(
-    tmp_path: Path, changed: dict[str, object], words: list[str]
+    tmp_path: Path, changed: dict[str, Any], words: list[str]
 ) -> None:
     # shows: F10
     done = start(pressed(tmp_path, **changed), tmp_path)
@@ -556,6 +558,12 @@ def test_the_place_follows_the_environment(tmp_path: Path, environment: dict[str
     told = {name: value.replace("@", str(tmp_path)) for name, value in environment.items()}
     left = json.loads(start(pressed(tmp_path), tmp_path, **told).stdout)
     assert Path(left["_DAYBREAK_UNPACKING"]).parent == tmp_path / place
+
+
+def test_a_place_named_from_here_is_the_same_place_for_what_is_started_elsewhere(tmp_path: Path) -> None:
+    """A timer keeps the variable, and starts in another folder."""
+    left = json.loads(start(pressed(tmp_path), tmp_path, DAYBREAK_BUNDLE_DIR=os.path.relpath(tmp_path / "b")).stdout)
+    assert left["DAYBREAK_BUNDLE_DIR"] == str(tmp_path / "b")
 
 
 def test_a_home_that_cannot_be_written_is_told_and_another_place_is_taken(tmp_path: Path) -> None:

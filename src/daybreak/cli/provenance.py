@@ -186,7 +186,7 @@ def _tell(folder: Path, found: Checked, missing: list[str]) -> None:
         faces.result("  what was added is covered by nothing; --allow-extra leaves it out of account")
     inside = told.predicate.build_definition.internal_parameters
     when = told.predicate.run_details.metadata.finished_on
-    faces.result(f"{inside.get('name', '?')} {inside.get('version', '')} of the run {told.run}, built until {when}")
+    faces.result(f"{inside.get('name', '?')} {inside.get('version', '')} of the run {told.run}, finished {when}")
     faces.result(f"signed by {span.verifier.key_id} of {span.verifier.origin}: {len(told.subject):,} files")
     if found.vouched is not None:
         seen = found.vouched
@@ -206,7 +206,7 @@ def _as_json(folder: Path, found: Checked, missing: list[str]) -> dict[str, Any]
         "folder": folder,
         "verified": found.verified,
         "run": found.statement.run,
-        "built_until": found.statement.predicate.run_details.metadata.finished_on,
+        "finished": found.statement.predicate.run_details.metadata.finished_on,
         "files": len(found.statement.subject),
         "differences": [{"kind": one.kind, "path": one.path, "why": one.why} for one in found.differences],
         "extra": [{"kind": one.kind, "path": one.path, "why": one.why} for one in found.extra],

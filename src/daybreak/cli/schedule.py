@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from daybreak.host.timers import Change, Crontab, Night, Systemd
     from daybreak.ledger import Ledger
 
-_KEPT_NAMES = ("PATH", "LANG", "LC_ALL", "DAYBREAK_HOME", "DAYBREAK_SNAPSHOTS")
+_KEPT_NAMES = ("PATH", "LANG", "LC_ALL", "DAYBREAK_HOME", "DAYBREAK_SNAPSHOTS", "DAYBREAK_BUNDLE_DIR")
 _FOLDER_NAMES = ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")
 """What a night sees of this shell; nothing that may be a secret, because units can be read."""
 _SESSION_NAMES = ("HOME", "USER", "LOGNAME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "PATH", "LANG", "LC_ALL")

@@ -13,7 +13,9 @@ from zlib import crc32
 from daybreak.engine.picking import Pick
 
 PATIENCE_S = 0.5
-"""So long a run is left to the night whose turn it is."""
+"""So long a run is left to the night whose turn it is by one that has workers free and nothing of its own."""
+LONG_S = 15.0
+"""So long by one that has: with a long queue, all would reach for what each has only not come to."""
 
 
 def turn(run: str, nights: int) -> int:
@@ -32,11 +34,14 @@ class Sharing:
             self._left.clear()
             return list(picks[:free])
         left = {pick.run: self._left.get(pick.run, now_s) for pick in picks}
-        chosen = [
-            pick
-            for pick in picks
-            if turn(pick.run, nights) == place or pick.cancel or pick.late or now_s - left[pick.run] >= PATIENCE_S
-        ][:free]
+
+        def is_mine(pick: Pick) -> bool:
+            own = turn(pick.run, nights) == place or pick.cancel or pick.late
+            return own or now_s - left[pick.run] >= LONG_S
+
+        first = [pick for pick in picks if is_mine(pick)]
+        rest = [pick for pick in picks if not is_mine(pick) and now_s - left[pick.run] >= PATIENCE_S]
+        chosen = [*first, *rest][:free]
         self._left = {run: since_s for run, since_s in left.items() if run not in {pick.run for pick in chosen}}
         return chosen
 

@@ -61,6 +61,8 @@ __all__ = ["LOCK", "Found", "Hooks", "NightResult", "Plan", "Status", "Superviso
 
 LOCK = "supervisor"
 """Name of the lock of the one supervisor."""
+LOOK_AHEAD = 2
+"""Beside other nights it looks so many times further than it has workers, so that enough of it is its own."""
 ELDERS_S = 20.0
 """So long a night that joins waits to read of one that sat before it."""
 
@@ -388,7 +390,7 @@ class Supervisor:
         if broke := self._crew.broke:  # others may have tried them, too; whoever asked for them was told so
             taken |= {run for (run,) in self._log.query(_NOT_ASKED_FOR, (json.dumps(broke),))}
         place, number = self._neighbours.share()
-        picks = self._engine.queue.next(now, taken=taken, most=free * number, night=self.night)
+        picks = self._engine.queue.next(now, taken=taken, most=LOOK_AHEAD * (free + 4) * number, night=self.night)
         return self._sharing.mine(picks, free, place=place, nights=number, now_s=self._clock.monotonic())
 
     def _is_to_come(self) -> bool:

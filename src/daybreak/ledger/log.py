@@ -209,9 +209,8 @@ class Log:
                 outcomes: Sequence[Outcome] = [admission.admit(submission) for submission in submissions]
                 self._insert(admission.records)
             except (DaybreakError, _ViewRefusesError, apsw.ConstraintError):  # look closer: whose, and is it a repeat?
-                self._roll_back()
                 admission.undo()
-                self._begin_append(patient=patient)
+                self._begin_anew(patient=patient)
                 admission = self._admission(self.rows.idem)
                 outcomes = [self._insert_alone(admission, submission) for submission in submissions]
             if not admission.records:
@@ -365,6 +364,11 @@ class Log:
     def _begin_append(self, *, patient: bool = True) -> None:
         """Begin a transaction that is to append; all others change views alone."""
         self._begin(patient=patient)
+
+    def _begin_anew(self, *, patient: bool) -> None:
+        """Take back what the transaction under way has appended, and begin it again."""
+        self._roll_back()
+        self._begin_append(patient=patient)
 
     def _finish(self) -> None:
         """End a transaction that appended."""

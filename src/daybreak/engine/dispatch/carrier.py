@@ -32,6 +32,7 @@ UNCONSUMED_MAX = 16
 LATE_S = 900.0
 """How long a job that was given up is still listened to, so that what comes late can be refused."""
 REACH_S = 5.0
+SEEN_MAX = 10_000
 
 
 def remote(order: bytes, hashes: Sequence[str], *blobs: bytes) -> Iterator[bytes]:
@@ -47,6 +48,10 @@ class Carrier:
         self._saying = threading.Lock()
         self._blobs: OrderedDict[str, tuple[Any, int]] = OrderedDict()
         self._came = threading.Condition()
+        self._waiting: dict[int, dict[str, Any]] = {}
+        """What each job has of what it waits for; None: it did not come yet."""
+        self._seen: dict[str, dict[str, Any]] = {}
+        """Nodes that were there."""
         self._under_way: dict[int, Any] = {}
         self._given_up: set[int] = set()
         self._remote: Any = None
@@ -103,7 +108,7 @@ class Carrier:
     def _nodes(self) -> list[dict[str, Any]]:
         import ray
 
-        return [
+        nodes = [
             {
                 "id": one["NodeID"],
                 "host": one.get("NodeManagerHostname", ""),
@@ -114,46 +119,54 @@ class Carrier:
             for one in ray.nodes()  # type: ignore[no-untyped-call]
             if one["Alive"]
         ]
+        self._seen.update((one["id"], one) for one in nodes)
+        while len(self._seen) > SEEN_MAX:
+            self._seen.pop(next(iter(self._seen)))
+        return nodes
 
     def _impossible(self, said: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Why no node there is can ever do it; None where one can."""
+        """Why no node there is can do it; None where one can. `away`: one that could was there, or none of any use is;
+        so it may come back, and nobody has to be asked."""
         nodes = self._nodes()
-        wanted = labels(said["labels"])
-        able = [
-            one
-            for one in nodes
-            if one["cpus"] >= said["cpus"]
-            and one["memory_bytes"] >= said["memory_bytes"]
-            and all(one["labels"].get(name) == text for name, text in wanted.items())
-        ]
+        able = [one for one in nodes if _can(one, said)]
         if any(one["id"] not in said["avoid"] for one in able):
             return None
-        return {"op": "end", "id": said["id"], "why": "avoided" if able else "nowhere", "nodes": nodes}
+        back = any(_can(one, said) for one in self._seen.values()) or not any(one["cpus"] for one in nodes)
+        why = "avoided" if able else "away" if back else "nowhere"
+        return {"op": "end", "id": said["id"], "why": why, "nodes": nodes}
 
     # -- bytes
 
     def _keep(self, name: str, data: bytes) -> None:
         import ray
 
+        ref = ray.put(data)
         with self._came:
-            self._blobs[name] = (ray.put(data), len(data))
+            self._blobs[name] = (ref, len(data))
+            for found in self._waiting.values():  # at once: it may be dropped again before they wake
+                if name in found:
+                    found[name] = ref
             while sum(size for _, size in self._blobs.values()) > BLOBS_BYTES_MAX and len(self._blobs) > 1:
                 self._blobs.popitem(last=False)
             self._came.notify_all()
 
     def _refs(self, number: int, hashes: Sequence[str]) -> list[Any]:
+        """Not all of them where the job was given up."""
+        found: dict[str, Any] = dict.fromkeys(hashes)
         with self._came:
-            found = {name: self._blobs[name][0] for name in hashes if name in self._blobs}
-            for name in found:
-                self._blobs.move_to_end(name)
-        if missing := [name for name in hashes if name not in found]:
-            self._say({"op": "want", "id": number, "hashes": missing})
+            for name in hashes:
+                if name in self._blobs:
+                    found[name] = self._blobs[name][0]
+                    self._blobs.move_to_end(name)
+            self._waiting[number] = found
+        try:
+            if missing := [name for name, ref in found.items() if ref is None]:
+                self._say({"op": "want", "id": number, "hashes": missing})
+                with self._came:
+                    self._came.wait_for(lambda: number in self._given_up or None not in found.values())
+        finally:
             with self._came:
-                while missing:
-                    found |= {name: self._blobs[name][0] for name in missing if name in self._blobs}
-                    missing = [name for name in missing if name not in found]
-                    if missing:
-                        self._came.wait()
+                del self._waiting[number]
         return [found[name] for name in hashes]
 
     # -- jobs
@@ -215,10 +228,20 @@ class Carrier:
     def _cancel(self, number: int) -> None:
         import ray
 
-        self._given_up.add(number)
+        with self._came:
+            self._given_up.add(number)
+            self._came.notify_all()
         coming = self._under_way.get(number)
         if coming is not None:
             ray.cancel(coming, force=True)
+
+
+def _can(node: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
+    return bool(
+        node["cpus"] >= said["cpus"]
+        and node["memory_bytes"] >= said["memory_bytes"]
+        and all(node["labels"].get(name) == text for name, text in labels(said["labels"]).items())
+    )
 
 
 def labels(told: Sequence[str]) -> dict[str, str]:

@@ -38,6 +38,12 @@ REACH = "see that the cluster is there (`ray status`), and that [dispatch] addre
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 _LOG_BYTES_MAX = 1_000_000
 _log = logging.getLogger(__name__)
+_NODES_SAY = frozenset({"hello", "beat", "line", "left", "answer", "failed", "broke", "refused", "vanished"})
+"""Never "end": how a try ends is the carrier's word, not a node's."""
+HEARD_BYTES_MAX = 512 * 1024 * 1024
+"""Of all that is heard of one try: whatever is more is told by a node that does not keep to its limits."""
+WORDS_MAX = 300
+"""Letters of a name that a node gives."""
 Heard = frames.Message
 NOWHERE = Node("")
 
@@ -78,6 +84,8 @@ class _Asked:
     coming: queue.Queue[Heard] | None
     """None: given up."""
     blobs: Mapping[str, bytes]
+    """Until a node has begun: many jobs of large trees are not to be held for as long as they are done."""
+    heard_bytes: int = 0
     node: Node = NOWHERE
 
 
@@ -100,8 +108,11 @@ class Talk:
         self._process = _started(cluster, environment, program, self._own)
         self.ended = False
         self._ready: queue.Queue[Heard] = queue.Queue()
+        self._wanted: queue.Queue[tuple[_Asked, list[str]] | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True, name="dispatch")
         self._reader.start()
+        self._giver = threading.Thread(target=self._give, daemon=True, name="dispatch-bytes")
+        self._giver.start()
         self._wait(cluster)
 
     def _wait(self, cluster: Cluster) -> None:
@@ -120,9 +131,12 @@ class Talk:
     @contextmanager
     def asked(self, job: Job, order: Mapping[str, Any], blobs: Mapping[str, bytes]) -> Iterator[queue.Queue[Heard]]:
         """What is heard of it comes in the queue; what comes after the block is refused."""
-        number, coming = next(self._numbers), queue.Queue[Heard]()
+        number, coming, hashes = next(self._numbers), queue.Queue[Heard](), list(blobs)
         with self._lock:
+            if self.ended:  # whoever is told of the end was told before
+                raise ClusterUnreachable("the process that speaks to Ray has ended", hint=REACH)
             self._asked[number] = asked = _Asked(job.key, coming, blobs)
+        del blobs
         over = False
         try:
             self._say(
@@ -130,7 +144,7 @@ class Talk:
                     "op": "run",
                     "id": number,
                     "order": order,
-                    "hashes": list(blobs),
+                    "hashes": hashes,
                     "cpus": job.needs.cpus,
                     "memory_bytes": job.needs.memory_bytes,
                     "labels": list(job.needs.labels),
@@ -158,11 +172,13 @@ class Talk:
                 self._take(*message)
         except JobBroken:
             _log.exception("the process that speaks to Ray makes no sense")
+            self._process.kill()
         finally:
-            self.ended = True
+            self._wanted.put(None)
             gone: Heard = ({"op": "end", "why": "gone", "message": "the process that speaks to Ray has ended"}, b"")
             self._ready.put(({"op": "unusable", "why": "unreachable", "message": "its driver ended"}, b""))
             with self._lock:
+                self.ended = True
                 under_way = [one.coming for one in self._asked.values() if one.coming is not None]
             for coming in under_way:
                 coming.put(gone)
@@ -178,18 +194,36 @@ class Talk:
         if asked is None:
             return
         if said["op"] == "want":
-            for name in said["hashes"]:
-                self._say({"op": "blob", "hash": name}, asked.blobs.get(name, b""))
-            return
-        inner = (said["said"], data) if said["op"] == "from" else (said, b"")
-        if inner[0]["op"] == "hello":
-            asked.node = Node(str(inner[0]["node"]), str(inner[0]["host"]))
-        if said["op"] == "from" and inner[0].get("job") != str(asked.key):
+            self._wanted.put((asked, said["hashes"]))
+        elif said["op"] == "from":
+            self._hear(asked, said["said"], data)
+        elif (coming := asked.coming) is not None:
+            coming.put((said, b""))
+
+    def _hear(self, asked: _Asked, said: dict[str, Any], data: bytes) -> None:
+        """What a node says, of which nothing is sure, not even that it has an `op`."""
+        if said.get("job") != str(asked.key):
             return  # of something else: an order that nobody gave
-        if asked.coming is not None:
-            asked.coming.put(inner)
-        elif inner[0]["op"] == "answer":
+        if said.get("op") == "hello":
+            asked.blobs = {}
+            asked.node = Node(str(said.get("node", ""))[:WORDS_MAX], str(said.get("host", ""))[:WORDS_MAX])
+        asked.heard_bytes += len(data)
+        if (coming := asked.coming) is not None:
+            known = said.get("op") in _NODES_SAY and asked.heard_bytes <= HEARD_BYTES_MAX
+            coming.put((said, data) if known else ({"op": "nonsense"}, b""))
+        elif said.get("op") == "answer":
             self._refuse(asked.key, asked.node)
+
+    def _give(self) -> None:
+        """Sends bytes that are wanted, in a thread of its own: while they go, beats are heard."""
+        while (wanted := self._wanted.get()) is not None:
+            asked, hashes = wanted
+            there = asked.blobs
+            for name in hashes:
+                if name in there:  # else it was given up, and nobody wants it any more
+                    with suppress(ClusterUnreachable):
+                        self._say({"op": "blob", "hash": name}, there[name])
+            del asked, there, wanted
 
     def close(self) -> None:
         with suppress(OSError):
@@ -200,6 +234,7 @@ class Talk:
             self._process.kill()
             self._process.wait()
         self._reader.join(10)
+        self._giver.join(10)
         cast(BinaryIO, self._process.stdout).close()
         if self._own:
             shutil.rmtree(self._own, ignore_errors=True)
@@ -236,9 +271,13 @@ def _started(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,
-            env={**kept, **more, **(cluster.token if cluster.address else _own_token())},
+            env={**kept, **more, **((cluster.token or _NO_TOKEN) if cluster.address else _own_token())},
             start_new_session=True,  # Ctrl-C is ours to pass on
         )
+
+
+_NO_TOKEN = {"RAY_AUTH_MODE": "disabled"}
+"""Else Ray would look for a token in the user's home, and show it to whoever listens at that address."""
 
 
 def _own_token() -> dict[str, str]:

@@ -207,9 +207,18 @@ class PostgresLog(Log):
         self._begin(patient=patient)
         try:
             self._take_in_running(self._far_head(self.store.begin()))
+            self.connection.execute("SAVEPOINT appending")
         except BaseException:
             self._roll_back()
             raise
+
+    def _begin_anew(self, *, patient: bool) -> None:
+        """With the lock, which it would have to wait for again: nothing is in Postgres before the end. Where several
+        homes reach for the same runs, refusals are no exception."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK TO appending")
+        else:  # the error has ended it
+            super()._begin_anew(patient=patient)
 
     def _finish(self) -> None:
         batch = self._batch
