@@ -69,7 +69,7 @@ def test_more_work_than_a_processor_can_do_is_seen_as_a_full_processor_and_empty
     idle = played(slow, attempts=20, nodes=4, median_s=600.0, rounds=4, lost_hours=0)
     assert full.cpu > 0.9
     assert idle.cpu < 0.1
-    assert full.idle_p50_s > 10 * idle.idle_p50_s
+    assert full.idle_p50_s > 5 * idle.idle_p50_s
 
 
 def test_several_coordinators_share_a_queue_and_pay_for_each_others_events(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,6 +135,12 @@ class Carrier:
         why = "avoided" if able else "away" if back else "nowhere"
         return {"op": "end", "id": said["id"], "why": why, "nodes": nodes}
 
+    def _nowhere(self, said: Mapping[str, Any]) -> dict[str, Any] | None:
+        try:
+            return self._impossible(said)
+        except Exception as error:  # noqa: BLE001 - whatever Ray raises: a cluster that does not tell its nodes is gone
+            return {"op": "end", "id": said["id"], "why": "gone", "message": f"it does not answer: {_words(error)}"}
+
     # -- bytes
 
     def _keep(self, name: str, data: bytes) -> None:
@@ -174,7 +180,7 @@ class Carrier:
     def _run(self, said: Mapping[str, Any]) -> None:
         number = int(said["id"])
         try:
-            end = self._impossible(said) or self._carried(said)
+            end = self._nowhere(said) or self._carried(said)
         except Exception as error:  # noqa: BLE001 - whatever Ray raises means that this try is lost
             end = {"op": "end", "id": number, "why": "lost", "message": _words(error)}
         self._under_way.pop(number, None)

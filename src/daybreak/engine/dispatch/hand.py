@@ -8,6 +8,7 @@ takes what it says any more: then the node is cut off from the coordinator, whic
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -28,6 +29,7 @@ from daybreak.engine.dispatch.job import Doing, Packed
 from daybreak.engine.dispatch.problems import AnswerFalse, JobBroken
 from daybreak.errors import DaybreakError
 from daybreak.host import removal, sandbox, tree
+from daybreak.host.files.problems import DiskFull
 from daybreak.version import __version__
 
 BEAT_S = 2.0
@@ -35,6 +37,8 @@ UNHEARD_S = 30.0
 """So long may what was said wait to be taken; then nobody is there."""
 BENCHES_MAX = 3
 LINE_BYTES_MAX = 256 * 1024
+_OF_THE_NODE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""What is the machine's fault and not the job's: another node may do it."""
 
 
 class Hand:
@@ -85,13 +89,18 @@ class Hand:
     def _beat(self) -> None:
         while True:
             time.sleep(BEAT_S)
-            if self._unheard and time.monotonic() - self._unheard[0] > UNHEARD_S:
+            oldest = self._unheard[:1]  # what is taken meanwhile goes out of the list
+            if oldest and time.monotonic() - oldest[0] > UNHEARD_S:
                 os._exit(0)
             if self._busy and self._saying.acquire(blocking=False):  # whoever says something beats too
                 self._saying.release()
                 self._say({"op": "beat", "job": self._busy})
 
     # -- one job
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._busy)
 
     def _do(self, order: dict[str, Any], blobs: dict[str, bytes]) -> None:
         self._busy = str(order["job"])
@@ -103,11 +112,14 @@ class Hand:
         """What it came to, whatever that is."""
         try:
             return self._done(order, blobs)
+        except (OSError, DiskFull, tree.NotUnpacked) as error:
+            if isinstance(error, OSError) and error.errno not in _OF_THE_NODE:
+                return _broken(error)
+            return {"op": "refused", "why": f"it has no room or no files left: {error}"[:1000]}
         except DaybreakError as error:
             return {"op": "failed", "code": error.code, "message": error.message, "hint": error.hint}
         except BaseException as error:  # noqa: BLE001 - told to the coordinator, with where it happened
-            last = "".join(traceback.format_exception(error)[-3:])[-4_000:]
-            return {"op": "broke", "message": f"{type(error).__name__}: {error}", "trace": last}
+            return _broken(error)
 
     def _done(self, order: dict[str, Any], blobs: dict[str, bytes]) -> dict[str, Any]:
         if order["version"] != __version__:
@@ -180,6 +192,11 @@ class Hand:
         removal.remove(kept[""])
 
 
+def _broken(error: BaseException) -> dict[str, Any]:
+    last = "".join(traceback.format_exception(error)[-3:])[-4_000:]
+    return {"op": "broke", "message": f"{type(error).__name__}: {error}", "trace": last}
+
+
 def _plain(name: str) -> str:
     if not name or name in (".", "..") or "/" in name or "\0" in name:
         raise JobBroken(f"a given file is called {name!r:.80}", hint="all must have the same Daybreak")
@@ -196,6 +213,8 @@ def own_folder(base: Path) -> Path:
     facts = base.lstat()
     if facts.st_uid != os.geteuid() or not os.path.isdir(base) or os.path.islink(base):
         raise JobBroken(f"{base} is not ours", hint="remove it on the node")
+    if facts.st_mode & 0o077:  # made by something else: what is in it is nobody else's to read
+        base.chmod(0o700)
     for old in base.glob("*.lock"):
         with suppress(OSError):
             descriptor = os.open(old, os.O_RDWR | os.O_CLOEXEC)
@@ -217,7 +236,12 @@ def main() -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(2, 1)  # what a doer prints is no message
-    Hand(own_folder(Path(sys.argv[1])).resolve(), come, go).work()
+    folder = own_folder(Path(sys.argv[1])).resolve()
+    hand = Hand(folder, come, go)
+    hand.work()
+    if not hand.busy:  # else what it runs ends first, and whoever comes next puts away
+        removal.remove(folder)
+        folder.with_name(folder.name + ".lock").unlink(missing_ok=True)
     os._exit(0)  # nobody is waited for: whoever gave orders is gone
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -20,14 +21,20 @@ from daybreak.engine.dispatch.problems import (
     NeedsUnmet,
     NodeRefused,
 )
-from daybreak.engine.dispatch.talk import NOWHERE, REACH, Cluster, Heard
+from daybreak.engine.dispatch.talk import NOWHERE, REACH, WORDS_MAX, Cluster, Heard
 from daybreak.engine.flow import Paused
+from daybreak.errors import DaybreakError, EngineError, LedgerError
 from daybreak.host import removal, tree
+from daybreak.host.sandbox import SandboxMissing
 
 OVERTIME_S = 60.0
 LOOK_S = 0.2
 _REPORT = "look at the node; a node that was not tampered with does not do this, so report it"
+_NODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""A node's name: it becomes part of what Ray is asked for."""
 _log = logging.getLogger(__name__)
+_OURS_TO_SAY = (EngineError, LedgerError)
+"""What only a coordinator can know: its ledger, its cluster, its run."""
 About = TypeVar("About", JobLost, NodeRefused, AnswerFalse)
 
 
@@ -70,37 +77,78 @@ class Hearing:
             raise self._lost(f"it was not over after {self.job.time_s:.0f} s and a minute")
 
     def _take(self, said: Mapping[str, Any], data: bytes) -> Answer | None:
-        match said.get("op"):
+        """Of what a node says nothing is sure but that it is an object with an `op` of those that nodes say."""
+        op = said.get("op")
+        if op == "end":
+            self._end(said)
+        elif (op == "hello") == bool(self.node.name) and op != "refused":
+            raise self._false("it says who it is twice, or never")
+        match op:
             case "hello":
                 self._hello(said)
             case "line":
                 self.on_line(data)
             case "left":
-                self.left[str(said["name"])] = Packed(str(said["hash"]), data)
+                self._left(said, data)
             case "answer":
+                if "body" not in said:
+                    raise self._false("an answer without one")
                 self._put_back()
                 return Answer(said["body"], self.node)
-            case "failed" if said["code"] == "H140":  # its sandbox is weaker than required: others may do better
-                raise self._refused(str(said["message"]))
             case "failed":
-                raise rebuilt(str(said["code"]), str(said["message"]), str(said["hint"]))
+                raise self._failed(said)
             case "refused":
-                raise self._refused(str(said["why"]))
+                if not self.node.name:  # what should do it could not even be started there
+                    self.node = self._named(said)
+                raise self._refused(self._text(said, "why"))
             case "broke":
-                _log.error("job %s on %s: %s", self.job.key, self.node.host, said["trace"])
-                raise JobBroken(f"{self.job.doer} on {self.node.host}: {said['message']}"[:500], hint=_REPORT)
+                _log.error("job %s on %s: %s", self.job.key, self.node.host, self._text(said, "trace", 4_000))
+                raise JobBroken(f"{self.job.doer} on {self.node.host}: {self._text(said, 'message')}", hint=_REPORT)
             case "vanished":
                 raise self._lost("the process that did it is gone")
-            case "end":
-                self._end(said)
+            case "beat":
+                pass
+            case _:
+                raise self._false("it says what makes no sense, or without end")
         return None
+
+    def _text(self, said: Mapping[str, Any], name: str, most: int = 1_000) -> str:
+        text = said.get(name)
+        if not isinstance(text, str):
+            raise self._false(f"it leaves out {name}")
+        return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")[:most]
+
+    def _named(self, said: Mapping[str, Any]) -> Node:
+        name = self._text(said, "node")
+        if not _NODE.fullmatch(name):
+            raise self._false("it says a name that no node has")
+        return Node(
+            name, self._text(said, "host", WORDS_MAX), self._text(said, "sandbox").partition("; not covered")[0]
+        )
 
     def _hello(self, said: Mapping[str, Any]) -> None:
         self.began_s = time.monotonic()
-        self.node = Node(str(said["node"]), str(said["host"]), str(said["sandbox"]).partition("; not covered")[0])
-        if said["version"] != self.cluster.version:
-            raise self._refused(f"it has Daybreak {said['version']}, and this is {self.cluster.version}")
+        self.node = self._named(said)
+        if (version := self._text(said, "version", WORDS_MAX)) != self.cluster.version:
+            raise self._refused(f"it has Daybreak {version}, and this is {self.cluster.version}")
         self.on_node(self.node)
+
+    def _left(self, said: Mapping[str, Any], data: bytes) -> None:
+        name = self._text(said, "name")
+        if name not in self.job.lent or name in self.left:
+            raise self._false("it leaves what was not lent to it, or twice")
+        self.left[name] = Packed(self._text(said, "hash"), data)
+
+    def _failed(self, said: Mapping[str, Any]) -> DaybreakError:
+        code, message = self._text(said, "code", 20), self._text(said, "message", 10_000)
+        if code == SandboxMissing.code:  # weaker than required: others may do better
+            return self._refused(message)
+        problem = rebuilt(code, message, self._text(said, "hint", 10_000))
+        if isinstance(problem, AnswerFalse):
+            return _about(problem, self.node)
+        if isinstance(problem, _OURS_TO_SAY) and not isinstance(problem, JobBroken):
+            return self._false(f"it says {code}, which no node can know")
+        return problem
 
     def _end(self, said: Mapping[str, Any]) -> None:
         nodes = "; ".join(_described(one) for one in said.get("nodes", ())) or "none"
@@ -116,6 +164,10 @@ class Hearing:
                 )
             case "gone":
                 raise ClusterUnreachable(str(said["message"]), hint=REACH)
+            case "away":
+                raise ClusterUnreachable(
+                    f"no node that has {self.job.needs} is there now; there are: {nodes}", hint="start one again"
+                )
             case _:
                 raise self._lost(str(said.get("message") or "it ended without an answer"))
 
@@ -128,6 +180,7 @@ class Hearing:
             try:
                 if left is None:
                     raise tree.PackDamaged("nothing came", hint="")
+                refuse_strange(tree.check(left.data, left.hash))
                 tree.unpack(left.data, fresh, left.hash)
             except tree.PackDamaged as damaged:
                 raise _about(
@@ -143,13 +196,26 @@ class Hearing:
                 os.rename(new, folder / new.name)
             fresh.rmdir()
 
+    def _false(self, why: str) -> AnswerFalse:
+        place = f"node {self.node.host} ({self.node.name[:8]})" if self.node.name else "a node"
+        return _about(AnswerFalse(f"{place} does not do as nodes do: {why}", hint=_REPORT), self.node)
+
     def _lost(self, why: str) -> JobLost:
         place = f"node {self.node.host} ({self.node.name[:8]})" if self.node.name else "the cluster"
         return _about(JobLost(f"a job was lost on {place}: {why}", hint="it is done again elsewhere"), self.node)
 
     def _refused(self, why: str) -> NodeRefused:
         place = f"node {self.node.host} ({self.node.name[:8]})"
-        return _about(NodeRefused(f"{place} refused a job: {why}", hint="install the same Daybreak on it"), self.node)
+        hint = "see what `daybreak doctor` says there; it needs the same Daybreak, a sandbox, and room on its disk"
+        return _about(NodeRefused(f"{place} refused a job: {why}", hint=hint), self.node)
+
+
+def refuse_strange(told: tree.Tree) -> None:
+    """Raises PackDamaged for a tree that `tree.take` never makes: a `.git` in it would have its programs run here."""
+    for entry in told.entries:
+        for part in entry.path.split("/"):
+            if part in tree.IGNORED or part.casefold() == ".git":
+                raise tree.PackDamaged(f"{part} is in it, which no tree holds", hint=_REPORT)
 
 
 def _about(problem: About, node: Node) -> About:

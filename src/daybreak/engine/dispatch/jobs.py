@@ -19,6 +19,8 @@ from daybreak.events import Event, JobLate, JobPlaced
 from daybreak.events import JobLost as JobWasLost
 
 TRIES_MAX = 3
+REFUSED_MAX = 1_000
+"""So many nodes are asked; more than that is one that gives itself names."""
 """So often is one job done before it counts as what it came to: nothing."""
 UNREACHABLE = timedelta(minutes=1)
 """How long a run gives way to others where the cluster cannot be reached."""
@@ -83,7 +85,10 @@ class _Remote:
                 lost = [*lost, problem.node] if problem.node else lost
             except NodeRefused as problem:
                 if problem.node:
-                    self._lost(problem.node, problem.message, again=True)
+                    again = problem.node not in job.avoid and len(refused) < REFUSED_MAX
+                    self._lost(problem.node, problem.message, again=again)
+                    if not again:
+                        raise
                     refused[problem.node] = problem
                 elif lost:  # those that lost it are all there is: better there than nowhere
                     lost = []
@@ -127,10 +132,12 @@ class _Remote:
         for record in self.jobs.ctx.records():
             event = record.event
             if isinstance(event, JobPlaced) and event.job == self.step:
-                open_[event.nth] = event
+                if event.epoch != self.jobs.ctx.epoch:  # what this owner had is over, or it would not ask
+                    open_[event.nth] = event
                 last = max(last, event.nth)
             elif isinstance(event, JobWasLost) and event.job == self.step:
                 open_.pop(event.nth, None)
+                last = max(last, event.nth)
         for nth, placed in open_.items():
             why = "its coordinator ended while it was done"
             self._tell(JobWasLost(run=placed.run, job=self.step, nth=nth, node=placed.node, why=why, again=True))

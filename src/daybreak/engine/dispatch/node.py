@@ -6,21 +6,30 @@ The hand is started once for a worker and kept. Nothing of ours but this runs in
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from daybreak import errors
 from daybreak.engine.dispatch import frames
+from daybreak.engine.dispatch.problems import JobBroken
 
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 """Of the worker's environment; the rest is Ray's, its token among it."""
 _LAST = ("answer", "failed", "broke", "refused")
 
+START_S = 60.0
+
 _hand: Hand | None = None
+
+
+class NotStarted(Exception):
+    """There is no process that could do a job here."""
 
 
 class Hand:
@@ -37,9 +46,15 @@ class Hand:
             env=environment,
             start_new_session=True,
         )
-        hello = frames.read(self.out)
+        late = threading.Timer(START_S, self.process.kill)
+        late.start()
+        try:
+            hello = frames.read(self.out)
+        finally:
+            late.cancel()
         if hello is None:
-            raise RuntimeError("the process that does jobs could not be started")
+            self.end()
+            raise NotStarted("the process that does jobs cannot be started; the log of Ray's worker says why")
         self.hello = hello[0]
         frames.write(self.into, {"op": "taken", "count": 1})
 
@@ -62,7 +77,12 @@ def carry(node: str, order: dict[str, Any], hashes: Sequence[str], blobs: Sequen
     """Messages about one job, as bytes, the last of them its end."""
     global _hand
     if _hand is None or _hand.process.poll() is not None:
-        _hand = Hand()
+        try:
+            _hand = Hand()
+        except (NotStarted, OSError, JobBroken) as error:  # a full disk, a folder of somebody else's
+            why = {"why": f"{error}"[:1000], "host": socket.gethostname(), "sandbox": ""}
+            yield frames.encoded({"op": "refused", "job": order["job"], "node": node, **why})
+            return
     hand, over = _hand, False
     try:
         yield frames.encoded({**hand.hello, "job": order["job"], "node": node})

@@ -53,8 +53,7 @@ class RayDispatch:
         on_line: OnLine,
         on_node: Callable[[Node], None] | None = None,
     ) -> Answer:
-        order, blobs = _ordered(job, self.cluster.version)
-        with self._talking().asked(job, order, blobs) as coming:
+        with self._talking().asked(job, *_ordered(job, self.cluster.version)) as coming:
             return Hearing(job, self.cluster, coming, cancelled, on_line, on_node or (lambda node: None)).answer()
 
     def late(self, run: str) -> list[tuple[Key, Node]]:
