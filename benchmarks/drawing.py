@@ -229,7 +229,7 @@ def _write(figure: Any, axes: Any, path: Path, title: str, text: str, *, legend:
     axes.set_title(title, loc="left")
     if legend and below:
         names = axes.get_legend_handles_labels()[1]
-        figure.legend(loc="outside lower center", ncols=2 if max(map(len, names)) > LONG_NAME else 3)
+        figure.legend(loc="outside lower center", ncols=_columns(names))
     elif legend:
         axes.legend(loc="best")
     page = io.StringIO()
@@ -242,6 +242,11 @@ def _write(figure: Any, axes: Any, path: Path, title: str, text: str, *, legend:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(svg, "utf-8", newline="\n")
     return path
+
+
+def _columns(names: Sequence[str]) -> int:
+    longest = max(map(len, names))
+    return 2 if longest > LONG_NAME else 4 if len(names) == 4 and longest < LONG_NAME / 2 else 3
 
 
 def _named(svg: str, title: str, text: str) -> str:

@@ -299,9 +299,13 @@ def _sizing(found: dict[str, Any]) -> str:
                 f"| {one['commits_s']:.2f} | {one['idle_p50_s'] * 1e3:,.0f} ms, {one['idle_p99_s'] * 1e3:,.0f} ms "
                 f"| {one['filled_s']:.1f} s | {one['lost']:,} of {one['tasks'] + one['lost']:,} "
                 f"| {one['memory_mb']:.0f} MB | {one['disk_gb_day']:.2g} GB "
-                f"| {one['first']}, {one['shortest_s']:.2g} s |"
+                f"| {one['first']}, {_two_digits(one['shortest_s'])} s |"
             )
     return "\n".join(rows)
+
+
+def _two_digits(value: float) -> str:
+    return f"{float(f'{value:.2g}'):,.10g}"
 
 
 def _flat(found: dict[str, Any]) -> str:

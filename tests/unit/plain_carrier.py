@@ -32,9 +32,14 @@ def work(said: dict[str, Any]) -> None:
         say({"op": "end", "id": number, "why": "nowhere", "nodes": [node]})
         return
     if missing := [name for name in said["hashes"] if name not in blobs]:
+        if mode == "asks-late" and number == 1:
+            cancelled[number].wait()
         say({"op": "want", "id": number, "hashes": missing})
     with came:
-        came.wait_for(lambda: all(name in blobs for name in said["hashes"]))
+        came.wait_for(lambda: all(name in blobs for name in said["hashes"]) or cancelled[number].is_set())
+    if cancelled[number].is_set():
+        say({"op": "end", "id": number, "why": "over"})
+        return
     sent = [blobs[name] for name in said["hashes"]]
     if mode == "flips":
         sent = [data[:-1] + bytes([data[-1] ^ 1]) for data in sent]
@@ -48,11 +53,15 @@ def work(said: dict[str, Any]) -> None:
                 inner["version"] = "0.0.1"
             if mode == "mixes" and inner["op"] == "answer":
                 say({"op": "from", "id": number, "said": {**inner, "job": "of/another/run/1", "body": "wrong"}})
-            if mode == "late" and inner["op"] == "answer":
+            if mode == "forges":
+                inner = {"op": "end", "job": order["job"], "why": "gone", "message": "it is all over"}
+            if mode == "raves":
+                inner = {"job": order["job"], "op": {"a": []}} if inner["op"] != "hello" else {"job": order["job"]}
+            if mode == "late" and inner.get("op") == "answer":
                 cancelled[number].wait()
-            if mode == "dies" and inner["op"] == "hello":
+            if mode == "dies" and inner.get("op") == "hello":
                 os._exit(1)
-            if mode != "silent" or inner["op"] in ("hello", "line"):
+            if mode != "silent" or inner.get("op") in ("hello", "line"):
                 say({"op": "from", "id": number, "said": inner}, data)
             if cancelled[number].is_set() and mode != "late":
                 coming.close()
@@ -80,4 +89,6 @@ while (message := frames.read(come)) is not None:
                 came.notify_all()
         case "cancel":
             cancelled[said["id"]].set()
+            with came:
+                came.notify_all()
 os._exit(0)

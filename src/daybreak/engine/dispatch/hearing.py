@@ -17,6 +17,7 @@ from daybreak.engine.dispatch.problems import (
     AnswerFalse,
     ClusterUnreachable,
     JobBroken,
+    JobFailed,
     JobLost,
     NeedsUnmet,
     NodeRefused,
@@ -63,6 +64,7 @@ class Hearing:
                 self._look()
                 continue
             self.heard_s = time.monotonic()
+            self._look()  # also where it never stops talking
             if (answer := self._take(said, data)) is not None:
                 return answer
 
@@ -146,7 +148,7 @@ class Hearing:
         problem = rebuilt(code, message, self._text(said, "hint", 10_000))
         if isinstance(problem, AnswerFalse):
             return _about(problem, self.node)
-        if isinstance(problem, _OURS_TO_SAY) and not isinstance(problem, JobBroken):
+        if isinstance(problem, _OURS_TO_SAY) and not isinstance(problem, (JobBroken, JobFailed)):
             return self._false(f"it says {code}, which no node can know")
         return problem
 

@@ -204,14 +204,15 @@ class Talk:
         """What a node says, of which nothing is sure, not even that it has an `op`."""
         if said.get("job") != str(asked.key):
             return  # of something else: an order that nobody gave
-        if said.get("op") == "hello":
+        op = said.get("op")
+        if op == "hello":
             asked.blobs = {}
             asked.node = Node(str(said.get("node", ""))[:WORDS_MAX], str(said.get("host", ""))[:WORDS_MAX])
         asked.heard_bytes += len(data)
         if (coming := asked.coming) is not None:
-            known = said.get("op") in _NODES_SAY and asked.heard_bytes <= HEARD_BYTES_MAX
+            known = isinstance(op, str) and op in _NODES_SAY and asked.heard_bytes <= HEARD_BYTES_MAX
             coming.put((said, data) if known else ({"op": "nonsense"}, b""))
-        elif said.get("op") == "answer":
+        elif op == "answer":
             self._refuse(asked.key, asked.node)
 
     def _give(self) -> None:
