@@ -211,7 +211,7 @@ def _line(axes: Any, one: Line, number: int) -> None:
 def _log(axes: Any, which: str) -> None:
     """Decades are written out: 0.01 and 1,000 are read sooner than powers, and on a phone."""
     getattr(axes, f"set_{which}scale")("log")
-    getattr(axes, f"{which}axis").set_major_formatter(lambda value, _: f"{value:,.10g}")
+    getattr(axes, f"{which}axis").set_major_formatter(lambda value, _: f"{value:,.9f}".rstrip("0").rstrip("."))
 
 
 def _thinned(count: int) -> list[int]:

@@ -31,6 +31,7 @@ class RayCluster:
         }
         self._cluster.add_node(num_cpus=0, temp_dir=str(self.folder), **self._usual)
         self.address: str = self._cluster.address
+        self.head: Any = self._cluster.head_node
 
     def add(self, *, cpus: int = 2, **labels: str) -> Any:
         return self._cluster.add_node(num_cpus=cpus, labels=labels, **self._usual)

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.integration.daybreak_cli import ONE_EXAMPLE, Cli
 from tests.ray_cluster import RayCluster, gone_in, there
 
 from daybreak import events, home
-from daybreak.engine.dispatch import Dispatch, JobLost, Needs, Node, NodeRefused
+from daybreak.engine.dispatch import ClusterUnreachable, Dispatch, JobLost, Needs, Node, NodeRefused
 from daybreak.engine.dispatch.ray import Cluster, RayDispatch
 from daybreak.events import run_stream
 
@@ -117,6 +118,8 @@ def test_a_node_that_is_killed_loses_its_job_which_is_done_elsewhere(
     assert noticed_s + elsewhere(ray, tmp_path, heard) < 15
     for pid in heard.pids:
         gone_in(pid, 10)
+    with pytest.raises(ClusterUnreachable, match="is there now"):  # it may come back: nobody is asked in the night
+        run(ray, one)
 
 
 def test_a_node_that_stalls_loses_its_job_and_what_comes_back_is_ended(
@@ -220,8 +223,6 @@ def test_the_same_bytes_are_sent_once(ray: RayDispatch, tmp_path: Path, monkeypa
 
 def test_nobody_listens_at_that_address(tmp_path: Path) -> None:
     """Said within seconds, not after Ray's own minutes."""
-    from daybreak.engine.dispatch import ClusterUnreachable
-
     nobody = RayDispatch(Cluster(address="127.0.0.1:9", folder=tmp_path), os.environ)
     began_s = time.monotonic()
     with pytest.raises(ClusterUnreachable, match=r"127\.0\.0\.1:9"):
@@ -293,6 +294,36 @@ def test_a_coordinator_that_is_killed_does_again_what_was_in_flight_and_nothing_
     placed = [one.job for one in told if isinstance(one, events.JobPlaced)]
     assert all(placed.count(one.job) == 2 for one in lost)
     assert (folder / "out" / "pyproject.toml").is_file()
+
+
+@pytest.mark.chaos
+def test_where_all_nodes_go_or_the_head_does_runs_wait_until_there_is_a_cluster_again(tmp_path: Path) -> None:
+    """No step fails and nobody is asked, in whichever order they go and come."""  # shows: N14
+    lonely = RayCluster()
+    ray = RayDispatch(Cluster(address=lonely.address, token=OPEN, folder=tmp_path, silence_s=5), os.environ)
+    try:
+        only = lonely.add()
+        heard, _ = lost_by(ray, job(tmp_path, "run", {"code": SLEEPS}), lambda: lonely.kill(only))
+        for pid in heard.pids:
+            gone_in(pid, 10)
+        with pytest.raises(ClusterUnreachable, match="is there now"):
+            run(ray, job(tmp_path, "echo"))
+        lonely.add()
+        assert run(ray, job(tmp_path, "echo")).body["body"] == {}
+        for process in [one.process.pid for kind in lonely.head.all_processes.values() for one in kind]:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        until_s = time.monotonic() + 70  # Ray's driver ends after a minute at the latest
+        while time.monotonic() < until_s:
+            with pytest.raises(ClusterUnreachable) as caught:
+                run(ray, job(tmp_path, "echo"))
+            if "cannot be reached" in caught.value.message:
+                break
+        else:
+            pytest.fail("it never heard that the head is gone")
+    finally:
+        ray.close()
+        lonely.close()
 
 
 # -- a node that is cut off

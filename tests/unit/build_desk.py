@@ -18,7 +18,7 @@ from daybreak.config import Places
 from daybreak.engine import VIEWS, Engine, RunResult
 from daybreak.events import Event, run_stream
 from daybreak.factory import looking, task
-from daybreak.factory.attempting import Result
+from daybreak.factory.attempted import Result
 from daybreak.factory.kinds import build
 from daybreak.factory.office import Office
 from daybreak.memory import VIEWS as MEMORY

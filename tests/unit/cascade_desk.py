@@ -17,8 +17,8 @@ from daybreak.config import Places
 from daybreak.engine import VIEWS, Context, Engine, Kept, RunResult
 from daybreak.engine.placement import Placement
 from daybreak.events import AttemptBegan, AttemptJudged, Event, run_stream
-from daybreak.factory import attempting, cascading
-from daybreak.factory.attempting import Result
+from daybreak.factory import attempted, cascading
+from daybreak.factory.attempted import Result
 from daybreak.factory.cascading import Course
 from daybreak.factory.office import Office
 from daybreak.ledger import Draft
@@ -114,11 +114,11 @@ class Scene:
         if did is Crash:
             raise Crash
         if isinstance(did, Claim):
-            return Kept(False, tell=attempting.told(ctx.run, number, TASK, worker, Result(did, self.used), ""))
+            return Kept(False, tell=attempted.told(ctx.run, number, TASK, worker, Result(did, self.used), ""))
         claim = Claim(outcome="finished", summary="done")
         solved, score = did == "solved", float(str(did).removeprefix("scored ")) if did != "solved" else 100.0
         judged = AttemptJudged(run=ctx.run, attempt=number, worker=worker, task=TASK, solved=solved, score=score)
         workspace = f"{number:064x}"
         return Kept(
-            solved, tell=[*attempting.told(ctx.run, number, TASK, worker, Result(claim, self.used), workspace), judged]
+            solved, tell=[*attempted.told(ctx.run, number, TASK, worker, Result(claim, self.used), workspace), judged]
         )

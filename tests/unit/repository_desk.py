@@ -19,7 +19,7 @@ from daybreak.config import Places
 from daybreak.engine import VIEWS, Context, Engine, RunResult
 from daybreak.events import Event, run_stream
 from daybreak.factory.asked import Asked
-from daybreak.factory.attempting import Result
+from daybreak.factory.attempted import Result
 from daybreak.factory.kinds import repository
 from daybreak.factory.office import Office
 from daybreak.factory.repository import task as repositorytask

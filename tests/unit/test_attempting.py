@@ -30,7 +30,8 @@ from daybreak.engine.flow import Paused
 from daybreak.errors import DaybreakError, LeaseLost
 from daybreak.events import POLICY, AttemptTurn, BudgetSettled, Event, ModelCalled, run_stream
 from daybreak.factory import attempting, hearing
-from daybreak.factory.attempting import Attempts, Result
+from daybreak.factory.attempted import Result
+from daybreak.factory.attempting import Attempts
 from daybreak.factory.office import Office
 from daybreak.factory.warden import Warden
 from daybreak.host import process

@@ -18,7 +18,7 @@ from tests.unit.test_phases import _Looked, puts
 from daybreak.agents.protocol import Brief, Claim, Finding
 from daybreak.events import AttemptBegan, AttemptClaimed, PartEnded, TaskDivided
 from daybreak.factory import looking
-from daybreak.factory.attempting import Result
+from daybreak.factory.attempted import Result
 from daybreak.factory.phases import parts
 from daybreak.factory.phases.chain import FAILED_MAX, Breaker
 from daybreak.factory.phases.parts import Divided

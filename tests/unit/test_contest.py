@@ -58,7 +58,7 @@ def by_worker(desk: Desk, **works: Any) -> None:
         desk.asked.append(name)
         desk.works = [works[name.removeprefix("json:")]]
         claim = works[name.removeprefix("json:")](folder)
-        from daybreak.factory.attempting import Result
+        from daybreak.factory.attempted import Result
 
         return Result(claim or Claim(outcome="finished", summary="done"))
 

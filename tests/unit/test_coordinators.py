@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -44,7 +45,10 @@ from daybreak.host.locks import LockHeld
 from daybreak.host.snapshots import Store
 from daybreak.ledger import Draft, seats
 from daybreak.ledger.database import BLOBS
+from daybreak.ledger.postgres.connection import connect
+from daybreak.ledger.postgres.problems import ConnectionLost
 from daybreak.ledger.postgres.seats import PostgresSeats
+from daybreak.ledger.postgres.store import Store as Truth
 from daybreak.ledger.safekeeping import keep_safe
 from daybreak.ledger.seats import HomeCopied, HomeNameBroken, KeysDiffer, Sitter
 from daybreak.testing.clock import FakeClock
@@ -561,6 +565,27 @@ def test_a_lost_connection_is_made_again(seat_url: str, tmp_path: Path) -> None:
     until(lambda: [seat.seat for seat in two.look()] == [one.me])
     one.stand()
     two.stand()
+
+
+def test_the_server_frees_the_lock_of_whoever_stands_still_with_it(seat_url: str, tmp_path: Path) -> None:
+    """Stopped between its begin and its commit, a coordinator would keep all others from appending for as long as it
+    is stopped; it hears that nothing was written, and goes on."""
+    # shows: N14
+    from tests.unit import ledger_home as shelf
+
+    home = shelf.Home(tmp_path / "one", [shelf.STEPS], seat_url)
+    with home.open() as ledger:
+        still = Truth(connect(seat_url))
+        still.link().execute("SET idle_in_transaction_session_timeout = '300ms'")
+        assert still.begin() is not None
+        began_s = time.monotonic()
+        ledger.append([Draft("queue", shelf.step(1))])
+        assert time.monotonic() - began_s < 10
+        with pytest.raises(ConnectionLost):
+            list(still.rows(-1, 1))
+        assert still.begin() == (2, ledger.head().text)
+        still.roll_back()
+        still.drop()
 
 
 def test_a_copied_home_is_refused(seat_url: str, tmp_path: Path) -> None:

@@ -347,7 +347,7 @@ def test_it_takes_over_the_same_after_a_crash_between_any_two_events(
 def test_a_drafted_specification_is_known_by_its_text(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever saves the draft and builds it goes on with what the build of the draft left."""  # shows: P1
     from daybreak.agents.protocol import Brief, Claim
-    from daybreak.factory.attempting import Result
+    from daybreak.factory.attempted import Result
 
     def drafts(number: int, name: str, brief: Brief, folder: Path, scratch: Path, **terms: Any) -> Result:
         (folder / "spec.md").write_text(SPECIFICATION) if brief.role == "drafter" else puts(*CODE)(folder)

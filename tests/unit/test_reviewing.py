@@ -20,7 +20,7 @@ from daybreak.checks import gate
 from daybreak.checks.evidence import Evidence
 from daybreak.events import AttemptBegan, CheckLooked, GateDecided, ReviewMade
 from daybreak.factory import consensus, looking
-from daybreak.factory.attempting import Result
+from daybreak.factory.attempted import Result
 from daybreak.factory.consensus import objecting
 from daybreak.factory.consensus.objecting import Objection, Said
 from daybreak.factory.phases import panel, phase

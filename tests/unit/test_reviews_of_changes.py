@@ -18,7 +18,7 @@ from tests.unit import repository_desk as repositories
 
 from daybreak import events
 from daybreak.agents.protocol import Brief, Claim
-from daybreak.factory.attempting import Result
+from daybreak.factory.attempted import Result
 from daybreak.factory.phases import panel
 from daybreak.report.run import collect
 from daybreak.settings import Phase, Role, Settings, Worker

@@ -151,6 +151,25 @@ def test_python_with_its_environment_runs_inside(work: Path, here: Machine) -> N
 # -- what is granted and what is not
 
 
+def test_python_that_was_started_by_a_path_that_leads_up_makes_the_same_sandbox(tmp_path: Path) -> None:
+    # Python then calls itself /so/../so/bin/python, and that folder need not be there inside.
+    program = f"{Path(sys.executable).parent}/../{Path(sys.executable).parent.name}/python"
+    code = """
+import sys
+from pathlib import Path
+from daybreak.host import process
+from daybreak.host.sandbox import Sandbox, detect
+assert ".." in sys.executable
+ran = process.run(
+    [sys.executable, "-c", "import daybreak.ids; print('ran')"],
+    cwd=Path(sys.argv[1]), env={}, timeout_s=60, sandbox=Sandbox(writable=(Path(sys.argv[1]),)),
+)
+print(detect().mode().strength, ran.stdout.decode(), ran.stderr.decode())
+"""
+    ran = subprocess.run([program, "-c", code, tmp_path.resolve()], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == [detect().mode().strength, "ran"], ran.stdout
+
+
 def test_a_part_may_be_read_only_and_a_part_hidden(work: Path) -> None:
     """The longest path decides."""
     for name in ("open", "closed", "hidden"):

@@ -145,11 +145,11 @@ def test_a_row_of_the_table_names_what_is_full_first() -> None:
 
 
 def test_memory_costs_less_than_none_and_more_than_to_know_everything() -> None:
-    scene = learning.Scene(2, 100)
+    scene = learning.Scene(2, 80)
     spent = {}
     for mode in ("memory", "without", "all-knowing"):
         gone = learning.Night(scene, mode).play()
-        assert len(gone) == 100
+        assert len(gone) == 80
         assert all(1 <= one.attempts <= learning.ATTEMPTS for one in gone)
         spent[mode] = sum(one.cost for one in gone) / sum(one.solved for one in gone)
     assert spent["all-knowing"] < spent["memory"] < spent["without"]

@@ -20,7 +20,7 @@ from daybreak.clock import SystemClock
 from daybreak.config import Places
 from daybreak.engine import VIEWS, Context, Engine, RunResult
 from daybreak.events import Event, StepDone, run_stream
-from daybreak.factory.attempting import Result
+from daybreak.factory.attempted import Result
 from daybreak.factory.kinds import validate
 from daybreak.factory.office import Office
 from daybreak.factory.validate import task

@@ -23,7 +23,7 @@ from daybreak.checks.gate import Decision
 from daybreak.clock import stamp
 from daybreak.engine import Context, Kept
 from daybreak.errors import DaybreakError, WorkerError
-from daybreak.factory import attempting
+from daybreak.factory import attempted
 from daybreak.factory.office import Office
 from daybreak.memory import lessons, outcomes
 from daybreak.settings import BUILDER
@@ -184,9 +184,9 @@ def learned(
     before: Sequence[Finding],
     evidence: Sequence[Evidence],
 ) -> list[events.Event]:
-    """As `attempting.learned`, with the trouble of a worker that gave up and left something that is not right: it is
+    """As `attempted.learned`, with the trouble of a worker that gave up and left something that is not right: it is
     not asked to go on with it, and what was the provider's fault speaks against nobody and nothing."""
-    told = attempting.learned(run, number, task, attempt, decision, before, evidence)
+    told = attempted.learned(run, number, task, attempt, decision, before, evidence)
     trouble = _trouble(attempt)
     if decision.verdict == "passed" or not trouble:
         return told

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daybreak.host.program import Finished, ProgramNotStarted, ProgramStuck, check, find, not_started
+from daybreak.host.program import Finished, ProgramNotStarted, ProgramStuck, check, find, not_started, without_ups
 
 if TYPE_CHECKING:
     from daybreak.host.sandbox import Ready, Sandbox
@@ -65,7 +65,8 @@ class Guarded:
     ) -> None:
         """Starts the program; see `run`. Raises ProgramMissing, ProgramNotStarted, and what `sandbox.prepare` does."""
         check(argv, cwd, env, timeout_s, grace_s)
-        self.name = str(argv[0])
+        argv = [without_ups(str(argv[0])), *argv[1:]]
+        self.name = argv[0]
         self._output_bytes_max, self._on_stdout, self._cancelled_event = (
             output_bytes_max,
             on_stdout,

@@ -151,6 +151,18 @@ def clean_environment(
     }
 
 
+def without_ups(path: str) -> str:
+    """An absolute path without `..`, where that is the same file: inside of a sandbox the folders that lead up may be
+    missing. This Python calls itself so where it was started as `../.venv/bin/python`."""
+    if not path.startswith("/") or ".." not in Path(path).parts:
+        return path
+    plain = os.path.normpath(path)
+    try:
+        return plain if os.path.samefile(plain, path) else path
+    except OSError:
+        return path
+
+
 def check(
     argv: Sequence[str | Path], cwd: Path, env: Mapping[str, str], timeout_s: float | None, grace_s: float
 ) -> None:

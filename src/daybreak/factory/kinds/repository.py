@@ -25,7 +25,7 @@ from daybreak.clock import Clock
 from daybreak.config import Places
 from daybreak.engine import Context, Kept, Parked
 from daybreak.errors import CheckError, DeliveryError, HostError
-from daybreak.factory import attempting, cascading, recall
+from daybreak.factory import attempted, cascading, recall
 from daybreak.factory import brief as briefs
 from daybreak.factory.attempting import Attempts, MakeWorking
 from daybreak.factory.cascading import Course, NobodyLeft
@@ -238,7 +238,7 @@ class _OneTask:
             "duration_ms": result.duration_ms,
             "lessons": [one.lesson for one in learned],
         }
-        told = attempting.told(self.ctx.run, number, KIND, worker, result, made)
+        told = attempted.told(self.ctx.run, number, KIND, worker, result, made)
         return Kept(kept, tell=[*told, *cascading.unjudged(self.ctx.run, number, kept)])
 
     def _brief(

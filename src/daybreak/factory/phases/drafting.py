@@ -17,7 +17,7 @@ from daybreak import events
 from daybreak.agents.protocol import Brief, Claim, Finding
 from daybreak.engine import Kept
 from daybreak.errors import SpecError
-from daybreak.factory import attempting, hearing, recall
+from daybreak.factory import attempted, hearing, recall
 from daybreak.factory.attempting import Attempts
 from daybreak.factory.cascading import Course
 from daybreak.factory.office import Office
@@ -114,7 +114,7 @@ class Drafting:
                     result.claim = Claim(outcome="crashed", summary=summary, trouble="crashed")
         blob = self.ledger.put_blob(_text(draft).encode()) if draft else ""
         kept: dict[str, Any] = {"worker": worker, "draft": blob, "claim": msgspec.to_builtins(result.claim)}
-        told = attempting.told(run, number, TASK, worker, result, blob)
+        told = attempted.told(run, number, TASK, worker, result, blob)
         if not blob:
             return Kept(kept, tell=told)
         spec, problems = read(_text(draft))

@@ -18,7 +18,7 @@ from daybreak.agents.cascade import Rule
 from daybreak.agents.protocol import Brief, Claim, Finding
 from daybreak.engine import Context, Kept
 from daybreak.errors import WorkerError
-from daybreak.factory import attempting, cascading, deliver, hearing, recall
+from daybreak.factory import attempted, cascading, deliver, hearing, recall
 from daybreak.factory import brief as briefs
 from daybreak.factory.attempting import Attempts
 from daybreak.factory.cascading import Course, NobodyLeft
@@ -254,7 +254,7 @@ class Filling:
             "lessons": [one.lesson for one in learned],
             "role": role.name,
         }
-        told = attempting.told(run, number, self._task(role), worker, result, made)
+        told = attempted.told(run, number, self._task(role), worker, result, made)
         return Kept(kept, tell=[*told, *cascading.unjudged(run, number, kept)])
 
     def _brief(self, number: int, role: Role, found: Sequence[Finding], lessons: Sequence[str]) -> Brief:

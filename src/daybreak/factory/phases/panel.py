@@ -22,7 +22,7 @@ from daybreak import events
 from daybreak.agents.protocol import Brief, Claim
 from daybreak.engine import Context, Kept
 from daybreak.errors import CheckError
-from daybreak.factory import attempting, hearing
+from daybreak.factory import attempted, hearing
 from daybreak.factory.attempting import Working
 from daybreak.factory.cascading import Course, NobodyLeft
 from daybreak.factory.consensus import objecting
@@ -220,12 +220,12 @@ class Panel:
             "claim": msgspec.to_builtins(result.claim),
         }
         run = self.site.ctx.run
-        told = attempting.told(run, number, self._task(role), worker, result, subject.workspace if usable else "")
+        told = attempted.told(run, number, self._task(role), worker, result, subject.workspace if usable else "")
         if usable:  # as good as an answer in the right form can be; nobody knows whether it is right
             told.append(self._judged(number, role, worker, result))
         return Kept(kept, tell=[*told, reviewed])
 
-    def _judged(self, number: int, role: Role, worker: str, result: attempting.Result) -> events.AttemptJudged:
+    def _judged(self, number: int, role: Role, worker: str, result: attempted.Result) -> events.AttemptJudged:
         return events.AttemptJudged(
             run=self.site.ctx.run,
             attempt=number,

@@ -15,7 +15,7 @@ import msgspec
 from daybreak.agents.protocol import Brief, Finding
 from daybreak.engine import Kept
 from daybreak.errors import HostError
-from daybreak.factory import attempting, cascading, recall
+from daybreak.factory import attempted, cascading, recall
 from daybreak.factory.cascading import Course, NobodyLeft
 from daybreak.factory.office import Office
 from daybreak.factory.repository import git as repositorygit
@@ -197,7 +197,7 @@ class Mender:
             "duration_ms": result.duration_ms,
             "lessons": [one.lesson for one in learned],
         }
-        told = attempting.told(job.ctx.run, number, KIND, worker, result, name)
+        told = attempted.told(job.ctx.run, number, KIND, worker, result, name)
         return Kept(kept, tell=[*told, *cascading.unjudged(job.ctx.run, number, kept)])
 
     def _brief(self, title: str, found: Sequence[Finding], commit: str, lessons: tuple[str, ...]) -> Brief:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from daybreak.host import place
+from daybreak.host.program import without_ups
 from daybreak.host.sandbox import seccomp
 from daybreak.host.sandbox.machine import (
     GROUP_PREFIX,
@@ -151,7 +152,7 @@ def python_paths() -> tuple[Path, ...]:
     paths, and also those with links in them by which it calls itself."""
     named = {Path(sys.prefix), Path(sys.exec_prefix), Path(sys.base_prefix), Path(sys.base_exec_prefix), _package()}
     found = {path for one in named for path in (one.absolute(), one.resolve())}
-    for link in _links(Path(sys.executable).absolute()):
+    for link in _links(Path(without_ups(sys.executable)).absolute()):
         if not any(link.is_relative_to(path) for path in found):
             found.add(link)
     return tuple(sorted(path for path in found if not _is_system(path)))

@@ -27,7 +27,7 @@ PAGE = 256
 ROWS_MAX, BYTES_MAX = 2000, 16 * 1024 * 1024
 """What goes into one statement."""
 
-_LOCK = "SELECT pg_advisory_xact_lock(%s)"
+_LOCK = "SELECT pg_advisory_xact_lock('{}'::bigint)"
 _HEAD = "SELECT size, note, (SELECT max(leaf) FROM event) FROM head WHERE one = 1"
 _ROWS = "SELECT leaf, header, payload FROM event WHERE leaf > %s AND leaf < %s ORDER BY leaf LIMIT %s"
 _HEADER = "SELECT header FROM event WHERE leaf = %s"
@@ -114,10 +114,12 @@ class Store:
         """A transaction that holds the lock, and the head as it is in it; None in an empty ledger."""
         link = self.link(answer_s=answer_s)
         try:
-            with link.pipeline():
-                link.execute("BEGIN")
-                link.execute(_LOCK, [lock_key(self.address)])
-                found = link.execute(_HEAD, binary=True)  # a statement of its own: it sees what was committed before
+            # One message, and no pipeline: what psycopg sends at the end of one tells the server that we are not idle,
+            # and it would never end the transaction of a process that stands still with the lock. The last statement
+            # sees what was committed before it, as each does.
+            found = link.execute(f"BEGIN; {_LOCK.format(lock_key(self.address))}; {_HEAD}", prepare=False)
+            found.nextset()
+            found.nextset()
             return self._checked(found.fetchone())
         except psycopg.Error as error:
             raise self._trouble(error) from None
