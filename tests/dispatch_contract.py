@@ -119,7 +119,7 @@ class Contract:
 
     def test_cancelling_ends_the_whole_process_group(self, dispatch: Dispatch, tmp_path: Path) -> None:
         """Also what has left the session."""  # shows: N14
-        cancelled, pids = threading.Event(), []
+        cancelled, pids = threading.Event(), list[int]()
 
         def hear(part: bytes) -> None:
             pids.extend(map(int, part.split()))

@@ -20,16 +20,19 @@ import pytest
 
 from daybreak.agents import found as finding
 from daybreak.agents.found import Found
-from daybreak.agents.gateway import Spent
+from daybreak.agents.gateway import Spent, Way
 from daybreak.agents.gateway.keys import KeyAbsent
 from daybreak.agents.protocol import Brief, Finding, Gateway, Trouble, Usage
 from daybreak.clock import SystemClock, stamp
 from daybreak.config import Places
 from daybreak.engine import VIEWS, Context, Engine
+from daybreak.engine.dispatch import Answer, Job, JobLost, Node, NodeRefused
+from daybreak.engine.dispatch.job import Key, OnLine, rebuilt
 from daybreak.engine.flow import Paused
 from daybreak.errors import DaybreakError, LeaseLost
-from daybreak.events import POLICY, AttemptTurn, BudgetSettled, Event, ModelCalled, run_stream
-from daybreak.factory import attempting, hearing
+from daybreak.events import POLICY, AttemptTurn, BudgetSettled, Event, JobPlaced, ModelCalled, run_stream
+from daybreak.events import JobLost as JobWasLost
+from daybreak.factory import attempting, hearing, reaching
 from daybreak.factory.attempted import Result
 from daybreak.factory.attempting import Attempts
 from daybreak.factory.office import Office
@@ -85,6 +88,13 @@ class Counter:
     absent: bool = False
     tickets: list[dict[str, Any]] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
+    ways: list[Way] = field(default_factory=list)
+
+    def way(self, token: str, *, listen: str, advertise: str) -> Way:
+        """One that ends the one before."""
+        made = Way(address=f"127.0.0.1:{len(self.ways) + 1}", fingerprint="sha256:" + "0" * 64, secret="1" * 64)
+        self.ways.append(made)
+        return made
 
     def used(self, run: str, attempt: int) -> Usage:
         return self.before
@@ -552,6 +562,99 @@ def test_the_ledger_knows_what_an_attempt_had_used(desk: Desk) -> None:
     for one in settled:
         used = reserving._plus(used, one, desk.run_id, 1)
     assert used == Usage(requests=2, input_tokens=110, output_tokens=5, money_microusd=3)
+
+
+# -- on nodes
+
+
+DONE = {"cancelled": False, "guard_lost": False, "timed_out": False, "ending": "", "last": "", "duration_ms": 5}
+
+
+class Nodes:
+    """In place of a cluster: what becomes of one try after the other, and what each of them was given."""
+
+    remote, at_a_time = True, 1
+
+    def __init__(self, *ends: BaseException | None, names: Sequence[str] = ("one", "two", "three")) -> None:
+        self.ends, self.names = list(ends), names
+        self.jobs: list[Job] = []
+
+    def run(
+        self, job: Job, *, cancelled: threading.Event, on_line: OnLine, on_node: Callable[[Node], None] | None = None
+    ) -> Answer:
+        free = [name for name in self.names if name not in job.avoid]
+        if not free:
+            raise NodeRefused("no other node of the cluster could do it", hint="start one")
+        self.jobs.append(job)
+        node = Node(free[0], f"host-{free[0]}")
+        assert on_node is not None
+        on_node(node)
+        if (end := self.ends.pop(0)) is not None:
+            if isinstance(end, JobLost):
+                end.node = node.name
+            raise end
+        on_line(line(FINE))
+        return Answer(DONE, node)
+
+    def late(self, run: str) -> list[tuple[Key, Node]]:
+        return []
+
+    def over(self, bench: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def unreached() -> DaybreakError:
+    """As it comes from a node: a code, and words."""
+    return rebuilt("W212", "nobody answers at 10.0.0.1 port 7: refused", "is the coordinator running?")
+
+
+def on_nodes(desk: Desk, *ends: BaseException | None, **more: Any) -> Nodes:
+    nodes = Nodes(*ends, **more)
+    desk.office._dispatch = nodes
+    return nodes
+
+
+def test_each_try_has_its_own_way_to_the_model_so_a_node_that_was_given_up_is_cut_off(desk: Desk) -> None:
+    """The gateway ends a ticket's way when it makes another; nobody's is made before it is needed."""
+    # shows: N14, F8
+    counter = desk.behind(Counter())
+    nodes = on_nodes(desk, JobLost("silent", hint=""), JobLost("silent", hint=""), None)
+    assert desk.go().claim.outcome == "finished"
+    assert [one.body["gateway"]["address"] for one in nodes.jobs] == [one.address for one in counter.ways]
+    assert len(counter.ways) == len(nodes.jobs) == 3
+    assert counter.closed == ["dbg-1"]
+
+
+def test_a_node_that_does_not_reach_the_gateway_costs_a_try_and_no_attempt(desk: Desk) -> None:
+    """Another one has it; the ledger says which had not, and why."""
+    # shows: N14, N9
+    desk.behind(Counter())
+    nodes = on_nodes(desk, unreached(), None)
+    assert desk.go().claim.outcome == "finished"
+    assert [one.key.nth for one in nodes.jobs] == [1, 2]
+    assert nodes.jobs[1].avoid == ("one",)
+    [lost] = desk.events(JobWasLost)
+    assert (lost.node, lost.nth, lost.again) == ("one", 1, True)
+    assert "10.0.0.1" in lost.why
+    assert [one.node for one in desk.events(JobPlaced)] == ["one", "two"]
+
+
+@pytest.mark.parametrize("names", [("one", "two", "three", "four"), ("one",)])
+def test_where_no_node_reaches_the_gateway_the_worker_is_unavailable_and_did_not_crash(
+    desk: Desk, names: Sequence[str]
+) -> None:
+    """After so many tries, also where there is one node alone; so it uses up no attempt of the task."""
+    # shows: N14, F16
+    desk.behind(Counter())
+    nodes = on_nodes(desk, *[unreached() for _ in range(9)], names=names)
+    claim = desk.go().claim
+    assert (claim.outcome, claim.trouble) == ("crashed", "unavailable")
+    assert "10.0.0.1" in claim.summary
+    assert len(nodes.jobs) == reaching.TRIES_MAX
+    assert [one.again for one in desk.events(JobWasLost)] == [True, True, False]
 
 
 # -- in the sandbox

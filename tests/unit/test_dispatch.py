@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import anyio
 import pytest
@@ -227,7 +227,7 @@ def test_a_cluster_on_a_network_without_a_token_is_not_used(nodes: Make, tmp_pat
         with pytest.raises(ClusterOpen, match="no token"):
             run(nodes("right", address=address), job(tmp_path, "echo"))
     for more in ({"token": {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "t"}}, {"allow_unauthenticated": True}):
-        assert run(nodes("right", address="10.0.0.1:6379", **more), job(tmp_path, "echo"))
+        assert run(nodes("right", address="10.0.0.1:6379", **more), job(tmp_path, "echo")).node.name
     for address in ("127.0.0.1:1", "localhost:1", "127.0.0.2:1", "[::1]:1", ""):
         assert Cluster(address=address).loopback
 
@@ -450,7 +450,7 @@ def test_the_folder_of_nodes_is_nobody_elses_to_read_and_empty_afterwards(tmp_pa
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as idle:
         assert idle.stdout is not None
         assert idle.stdin is not None
-        assert frames.read(idle.stdout) is not None
+        assert frames.read(cast(BinaryIO, idle.stdout)) is not None
         assert base.stat().st_mode & 0o777 == 0o700
         assert [one.stat().st_mode & 0o777 for one in base.iterdir() if one.is_dir()] == [0o700]
         idle.stdin.close()

@@ -152,8 +152,9 @@ def test_python_with_its_environment_runs_inside(work: Path, here: Machine) -> N
 
 
 def test_python_that_was_started_by_a_path_that_leads_up_makes_the_same_sandbox(tmp_path: Path) -> None:
-    # Python then calls itself /so/../so/bin/python, and that folder need not be there inside.
-    program = f"{Path(sys.executable).parent}/../{Path(sys.executable).parent.name}/python"
+    # Python then calls itself /here/../there/bin/python, and the folder `here` need not be there inside.
+    folder = Path(sys.executable).parent
+    program = f"../{folder.name}/{Path(sys.executable).name}"
     code = """
 import sys
 from pathlib import Path
@@ -166,7 +167,8 @@ ran = process.run(
 )
 print(detect().mode().strength, ran.stdout.decode(), ran.stderr.decode())
 """
-    ran = subprocess.run([program, "-c", code, tmp_path.resolve()], capture_output=True, text=True, check=True)
+    argv = [program, "-c", code, tmp_path.resolve()]
+    ran = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True)
     assert ran.stdout.split() == [detect().mode().strength, "ran"], ran.stdout
 
 

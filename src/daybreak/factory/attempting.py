@@ -32,7 +32,6 @@ from daybreak.host import tree
 from daybreak.host.sandbox import Strength
 from daybreak.settings import SettingsWrong, Worker
 
-
 _ABSENT = (NodeRefused, lending.NotOnNode, *reaching.UNREACHED)
 """No worker was started: none of this is its fault."""
 

@@ -67,8 +67,8 @@ def way(office: Office, gateway: Gateway | None) -> dict[str, Any]:
 
 @dataclass
 class Tries:
-    """Of one attempt's job, beside those that `Jobs` makes of it: nodes that have no way to the gateway are passed over,
-    each of them is told in the ledger, and after TRIES_MAX of them it is over."""
+    """Of one attempt's job, beside those that `Jobs` makes of it: nodes that have no way to the gateway are passed
+    over, each of them is told in the ledger, and after TRIES_MAX of them it is over."""
 
     jobs: Jobs
     name: str

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import sys
 import threading
@@ -277,3 +278,5 @@ def main() -> None:
             import ray
 
             ray.shutdown()
+        if own := json.loads(sys.argv[1])["folder"]:  # whoever made it may have been killed
+            shutil.rmtree(own, ignore_errors=True)
