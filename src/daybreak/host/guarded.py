@@ -65,8 +65,8 @@ class Guarded:
     ) -> None:
         """Starts the program; see `run`. Raises ProgramMissing, ProgramNotStarted, and what `sandbox.prepare` does."""
         check(argv, cwd, env, timeout_s, grace_s)
-        argv = [without_ups(str(argv[0])), *argv[1:]]
-        self.name = argv[0]
+        self.name = without_ups(str(argv[0]))
+        argv = [self.name, *argv[1:]]
         self._output_bytes_max, self._on_stdout, self._cancelled_event = (
             output_bytes_max,
             on_stdout,
