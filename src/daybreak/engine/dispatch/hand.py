@@ -236,7 +236,11 @@ def main() -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(2, 1)  # what a doer prints is no message
-    folder = own_folder(Path(sys.argv[1])).resolve()
+    try:
+        folder = own_folder(Path(sys.argv[1])).resolve()
+    except (OSError, JobBroken) as error:
+        frames.write(go, {"op": "unfit", "why": f"{type(error).__name__}: {error}"[:500]})
+        raise
     hand = Hand(folder, come, go)
     hand.work()
     if not hand.busy:  # else what it runs ends first, and whoever comes next puts away

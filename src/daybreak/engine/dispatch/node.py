@@ -52,9 +52,10 @@ class Hand:
             hello = frames.read(self.out)
         finally:
             late.cancel()
-        if hello is None:
+        if hello is None or hello[0].get("op") != "hello":
             self.end()
-            raise NotStarted("the process that does jobs cannot be started; the log of Ray's worker says why")
+            why = hello[0].get("why") if hello else "the log of Ray's worker says why"
+            raise NotStarted(f"the process that does jobs cannot be started: {why}")
         self.hello = hello[0]
         frames.write(self.into, {"op": "taken", "count": 1})
 
