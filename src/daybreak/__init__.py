@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from daybreak.version import __version__
 
 if TYPE_CHECKING:
-    from daybreak.home.adding import add
     from daybreak.client import Client
     from daybreak.engine.context import Context
     from daybreak.engine.step import Absent, Found, spend, step_key
     from daybreak.factory.tasks import task
+    from daybreak.home.adding import add
     from daybreak.host import batch, files, merge, process, programs, sandbox, snapshots, truth, typed, workspaces
     from daybreak.host.batch import Batch
     from daybreak.host.files import recover, transaction, write_file

@@ -122,6 +122,7 @@ def test_a_node_that_is_killed_loses_its_job_which_is_done_elsewhere(
         run(ray, one)
 
 
+@pytest.mark.chaos
 def test_a_node_that_stalls_loses_its_job_and_what_comes_back_is_ended(
     cluster: RayCluster, ray: RayDispatch, tmp_path: Path
 ) -> None:
@@ -148,6 +149,7 @@ def test_a_node_that_stalls_loses_its_job_and_what_comes_back_is_ended(
     cluster.kill(stalled)
 
 
+@pytest.mark.chaos
 def test_only_the_worker_of_a_node_stalls(cluster: RayCluster, ray: RayDispatch, tmp_path: Path) -> None:
     """The process that does the job is stopped, and Ray's own are not: the job is killed there."""  # shows: N14
     one = job(tmp_path, "run", {"code": SLEEPS}, needs=Needs(labels=("place=second",)))
@@ -319,6 +321,7 @@ def test_where_all_nodes_go_or_the_head_does_runs_wait_until_there_is_a_cluster_
                 run(ray, job(tmp_path, "echo"))
             if "cannot be reached" in caught.value.message:
                 break
+            threading.Event().wait(0.5)  # as a run waits a minute
         else:
             pytest.fail("it never heard that the head is gone")
     finally:

@@ -126,7 +126,9 @@ class Desk:
         kinds = {repository.KIND: repository.Repository(ledger, places, clock, office, self._attempts)}
         self.engine = Engine(ledger, kinds, places.locks, clock, os.urandom)
 
-    def _attempts(self, ctx: Context, office: Office, warden: Warden, cancelled: threading.Event) -> Scripted:
+    def _attempts(
+        self, ctx: Context, office: Office, warden: Warden, cancelled: threading.Event, needs: Any = None
+    ) -> Scripted:
         return self.scripted
 
     def asked(self, *checks: str, prompt: str = "add sub(one, other) to calc.py", **more: Any) -> Asked:

@@ -14,12 +14,12 @@ import pytest
 
 import daybreak
 from daybreak import home
-from daybreak.home.adding import NotAdded
 from daybreak.clock import SystemClock
 from daybreak.engine.placement import PlacementWrong
 from daybreak.errors import DaybreakError
 from daybreak.events import QUEUE, TaskAdded
 from daybreak.factory.pythontask import TaskArgumentsWrong, TaskNotLoaded
+from daybreak.home.adding import NotAdded
 from daybreak.testing.clock import DAWN
 
 TASKS = '''

@@ -42,7 +42,7 @@ from daybreak.host.sandbox import Sandbox, SandboxMissing, prepare
 from daybreak.ledger import Draft, Ledger
 from daybreak.memory import VIEWS as MEMORY
 from daybreak.policy import journal
-from daybreak.settings import Price, Provider, Settings, Worker
+from daybreak.settings import Dispatching, Price, Provider, Settings, Worker
 
 BRIEF = Brief(name="calc", title="Calc", summary="add sub")
 SECRET = "sk-of-nobody-0123456789abcdef"
@@ -655,6 +655,22 @@ def test_where_no_node_reaches_the_gateway_the_worker_is_unavailable_and_did_not
     assert "10.0.0.1" in claim.summary
     assert len(nodes.jobs) == reaching.TRIES_MAX
     assert [one.again for one in desk.events(JobWasLost)] == [True, True, False]
+
+
+@pytest.mark.parametrize(("environment", "incidents"), [({}, 1), ({"RAY_AUTH_MODE": "token"}, 0)])
+def test_a_cluster_that_anybody_may_use_is_in_the_ledger_once_and_stops_nothing(
+    desk: Desk, environment: dict[str, str], incidents: int
+) -> None:
+    """`allow_unauthenticated` is a step down, and a log line is soon forgotten."""
+    # shows: N9, N14
+    told: dict[str, Any] = {"engine": "ray", "address": "10.1.2.3:6379", "allow_unauthenticated": True}
+    desk.behind(Counter())
+    desk.office.settings = desk.office.settings.model_copy(update={"dispatch": Dispatching(**told)})
+    desk.office.environment = environment
+    on_nodes(desk, None, None)
+    assert desk.go().claim.outcome == "finished"
+    found = journal.Journal(desk.ledger, SystemClock()).incidents()
+    assert [(one.kind, one.level, one.run) for one in found] == [("cluster_exposed", 1, desk.run_id)] * incidents
 
 
 # -- in the sandbox

@@ -386,17 +386,27 @@ def test_more_than_a_job_may_say_is_not_held(nodes: Make, tmp_path: Path, monkey
         run(nodes("right"), job(tmp_path, "lines", {"parts": ["x" * 100_000] * 20}))
 
 
-def test_bytes_are_not_held_while_a_job_is_done(nodes: Make, tmp_path: Path) -> None:
+def test_bytes_are_not_held_while_a_job_is_done(nodes: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sixty jobs with trees of fifty megabytes do not cost three gigabytes of a coordinator."""  # shows: N14
     (tmp_path / "told").write_bytes(b"x" * 1_000_000)
-    dispatch, held = nodes("right"), list[int]()
+    dispatch, held = nodes("right"), list[tuple[str, int]]()
+    run(dispatch, job(tmp_path / "first", "echo"))
+    talk = dispatch._talk
+    assert talk is not None
+    give, hear = talk._say, talk._hear
 
-    def look(part: bytes) -> None:
-        assert dispatch._talk is not None
-        held.extend(len(one.blobs) for one in dispatch._talk._asked.values())
+    def said(what: dict[str, Any], data: bytes = b"") -> None:
+        held.append((what["op"], len(data)))
+        give(what, data)
 
-    run(dispatch, job(tmp_path / "s", "lines", {"parts": ["a"]}, given={"worker": tmp_path / "told"}), look)
-    assert held == [0]
+    def heard(asked: Any, what: dict[str, Any], data: bytes) -> None:
+        hear(asked, what, data)
+        held.append((what["op"], len(asked.blobs)))
+
+    monkeypatch.setattr(talk, "_say", said)
+    monkeypatch.setattr(talk, "_hear", heard)
+    run(dispatch, job(tmp_path / "s", "lines", {"parts": ["a"]}, given={"worker": tmp_path / "told"}))
+    assert held[:3] == [("run", 0), ("blob", 1_000_000), ("hello", 0)]
 
 
 def test_what_is_given_up_while_its_bytes_are_wanted_leaves_nothing_wrong_behind(nodes: Make, tmp_path: Path) -> None:

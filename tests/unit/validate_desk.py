@@ -95,7 +95,9 @@ class Desk:
         kinds = {validate.KIND: validate.Validation(ledger, places, clock, office, self._attempts)}
         self.engine = Engine(ledger, kinds, places.locks, clock, os.urandom)
 
-    def _attempts(self, ctx: Context, office: Office, warden: Warden, cancelled: threading.Event) -> Scripted:
+    def _attempts(
+        self, ctx: Context, office: Office, warden: Warden, cancelled: threading.Event, needs: Any = None
+    ) -> Scripted:
         return self.scripted
 
     def submit(self, *works: Any, **more: Any) -> str:

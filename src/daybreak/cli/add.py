@@ -115,6 +115,15 @@ def add(
         bool,
         typer.Option("--guards-only", help="With --repo: go on although every check passes before anything is done."),
     ] = False,
+    needs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--needs",
+            metavar="WHAT",
+            help="With --repo: what a machine must have on which workers work: docker, gpu=a100, cpus=4, memory=8GiB. "
+            "Repeatable.",
+        ),
+    ] = None,
     unchecked: Annotated[
         bool, typer.Option("--unchecked", help="With --command: nothing decides; the result says not verified.")
     ] = False,
@@ -190,7 +199,7 @@ def add(
     words = handover.Words(
         task, command, tuple(check or ()), unchecked, title, tuple(arg or ()), args, output, tuple(worker or ()),
         sandbox, repo, tuple(protect or ()), tuple(allow or ()), attempts, guards_only,
-        source, tuple(label or ()), assignee, request, into, from_phase, spelled="options",
+        source, tuple(label or ()), assignee, request, into, from_phase, needs=tuple(needs or ()), spelled="options",
     )  # fmt: skip
     place = handover.PlaceWords(
         project=project, priority=priority, not_before=not_before, deadline=deadline, keys=tuple(key or ()),

@@ -49,7 +49,16 @@ class Working(Protocol):
 class MakeWorking(Protocol):
     """Makes that for one run."""
 
-    def __call__(self, ctx: Context, office: Office, warden: Warden, cancelled: threading.Event) -> Working: ...
+    def __call__(
+        self,
+        ctx: Context,
+        office: Office,
+        warden: Warden,
+        cancelled: threading.Event,
+        needs: Needs | None = None,
+    ) -> Working:
+        """`needs`: of a machine on which it works; None: what the settings say."""
+        ...
 
 
 @dataclass

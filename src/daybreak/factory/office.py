@@ -16,11 +16,12 @@ from daybreak.config import Places
 from daybreak.engine import Context
 from daybreak.engine.dispatch import Dispatch, Jobs
 from daybreak.events import Event
-from daybreak.factory import dispatching
+from daybreak.factory import dispatching, exposure
 from daybreak.ledger import Ledger
 from daybreak.memory import lessons, outcomes, routing
 from daybreak.policy.accounts import Accounts
 from daybreak.policy.circuits import LedgerCircuits
+from daybreak.policy.journal import Journal
 from daybreak.settings import Settings, Worker
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Office:
         self._gateway: GatewayServer | None = None
         self._draw = random.SystemRandom()
         self._dispatch: Dispatch | None = None
+        self._exposure_told = False
 
     def gateway(self) -> GatewayServer:
         with self._lock:
@@ -69,8 +71,16 @@ class Office:
             return self._dispatch
 
     def jobs(self, ctx: Context, cancelled: threading.Event) -> Jobs:
-        """For one run, or a branch of it."""
+        """For one run, or a branch of it. The first one of a process tells the ledger where the cluster is one that
+        anybody may use."""
+        self._tell_exposed(ctx.run)
         return Jobs(ctx, self.dispatch, cancelled, self.clock)
+
+    def _tell_exposed(self, run: str) -> None:
+        with self._lock:
+            told, self._exposure_told = self._exposure_told, True
+        if not told and (what := exposure.exposed(self.settings.dispatch, self.environment)):
+            Journal(self._ledger, self.clock).raise_incident("cluster_exposed", what, run=run)
 
     def find(self, name: str) -> tuple[Worker, finding.Found]:
         """Raises SettingsWrong where there is no worker of that name."""

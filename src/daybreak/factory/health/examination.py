@@ -16,6 +16,7 @@ from daybreak.engine.night import Found
 from daybreak.errors import DaybreakError
 from daybreak.factory.health import (
     bundle,
+    cluster,
     copies,
     disk,
     keys,
@@ -69,6 +70,7 @@ def examine(
         ("postgres", lambda: postgres.look(at.postgres, where)),
         ("witnesses", lambda: witnesses.look(where, clock, settings)),
         ("replicas", lambda: copies.look(where, settings)),
+        ("dispatch", lambda: cluster.look(settings, where, environment or {})),
         ("leftovers", lambda: leftovers.look(at, roots)),
         ("processes", processes.look),
     ]

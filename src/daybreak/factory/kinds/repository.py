@@ -25,7 +25,7 @@ from daybreak.clock import Clock
 from daybreak.config import Places
 from daybreak.engine import Context, Kept, Parked
 from daybreak.errors import CheckError, DeliveryError, HostError
-from daybreak.factory import attempted, cascading, recall
+from daybreak.factory import attempted, cascading, dispatching, recall
 from daybreak.factory import brief as briefs
 from daybreak.factory.attempting import Attempts, MakeWorking
 from daybreak.factory.cascading import Course, NobodyLeft
@@ -99,7 +99,8 @@ class _OneTask:
         self.checks = repositorychecks.plan(args.checks)
         self.warden = Warden(ctx.run, kind.ledger, kind.places, kind.clock)
         self.site = Site(ctx, (kind.places.workspaces / ctx.run).resolve(), self.warden)
-        self.attempts = kind.attempts(ctx, kind.office, self.warden, self.site.cancelled)
+        needs = dispatching.needs(kind.office.settings, args.needs)
+        self.attempts = kind.attempts(ctx, kind.office, self.warden, self.site.cancelled, needs)
         role = IMPLEMENTER if args.reviewers else ""  # then the attempts of reviewers are not the workers'
         self.course = Course(ctx, kind.office, args.workers, KIND, args.attempts, as_written=args.as_written, role=role)
         self.tries = 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from daybreak.errors import UsageError
-from daybreak.factory import task
+from daybreak.factory import needing, task
 from daybreak.factory.asked import Asked
 from daybreak.factory.phases import panel
 from daybreak.factory.phases.phase import Role
@@ -17,6 +17,7 @@ from daybreak.factory.repository import checks as repositorychecks
 from daybreak.factory.repository import git as repositorygit
 from daybreak.factory.repository import guard as repositoryguard
 from daybreak.factory.repository.guard import Guard
+from daybreak.factory.spec.model import Needed
 from daybreak.host.sandbox import STRENGTHS, Strength
 from daybreak.host.workspaces import git
 from daybreak.settings import BUILDER, Settings
@@ -104,6 +105,8 @@ class RepositoryArgs(BaseModel):
     offer: Offer | None = None
     reviewers: tuple[Role, ...] = ()
     """Who is asked for objections where every check holds."""
+    needs: Needed = Needed()
+    """What a machine must have on which workers work."""
 
     @property
     def title(self) -> str:
@@ -134,12 +137,14 @@ def asked(
     sandbox: str = "degraded",
     guards_only: bool = False,
     offer: Offer | None = None,
+    needs: Sequence[str] = (),
 ) -> Asked:
     """What the queue takes. The base is looked up now: what the user saw when asking is what is worked on.
 
-    Without `workers` the order of the settings, less the embedded builder, which builds specifications only. Reads, and
-    writes nothing. Raises RepositoryTaskWrong, NoWorker, SettingsWrong for a worker that there is not, PhaseUnknown
-    for a phase or role that there is not, NotARepository, CommitUnknown; ProgramMissing without git."""
+    Without `workers` the order of the settings, less the embedded builder, which builds specifications only. `needs` as
+    `needing` has them. Reads, and writes nothing. Raises RepositoryTaskWrong, NoWorker, NeedsWrong, SettingsWrong for a
+    worker that there is not, PhaseUnknown for a phase or role that there is not, NotARepository, CommitUnknown;
+    ProgramMissing without git."""
     _check_words(prompt, checks, protect, allow)
     if sandbox not in STRENGTHS:
         raise RepositoryTaskWrong(f"there is no sandbox {sandbox!r:.80}", hint=f"one of {', '.join(STRENGTHS)}")
@@ -173,6 +178,7 @@ def asked(
         guards_only=guards_only,
         offer=offer,
         reviewers=panel.configured(settings or Settings()),
+        needs=needing.read(needs),
     )
     return Asked(
         kind=KIND, title=f"{folder.name}: {args.title}", args=args.model_dump(mode="json", exclude_defaults=True)

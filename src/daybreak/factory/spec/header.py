@@ -56,9 +56,9 @@ _CLOCK = re.compile(r"(\d{1,3}):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
 _MONEY = re.compile(r"\$\s*(\d{1,9}(?:\.\d{1,4})?)|(\d{1,9}(?:\.\d{1,4})?)\s*(?:usd|\$)", re.ASCII | re.IGNORECASE)
 _TOKENS = re.compile(r"(\d{1,12}(?:_\d{3})*)(?:\.(\d{1,3}))?\s*([km]?)", re.ASCII | re.IGNORECASE)
 _WHOLE = re.compile(r"[+-]?\d{1,15}", re.ASCII)
-_CPUS = re.compile(r"\d{1,4}(\.\d{1,3})?", re.ASCII)
+CPUS = re.compile(r"\d{1,4}(\.\d{1,3})?", re.ASCII)
 _WORD = r"[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?"
-_LABEL = re.compile(rf"(?![A-Z]){_WORD}(={_WORD})?", re.ASCII)
+LABEL = re.compile(rf"(?![A-Z]){_WORD}(={_WORD})?", re.ASCII)
 _SHARE = re.compile(r"\d{0,3}\.?\d{1,9}", re.ASCII)
 _PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", re.ASCII)
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(:\d{1,5})?", re.ASCII)
@@ -272,7 +272,7 @@ class _Reader:
         kept: dict[str, Any] = {}
         cpus = shape.scalar(part.get("cpus"), "needs.cpus", self.problems)
         if cpus is not None:
-            if _CPUS.fullmatch(cpus.text.strip()) and CPUS_MIN <= float(cpus.text) <= CPUS_MAX:
+            if CPUS.fullmatch(cpus.text.strip()) and CPUS_MIN <= float(cpus.text) <= CPUS_MAX:
                 kept["cpus"] = float(cpus.text)
             else:
                 self.problems.add(cpus.line, "S126", f"needs.cpus {cpus.text!r} cannot be used", "write 0.5, 1 or 4")
@@ -299,7 +299,7 @@ class _Reader:
     def labels(self, node: Node) -> tuple[str, ...]:
         found = []
         for value in shape.texts(node, "needs.labels", self.problems):
-            if _LABEL.fullmatch(value.text.strip()):
+            if LABEL.fullmatch(value.text.strip()):
                 found.append(value.text.strip())
             else:
                 self.problems.add(

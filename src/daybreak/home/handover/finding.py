@@ -35,8 +35,8 @@ def found(words: Words, *, cwd: Path, environment: Mapping[str, str]) -> Asked |
         words.refuse(_ONLY_SPECIFICATIONS, words.from_phase)
         return _of_repository(words, words.repo, cwd, environment)
     words.refuse("--request and --into are for --repo and --from", words.request, words.into)
-    only = (words.protect, words.allow, words.attempts, words.guards_only)
-    words.refuse("--protect, --allow, --attempts and --guards-only are for --repo", *only)
+    only = (words.protect, words.allow, words.attempts, words.guards_only, words.needs)
+    words.refuse("--protect, --allow, --attempts, --guards-only and --needs are for --repo", *only)
     _refuse_several(words)
     if words.command is not None:
         words.refuse(_ONLY_SPECIFICATIONS, words.from_phase)
@@ -96,6 +96,7 @@ def _of_repository(words: Words, repo: Path, cwd: Path, environment: Mapping[str
         attempts=words.attempts or 3,
         sandbox=words.sandbox,
         guards_only=words.guards_only,
+        needs=words.needs,
         offer=issues.offer(words.request, words.into, told, environment),
     )
 

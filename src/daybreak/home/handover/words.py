@@ -64,6 +64,8 @@ class Words:
     """A specification or a task file itself, instead of where one lies."""
     name: str | None = None
     """Of `text`: as a file would be called; its ending says what it is written in."""
+    needs: tuple[str, ...] = ()
+    """Of a machine, with `repo`: `docker`, `gpu=a100`, `cpus=4`, `memory=8GiB`."""
     spelled: Spelling = "fields"
     """How whoever asks knows these fields: messages name them so."""
 
