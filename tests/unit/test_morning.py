@@ -305,6 +305,25 @@ def test_a_night_that_died_is_told_with_what_its_next_start_did(tmp_path: Any) -
         assert morning.collect(ledger, now=now, night="night-1").state == "died"
 
 
+def test_jobs_that_nodes_lost_are_counted_and_each_can_be_looked_up(tmp_path: Any) -> None:
+    """A night on a cluster that loses nodes is not a quiet night; what nodes say of it is not shown."""
+    # shows: N14
+    scene = Scene(tmp_path)
+    with scene.ledger() as ledger:
+        scene.begin(ledger, until="2026-03-02T07:00:00.000000Z")
+        run = scene.run(ledger, "one", [gate()])
+        now = scene.clock.now()
+        assert not [one for one in morning.collect(ledger, now=now, night="").notices if one.what == "cluster"]
+        for nth, node in enumerate(["n1", "n2", "n1"], 1):
+            lost = events.JobLost(run=run, job="s:attempt 1", nth=nth, node=node, why="<b>\x1b[2J", again=nth < 3)
+            ledger.append([Draft(events.run_stream(run), lost, epoch=1, trace=run)])
+        report = morning.collect(ledger, now=scene.clock.now(), night="")
+        [line] = [one for one in report.notices if one.what == "cluster"]
+        assert line.text == "3 tries of jobs lost on 2 nodes, in 1 run; 2 done again, 1 given up"
+        assert len(line.evidence) == 3
+        assert "<b>" not in str(line)
+
+
 def test_a_skeleton_is_claimed_and_never_verified(tmp_path: Any) -> None:
     scene = Scene(tmp_path)
     with scene.ledger() as ledger:

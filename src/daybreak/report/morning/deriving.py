@@ -62,6 +62,7 @@ def derive(source: Source) -> Morning:
     of = [fact for fact in source.facts if fact.type in telling.NOTICES]
     notices = [telling.notice(fact) for fact in of if fact.type == events.NightNoted.type]
     notices += [telling.notice(fact) for fact in of if fact.type == events.WindowSkipped.type]
+    notices += telling.lost_jobs(source.facts)
     notices += [telling.left_out(text) for text in frame.cut]
     incidents = telling.incidents(source.facts, frame.incidents)
     found = {name: count for name, count in counts.items() if count}

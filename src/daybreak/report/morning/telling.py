@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from daybreak import events
+from daybreak.report.morning.facts import LIST_MAX
 from daybreak.report.morning.model import Fact, Notice
 
 NOTICES = frozenset(
@@ -27,6 +28,25 @@ def notice(fact: Fact) -> Notice:
 def left_out(text: str) -> Notice:
     """What this report does not tell."""
     return Notice(what="left out of this report", level=1, text=text)
+
+
+def lost_jobs(told: Sequence[Fact]) -> list[Notice]:
+    """How often nodes of a cluster did not do what they had, in a line; nothing where they all did."""
+    lost = [fact for fact in told if fact.type == events.JobLost.type]
+    if not lost:
+        return []
+    again = sum(fact.fields.get("again") is True for fact in lost)
+    nodes = len({str(fact.fields["node"]) for fact in lost if fact.fields.get("node")})
+    runs = len({fact.fields.get("run") for fact in lost})
+    where = f" on {_counted(nodes, 'node')}" if nodes else ""
+    text = f"{_counted(len(lost), 'try', 'tries')} of jobs lost{where}, in {_counted(runs, 'run')}; {again} done again"
+    if given_up := len(lost) - again:
+        text += f", {given_up} given up"
+    return [Notice(what="cluster", level=1, text=text, evidence=[fact.evidence for fact in lost[:LIST_MAX]])]
+
+
+def _counted(count: int, one: str, more: str = "") -> str:
+    return f"{count} {one if count == 1 else more or one + 's'}"
 
 
 def incidents(told: Sequence[Fact], unclosed: Collection[str]) -> list[Notice]:
