@@ -150,6 +150,12 @@ def test_a_cluster_that_is_away_is_one_bad_finding(found: Callable[..., list[Fin
     assert one.text.startswith("E241")
 
 
+def test_a_home_that_cannot_be_written_is_told_and_not_thrown(found: Callable[..., list[Finding]]) -> None:
+    """It happens in another thread, where nobody would hear of it."""
+    [one] = found(told(), Nodes(PermissionError(13, "Permission denied", "/home/x/cache/ray")))
+    assert (one.level, "Permission denied" in one.text) == ("bad", True)
+
+
 @pytest.mark.parametrize(
     ("more", "environment", "level"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
 
@@ -222,3 +223,29 @@ def test_the_report_says_how_the_work_was_shared_and_what_was_there_already() ->
     old = collect(story())
     assert (old.paradigm, old.taken_over) == (None, None)
     assert "How the work was shared" not in render.to_markdown(old)
+
+
+def test_the_report_says_where_an_attempt_was_done_and_what_was_lost_on_the_way() -> None:
+    """Also where the builder alone was asked; a node's words cannot paint the screen."""
+    # shows: N14
+    evil = "\x1b[31mhost\u202e"
+    told: dict[str, Any] = {"run": RUN, "job": "abc:attempt 1", "epoch": 1}
+    lost: dict[str, Any] = {"run": RUN, "job": "abc:attempt 1", "node": "n1"}
+    report = collect(
+        story(
+            events.AttemptBegan(run=RUN, attempt=1, worker="builder", why="first", passed_over={}, budget="hard"),
+            events.JobPlaced(**told, nth=1, node="n1", host=evil, sandbox="degraded: no bwrap"),
+            events.JobLost(**lost, nth=1, why=f"{evil} fell silent", again=True),
+            events.JobPlaced(**told, nth=2, node="n2", host="two", sandbox="full"),
+            events.JobLate(**told, nth=1, node="n1"),
+            events.JobLost(**{**lost, "job": "abc:check tests"}, nth=1, why="gone", again=False),
+        ),
+    )
+    console = Console(record=True, width=200, file=open("/dev/null", "w"))  # noqa: SIM115
+    render.to_terminal(report, console)
+    console.file.close()
+    text = console.export_text()
+    for words in ("on node two, sandbox full", "fell silent; it is done again", "after it was given up", "check tests"):
+        assert words in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text

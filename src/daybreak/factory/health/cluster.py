@@ -69,7 +69,7 @@ class _Looked:
         self._cancelled = threading.Event()
         self._found: list[Finding] = []
         self._all = False
-        self.problem: DaybreakError | None = None
+        self.problem: DaybreakError | OSError | None = None
         """Why it could not be used at all."""
 
     def all(self) -> Iterator[Finding]:
@@ -91,7 +91,7 @@ class _Looked:
             self._each()
         except Paused:
             pass  # told by whoever waited
-        except DaybreakError as problem:
+        except (DaybreakError, OSError) as problem:
             self.problem = problem
         finally:
             self._dispatch.close()

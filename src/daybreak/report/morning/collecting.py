@@ -6,6 +6,7 @@ The whole ledger is never read. A run that is over needs a handful of events, ho
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -28,6 +29,8 @@ DAY = timedelta(hours=24)
 TRIES_MAX = 8
 """Attempts of one run that are told of: the newest."""
 SAID_MAX = 10
+LOST_MAX = 100
+"""Tries of jobs that one run has lost: the newest."""
 COMING_MAX = 20
 STORY_MAX = 500
 """Events of one stream, beside those of runs, that one report tells."""
@@ -257,6 +260,7 @@ def _of_run(records: Iterable[Record], state: str) -> Iterable[Record]:
     last: dict[str, Record] = {}
     tries: dict[int, list[Record]] = {}
     hidden: dict[int, list[Record]] = {}
+    lost: deque[Record] = deque(maxlen=LOST_MAX)
     for record in records:
         match record.type:
             case (events.RunMoved.type | events.PlanMade.type | events.Delivered.type | events.RunHeld.type) as kind:
@@ -266,6 +270,8 @@ def _of_run(records: Iterable[Record], state: str) -> Iterable[Record]:
                     last[event.name] = record
             case events.AttemptBegan.type | events.AttemptClaimed.type:
                 tries.setdefault(_attempt(record), []).append(record)
+            case events.JobLost.type:
+                lost.append(record)
             case events.GateDecided.type:
                 last["gate"] = record
                 if isinstance(event := record.event, events.GateDecided) and event.verdict != "passed":
@@ -278,6 +284,7 @@ def _of_run(records: Iterable[Record], state: str) -> Iterable[Record]:
         yield from tries[attempt]
     if hidden:
         yield from hidden[max(hidden)]
+    yield from lost
     yield from last.values()
 
 

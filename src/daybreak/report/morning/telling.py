@@ -31,7 +31,8 @@ def left_out(text: str) -> Notice:
 
 
 def lost_jobs(told: Sequence[Fact]) -> list[Notice]:
-    """How often nodes of a cluster did not do what they had, in a line; nothing where they all did."""
+    """How often nodes of a cluster did not do what they had, in a line; nothing where they all did. Of one run the
+    newest hundred count."""
     lost = [fact for fact in told if fact.type == events.JobLost.type]
     if not lost:
         return []
