@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from daybreak.config import Places
 from daybreak.engine.dispatch import Dispatch, Local, Needs
 from daybreak.factory import machine
-from daybreak.factory.spec.model import Needed
 from daybreak.settings import Settings
+
+if TYPE_CHECKING:
+    from daybreak.factory.spec.model import Needed
 
 
 def make(settings: Settings, places: Places, environment: Mapping[str, str]) -> Dispatch:
@@ -30,13 +33,13 @@ def make(settings: Settings, places: Places, environment: Mapping[str, str]) -> 
     return RayDispatch(cluster, environment)
 
 
-def needs(settings: Settings, own: Needed = Needed()) -> Needs:  # noqa: B008 - frozen
+def needs(settings: Settings, own: Needed | None = None) -> Needs:
     """What a task asks for, and for the rest what the settings say."""
     told = settings.dispatch
     return Needs(
-        cpus=own.cpus or told.cpus,
-        memory_bytes=own.memory_bytes or int(told.memory_gib * 2**30),
-        labels=tuple(dict.fromkeys((*told.needs, *own.labels))),
+        cpus=(own.cpus if own else 0) or told.cpus,
+        memory_bytes=(own.memory_bytes if own else 0) or int(told.memory_gib * 2**30),
+        labels=tuple(dict.fromkeys((*told.needs, *(own.labels if own else ())))),
     )
 
 
