@@ -57,6 +57,13 @@ _OURS = frozenset({"ts", "level", "logger", "pid", "_record", "_from_structlog"}
 """Fields that nobody else can write into."""
 _NOT_THEIRS = frozenset({"ts", "level", "logger", "pid", "message", "asctime"})
 """Fields that a record may have, but a line does not take from it; other handlers leave the last two."""
+
+
+def _is_another_s(name: str) -> bool:
+    """Libraries put fields of their own into every record of the process: `_ray_timestamp_ns`."""
+    return name in _NOT_THEIRS or (name.startswith("_") and name not in _OURS)
+
+
 _COLOURS = re.compile("(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]")
 _SECRET_NAMES = (
     "password",
@@ -228,7 +235,7 @@ class Lines(logging.Formatter):
             "logger": record.name,
             "event": told.pop("event"),
             "pid": record.process,
-            **{name: value for name, value in told.items() if name not in _NOT_THEIRS},
+            **{name: value for name, value in told.items() if not _is_another_s(name)},
         }
 
     def _correlated(self, _: object, __: str, told: MutableMapping[str, Any]) -> dict[str, Any]:

@@ -448,7 +448,7 @@ def test_more_is_shown_where_it_was_asked_for(
     monkeypatch.delenv("DAYBREAK_LOG", raising=False)
     monkeypatch.setattr(sys, "argv", ["daybreak", "--verbose", "night"])
     with home_logging.writing(Places.below(tmp_path, "a test")):
-        log.debug("deep\x1b[2J\x07", extra={"step": "one"})
+        log.debug("deep\x1b[2J\x07", extra={"_of_a_library": 7, "step": "one"})
     captured = capsys.readouterr()
     assert captured.out == ""
     assert r"debug   tests: deep\x07  step=one" in captured.err
