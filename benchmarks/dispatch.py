@@ -1,5 +1,5 @@
 """What it costs to have an attempt done on a Ray cluster instead of here, and how soon one is elsewhere when its node
-is killed.
+goes.
 
     python -m benchmarks dispatch
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import tempfile
 import threading
 import time
@@ -25,8 +26,8 @@ from daybreak import home
 from daybreak.clock import SystemClock
 from daybreak.config import Places
 from daybreak.engine import Context, Engine
-from daybreak.engine.dispatch import Doing, Job, JobLost, Key, Local, Needs, Node
-from daybreak.engine.dispatch.ray import SILENCE_S, Cluster, RayDispatch
+from daybreak.engine.dispatch import Doing, Job, JobLost, Key, Local, Needs
+from daybreak.engine.dispatch.ray import Cluster, RayDispatch
 from daybreak.factory.attempting import Attempts
 from daybreak.factory.office import Office
 from daybreak.factory.warden import Warden
@@ -58,7 +59,7 @@ def take(quick: bool = False) -> Iterator[Figure]:
             place = Path(folder).resolve()
             yield from _seam(place, rounds)
             yield from _attempts(place, cluster.address, rounds)
-            yield from _killed(place, cluster, 1 if quick else 3)
+            yield from _gone(place, cluster, 1 if quick else 3)
     finally:
         cluster.close()
 
@@ -146,42 +147,62 @@ async def _measure(place: Path, address: str, rounds: int, require: Strength) ->
     return took
 
 
-# -- a node that is killed
+# -- a node that goes
 
 
-def _killed(place: Path, cluster: Any, rounds: int) -> Iterator[Figure]:
-    """From the kill of every process of a node until another node has begun with its job."""
+def _gone(place: Path, cluster: Any, rounds: int) -> Iterator[Figure]:
+    """From the moment a node goes until another has begun with its job. Killed processes close their connections, which
+    Ray notices at once; one that stands still says nothing, as a machine without power or network does."""
     ray = RayDispatch(Cluster(address=cluster.address, token=OPEN, folder=place), os.environ)
-    took = []
     try:
-        for number in range(rounds):
-            doomed = cluster.add(cpus=1, doomed=f"n{number}")
-            killed_s = 0.0
-            lost = ""
-
-            def kill(part: bytes, node: Any = doomed) -> None:
-                nonlocal killed_s
-                if not killed_s:
-                    killed_s = time.perf_counter()
-                    cluster.kill(node)
-
-            def begun(node: Node) -> None:
-                took.append(time.perf_counter() - killed_s)  # noqa: B023 - of this round
-
-            try:
-                ray.run(
-                    _job(place, number, Needs(labels=(f"doomed=n{number}",))), cancelled=threading.Event(), on_line=kill
-                )
-            except JobLost as problem:
-                lost = problem.node
-            again = _job(place, number + 100, Needs(), doer="echo", avoid=(lost,))
-            ray.run(again, cancelled=threading.Event(), on_line=print, on_node=begun)
+        _begun(ray, _job(place, 0, Needs(), doer="echo"))
+        usual = median(_begun(ray, _job(place, number, Needs(), doer="echo")) for number in range(1, 11))
+        killed = [_elsewhere(ray, place, cluster, f"killed{number}", signal.SIGKILL) for number in range(rounds)]
+        silent = [_elsewhere(ray, place, cluster, f"silent{number}", signal.SIGSTOP) for number in range(rounds)]
     finally:
         ray.close()
-    print(f"  a node killed {rounds} times: {', '.join(f'{one:.1f}' for one in sorted(took))} s until elsewhere")
-    whole = max(took)
-    aim = GOAL_ELSEWHERE_S
-    yield lower("a killed node's job elsewhere", whole, "s", "silence alone", SILENCE_S, aim=aim, aim_of="value")
+    for what, took in (("killed", killed), ("silent", silent)):
+        print(f"  a node {what} {rounds} times: {', '.join(f'{one:.2f}' for one in sorted(took))} s until elsewhere")
+        name, baseline = (
+            f"the job of a node that is {what}, elsewhere",
+            "a job of a cluster where nothing happens, begun",
+        )
+        yield lower(name, max(took), "s", baseline, usual, aim=GOAL_ELSEWHERE_S, aim_of="value")
+
+
+def _begun(ray: RayDispatch, job: Job) -> float:
+    """Seconds until a node has begun with it."""
+    began_s = time.perf_counter()
+    told: list[float] = []
+    ray.run(
+        job,
+        cancelled=threading.Event(),
+        on_line=lambda part: None,
+        on_node=lambda node: told.append(time.perf_counter() - began_s),
+    )
+    return told[0]
+
+
+def _elsewhere(ray: RayDispatch, place: Path, cluster: Any, name: str, sent: signal.Signals) -> float:
+    doomed = cluster.add(cpus=1, doomed=name)
+    gone_s: list[float] = []
+
+    def go(part: bytes) -> None:
+        if not gone_s:
+            processes = cluster.processes(doomed)
+            gone_s.append(time.perf_counter())
+            for pid in processes:
+                os.kill(pid, sent)
+
+    try:
+        ray.run(_job(place, 0, Needs(labels=(f"doomed={name}",))), cancelled=threading.Event(), on_line=go)
+    except JobLost as problem:
+        lost_s, lost = time.perf_counter() - gone_s[0], problem.node
+    else:
+        raise AssertionError(f"the job of the node {name} ended by itself")
+    again = _begun(ray, _job(place, 1, Needs(), doer="echo", avoid=(lost,)))
+    cluster.kill(doomed)
+    return lost_s + again
 
 
 def _job(place: Path, number: int, needs: Needs, doer: str = "run", **more: Any) -> Job:

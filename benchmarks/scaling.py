@@ -207,7 +207,10 @@ def told(found: dict[str, Any]) -> Iterator[Figure]:
         )  # fmt: skip
         at = part["point"]
         off = max(at["cpu_us"] / at["cpu_us_played"], at["cpu_us_played"] / at["cpu_us"])
-        yield lower(f"{store}: how far the simulation is off", off, "x", "measured", 1.0, aim=OFF_MAX)
+        yield lower(
+            f"{store}: processor for a task in the simulation", at["cpu_us_played"], "µs", "measured", at["cpu_us"],
+            aim=OFF_MAX, ratio=off,
+        )  # fmt: skip
         small, *_, large = part["sizes"]
         yield lower(
             f"{store}: a place empty at the largest size, 99 of 100", large["idle_p99_s"] * 1e3, "ms",

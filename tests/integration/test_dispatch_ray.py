@@ -233,27 +233,37 @@ def test_nobody_listens_at_that_address(tmp_path: Path) -> None:
     nobody.close()
 
 
-def test_a_build_on_a_cluster_is_as_any_other(
-    cluster: RayCluster, tmp_path: Path, types_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Attempt and checks on nodes, each placed in the ledger with its sandbox; the coordinator judges and delivers, and
-    leaves nothing on the nodes."""  # shows: N14, F1
+@pytest.fixture
+def builder(cluster: RayCluster, tmp_path: Path, types_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """A working directory whose jobs go to the cluster."""
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     cli = Cli(folder).knowing(types_cache)
     (folder / "daybreak.toml").write_text(f'[dispatch]\nengine = "ray"\naddress = "{cluster.address}"\n')
     assert cli("trust").status == 0
+    return cli
+
+
+def recorded(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list[events.Event]]:
+    """Its one run, and what the ledger holds of it."""
+    monkeypatch.setenv("DAYBREAK_HOME", str(cli.home))
+    monkeypatch.chdir(cli.folder)
+    with home.opened() as opened:
+        [run_id] = [row.run for row in home.rows(opened)]
+        return run_id, [record.event for record in opened.ledger.read(run_stream(run_id))]
+
+
+def test_a_build_on_a_cluster_is_as_any_other(builder: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempt and checks on nodes, each placed in the ledger with its sandbox; the coordinator judges and delivers, and
+    leaves nothing on the nodes."""  # shows: N14, F1
+    cli, folder = builder, builder.folder
     built = cli(
         "build", cli.spec(ONE_EXAMPLE.replace("{holdout}", "0")), "-o", folder / "out", "--plain", "--accept-unshown"
     )
     assert built.status == 0, built.out + built.err
     assert (folder / "out" / "pyproject.toml").is_file()
-    monkeypatch.setenv("DAYBREAK_HOME", str(cli.home))
-    monkeypatch.chdir(folder)
-    with home.opened() as opened:
-        [run_id] = [row.run for row in home.rows(opened)]
-        told = [record.event for record in opened.ledger.read(run_stream(run_id))]
+    run_id, told = recorded(cli, monkeypatch)
     placed = [one for one in told if isinstance(one, events.JobPlaced)]
     assert {one.job.partition(":")[2].split()[0] for one in placed} >= {"attempt", "check", "example"}
     assert all(one.sandbox for one in placed)
@@ -262,18 +272,63 @@ def test_a_build_on_a_cluster_is_as_any_other(
     assert "on node" in shown.out
 
 
+def placed_until_now(cli: Cli) -> list[dict[str, Any]]:
+    """Its jobs that were placed until now."""
+    shown = cli("ledger", "show", "--json")
+    return [one["payload"] for one in shown.json() if one["type"] == "job.placed"] if shown.status == 0 else []
+
+
+SLOW = """
+import time
+from daybreak.agents.builder import Builder
+class Slow(Builder):
+    def work(self, brief, workspace, terms):
+        time.sleep(6)
+        yield from super().work(brief, workspace, terms)
+"""
+
+
+@pytest.mark.chaos
+def test_a_build_whose_node_is_killed_in_the_middle_of_its_attempt_is_done_elsewhere(
+    builder: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself: one try is lost and told, the attempt is still the first one, and what is delivered is verified."""
+    # shows: N14, F1
+    pair = RayCluster()
+    try:
+        nodes = {node.node_id: node for node in (pair.add(), pair.add())}
+        (builder.folder / "daybreak.toml").write_text(f'[dispatch]\nengine = "ray"\naddress = "{pair.address}"\n')
+        assert builder("trust").status == 0
+        (builder.folder / "slow.py").write_text(SLOW)
+        spec = builder.spec(ONE_EXAMPLE.replace("{holdout}", "0"))
+        words = ("build", spec, "-o", "out", "--plain", "--accept-unshown", "--worker", "slow.py:Slow")
+        command = builder.command(*words)
+        with subprocess.Popen(command, cwd=builder.folder, env=builder.environment()) as build:
+            end_s = time.monotonic() + 120
+            while not (on := [one["node"] for one in placed_until_now(builder) if "attempt" in one["job"]]):
+                assert time.monotonic() < end_s
+            doomed = on[0]
+            pair.kill(nodes[doomed])
+            assert build.wait(240) == 0
+        run_id, told = recorded(builder, monkeypatch)
+        lost = [one for one in told if isinstance(one, events.JobLost)]
+        assert [(one.node, one.again) for one in lost if "attempt" in one.job] == [(doomed, True)]
+        tries = [one for one in told if isinstance(one, events.JobPlaced) and one.job == lost[0].job]
+        assert [(one.nth, one.node == doomed) for one in tries] == [(1, True), (2, False)]
+        assert [one.attempt for one in told if isinstance(one, events.AttemptClaimed)] == [1]
+        assert builder("provenance", "verify", "out").status == 0
+        assert "lost" in builder("show", run_id).out
+    finally:
+        pair.close()
+
+
 @pytest.mark.chaos
 def test_a_coordinator_that_is_killed_does_again_what_was_in_flight_and_nothing_else(
-    cluster: RayCluster, tmp_path: Path, types_cache: Path, monkeypatch: pytest.MonkeyPatch
+    builder: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A build whose process is killed while its tests run on a node: they are lost, and done again by the next owner;
     what was kept is not."""  # shows: N14, N3
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    cli = Cli(folder).knowing(types_cache)
-    (folder / "daybreak.toml").write_text(f'[dispatch]\nengine = "ray"\naddress = "{cluster.address}"\n')
-    assert cli("trust").status == 0
+    cli, folder = builder, builder.folder
     spec = cli.spec(ONE_EXAMPLE.replace("{holdout}", "0"))
     command = cli.command("build", spec, "-o", folder / "out", "--plain", "--accept-unshown")
     with subprocess.Popen(command, cwd=folder, env=cli.environment(), stdout=subprocess.DEVNULL) as build:
@@ -284,11 +339,7 @@ def test_a_coordinator_that_is_killed_does_again_what_was_in_flight_and_nothing_
         build.kill()
     resumed = cli("resume")
     assert resumed.status == 0, resumed.out + resumed.err
-    monkeypatch.setenv("DAYBREAK_HOME", str(cli.home))
-    monkeypatch.chdir(folder)
-    with home.opened() as opened:
-        [run_id] = [row.run for row in home.rows(opened)]
-        told = [record.event for record in opened.ledger.read(run_stream(run_id))]
+    _, told = recorded(cli, monkeypatch)
     lost = [one for one in told if isinstance(one, events.JobLost)]
     assert lost
     assert all("coordinator ended" in one.why for one in lost)

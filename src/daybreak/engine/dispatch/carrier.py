@@ -185,6 +185,7 @@ class Carrier:
         except Exception as error:  # noqa: BLE001 - whatever Ray raises means that this try is lost
             end = {"op": "end", "id": number, "why": "lost", "message": _words(error)}
         self._under_way.pop(number, None)
+        self._given_up.discard(number)
         self._say(end)
 
     def _carried(self, said: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from daybreak.events import Event, JobLate, JobPlaced
 from daybreak.events import JobLost as JobWasLost
 
 TRIES_MAX = 3
+"""So often is one job lost before it counts as what it came to: nothing."""
 REFUSED_MAX = 1_000
 """So many nodes are asked; more than that is one that gives itself names."""
-"""So often is one job done before it counts as what it came to: nothing."""
 UNREACHABLE = timedelta(minutes=1)
 """How long a run gives way to others where the cluster cannot be reached."""
 
