@@ -137,7 +137,10 @@ class Client:
         return dict(self.get("/report", **query)["report"])
 
     def hand_over(self, *, key: str | None = None, **task: Any) -> dict[str, Any]:
-        """`text` and `name`, `command` and `checks`, `task` and `repo`, `source`; and `title`, `project`, …"""
+        """`text` and `name`, `command` and `checks`, `task` and `repo`, `source`; and `title`, `project`, …
+
+        With `repo` and `source` also `needs`, of the machine: `["docker", "cpus=4"]`. `waits` of the answer says, in
+        words, why nobody takes it before a night of a certain home begins."""
         return dict(self.post("/tasks", task, key=key))
 
     def questions(self) -> list[dict[str, Any]]:

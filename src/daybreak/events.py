@@ -1416,7 +1416,8 @@ class NoticeFailed(Event, frozen=True, kw_only=True):
 
 
 class JobPlaced(Event, frozen=True, kw_only=True):
-    """A node of a cluster has begun with a job: an attempt, or a check."""
+    """A node of a cluster has begun with a job: an attempt, or a check; or the coordinator's machine, since no node has
+    what it needs."""
 
     type: ClassVar[str] = "job.placed"
     run: str
@@ -1426,7 +1427,7 @@ class JobPlaced(Event, frozen=True, kw_only=True):
     """Which try of it, from 1."""
     epoch: int
     node: str
-    """Its id in the cluster."""
+    """Its id in the cluster; empty: the coordinator's machine."""
     host: str
     sandbox: str
     """How much of a sandbox the node can make, in words."""

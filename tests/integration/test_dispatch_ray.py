@@ -272,6 +272,41 @@ def test_a_build_on_a_cluster_is_as_any_other(builder: Cli, monkeypatch: pytest.
     assert "on node" in shown.out
 
 
+MENDS = """
+from daybreak.agents.protocol import Claim
+class Mends:
+    def work(self, brief, workspace, terms):
+        (workspace / "calc.py").write_text("def sub(one, other):\\n    return one - other\\n")
+        yield Claim(outcome="finished", summary="done")
+"""
+
+
+def test_a_repositorys_task_on_a_cluster_is_as_any_other(builder: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its checks on the base, its attempt and its checks on what that left are all done on nodes, links and all; the
+    coordinator makes the branch."""  # shows: N14, F5
+    repo, tests = builder.folder / "calc", "import calc\n\n\ndef test_sub():\n    assert calc.sub(5, 3) == 2\n"
+    (repo / "tests").mkdir(parents=True)
+    for name, text in {"calc.py": "", "tests/test_calc.py": tests, "pytest.ini": "[pytest]\npythonpath = .\n"}.items():
+        (repo / name).write_text(text)
+    (repo / "also.py").symlink_to("calc.py")
+    (builder.folder / "mends.py").write_text(MENDS)
+    git = ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-C", str(repo)]
+    for words in (["init", "-q", "-b", "main"], ["add", "--all"], ["commit", "-q", "-m", "begin"]):
+        subprocess.run([*git, *words], check=True)
+    checks = ("--check", "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 pytest -q", "--check", "test -h also.py")
+    added = builder("add", "--repo", "calc", "write sub", *checks, "--worker", "mends.py:Mends")
+    assert added.status == 0, added.err
+    worked = builder("night", "--once")
+    assert worked.status == 0, worked.out + worked.err
+    run_id, told = recorded(builder, monkeypatch)
+    placed = [one for one in told if isinstance(one, events.JobPlaced)]
+    names = [one.job.partition(":")[2].partition(" ")[0] for one in placed]
+    assert names == ["base", "base", "attempt", "look", "look"]
+    assert all(one.node and one.sandbox for one in placed)
+    shown = subprocess.run([*git, "show", f"daybreak/{run_id}:calc.py"], check=True, capture_output=True, text=True)
+    assert "def sub" in shown.stdout
+
+
 def placed_until_now(cli: Cli) -> list[dict[str, Any]]:
     """Its jobs that were placed until now."""
     shown = cli("ledger", "show", "--json")

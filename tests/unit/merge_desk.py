@@ -15,12 +15,11 @@ from tests.unit.repository_desk import GIT, git
 
 from daybreak.clock import SystemClock
 from daybreak.engine import Engine, RunResult
+from daybreak.engine.dispatch import Dispatch
 from daybreak.events import QUEUE, StepDone, TaskAdded
 from daybreak.factory.asked import Asked
 from daybreak.factory.kinds import merge, repository
 from daybreak.factory.merging import task
-from daybreak.factory.office import Office
-from daybreak.settings import Settings
 
 
 class MergeDesk(repository_desk.Desk):
@@ -29,10 +28,10 @@ class MergeDesk(repository_desk.Desk):
     def __init__(self, desk: repository_desk.Desk) -> None:
         super().__init__(desk.repo, desk.ledger, desk.places)
         clock = SystemClock()
-        office = Office(Settings(), self.ledger, self.places, clock, {})
+        office = self.office = desk.office
         kinds = {
             repository.KIND: repository.Repository(self.ledger, self.places, clock, office, self._attempts),
-            merge.KIND: merge.Merge(self.ledger, self.places, clock, os.urandom),
+            merge.KIND: merge.Merge(self.ledger, self.places, clock, office, os.urandom),
         }
         self.engine = Engine(self.ledger, kinds, self.places.locks, clock, os.urandom)
         self.runs: list[str] = []
@@ -136,6 +135,6 @@ class _Git:
 
 
 @contextmanager
-def opened(folder: Path, files: Mapping[str, str]) -> Iterator[MergeDesk]:
-    with repository_desk.opened(folder, files) as desk:
+def opened(folder: Path, files: Mapping[str, str], dispatch: Dispatch | None = None) -> Iterator[MergeDesk]:
+    with repository_desk.opened(folder, files, dispatch) as desk:
         yield MergeDesk(desk)

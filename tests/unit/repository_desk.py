@@ -17,6 +17,7 @@ from daybreak.agents.protocol import Brief, Claim
 from daybreak.clock import SystemClock
 from daybreak.config import Places
 from daybreak.engine import VIEWS, Context, Engine, RunResult
+from daybreak.engine.dispatch import Dispatch
 from daybreak.events import Event, run_stream
 from daybreak.factory.asked import Asked
 from daybreak.factory.attempted import Result
@@ -118,11 +119,11 @@ LYING = writes({})
 class Desk:
     """`repo` is the repository, state lies beside it."""
 
-    def __init__(self, repo: Path, ledger: Ledger, places: Places) -> None:
+    def __init__(self, repo: Path, ledger: Ledger, places: Places, dispatch: Dispatch | None = None) -> None:
         self.repo, self.ledger, self.places = repo, ledger, places
         self.scripted = Scripted([RIGHT])
         clock = SystemClock()
-        office = Office(Settings(), ledger, places, clock, {})
+        self.office = office = Office(Settings(), ledger, places, clock, {}, dispatch=dispatch)
         kinds = {repository.KIND: repository.Repository(ledger, places, clock, office, self._attempts)}
         self.engine = Engine(ledger, kinds, places.locks, clock, os.urandom)
 
@@ -159,7 +160,9 @@ class Desk:
 
 
 @contextmanager
-def opened(folder: Path, files: Mapping[str, str] | None = None) -> Iterator[Desk]:
+def opened(
+    folder: Path, files: Mapping[str, str] | None = None, dispatch: Dispatch | None = None
+) -> Iterator[Desk]:
     there = (folder / "calc").resolve()
     repo = there if there.exists() else make(there, files)
     places = Places.below(folder / "home", "a test")
@@ -170,4 +173,4 @@ def opened(folder: Path, files: Mapping[str, str] | None = None) -> Iterator[Des
         clock=SystemClock(),
         views=[*VIEWS, *journal.VIEWS, *MEMORY],
     ) as ledger:
-        yield Desk(repo, ledger, places)
+        yield Desk(repo, ledger, places, dispatch)

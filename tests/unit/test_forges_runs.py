@@ -26,6 +26,7 @@ from daybreak.factory.forges.intake import IntakeWrong
 from daybreak.factory.kinds import issues, repository
 from daybreak.factory.office import Office
 from daybreak.factory.repository.task import Offer, RepositoryArgs
+from daybreak.factory.spec.model import Needed
 from daybreak.policy.budget import Limit
 from daybreak.policy.retry import Retry
 from daybreak.settings import Settings
@@ -124,6 +125,15 @@ def test_each_issue_becomes_one_task_whose_text_is_no_order(server: Server, tmp_
         assert args.commit == repository_desk.git(desk.repo, "rev-parse", "HEAD").strip()
         blobs = [blob for event in desk.events(_last(desk, issues.KIND)) for blob in issues.blobs_of(event)]
         assert json.loads(desk.ledger.get_blob(blobs[0]))[0]["number"] == 1
+
+
+def test_what_a_machine_must_have_is_said_once_for_all_issues(server: Server, tmp_path: Path) -> None:
+    """Each task that comes of one asks for it."""  # shows: N14
+    for number in (1, 2):
+        server.issue(number, "Notes are empty", "Please fill them.")
+    with opened(tmp_path, server.address) as desk:
+        taken = desk.take(needs=["docker", "cpus=2"])
+        assert [desk.args(one["run"]).needs for one in taken] == [Needed(cpus=2, labels=("docker",))] * 2
 
 
 def _last(desk: ForgeDesk, kind: str) -> str:

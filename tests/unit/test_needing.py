@@ -90,14 +90,6 @@ def test_it_is_kept_with_the_task_and_reaches_its_attempts(tmp_path: Path, monke
     assert set(got) == {Needs(cpus=1, memory_bytes=128_000_000, labels=("docker",))}
 
 
-def test_needs_are_for_repositories(tmp_path: Path) -> None:
-    """A specification says its own; a command runs here."""
-    with pytest.raises(TaskUnclear, match="--needs are for --repo"):
-        finding.found(
-            Words(command="true", checks=("true",), needs=("docker",), spelled="options"), cwd=tmp_path, environment={}
-        )
-
-
 def test_what_attempts_get_is_a_need_with_the_settings_behind_it() -> None:
     """As for a specification."""
     from daybreak.factory import dispatching

@@ -244,6 +244,29 @@ def test_artefacts_and_matrix_are_delivered(desk: Desk) -> None:
     assert record.event.evidence["check"] == shown.check  # type: ignore[attr-defined]
 
 
+def test_a_delivery_holds_no_hash_against_which_held_out_examples_could_be_guessed(desk: Desk) -> None:
+    """What is delivered may lie in a worker's workspace the next time, and the same examples are held out then: their
+    ids are hashes of short texts whose form is known. Their number is told, and how many passed."""  # shows: X6
+    text = SPECIFICATION.replace("holdout: 0", "holdout: 0.5").replace("attempts: 3", "attempts: 1")
+    other = text[text.index("### FR-001 adding") :].replace("adding", "adding more").replace("hello", "more")
+    desk.works = [puts("lint", "example", "tests/tests", "Containerfile")]
+    run = desk.submit(CODER, text=f"{text}\n{other}")
+    assert desk.supervise(run).state == "done"
+    looked = [one for one in desk.events(run, CheckLooked) if one.evidence["check"].startswith("example:")]
+    (hidden,) = {one.evidence["check"] for one in looked if one.held_out}
+    (seen,) = {one.evidence["check"] for one in looked if not one.held_out}
+    for path in desk.output.rglob("*"):
+        assert path.is_dir() or hidden.removeprefix("example:") not in path.read_text(), path
+    manifest = json.loads((desk.output / "daybreak.manifest.json").read_bytes())
+    assert (manifest["held_out"], manifest["held_out_passed"]) == (1, 1)
+    assert seen in manifest["passed"]
+    assert "tests" in manifest["passed"]
+    matrix = artefacts.read(
+        (desk.output / artefacts.path_of("traceability")).read_bytes(), artefacts.Traceability, "traceability"
+    )
+    assert sorted(one.check for one in matrix.rows[0].evidence) == sorted([seen, "held-out example"])
+
+
 def test_a_requirement_without_evidence_is_named(desk: Desk) -> None:
     """A machine says which."""  # shows: P1
     text = SPECIFICATION.replace("- **FR-001**", "- **FR-002**: System SHOULD be quick\n- **FR-001**")

@@ -19,6 +19,7 @@ from daybreak.agents.protocol import Brief, Claim
 from daybreak.clock import SystemClock
 from daybreak.config import Places
 from daybreak.engine import VIEWS, Context, Engine, RunResult
+from daybreak.engine.dispatch import Dispatch
 from daybreak.events import Event, StepDone, run_stream
 from daybreak.factory.attempted import Result
 from daybreak.factory.kinds import validate
@@ -87,11 +88,11 @@ class Scripted:
 class Desk:
     """`project` is the folder, state lies beside it."""
 
-    def __init__(self, project: Path, ledger: Ledger, places: Places) -> None:
+    def __init__(self, project: Path, ledger: Ledger, places: Places, dispatch: Dispatch | None = None) -> None:
         self.project, self.ledger, self.places = project, ledger, places
         self.scripted = Scripted([writes({})])
         clock = SystemClock()
-        office = Office(Settings(), ledger, places, clock, {})
+        self.office = office = Office(Settings(), ledger, places, clock, {}, dispatch=dispatch)
         kinds = {validate.KIND: validate.Validation(ledger, places, clock, office, self._attempts)}
         self.engine = Engine(ledger, kinds, places.locks, clock, os.urandom)
 
@@ -134,7 +135,13 @@ class Desk:
 
 
 @contextmanager
-def opened(folder: Path, files: Mapping[str, str] | None = None, *, repository: bool = True) -> Iterator[Desk]:
+def opened(
+    folder: Path,
+    files: Mapping[str, str] | None = None,
+    *,
+    repository: bool = True,
+    dispatch: Dispatch | None = None,
+) -> Iterator[Desk]:
     project = (folder / "calc").resolve()
     if not project.exists() and repository:
         repositories.make(project, FILES if files is None else files)
@@ -149,4 +156,4 @@ def opened(folder: Path, files: Mapping[str, str] | None = None, *, repository: 
         clock=SystemClock(),
         views=[*VIEWS, *journal.VIEWS, *MEMORY],
     ) as ledger:
-        yield Desk(project, ledger, places)
+        yield Desk(project, ledger, places, dispatch)

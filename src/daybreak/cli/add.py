@@ -120,8 +120,8 @@ def add(
         typer.Option(
             "--needs",
             metavar="WHAT",
-            help="With --repo: what a machine must have on which workers work: docker, gpu=a100, cpus=4, memory=8GiB. "
-            "Repeatable.",
+            help="With --repo and --from: what a machine must have on which attempts and checks are done: docker, "
+            "gpu=a100, cpus=4, memory=8GiB. Repeatable.",
         ),
     ] = None,
     unchecked: Annotated[

@@ -49,6 +49,16 @@ SandboxWanted = Annotated[
         "The strongest that there is is used.",
     ),
 ]
+Needs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--needs",
+        metavar="WHAT",
+        help="What a machine must have on which attempts and checks are done: docker, gpu=a100, cpus=4, memory=8GiB. "
+        "Repeatable.",
+        show_default="[dispatch] in daybreak.toml",
+    ),
+]
 FromPhase = Annotated[
     str | None,
     typer.Option(

@@ -72,6 +72,7 @@ def validate(
             parser=arguments.whole(0, 100),
         ),
     ] = 3,
+    needs: arguments.Needs = None,
     sandbox: SandboxWanted = "degraded",
     as_json: Json = False,
 ) -> None:
@@ -99,6 +100,7 @@ def validate(
         settings=home.settings() if fix else None,
         attempts=attempts,
         sandbox=sandbox,
+        needs=needs or (),
     )
     with home.opened() as opened:
         run = opened.engine.submit(asked.kind, asked.title, asked.args, asked.placement)

@@ -19,20 +19,24 @@ from daybreak.clock import Clock
 from daybreak.engine import Context
 from daybreak.engine.dispatch import AnswerFalse, Job, JobFailed, JobLost, JobTooLarge, Key, Needs, NodeRefused
 from daybreak.engine.flow import Paused
-from daybreak.errors import WorkerError
+from daybreak.errors import CheckError, HostError, WorkerError
 from daybreak.events import AttemptTurn
-from daybreak.factory import attempted, boxing, dispatching, lending, reaching
+from daybreak.factory import attempted, boxing, dispatching, reaching
 from daybreak.factory.attempted import Result
 from daybreak.factory.boxing import Box
-from daybreak.factory.hearing import NOTHING_USED, Heard, cut
+from daybreak.factory.doers import HISTORY
+from daybreak.factory.hearing import NOTE_CHARS_MAX, NOTHING_USED, Heard, cut
 from daybreak.factory.office import Office
 from daybreak.factory.reaching import Tries
+from daybreak.factory.repository import git as repositorygit
 from daybreak.factory.warden import Warden
-from daybreak.host import tree
+from daybreak.host import removal, tree
 from daybreak.host.sandbox import Strength
 from daybreak.settings import SettingsWrong, Worker
 
-_ABSENT = (NodeRefused, lending.NotOnNode, *reaching.UNREACHED)
+AROUND_S = 300.0
+"""So long may the folder be unpacked, given a history and packed again, beside the time that the worker has."""
+_ABSENT = (NodeRefused, *reaching.UNREACHED)
 """No worker was started: none of this is its fault."""
 
 
@@ -182,15 +186,16 @@ class Attempts:
             turns = self._turns(number)
             lines.begin(len(turns))
             way = reaching.way(self.office, order.terms.gateway)
-            return _job(key, avoid, order, turns, found, box, way, folder, scratch, needs)
+            return _job(key, avoid, order, turns, found, box, way, history, folder, scratch, needs)
 
         try:
+            history = self._history(folder, scratch)
             jobs = self.office.jobs(self.ctx, self.cancelled)
             ended = Tries(jobs, f"attempt {number}", job, lines.take).go().body
         except (JobLost, AnswerFalse, JobTooLarge, JobFailed, NodeRefused, WorkerError, tree.NotATree) as problem:
             lost = Claim(
                 outcome="crashed",
-                summary=cut(f"it came to nothing: {problem.message}"),
+                summary=cut(f"it came to nothing: {problem.message} ({problem.hint})"),
                 trouble="unavailable" if isinstance(problem, _ABSENT) else "crashed",
             )
             return Result(lost, lines.usage)
@@ -205,6 +210,24 @@ class Attempts:
             summary = cut(": ".join(["ended without a claim", ended["ending"], *filter(None, [ended["last"]])]))
             claim = Claim(outcome="crashed", summary=summary, trouble="stalled" if ended["timed_out"] else "crashed")
         return Result(claim, lines.usage, duration_ms)
+
+    def _history(self, folder: Path, scratch: Path) -> Path | None:
+        """Where the folder has a history of its own, which does not travel: a file that says what the folder has beyond
+        it. Where it cannot be said, the worker has none on a node."""
+        if not self.office.dispatch.remote:
+            return None
+        git_dir, file = scratch / "begun.git", scratch / "begun.patch"
+        try:
+            changes = repositorygit.since_begun(folder, git_dir)
+        except (CheckError, HostError) as problem:
+            self.ctx.report(cut(f"git shows this worker no changes of its own: {problem.message}", NOTE_CHARS_MAX))
+            return None
+        finally:
+            removal.remove(git_dir)
+        if changes is None:
+            return None
+        file.write_bytes(changes)
+        return file
 
     @property
     def _needed(self) -> Needs:
@@ -225,6 +248,7 @@ def _job(
     found: finding.Found,
     box: Box,
     way: dict[str, Any],
+    history: Path | None,
     folder: Path,
     scratch: Path,
     needs: Needs,
@@ -248,8 +272,8 @@ def _job(
         body=body,
         scratch=scratch,
         lent={"workspace": folder},
-        given=box.given,
+        given={**box.given, **({} if history is None else {HISTORY: history})},
         needs=needs,
-        time_s=order.terms.time_s,
+        time_s=order.terms.time_s + AROUND_S,
         avoid=avoid,
     )

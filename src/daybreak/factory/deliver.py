@@ -67,9 +67,12 @@ class Origin(BaseModel):
     workspace: str
     """Hash of the tree that was verified."""
     passed: list[str]
-    """The checks that passed on it."""
+    """The checks that passed on it, less examples that no worker has seen: against their ids, which are hashes of what
+    they say, somebody could try guesses."""
     held_out: int
-    """How many examples among them no worker has seen."""
+    """How many examples no worker has seen."""
+    held_out_passed: int = 0
+    """How many of these passed on it."""
 
 
 @dataclass(frozen=True)

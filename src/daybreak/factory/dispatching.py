@@ -18,7 +18,7 @@ def make(settings: Settings, places: Places, environment: Mapping[str, str]) -> 
     """Raises KeyUnresolved where the cluster's token is not there."""
     told = settings.dispatch
     if told.engine == "local":
-        return Local(machine.cores(), told.labels)
+        return here(settings)
     from daybreak.engine.dispatch.ray import Cluster, RayDispatch
 
     cluster = Cluster(
@@ -31,6 +31,11 @@ def make(settings: Settings, places: Places, environment: Mapping[str, str]) -> 
         folder=places.cache / "ray",
     )
     return RayDispatch(cluster, environment)
+
+
+def here(settings: Settings) -> Dispatch:
+    """This machine, with what it is said to have."""
+    return Local(machine.cores(), settings.dispatch.labels)
 
 
 def needs(settings: Settings, own: Needed | None = None) -> Needs:

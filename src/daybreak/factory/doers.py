@@ -12,17 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from daybreak import errors
-from daybreak.engine.dispatch import Doing
+from daybreak.engine.dispatch import Doing, NotOnNode
+from daybreak.errors import CheckError, HostError
 from daybreak.factory import lending
-from daybreak.host import process
+from daybreak.host import process, removal
 
 OUTPUT_BYTES_MAX = 50_000_000
 STDERR_CHARS_MAX = 4_000
+HISTORY = "history"
+"""What is given by that name: the workspace has a history, whose commit is without these changes."""
 
 
 def attempt(doing: Doing) -> dict[str, Any]:
     """Run the process of an attempt in the lent `workspace`, in its sandbox; how it ended. Its lines are told as they
-    come. Raises SandboxMissing where this machine's sandbox is weaker than required."""
+    come. On a node the workspace is given a history first, where it had one. Raises SandboxMissing where this machine's
+    sandbox is weaker than required."""
     body, workspace = doing.body, doing.lent["workspace"]
     with _way_out(doing) as socket:
         order = dict(body["order"])
@@ -38,10 +42,11 @@ def attempt(doing: Doing) -> dict[str, Any]:
             "scratch": doing.scratch,
             "ours": Path(body["ours"]) if doing.here else _package(),
             **({"gateway": socket} if socket is not None else {}),
-            **doing.given,
+            **{name: path for name, path in doing.given.items() if name != HISTORY},
         }
         if not doing.here:
             _refuse_absent(body["program"])
+            _begin_history(doing)
         began_s = time.monotonic()
         finished = process.run(
             [sys.executable, "-P", "-m", "daybreak.agents.attempt"],
@@ -88,9 +93,25 @@ def _encoded(order: Mapping[str, Any]) -> bytes:
 
 def _refuse_absent(program: str) -> None:
     if program and not (shutil.which(program) and os.access(program, os.X_OK)):
-        raise lending.NotOnNode(
+        raise NotOnNode(
             f"{program} is not installed on this node", hint="install it there, or name a label of nodes that have it"
         )
+
+
+def _begin_history(doing: Doing) -> None:
+    """As it is here (`give_own_history`), so that a worker can see its own changes. Nothing else depends on it, so an
+    attempt without one goes on, and says so."""
+    if HISTORY not in doing.given:
+        return
+    from daybreak.factory.repository import git
+
+    workspace = doing.lent["workspace"]
+    try:
+        git.begin_history(workspace, doing.given[HISTORY].read_bytes(), doing.cancelled)
+    except (CheckError, HostError) as problem:
+        removal.remove(workspace / ".git")
+        told = {"note": {"text": f"git shows this worker no changes of its own: {problem.message}"}}
+        doing.tell(_encoded(told) + b"\n")
 
 
 @contextmanager

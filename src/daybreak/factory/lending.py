@@ -7,19 +7,12 @@ others travel as they are and must be there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from daybreak.errors import WorkerError
+from daybreak.engine.dispatch import NotOnNode
 from daybreak.host.sandbox import Sandbox
-
-
-class NotOnNode(WorkerError):
-    """A worker needs a file or a program that the node does not have."""
-
-    code = "W220"
-
 
 _PATHS = ("writable", "readable", "hidden")
 _REST = (
@@ -46,11 +39,7 @@ def made(what: Mapping[str, Any], own: Mapping[str, Path], *, here: bool) -> San
     """The sandbox of `told` where `own` has these paths. `here`: on the machine where it was told. Raises NotOnNode."""
     paths = {field: tuple(_path(one, own) for one in what[field]) for field in _PATHS}
     if not here:
-        for path in (*paths["writable"], *paths["readable"]):
-            if not path.exists():
-                raise NotOnNode(
-                    f"{path} is not on this node", hint="install it there, or name a label of nodes that have it"
-                )
+        refuse_absent((*paths["writable"], *paths["readable"]))
         paths["hidden"] = tuple(path for path in paths["hidden"] if path.exists())
     return Sandbox(
         writable=paths["writable"],
@@ -58,6 +47,15 @@ def made(what: Mapping[str, Any], own: Mapping[str, Path], *, here: bool) -> San
         hidden=paths["hidden"],
         **{name: what[name] for name in _REST},
     )
+
+
+def refuse_absent(paths: Iterable[Path]) -> None:
+    """Raises NotOnNode for the first that is not on this machine."""
+    for path in paths:
+        if not path.exists():
+            raise NotOnNode(
+                f"{path} is not on this node", hint="install it there, or name a label of nodes that have it"
+            )
 
 
 def _named(path: Path, own: Mapping[str, Path]) -> list[str]:

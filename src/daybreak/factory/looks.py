@@ -11,14 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from daybreak.checks.evidence import Evidence
 from daybreak.checks.example import Example
-from daybreak.engine.dispatch import Doing, Job, JobBroken, Jobs, Key, Needs, Packed
-from daybreak.factory import looking
+from daybreak.engine.dispatch import Doing, Job, Jobs, Key, Needs, Packed
+from daybreak.factory import looking, lookjobs
+from daybreak.factory.lookjobs import read
 from daybreak.factory.spec.model import Specification
 from daybreak.factory.toolbox import ONLY_PYTHON, Survey, Toolbox
 from daybreak.factory.validate.planned import Planned
@@ -28,7 +27,6 @@ from daybreak.host.sandbox import Strength
 if TYPE_CHECKING:
     from daybreak.factory.consensus import Observation, Probe
 
-Seen = TypeVar("Seen", bound=BaseModel)
 LOOK_S = 4 * 3600.0
 """No look takes longer; each has its own, shorter limits."""
 
@@ -56,30 +54,30 @@ class Looks:
     bench: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def surveyed(self, kinds: set[str], *, mutated: bool = False) -> Survey:
-        return _read(Survey, self._ask("survey", kinds=sorted(kinds), mutated=mutated))
+        return read(Survey, self._ask("survey", kinds=sorted(kinds), mutated=mutated))
 
     def check(self, name: str) -> Evidence:
-        return _read(Evidence, self._ask("check", name=name))
+        return read(Evidence, self._ask("check", name=name))
 
     def parses(self) -> Evidence:
-        return _read(Evidence, self._ask("parses"))
+        return read(Evidence, self._ask("parses"))
 
     def by_tool(self, planned: Planned) -> list[Evidence]:
         seen = self._ask("tool", name=planned.name, planned=planned.model_dump(mode="json"))
-        return [_read(Evidence, one) for one in (seen if isinstance(seen, list) else [seen])]
+        return [read(Evidence, one) for one in (seen if isinstance(seen, list) else [seen])]
 
     def mutation(self, most: int, strength_min: float) -> Evidence:
-        return _read(Evidence, self._ask("mutation", most=most, strength_min=strength_min))
+        return read(Evidence, self._ask("mutation", most=most, strength_min=strength_min))
 
     def example(self, example: Example) -> Evidence:
         asked = example.model_dump(mode="json")
-        return _read(Evidence, self._ask("example", name=example.id, example=asked))
+        return read(Evidence, self._ask("example", name=example.id, example=asked))
 
     def observe(self, probe: Probe, asked: int) -> Observation:
         from daybreak.factory.consensus import Observation
 
         told = self._ask("observe", name=probe.id, probe=probe.model_dump(mode="json"), asked=asked)
-        return _read(Observation, told)
+        return read(Observation, told)
 
     def read_here(self) -> looking.Result:
         """For what is read off its bytes, where no program runs."""
@@ -130,18 +128,7 @@ class Looks:
                 avoid=avoid,
             )
 
-        return self.jobs.do(f"{what} {name}".strip(), job).body
-
-
-def _read(kind: type[Seen], told: object) -> Seen:
-    """Raises JobBroken where a node says what is none."""
-    try:
-        return kind.model_validate(told)
-    except ValidationError as error:
-        raise JobBroken(
-            f"what a node says of a look is no {kind.__name__}: {error.error_count()} things are wrong",
-            hint="look at the node; all must have the same Daybreak",
-        ) from error
+        return lookjobs.have(self.jobs, f"{what} {name}".strip(), job)
 
 
 # -- on the machine that looks

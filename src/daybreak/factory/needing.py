@@ -7,10 +7,16 @@ from typing import Any
 
 from daybreak.errors import UsageError, cut
 from daybreak.factory.quantity import size_bytes
-from daybreak.factory.spec.header import CPUS, CPUS_MAX, CPUS_MIN, LABEL, MEMORY_BYTES_MAX, MEMORY_BYTES_MIN
+from daybreak.factory.spec.header import (
+    CPUS,
+    CPUS_MAX,
+    CPUS_MIN,
+    LABEL,
+    LABELS_MAX,
+    MEMORY_BYTES_MAX,
+    MEMORY_BYTES_MIN,
+)
 from daybreak.factory.spec.model import Needed
-
-LABELS_MAX = 50
 
 
 class NeedsWrong(UsageError):
@@ -36,9 +42,10 @@ def read(words: Sequence[str]) -> Needed:
             raise NeedsWrong(
                 f"no machine has a label {cut(word)}", hint="write docker, gpu=a100, cpus=4 or memory=8GiB"
             )
-    if len(labels) > LABELS_MAX:
-        raise NeedsWrong(f"{len(labels)} labels are needed", hint=f"at most {LABELS_MAX}")
-    return Needed(**found, labels=tuple(dict.fromkeys(labels)))
+    once = tuple(dict.fromkeys(labels))
+    if len(once) > LABELS_MAX:
+        raise NeedsWrong(f"{len(once)} labels are needed", hint=f"at most {LABELS_MAX}")
+    return Needed(**found, labels=once)
 
 
 def _cpus(word: str, text: str) -> tuple[str, float]:

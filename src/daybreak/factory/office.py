@@ -33,8 +33,16 @@ class Office:
     first attempt that has a provider. Closed at the end of the process's work."""
 
     def __init__(
-        self, settings: Settings, ledger: Ledger, places: Places, clock: Clock, environment: Mapping[str, str]
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        places: Places,
+        clock: Clock,
+        environment: Mapping[str, str],
+        *,
+        dispatch: Dispatch | None = None,
     ) -> None:
+        """`dispatch`: instead of what the settings say; closed with this office."""
         self.settings = settings
         self.environment = environment
         self.places = places
@@ -43,7 +51,7 @@ class Office:
         self._lock = threading.Lock()
         self._gateway: GatewayServer | None = None
         self._draw = random.SystemRandom()
-        self._dispatch: Dispatch | None = None
+        self._dispatch = dispatch
         self._exposure_told = False
 
     def gateway(self) -> GatewayServer:
@@ -69,6 +77,10 @@ class Office:
             if self._dispatch is None:
                 self._dispatch = dispatching.make(self.settings, self.places, self.environment)
             return self._dispatch
+
+    def here(self) -> Dispatch:
+        """What does here what no node of the cluster has the programs for."""
+        return dispatching.here(self.settings)
 
     def jobs(self, ctx: Context, cancelled: threading.Event) -> Jobs:
         """For one run, or a branch of it. The first one of a process tells the ledger where the cluster is one that

@@ -205,7 +205,8 @@ class _Reader:
             self.add(at, "S213", f"{name} is missing", f"add `{at[-1]} = ...`")
         elif sort == "extra_forbidden":
             known = [field.alias or key for key, field in _model_at(at[:-1]).model_fields.items()]
-            self.add(at, "S214", f"{name} is unknown", meant(str(at[-1]), known, f"known here: {', '.join(known)}"))
+            remedy = meant(str(at[-1]), known, f"known here: {', '.join(known)}")
+            self.add(at, "S214", f"{name} is unknown", _SAID_ELSEWHERE.get(str(at[-1]), remedy))
         else:
             said = _SAID.get(sort) or message.removeprefix("Value error, ").replace("Input should be", "it must be")
             wrong = f"{name} cannot be {_given(given)}" if name else "this does not go together"
@@ -291,6 +292,13 @@ _SAID = {
     "string_type": "it must be text, in quotes",
     "timezone_aware": "it needs its offset from UTC, such as 2026-11-22T07:00:00+01:00",
 }
+
+
+_SAID_ELSEWHERE = {
+    "needs": "leave it out: what a task file says is done on the machine where it is added, and `bounds` says what it "
+    "may use; specifications have `needs`, and tasks on repositories (`daybreak add --repo DIR --needs docker`)"
+}
+"""Names that other forms of work have, and what to write here instead."""
 
 
 def _shown(at: Where) -> str:

@@ -33,6 +33,8 @@ ledger to append (`migration`)."""
 
 BUSY_S = 60.0
 """How long to wait for another process's transaction; they take milliseconds."""
+STOPPED_S = 15.0
+"""On Postgres: whoever has the ledger's lock and says nothing for so long, while others wait for it, is cut off."""
 
 CHECKPOINT_PAGES = 4000
 """The write-ahead log is folded into the file when it is about 16 MB long."""

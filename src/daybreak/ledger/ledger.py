@@ -98,13 +98,15 @@ class Ledger:
         views: Sequence[View] = (),
         entropy: ids.Entropy = os.urandom,
         postgres: str | None = None,
+        stopped_s: float = database.STOPPED_S,
     ) -> Ledger:
         """Open, or create where neither ledger, key nor witnessed events exist.
 
         directory: the database and the blobs. keys: the signing key, outside of it. witness: the highest head known,
         outside of both. All three are created (mode 0700) when new.
         postgres: the URL of the Postgres that holds the ledger (`postgres.address`); the directory then holds a mirror.
-        Raises PostgresAddressWrong, PostgresUnusable, too.
+        Raises PostgresAddressWrong, PostgresUnusable, too. stopped_s: there, a process that has the ledger's lock and
+        has said nothing for so long is cut off by those who wait for it.
         Raises LedgerMissing, LedgerForeign, LedgerTampered, LedgerBehind, LedgerForked, KeyMissing, KeyExposed,
         KeyWrong, WitnessMissing, WitnessBroken: in each case nothing was changed; LedgerStopped where the disk refuses.
         """
@@ -116,7 +118,7 @@ class Ledger:
             else:
                 from daybreak.ledger.postgres import opening  # whoever has none needs no driver
 
-                found = opening.PostgresOpening(*where, postgres).opened()
+                found = opening.PostgresOpening(*where, postgres, stopped_s).opened()
                 ledger = cls(directory, found.log, found.keyring, found.witness, keys, entropy)
                 ledger.postgres, ending = opening.attend(found.log, ledger._heard)
                 ledger._ending += ending

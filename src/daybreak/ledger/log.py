@@ -197,12 +197,14 @@ class Log:
     def commit(
         self, submissions: Sequence[Submission], *, patient: bool = True
     ) -> tuple[Sequence[Outcome], list[Record]]:
-        """The outcome of each, durable, and all new records. Raises LedgerBusy: nothing was written, go on; at once,
+        """The outcome of each, durable, and all new records; behind them, outcomes of what the log itself had to say.
+        Raises LedgerBusy: nothing was written, go on; at once,
         where not `patient` and another process holds the file or has written to it.
 
         Any other exception means that this object must not be used again.
         """
         self._begin_append(patient=patient)
+        submissions = [*submissions, *self._own_words()]
         admission = self._admission(_no_record)
         try:
             try:
@@ -360,6 +362,10 @@ class Log:
                 self._roll_back()
                 raise
             self._seen = self.connection.data_version()
+
+    def _own_words(self) -> Sequence[Submission]:
+        """What is to be appended beside what was asked for, now that a transaction has begun."""
+        return ()
 
     def _begin_append(self, *, patient: bool = True) -> None:
         """Begin a transaction that is to append; all others change views alone."""

@@ -247,6 +247,8 @@ def _take(report: RunReport, event: events.Event, place: str, ts: str) -> None:
                     event=place,
                 )
             )
+        case events.JobPlaced(node=""):
+            report.asked.append(_job(event.job, "placed", f"on the coordinator's machine, {event.host}", place))
         case events.JobPlaced() if ":attempt " in event.job:
             report.asked.append(_job(event.job, "placed", f"on node {event.host}, sandbox {event.sandbox}", place))
         case events.JobLost():

@@ -35,6 +35,8 @@ def change(doing: Doing) -> Any:
         (folder / path).write_text(text)
     for path in doing.body.get("link", ()):
         (folder / path).symlink_to("/etc/passwd")
+    for path in doing.body.get("pipe", ()):
+        os.mkfifo(folder / path)
     return {"before": before}
 
 

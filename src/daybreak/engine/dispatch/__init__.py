@@ -18,6 +18,7 @@ from daybreak.engine.dispatch.problems import (
     JobTooLarge,
     NeedsUnmet,
     NodeRefused,
+    NotOnNode,
     RayMissing,
 )
 
@@ -41,6 +42,7 @@ __all__ = [
     "NeedsUnmet",
     "Node",
     "NodeRefused",
+    "NotOnNode",
     "Packed",
     "RayMissing",
 ]

@@ -24,7 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from daybreak.engine.dispatch import doers, frames
+from daybreak.engine.dispatch import doers, frames, travelling
 from daybreak.engine.dispatch.job import Doing, Packed
 from daybreak.engine.dispatch.problems import AnswerFalse, JobBroken
 from daybreak.errors import DaybreakError
@@ -140,11 +140,15 @@ class Hand:
             doing = self._doing(order, blobs, scratch, shared, kept, lock)
             body = doers.find(order["doer"])(doing)
             for name, folder in doing.lent.items():
-                taken = tree.take(folder)
-                self._say({"op": "left", "job": self._busy, "name": name, "hash": taken.tree.hash}, taken.packed)
+                self._give_back(name, travelling.taken(folder))
             return {"op": "answer", "body": body}
         finally:
             removal.remove(scratch)
+
+    def _give_back(self, name: str, taken: tree.Taken) -> None:
+        told = {"op": "left", "job": self._busy, "name": name, "hash": taken.tree.hash}
+        for last, piece in travelling.pieces(taken.packed):
+            self._say({**told, "last": last}, piece)
 
     def _doing(
         self,
@@ -158,11 +162,11 @@ class Hand:
         lent, given = {}, {}
         for name, told in order["lent"].items():
             lent[name] = scratch / "lent" / name
-            tree.unpack(blobs[told["blob"]], lent[name], told["hash"])
+            travelling.unpack(blobs[told["blob"]], lent[name], told["hash"])
         for name, told in order["given"].items():
             given[name] = scratch / "given" / name / _plain(told["name"])
             if told["hash"]:
-                tree.unpack(blobs[told["blob"]], given[name], told["hash"])
+                travelling.unpack(blobs[told["blob"]], given[name], told["hash"])
             else:
                 given[name].parent.mkdir(parents=True)
                 given[name].write_bytes(blobs[told["blob"]])

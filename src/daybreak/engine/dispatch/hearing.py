@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import re
 import threading
@@ -12,20 +11,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from daybreak.engine.dispatch.job import Answer, Job, Node, OnLine, Packed, rebuilt
+from daybreak.engine.dispatch import travelling
+from daybreak.engine.dispatch.job import Answer, Job, Node, OnLine, rebuilt
 from daybreak.engine.dispatch.problems import (
     AnswerFalse,
     ClusterUnreachable,
     JobBroken,
     JobFailed,
     JobLost,
+    JobTooLarge,
     NeedsUnmet,
     NodeRefused,
+    NotOnNode,
 )
 from daybreak.engine.dispatch.talk import NOWHERE, REACH, WORDS_MAX, Cluster, Heard
 from daybreak.engine.flow import Paused
 from daybreak.errors import DaybreakError, EngineError, LedgerError
-from daybreak.host import removal, tree
+from daybreak.host import tree
 from daybreak.host.sandbox import SandboxMissing
 
 OVERTIME_S = 60.0
@@ -37,6 +39,15 @@ _log = logging.getLogger(__name__)
 _OURS_TO_SAY = (EngineError, LedgerError)
 """What only a coordinator can know: its ledger, its cluster, its run."""
 About = TypeVar("About", JobLost, NodeRefused, AnswerFalse)
+
+
+@dataclass
+class _Left:
+    """What a node says it left in one lent folder."""
+
+    hash: str
+    pieces: list[bytes] = field(default_factory=list)
+    whole: bool = False
 
 
 @dataclass
@@ -52,7 +63,7 @@ class Hearing:
     node: Node = NOWHERE
     began_s: float = 0.0
     heard_s: float = 0.0
-    left: dict[str, Packed] = field(default_factory=dict)
+    left: dict[str, _Left] = field(default_factory=dict)
 
     def answer(self) -> Answer:
         while True:
@@ -136,19 +147,26 @@ class Hearing:
         self.on_node(self.node)
 
     def _left(self, said: Mapping[str, Any], data: bytes) -> None:
-        name = self._text(said, "name")
-        if name not in self.job.lent or name in self.left:
+        """A piece of it; how many bytes all may have is looked at where they are heard (`talk`)."""
+        name, told = self._text(said, "name"), self._text(said, "hash")
+        left = self.left.setdefault(name, _Left(told))
+        if name not in self.job.lent or left.whole or left.hash != told:
             raise self._false("it leaves what was not lent to it, or twice")
-        self.left[name] = Packed(self._text(said, "hash"), data)
+        left.pieces += [data] if data else []
+        left.whole = said.get("last") is True
 
     def _failed(self, said: Mapping[str, Any]) -> DaybreakError:
         code, message = self._text(said, "code", 20), self._text(said, "message", 10_000)
         if code == SandboxMissing.code:  # weaker than required: others may do better
             return self._refused(message)
+        if code == NotOnNode.code:
+            refused = self._refused(message)
+            refused.lacks = True
+            return refused
         problem = rebuilt(code, message, self._text(said, "hint", 10_000))
         if isinstance(problem, AnswerFalse):
             return _about(problem, self.node)
-        if isinstance(problem, _OURS_TO_SAY) and not isinstance(problem, (JobBroken, JobFailed)):
+        if isinstance(problem, _OURS_TO_SAY) and not isinstance(problem, (JobBroken, JobFailed, JobTooLarge)):
             return self._false(f"it says {code}, which no node can know")
         return problem
 
@@ -176,14 +194,11 @@ class Hearing:
     def _put_back(self) -> None:
         """Into every lent folder what the node says was left there, once it is what its hash says."""
         for name, folder in self.job.lent.items():
-            left = self.left.get(name)
-            fresh = self.job.scratch / f"left-{name}"
-            removal.remove(fresh)
+            left = self.left.pop(name, None)
             try:
-                if left is None:
-                    raise tree.PackDamaged("nothing came", hint="")
-                refuse_strange(tree.check(left.data, left.hash))
-                tree.unpack(left.data, fresh, left.hash)
+                if left is None or not left.whole:
+                    raise tree.PackDamaged("it never came, or not whole", hint="")
+                travelling.put_back(b"".join(left.pieces), folder, left.hash, self.job.scratch)
             except tree.PackDamaged as damaged:
                 raise _about(
                     AnswerFalse(
@@ -191,12 +206,6 @@ class Hearing:
                     ),
                     self.node,
                 ) from damaged
-            for old in folder.iterdir():
-                if old.name != ".git":
-                    removal.remove(old)
-            for new in fresh.iterdir():
-                os.rename(new, folder / new.name)
-            fresh.rmdir()
 
     def _false(self, why: str) -> AnswerFalse:
         place = f"node {self.node.host} ({self.node.name[:8]})" if self.node.name else "a node"
@@ -210,14 +219,6 @@ class Hearing:
         place = f"node {self.node.host} ({self.node.name[:8]})"
         hint = "see what `daybreak doctor` says there; it needs the same Daybreak, a sandbox, and room on its disk"
         return _about(NodeRefused(f"{place} refused a job: {why}", hint=hint), self.node)
-
-
-def refuse_strange(told: tree.Tree) -> None:
-    """Raises PackDamaged for a tree that `tree.take` never makes: a `.git` in it would have its programs run here."""
-    for entry in told.entries:
-        for part in entry.path.split("/"):
-            if part in tree.IGNORED or part.casefold() == ".git":
-                raise tree.PackDamaged(f"{part} is in it, which no tree holds", hint=_REPORT)
 
 
 def _about(problem: About, node: Node) -> About:

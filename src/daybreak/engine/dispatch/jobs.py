@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -38,9 +39,16 @@ class Jobs:
     def beside(self, ctx: Context) -> Jobs:
         return replace(self, ctx=ctx)
 
-    def do(self, name: str, make: Callable[[Key, tuple[str, ...]], Job], on_line: OnLine = lambda part: None) -> Answer:
+    def do(
+        self,
+        name: str,
+        make: Callable[[Key, tuple[str, ...]], Job],
+        on_line: OnLine = lambda part: None,
+        here: Callable[[], Dispatch] | None = None,
+    ) -> Answer:
         """What the job `name` of this step comes to. `make` makes each of its tries: the key and the nodes that shall
-        not have it. Every try that is lost is told in the ledger and done again where others can.
+        not have it. Every try that is lost is told in the ledger and done again where others can. `here`: what does it
+        on this machine, where no node has a file or a program that it needs; that is told, too.
 
         Raises what the doer raised; JobLost after TRIES_MAX; Parked where no machine can do it, Waiting where the
         cluster cannot be reached, Paused where it was cancelled; NodeRefused where all refuse."""
@@ -50,7 +58,7 @@ class Jobs:
                 return self.dispatch.run(make(key, ()), cancelled=self.cancelled, on_line=on_line)
             except NeedsUnmet as unmet:
                 raise Parked(f"{unmet.message}: go on?", why=f"{unmet.code}: {unmet.hint}") from unmet
-        return _Remote(self, f"{step_key()}:{name}", make, on_line).go()
+        return _Remote(self, f"{step_key()}:{name}", make, on_line, here).go()
 
 
 @dataclass
@@ -61,6 +69,7 @@ class _Remote:
     step: str
     make: Callable[[Key, tuple[str, ...]], Job]
     on_line: OnLine
+    here: Callable[[], Dispatch] | None
     nth: int = 0
     losses: int = 0
 
@@ -68,14 +77,15 @@ class _Remote:
         self._tell_left_behind()
         lost: list[str] = []
         refused: dict[str, NodeRefused] = {}
+        dispatch = self.jobs.dispatch
         while True:
             self.nth += 1
             key = Key(self.jobs.ctx.run, self.step, self.jobs.ctx.epoch, self.nth)
             job = self.make(key, (*refused, *lost))
+            if not dispatch.remote:
+                self._placed(Node("", platform.node()))
             try:
-                return self.jobs.dispatch.run(
-                    job, cancelled=self.jobs.cancelled, on_line=self.on_line, on_node=self._placed
-                )
+                return dispatch.run(job, cancelled=self.jobs.cancelled, on_line=self.on_line, on_node=self._placed)
             except (JobLost, AnswerFalse) as problem:
                 self.losses += 1
                 again = self.losses < TRIES_MAX
@@ -92,6 +102,8 @@ class _Remote:
                     refused[problem.node] = problem
                 elif lost:  # those that lost it are all there is: better there than nowhere
                     lost = []
+                elif self.here is not None and any(one.lacks for one in refused.values()):
+                    dispatch = self.here()
                 else:
                     raise next(iter(refused.values()), problem) from problem
             except NeedsUnmet as unmet:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daybreak.errors import EngineError
+from daybreak.errors import EngineError, WorkerError
 
 
 class RayMissing(EngineError):
@@ -43,6 +43,8 @@ class NodeRefused(EngineError):
     code = "E245"
     node = ""
     """Its name, where one had begun."""
+    lacks = False
+    """It does not have a file or a program that the job needs."""
 
 
 class JobBroken(EngineError):
@@ -69,3 +71,9 @@ class JobFailed(EngineError):
     """A doer failed with one of our errors that this process does not know."""
 
     code = "E249"
+
+
+class NotOnNode(WorkerError):
+    """A job needs a file or a program that the node does not have."""
+
+    code = "W220"

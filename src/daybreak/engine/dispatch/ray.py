@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from daybreak.engine.dispatch import travelling
 from daybreak.engine.dispatch.hearing import Hearing
 from daybreak.engine.dispatch.job import Answer, Job, Key, Node, OnLine
 from daybreak.engine.dispatch.problems import (
@@ -20,7 +21,6 @@ from daybreak.engine.dispatch.problems import (
     JobTooLarge,
 )
 from daybreak.engine.dispatch.talk import SILENCE_S, Cluster, Talk
-from daybreak.host import tree
 
 __all__ = ["SILENCE_S", "Cluster", "RayDispatch"]
 
@@ -112,12 +112,12 @@ def _ordered(job: Job, version: str) -> tuple[dict[str, Any], dict[str, bytes]]:
 
     lent = {}
     for name, folder in job.lent.items():
-        taken = tree.take(folder)
+        taken = travelling.taken(folder)
         lent[name] = {"hash": taken.tree.hash, "blob": kept(taken.packed)}
     given = {}
     for name, path in job.given.items():
         if path.is_dir():
-            taken = tree.take(path)
+            taken = travelling.taken(path)
             given[name] = {"hash": taken.tree.hash, "blob": kept(taken.packed), "name": path.name}
         else:
             if path.stat().st_size > GIVEN_BYTES_MAX:

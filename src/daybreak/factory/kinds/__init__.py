@@ -50,7 +50,7 @@ class Kinds(Mapping[str, "TaskFunction"]):
         def merge() -> TaskFunction:
             from daybreak.factory.kinds.merge import Merge
 
-            return Merge(ledger, places, clock, os.urandom)
+            return Merge(ledger, places, clock, office, os.urandom)
 
         def python() -> TaskFunction:
             from daybreak.factory.kinds.python import Python

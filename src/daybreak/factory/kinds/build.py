@@ -36,7 +36,7 @@ from daybreak.factory.phases.filling import Filling
 from daybreak.factory.phases.inspection import Inspection
 from daybreak.factory.phases.judged import Judged
 from daybreak.factory.phases.order import BuildOrder
-from daybreak.factory.phases.phase import AUTO, BEFORE_PHASES, IMPLEMENTER, Paradigm
+from daybreak.factory.phases.phase import AUTO, BEFORE_PHASES, EXAMPLE, IMPLEMENTER, Paradigm
 from daybreak.factory.phases.wanted import EMBEDDED, BuildArgs
 from daybreak.factory.provenance import making
 from daybreak.factory.site import Branch, Site
@@ -325,6 +325,8 @@ class _OneBuild:
         def send() -> Kept:
             output = Path(self.args.output)
             self.warden.may_deliver(self.site.number, output)
+            passed = {seen.check for seen in judged.evidence if seen.outcome == "passed"}
+            unseen = {f"{EXAMPLE}:{one}" for one in self.held_out}
             with self.site.scratch() as scratch:
                 replaced = self._replaced(output)
                 project = scratch / "project"
@@ -339,8 +341,9 @@ class _OneBuild:
                     worker=made.worker,
                     specification=self.args.specification,
                     workspace=made.workspace,
-                    passed=sorted(seen.check for seen in judged.evidence if seen.outcome == "passed"),
+                    passed=sorted(passed - unseen),
                     held_out=len(self.held_out),
+                    held_out_passed=len(passed & unseen),
                 )
                 attest = partial(making.made, self.ledger, self._built(made.workspace, origin.verified_at))
                 manifest = deliver.deliver(project, output, origin, attest)

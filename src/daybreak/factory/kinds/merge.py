@@ -24,16 +24,20 @@ from daybreak.clock import Clock, stamp
 from daybreak.config import Places
 from daybreak.engine import Context, Kept, Parked, Queue
 from daybreak.errors import CheckError, DeliveryError, HostError, UsageError
+from daybreak.factory import dispatching
+from daybreak.factory.lookjobs import LookJobs
 from daybreak.factory.merging import again, branches, joined
 from daybreak.factory.merging.branches import Entry
 from daybreak.factory.merging.joined import NotJoined
 from daybreak.factory.merging.target import Target
 from daybreak.factory.merging.task import KIND, MergeArgs
+from daybreak.factory.office import Office
 from daybreak.factory.repository import checks as repositorychecks
 from daybreak.factory.repository import git as repositorygit
 from daybreak.factory.repository import guard as repositoryguard
 from daybreak.factory.repository import regression
 from daybreak.factory.repository.checks import Bench, Check
+from daybreak.factory.repository.looks import Looks
 from daybreak.factory.repository.regression import Base
 from daybreak.factory.site import Site
 from daybreak.factory.warden import Warden
@@ -65,6 +69,7 @@ class Merge:
     ledger: Ledger
     places: Places
     clock: Clock
+    office: Office
     entropy: Entropy
 
     async def __call__(self, ctx: Context, args: dict[str, Any]) -> dict[str, Any]:
@@ -102,6 +107,8 @@ class _OneMerge:
         self.target = Target(Path(args.repository), args.into)
         self.warden = Warden(ctx.run, kind.ledger, kind.places, kind.clock)
         self.site = Site(ctx, (kind.places.workspaces / ctx.run).resolve(), self.warden)
+        needs = dispatching.needs(kind.office.settings)
+        self.looks = Looks(LookJobs(kind.office, ctx, self.site.cancelled, needs))
         self.bases: dict[tuple[str, str], Base] = {}
         """What a check saw of a tree: by the tree, and the check's command."""
 
@@ -220,9 +227,8 @@ class _OneMerge:
 
     def _prove_one(self, check: Check, made: _Made) -> Kept:
         with self.site.scratch() as scratch, self._workspace(scratch, made.target) as workspace:
-            seen = repositorychecks.run(check, self._bench(workspace.path, scratch, None), scratch / "run")
+            base = self.looks.base(check, self._bench(workspace.path, scratch, None))
         self.site.refuse_interrupted()
-        base = Base.of(check, seen)
         told = events.CheckProved(
             run=self.ctx.run,
             check=check.name,
@@ -276,11 +282,9 @@ class _OneMerge:
             # branch changes, or that a task may change, may go.
             free = frozenset(path for path in changed if not entry.run or guard.allows(path))
             looking = regression.Looking(check, before, made.workspace(entry.commit), sources=(), free=free)
-            evidence = looking.look(self._bench(workspace.path, scratch, entry))
+            evidence, after = self.looks.look(looking, self._bench(workspace.path, scratch, entry))
         self.site.refuse_interrupted()
-        blob = ""
-        if evidence.outcome == "passed" and looking.seen is not None:
-            blob = self.ledger.put_blob(Base.of(check, looking.seen).model_dump_json().encode())
+        blob = "" if after is None else self.ledger.put_blob(after.model_dump_json().encode())
         return self._seen(number, evidence, blob)
 
     def _seen(self, number: int, evidence: Evidence, blob: str) -> Kept:

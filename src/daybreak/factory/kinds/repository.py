@@ -29,6 +29,7 @@ from daybreak.factory import attempted, cascading, dispatching, recall
 from daybreak.factory import brief as briefs
 from daybreak.factory.attempting import Attempts, MakeWorking
 from daybreak.factory.cascading import Course, NobodyLeft
+from daybreak.factory.lookjobs import LookJobs
 from daybreak.factory.office import Office
 from daybreak.factory.phases.phase import IMPLEMENTER
 from daybreak.factory.phases.vetoing import Reviewed
@@ -40,6 +41,7 @@ from daybreak.factory.repository.checkout import Checkouts
 from daybreak.factory.repository.checks import Check
 from daybreak.factory.repository.left import Left
 from daybreak.factory.repository.looking import CHANGE, PROTECTED, VETOES, VIOLATIONS_MAX, Looker
+from daybreak.factory.repository.looks import Looks
 from daybreak.factory.repository.regression import Base
 from daybreak.factory.repository.review import Made, Reviewer
 from daybreak.factory.repository.task import KIND, Offer, RepositoryArgs
@@ -105,7 +107,7 @@ class _OneTask:
         self.course = Course(ctx, kind.office, args.workers, KIND, args.attempts, as_written=args.as_written, role=role)
         self.tries = 0
         self.checkouts = Checkouts(args, ctx.run, kind.ledger, kind.clock, self.site)
-        self.looker = Looker(self.checkouts)
+        self.looker = Looker(self.checkouts, Looks(LookJobs(kind.office, ctx, self.site.cancelled, needs)))
         self.reviewer = Reviewer.of(self.checkouts, kind.office, self.attempts)
 
     async def go(self) -> dict[str, Any]:

@@ -18,16 +18,18 @@ from daybreak.clock import Clock
 from daybreak.config import Places
 from daybreak.engine import Context, Kept, Parked
 from daybreak.errors import CheckError
-from daybreak.factory import machine
+from daybreak.factory import dispatching, machine
 from daybreak.factory.attempting import Attempts, MakeWorking
 from daybreak.factory.cascading import Course
 from daybreak.factory.kinds.repository import BRANCH
+from daybreak.factory.lookjobs import LookJobs
 from daybreak.factory.office import Office
 from daybreak.factory.phases.phase import IMPLEMENTER
 from daybreak.factory.site import Site
 from daybreak.factory.validate import handover, planning, shadow
 from daybreak.factory.validate.examining import decided, examine
 from daybreak.factory.validate.job import Job
+from daybreak.factory.validate.looks import Looks
 from daybreak.factory.validate.mending import Mender
 from daybreak.factory.validate.planned import Plan
 from daybreak.factory.validate.review import Reviewer
@@ -68,10 +70,12 @@ class _OneTask:
         warden = Warden(ctx.run, kind.ledger, kind.places, kind.clock)
         site = Site(ctx, (kind.places.workspaces / ctx.run).resolve(), warden)
         states = Shadow(site.folder / "shadow", kind.clock)
-        self.job = Job(ctx, args, kind.ledger, kind.clock, warden, site, states)
+        needs = dispatching.needs(kind.office.settings, args.needs)
+        looks = Looks(LookJobs(kind.office, ctx, site.cancelled, needs))
+        self.job = Job(ctx, args, kind.ledger, kind.clock, warden, site, states, looks)
         role = IMPLEMENTER if args.reviewers else ""  # then the attempts of reviewers are not the workers'
         course = Course(ctx, kind.office, args.workers, KIND, args.attempts, as_written=args.as_written, role=role)
-        attempts = kind.attempts(ctx, kind.office, warden, site.cancelled)
+        attempts = kind.attempts(ctx, kind.office, warden, site.cancelled, needs)
         reviewer = Reviewer.of(self.job, kind.office, attempts)
         self.mender = Mender(self.job, kind.office, course, attempts, reviewer)
 

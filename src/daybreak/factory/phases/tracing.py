@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -11,8 +11,10 @@ from daybreak.factory.phases import artefacts
 from daybreak.factory.phases.artefacts import Design, Requirements, Shown, Traceability
 from daybreak.factory.phases.conductor import Conductor
 from daybreak.factory.phases.judged import Judged
-from daybreak.factory.phases.phase import DESIGN, REQUIREMENTS
+from daybreak.factory.phases.phase import DESIGN, EXAMPLE, REQUIREMENTS
 
+UNSEEN = "held-out example"
+"""What a delivery calls each example that no worker has seen."""
 TEXT_BYTES_MAX = 1_000_000
 """Larger files are not searched for names of requirements."""
 
@@ -36,7 +38,11 @@ def put(project: Path, conductor: Conductor, judged: Judged, records: Iterable[_
         if design is not None:
             made[DESIGN] = design
         made[artefacts.TRACEABILITY] = artefacts.trace(
-            asked, design, judged.made.workspace, dict(_texts(project)), _evidence(judged, records)
+            asked,
+            design,
+            judged.made.workspace,
+            dict(_texts(project)),
+            _evidence(judged, records, conductor.order.held_out),
         )
     for name, artefact in made.items():
         path = project / artefacts.path_of(name)
@@ -52,9 +58,11 @@ def _texts(project: Path) -> Iterator[tuple[str, str]]:
                 yield path.relative_to(project).as_posix(), data.decode(errors="replace")
 
 
-def _evidence(judged: Judged, records: Iterable[_Record]) -> dict[str, list[Shown]]:
+def _evidence(judged: Judged, records: Iterable[_Record], held_out: Collection[str]) -> dict[str, list[Shown]]:
     """By requirement: what was seen of the delivered workspace, with its place in the ledger. Held-out examples count
-    like the others: by now they may be known."""
+    like the others, without their ids: those are hashes against which somebody could try guesses, and the same ones
+    are held out when it is built again."""
+    unseen = {f"{EXAMPLE}:{one}" for one in held_out}
     places = {
         record.event.evidence["check"]: record.index
         for record in records
@@ -64,6 +72,10 @@ def _evidence(judged: Judged, records: Iterable[_Record]) -> dict[str, list[Show
     for seen in judged.evidence:
         for requirement in seen.requirements:
             found.setdefault(requirement, []).append(
-                Shown(check=seen.check, outcome=seen.outcome, event=places.get(seen.check))
+                Shown(
+                    check=UNSEEN if seen.check in unseen else seen.check,
+                    outcome=seen.outcome,
+                    event=places.get(seen.check),
+                )
             )
     return found

@@ -156,6 +156,11 @@ def plan(commands: Sequence[str]) -> list[Check]:
     return found
 
 
+def called(name: str, command: str) -> Check:
+    """The check of that name and command, one of a plan."""
+    return Check(name, command, _as_pytest(command))
+
+
 def _split(command: str) -> list[str] | None:
     with suppress(ValueError):
         return shlex.split(command)

@@ -7,6 +7,8 @@ branch at the end; its files, index and other branches are never touched.
 from __future__ import annotations
 
 import os
+import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,13 +16,15 @@ from pathlib import Path
 
 from daybreak.errors import CheckError, DaybreakError, DeliveryError, HostError
 from daybreak.host import process
+from daybreak.host.tree import IGNORED, IGNORED_SUFFIXES
 from daybreak.host.workspaces import Author, Workspace, git
 
 TIMEOUT_S = 600.0
 _OUTPUT_BYTES_MAX = 64 * 1024 * 1024
 _FILE_BYTES_MAX = 1 << 40
 _SETTINGS = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "gc.auto=0", "maintenance.auto=false")
-_WORKER = "worker <worker@localhost>"
+_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_WORKER, _BRANCH = "worker <worker@localhost>", "work"
 _ENVIRONMENT = {
     "PATH": process.DEFAULT_PATH,
     "HOME": "/nonexistent",
@@ -121,23 +125,61 @@ def files(workspace: Workspace) -> list[str]:
 
 def give_own_history(workspace: Workspace) -> None:
     """A git folder inside it with one commit that holds the base, so that a worker can see its own changes. The
-    repository's history is not there: it may hold what is asked for, and what nobody meant to show. We never read it.
+    repository's history is not there: it may hold what is asked for, and what nobody meant to show. We never read it
+    after a worker was there.
     """
+    begin_history(workspace.path)
+
+
+def begin_history(folder: Path, changes: bytes = b"", cancelled: threading.Event | None = None) -> None:
+    """The same in a folder that has none, on whichever machine. `changes`: a patch that the folder has beyond its base;
+    they are there as changes that were not committed. Raises ResultUnclear, and ProgramMissing where there is no git;
+    then a part of it may be there."""
     name, _, email = _WORKER.partition(" <")
     who = {
         f"GIT_{role}_{what}": value
         for role in ("AUTHOR", "COMMITTER")
         for what, value in (("NAME", name), ("EMAIL", email.rstrip(">")), ("DATE", "@0 +0000"))
     }
-    own = {**who, "GIT_DIR": str(workspace.path / ".git"), "GIT_WORK_TREE": str(workspace.path)}
+    own = {**who, "GIT_DIR": str(folder / ".git"), "GIT_WORK_TREE": str(folder)}
     for words in (
-        ["init", "-q", "-b", "work"],
+        ["init", "-q", "-b", _BRANCH, "--template="],
         ["add", "--all", "--force"],
+        *([["apply", "--cached", "--reverse", "--whitespace=nowarn", "-"]] if changes else []),
         ["commit", "-q", "--allow-empty", "-m", "base"],
     ):
-        _ok(_git(words, workspace, extra=own), workspace)
-    with (workspace.path / ".git" / "config").open("a") as file:
+        given = changes if words[0] == "apply" else b""
+        _begun(_run(words, cwd=folder, stdin=given, extra=own, cancelled=cancelled), folder)
+    with (folder / ".git" / "config").open("a") as file:
         file.write(f"[user]\n\tname = {name}\n\temail = {email.rstrip('>')}\n")
+
+
+def since_begun(folder: Path, git_dir: Path) -> bytes | None:
+    """What a folder that was given a history has beyond its one commit: a patch for `begin_history`, without what no
+    tree takes (`host.tree`). None where it was given none. `git_dir` is made: of the one in the folder, which may be a
+    worker's work, objects are read and no settings. Raises ResultUnclear."""
+    try:
+        base = (folder / ".git" / "refs" / "heads" / _BRANCH).read_bytes()[:100].decode("ascii", "replace").strip()
+    except OSError:
+        return None
+    if not _HASH.fullmatch(base):
+        return None
+    own = {"GIT_DIR": str(git_dir), "GIT_WORK_TREE": str(folder)}
+    _begun(_run(["init", "-q", "--template="], cwd=folder, extra=own), folder)
+    (git_dir / "objects" / "info").mkdir(exist_ok=True)
+    (git_dir / "objects" / "info" / "alternates").write_bytes(os.fsencode(folder / ".git" / "objects") + b"\n")
+    names = [*IGNORED, *(f"*{suffix}" for suffix in IGNORED_SUFFIXES)]
+    left_out = [f":(exclude,glob)**/{name}{below}" for name in sorted(names) for below in ("", "/**")]
+    how = ["--cached", "--binary", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv"]
+    for words in (["read-tree", base], ["add", "--all", "--force"], ["diff", *how, base, "--", ".", *left_out]):
+        said = _begun(_run(words, cwd=folder, extra=own), folder)
+    return said
+
+
+def _begun(ran: process.Finished, folder: Path) -> bytes:
+    return printed(
+        ran, lambda said: ResultUnclear(f"no history can be made in {folder}: {said}", hint="see what `git init` says")
+    )
 
 
 def identity(repository: Path, environment: Mapping[str, str]) -> Author:
@@ -224,7 +266,14 @@ def _git(
     return _run(words, cwd=workspace.path, stdin=stdin, extra={**ours, **(extra or {})})
 
 
-def _run(words: Sequence[str], *, cwd: Path, stdin: bytes = b"", extra: Mapping[str, str]) -> process.Finished:
+def _run(
+    words: Sequence[str],
+    *,
+    cwd: Path,
+    stdin: bytes = b"",
+    extra: Mapping[str, str],
+    cancelled: threading.Event | None = None,
+) -> process.Finished:
     safe = [part for setting in _SETTINGS for part in ("-c", setting)]
     return process.run(
         ["git", "--no-pager", *safe, *words],
@@ -234,6 +283,7 @@ def _run(words: Sequence[str], *, cwd: Path, stdin: bytes = b"", extra: Mapping[
         output_bytes_max=_OUTPUT_BYTES_MAX,
         file_bytes_max=_FILE_BYTES_MAX,
         stdin=stdin,
+        cancelled=cancelled,
     )
 
 

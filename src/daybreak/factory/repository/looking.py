@@ -16,6 +16,7 @@ from daybreak.factory.repository.checkout import Checkouts
 from daybreak.factory.repository.checks import Check
 from daybreak.factory.repository.git import ResultUnclear
 from daybreak.factory.repository.left import Left
+from daybreak.factory.repository.looks import Looks
 from daybreak.factory.repository.regression import Base
 
 CHANGE, PROTECTED = "change", "protected"
@@ -30,12 +31,12 @@ class Looker:
     """Each look has a fresh checkout of its own."""
 
     checkouts: Checkouts
+    looks: Looks
 
     def base(self, check: Check) -> Base:
         """What a check says before anything is done."""
         with self.checkouts.site.scratch() as scratch, self.checkouts.base(scratch) as workspace:
-            bench = self.checkouts.bench(workspace.path, scratch)
-            return Base.of(check, repositorychecks.run(check, bench, scratch / "run"))
+            return self.looks.base(check, self.checkouts.bench(workspace.path, scratch))
 
     def changed(self, left: Left) -> Evidence:
         """Was anything changed, and can it be taken?"""
@@ -87,7 +88,8 @@ class Looker:
                 sources=tuple(path for path in files if path.endswith(".py") and not _is_test(guard, path)),
                 free=frozenset(change.path for change in repositorygit.changes(workspace, tree)),
             )
-            return looking.look(self.checkouts.bench(workspace.path, scratch))
+            evidence, _ = self.looks.look(looking, self.checkouts.bench(workspace.path, scratch))
+            return evidence
 
     def _workspace(self, left: Left) -> str:
         return left.workspace(self.checkouts.args.commit)

@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict
 
 from daybreak.checks import transcripts, watched
 from daybreak.checks.evidence import Evidence, Mark
-from daybreak.errors import HostError
 from daybreak.factory.repository import checks as repositorychecks
 from daybreak.factory.repository.checks import Bench, Check, NotRunnable, Seen, Weighed
 
@@ -83,7 +82,7 @@ class Looking:
     _problems: list[str] = field(default_factory=list)
 
     def look(self, bench: Bench) -> Evidence:
-        """Evidence. Whatever cannot be looked at is `unusable`, which never counts as passed."""
+        """Evidence. Raises HostError and OSError where it could not look: see `unusable`."""
         folder = bench.scratch
         try:
             seen = self.seen = repositorychecks.run(self.check, bench, folder / "run")
@@ -91,13 +90,15 @@ class Looking:
             weighed = None
             if not self._problems and not bench.cancelled.is_set() and self._must_be_weighed():
                 weighed = self._weigh(seen, bench, folder)
-        except (HostError, OSError) as error:
-            return self._evidence("unusable", f"could not look: {error}")
         except NotRunnable as error:
             return self._evidence("failed", error.message)
         if weighed is not None:
             self._problems += weighed.problems()
         return self._told(seen, weighed)
+
+    def unusable(self, why: Exception) -> Evidence:
+        """Of a look that could not be had, which never counts as passed."""
+        return self._evidence("unusable", f"could not look: {why}")
 
     def _regressions(self, seen: Seen) -> list[str]:
         """What is wrong with a run in the light of the base."""

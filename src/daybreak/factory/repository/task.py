@@ -106,7 +106,7 @@ class RepositoryArgs(BaseModel):
     reviewers: tuple[Role, ...] = ()
     """Who is asked for objections where every check holds."""
     needs: Needed = Needed()
-    """What a machine must have on which workers work."""
+    """What a machine must have on which workers work and checks are run."""
 
     @property
     def title(self) -> str:

@@ -44,6 +44,7 @@ TIME_S_MIN, TIME_S_MAX = 10, 7 * 24 * 3600
 MONEY_USD_MAX = Decimal(10_000)
 CPUS_MIN, CPUS_MAX = 0.1, 1000
 MEMORY_BYTES_MIN, MEMORY_BYTES_MAX = 64 * 2**20, 2**40
+LABELS_MAX = 50
 HOLDOUT_MAX = 0.8
 THRESHOLDS_MAX = 10
 
@@ -305,7 +306,12 @@ class _Reader:
                 self.problems.add(
                     value.line, "S126", f"the label {value.text!r} cannot be used", "write docker, or gpu=a100"
                 )
-        return tuple(dict.fromkeys(found))
+        labels = tuple(dict.fromkeys(found))
+        if len(labels) > LABELS_MAX:
+            self.problems.add(
+                node.line, "S127", f"needs.labels has {len(labels)} labels", f"write at most {LABELS_MAX}"
+            )
+        return labels
 
     def quality(self) -> dict[str, Any]:
         part = self.part("quality", QualityPart)

@@ -13,7 +13,7 @@ from daybreak.checks.evidence import Evidence, Mark
 from daybreak.engine import Kept
 from daybreak.factory import cascading
 from daybreak.factory.phases.vetoing import Reviewed
-from daybreak.factory.validate import looking, protecting
+from daybreak.factory.validate import protecting
 from daybreak.factory.validate.guards import Guards, Looked
 from daybreak.factory.validate.job import Job
 from daybreak.factory.validate.looking import Subject
@@ -112,7 +112,7 @@ def _checked(job: Job, check: Planned, commit: str, before: State | None, made: 
         measure=any(one.kind == "coverage" and one.language == check.language for one in job.plan.checks),
     )
     with job.site.scratch() as scratch:
-        return looking.look(check, job.room(commit, scratch / "check"), subject)
+        return job.looks.look(check, job.room(commit, scratch / "check"), subject)
 
 
 def _free(job: Job, commit: str) -> tuple[str, ...]:

@@ -26,6 +26,11 @@ _LANGUAGES: dict[str, ProjectLanguage] = {
 }
 
 
+def languages(names: Sequence[str]) -> list[ProjectLanguage]:
+    """Whose tools these fixers need, each once."""
+    return list(dict.fromkeys("generic" if one.startswith(OWN) else _LANGUAGES.get(one, "python") for one in names))
+
+
 def words(name: str, plan: Plan, room: Room, python: Sequence[str]) -> tuple[str, ProjectLanguage]:
     """The command of a fixer, as shell text, and whose tools it needs."""
     if name.startswith(OWN):

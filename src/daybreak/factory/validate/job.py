@@ -10,6 +10,7 @@ from daybreak.engine import Context
 from daybreak.factory.repository.guard import Guard
 from daybreak.factory.site import Site
 from daybreak.factory.validate import planning, protecting, shadow
+from daybreak.factory.validate.looks import Looks
 from daybreak.factory.validate.planned import Plan
 from daybreak.factory.validate.running import Room
 from daybreak.factory.validate.shadow import Shadow
@@ -30,6 +31,7 @@ class Job:
     warden: Warden
     site: Site
     states: Shadow
+    looks: Looks
     base: str = ""
     """The commit in the shadow of the files as they were found."""
     bundle: str = ""

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from daybreak.checks import complexity, documentation, measured, security
 from daybreak.checks.evidence import Evidence
-from daybreak.errors import HostError
 from daybreak.factory.repository import checks as repositorychecks
 from daybreak.factory.validate import commands, pythontests, pythontools, scripts
 from daybreak.factory.validate.guards import Guards, Looked, coverage_evidence
@@ -41,14 +40,10 @@ class Subject:
 
 
 def look(check: Planned, room: Room, subject: Subject) -> Looked:
-    """Evidence of the check, and of what comes with it. What cannot look is `unusable`, which never passes."""
-    if check.missing:
-        return _unusable(check, subject, f"{check.missing} ({check.hint})" if check.hint else check.missing)
-    try:
-        looked = _look(check, room, subject)
-        return Looked(tuple(_with_lines(one, room, subject) for one in looked.evidence), looked.guards)
-    except (HostError, OSError) as error:
-        return _unusable(check, subject, f"could not look: {error}")
+    """Evidence of the check, and of what comes with it. Raises HostError and OSError where it could not look: see
+    `unusable`."""
+    looked = _look(check, room, subject)
+    return Looked(tuple(_with_lines(one, room, subject) for one in looked.evidence), looked.guards)
 
 
 def _with_lines(seen: Evidence, room: Room, subject: Subject) -> Evidence:
@@ -58,7 +53,13 @@ def _with_lines(seen: Evidence, room: Room, subject: Subject) -> Evidence:
     return seen.model_copy(update={"counts": {**seen.counts, "lines": pythontools.lines(room.files, subject.code)}})
 
 
-def _unusable(check: Planned, subject: Subject, why: str) -> Looked:
+def absent(check: Planned, subject: Subject) -> Looked:
+    """Of a check whose program is not there, as was seen when it was planned."""
+    return unusable(check, subject, f"{check.missing} ({check.hint})" if check.hint else check.missing)
+
+
+def unusable(check: Planned, subject: Subject, why: str) -> Looked:
+    """Of a look that could not be had, which never passes."""
     seen = Evidence(
         check=check.name,
         workspace=subject.workspace,

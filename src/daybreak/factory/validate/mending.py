@@ -19,7 +19,6 @@ from daybreak.factory import attempted, cascading, recall
 from daybreak.factory.cascading import Course, NobodyLeft
 from daybreak.factory.office import Office
 from daybreak.factory.repository import git as repositorygit
-from daybreak.factory.validate import fixers
 from daybreak.factory.validate.examining import decided, examine
 from daybreak.factory.validate.job import Job
 from daybreak.factory.validate.review import FIXERS, Reviewer
@@ -96,7 +95,7 @@ class Mender:
             workspace = job.states.workspace(commit)
             try:
                 python = [path for path in job.code(commit) if path.endswith((".py", ".pyi"))]
-                said = fixers.run(names, job.plan, job.room(commit, scratch / "fixers"), workspace.path, python)
+                said = job.looks.fix(names, job.plan, job.room(commit, scratch / "fixers"), workspace.path, python)
                 job.site.refuse_interrupted()
                 made = repositorygit.made(workspace)
             finally:

@@ -88,16 +88,20 @@ class Room:
 
     def box(self, language: ProjectLanguage, *writable: Path, readable: Sequence[Path] = ()) -> Sandbox:
         """What programs of that language get."""
-        around = self.around
-        modules = [around.node_modules] if around.node_modules is not None else []
-        chosen = [language] if language != "generic" else list(TOOLS)
-        granted = [*readable, *repositorychecks.readable(around.environments), *modules]
-        for one in chosen:
-            granted += [*around.toolchain(*TOOLS.get(one, ())), *around.caches(one).values()]
-        if "java" in chosen:
+        granted = [*readable, *self.installed(language)]
+        if language in ("java", "generic"):
             granted += [path for path in sorted(Path("/etc").glob("java-*")) if path.is_dir()]
         named = [path for path in dict.fromkeys(granted) if not any(path == one for one in writable)]
         return sandboxed.around(*writable, readable=named, require=self.require)
+
+    def installed(self, language: ProjectLanguage) -> list[Path]:
+        """What is on this machine that programs of that language need: environments, toolchains, packages."""
+        around = self.around
+        modules = [around.node_modules] if around.node_modules is not None else []
+        found = [*repositorychecks.readable(around.environments), *modules]
+        for one in [language] if language != "generic" else list(TOOLS):
+            found += [*around.toolchain(*TOOLS.get(one, ())), *around.caches(one).values()]
+        return found
 
     def environment(self, language: ProjectLanguage, place: Path) -> dict[str, str]:
         """All of it: nothing of ours, and what the tools of that language need to be told."""

@@ -10,11 +10,12 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from daybreak.errors import DaybreakError, UsageError
-from daybreak.factory import task
+from daybreak.factory import needing, task
 from daybreak.factory.asked import Asked
 from daybreak.factory.phases import panel
 from daybreak.factory.phases.phase import Role
 from daybreak.factory.repository import git as repositorygit
+from daybreak.factory.spec.model import Needed
 from daybreak.factory.validate import shadow
 from daybreak.factory.validate.surroundings import Surroundings
 from daybreak.host.sandbox import STRENGTHS, Strength
@@ -74,6 +75,8 @@ class ValidateArgs(BaseModel):
     notes: tuple[str, ...] = ()
     reviewers: tuple[Role, ...] = ()
     """Who is asked for objections to what was mended, where every check holds."""
+    needs: Needed = Needed()
+    """What a machine must have on which workers work and checks are run."""
 
     @property
     def where(self) -> shadow.Where:
@@ -96,14 +99,16 @@ def asked(
     attempts: int = 3,
     time_s: float = 3600,
     sandbox: str = "degraded",
+    needs: Sequence[str] = (),
 ) -> Asked:
     """What the queue takes. `validate` says how the project is looked at, `settings` who may mend it; without `workers`
-    those in its order, less the embedded builder, which builds specifications only.
+    those in its order, less the embedded builder, which builds specifications only. `needs` as `needing` has them.
 
-    Reads, and writes nothing. Raises ValidateWrong, TreeDirty, ProjectUnclear, SettingsWrong for a worker that there is
+    Reads, and writes nothing. Raises ValidateWrong, NeedsWrong, TreeDirty, ProjectUnclear, SettingsWrong for a worker that there is
     not, CommitUnknown; ProgramMissing without git."""
     real = Path(os.path.realpath(cwd / folder))
     _check_words(real, fix, patch, in_place, even_if_dirty, sandbox, attempts, time_s)
+    needed = needing.read(needs)
     place = shadow.where(real)
     delivery = _delivery(real, place, fix, patch, in_place)
     notes: list[str] = []
@@ -143,6 +148,7 @@ def asked(
         author_email=author.email,
         notes=tuple(notes),
         reviewers=panel.configured(settings or Settings()) if fix else (),
+        needs=needed,
     )
     title = f"{'mend' if fix else 'validate'} {real.name or real}"
     return Asked(kind=KIND, title=title, args=args.model_dump(mode="json", exclude_defaults=True))

@@ -57,6 +57,7 @@ def ask(
     with all of them; see `finding.found`, `issues.asked`, `place.place` and `place.checked`."""
     wrong = Gathered()
     where = place(wrong, told, clock.now())
+    _read_needs(wrong, words.needs)
     if words.source is not None:
         wrong.value(lambda: putting.refuse_subject(subject))
         found = wrong.value(lambda: issues.asked(words, where, once=once, cwd=cwd, environment=environment))
@@ -70,3 +71,11 @@ def ask(
     wrong.raise_all()
     assert sought is not None, "what was not found was told"
     return Ready(sought, where, once, subject)
+
+
+def _read_needs(wrong: Gathered, needs: tuple[str, ...]) -> None:
+    """Whatever else is wrong, what no machine can have is told beside it."""
+    if needs:
+        from daybreak.factory import needing
+
+        wrong.value(lambda: needing.read(needs))

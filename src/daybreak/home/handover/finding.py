@@ -35,9 +35,10 @@ def found(words: Words, *, cwd: Path, environment: Mapping[str, str]) -> Asked |
         words.refuse(_ONLY_SPECIFICATIONS, words.from_phase)
         return _of_repository(words, words.repo, cwd, environment)
     words.refuse("--request and --into are for --repo and --from", words.request, words.into)
-    only = (words.protect, words.allow, words.attempts, words.guards_only, words.needs)
-    words.refuse("--protect, --allow, --attempts, --guards-only and --needs are for --repo", *only)
+    only = (words.protect, words.allow, words.attempts, words.guards_only)
+    words.refuse("--protect, --allow, --attempts and --guards-only are for --repo", *only)
     _refuse_several(words)
+    _refuse_needs(words)
     if words.command is not None:
         words.refuse(_ONLY_SPECIFICATIONS, words.from_phase)
         return _of_command(words, cwd)
@@ -71,6 +72,16 @@ def _refuse_several(words: Words) -> None:
     raise TaskUnclear(
         words.say(f"{told} are both given" if given else "what is to be added?"),
         hint=words.say("name a file or a Python task, or give --command with --check"),
+    )
+
+
+def _refuse_needs(words: Words) -> None:
+    """Of work that says them itself, and of work that is always done where it was added: a need that nobody looks at
+    would be none. Raises TaskUnclear."""
+    words.refuse(
+        "--needs is for --repo and --from",
+        words.needs,
+        hint="a specification says `needs` itself; commands and Python tasks run on the machine where they are added",
     )
 
 

@@ -45,7 +45,6 @@ def asked(words: Words, place: Place, *, once: bool, cwd: Path, environment: Map
         "--command, --unchecked, --title, --arg, --args, --output and --request are for others", *other, words.request
     )
     words.refuse("--from-phase is for specifications", words.from_phase)
-    words.refuse("--needs is for --repo", words.needs)
     more = (place.get("after"), place.get("dedupe"), once)
     words.refuse("an issue has words of its own, and --after, --once and --dedupe are for others", words.task, *more)
     assert words.source is not None, "asked before"
@@ -68,6 +67,7 @@ def asked(words: Words, place: Place, *, once: bool, cwd: Path, environment: Map
         attempts=words.attempts or 3,
         sandbox=words.sandbox,
         guards_only=words.guards_only,
+        needs=words.needs,
     )
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from daybreak.clock import Clock
     from daybreak.factory.asked import Asked
     from daybreak.factory.command.task import CommandTask, Expected
+    from daybreak.factory.spec.model import Needed
     from daybreak.factory.task import BuildTask
 
 
@@ -71,11 +72,41 @@ def check_found(found: Asked | BuildTask, folders: Sequence[Path]) -> None:
     NotFromOutside."""
     from daybreak.factory.asked import Asked
 
+    _check_memory(found)
     if not isinstance(found, Asked):
         _below(found.output, folders)
         return
     if found.kind == "command":
         _check_task(found, folders)
+
+
+def _check_memory(found: Asked | BuildTask) -> None:
+    """What a task needs is also the most that its sandbox lets it use. A cluster gives no more than a node has; on this
+    machine nothing but the usual bound would keep it from all there is. Raises NotFromOutside."""
+    from daybreak.factory import quantity
+    from daybreak.factory.command.task import Bounds
+    from daybreak.home import opening
+
+    wanted = _needed(found).memory_bytes
+    if not wanted:
+        return
+    told = opening.settings().dispatch
+    usual = max(quantity.size_bytes(Bounds().memory), int(told.memory_gib * 2**30))
+    if told.engine == "local" and wanted > usual:
+        raise _refused(
+            f"needs.memory is {wanted / 2**30:.1f} GiB, more than work from outside may have on this machine",
+            f"at most {usual / 2**30:.1f} GiB; `memory_gib` of [dispatch] in daybreak.toml says how much",
+        )
+
+
+def _needed(found: Asked | BuildTask) -> Needed:
+    from daybreak.factory.asked import Asked
+    from daybreak.factory.spec.model import Needed
+
+    if not isinstance(found, Asked):
+        return found.spec.needs
+    told = found.args.get("task", {}) if found.kind == "issues" else found.args
+    return Needed.model_validate(told.get("needs", {}))
 
 
 def _check_task(found: Asked, folders: Sequence[Path]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from daybreak.home.choosing import pick_run
 from daybreak.home.handover.place import Place, placement
 from daybreak.home.handover.words import TaskUnclear
+from daybreak.home.waiting import waits
 
 if TYPE_CHECKING:
     from daybreak.engine.placement import Placement
@@ -23,7 +24,7 @@ def put(
     is about.
 
     For a run `{"run", "existed", "kind", "title", "waits"}`: `existed` where a run with the same dedupe word is not
-    over; `waits`, in words, where nobody takes it before a night of this very home begins. For a schedule
+    over; `waits`, in words, where nobody takes it before a night of a certain home begins. For a schedule
     `{"schedule", "changed", "next", "kind", "title"}`. Raises RunUnknown for `after`, PlacementWrong,
     NothingToTakeOver, LedgerBusy."""
     from daybreak.factory.asked import Asked
@@ -63,20 +64,7 @@ def _asked(home: Home, asked: Asked, *, once: bool, subject: str | None) -> dict
         return _schedule(home, asked)
     added = home.engine.queue.add(asked.kind, asked.title, asked.args, asked.placement, subject=subject)
     told = {"run": added.run, "existed": added.existed, "kind": asked.kind, "title": asked.title}
-    return told | {"waits": _waits(home, asked)}
-
-
-def _waits(home: Home, asked: Asked) -> str:
-    """Other homes on the ledger may be at work all night, and leave it alone: it names a folder of this machine."""
-    from daybreak.clock import SystemClock
-    from daybreak.engine.supervisor import LOCK
-    from daybreak.host.locks import FileLocks
-
-    if not home.engine.queue.home_keys(asked.kind, asked.placement.keys):
-        return ""
-    if FileLocks(home.places.locks, SystemClock()).owner(LOCK) is not None:
-        return ""
-    return "it works on a folder of this machine, so only a night of this home does it, and none is at work here"
+    return told | {"waits": waits(home, added.run)}
 
 
 def _schedule(home: Home, asked: Asked) -> dict[str, Any]:
@@ -97,7 +85,7 @@ def _build(home: Home, task: BuildTask, placement: Placement) -> dict[str, Any]:
 
     known = _known(home, placement.dedupe)
     run = tasks.submit(task, home.engine, home.ledger, placement)
-    return {"run": run, "existed": run in known, "kind": build.KIND, "title": task.spec.title, "waits": ""}
+    return {"run": run, "existed": run in known, "kind": build.KIND, "title": task.spec.title, "waits": waits(home, run)}
 
 
 def _known(home: Home, dedupe: str) -> Iterable[str]:

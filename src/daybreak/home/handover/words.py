@@ -65,7 +65,7 @@ class Words:
     name: str | None = None
     """Of `text`: as a file would be called; its ending says what it is written in."""
     needs: tuple[str, ...] = ()
-    """Of a machine, with `repo`: `docker`, `gpu=a100`, `cpus=4`, `memory=8GiB`."""
+    """Of a machine, with `repo` or `source`: `docker`, `gpu=a100`, `cpus=4`, `memory=8GiB`."""
     spelled: Spelling = "fields"
     """How whoever asks knows these fields: messages name them so."""
 
@@ -77,10 +77,10 @@ class Words:
         """What it is about, for a message."""
         return cut(self.task or self.command or self.source or self.name or "")
 
-    def refuse(self, why: str, *given: object) -> None:
+    def refuse(self, why: str, *given: object, hint: str = "leave them out") -> None:
         """Raises TaskUnclear where something was given that does not belong here."""
         if any(given):
-            raise TaskUnclear(f"{self.say(why)}, and this is {self.shortly()}", hint="leave them out")
+            raise TaskUnclear(f"{self.say(why)}, and this is {self.shortly()}", hint=hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

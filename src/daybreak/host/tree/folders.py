@@ -102,6 +102,23 @@ def create_file(at: Place, name: str) -> int:
     return os.open(name, _FRESH, 0o600, dir_fd=at) if isinstance(at, int) else os.open(at / name, _FRESH, 0o600)
 
 
+def links_here() -> bool:
+    """Whether links can be read and made without following one."""
+    return bool(BY_DESCRIPTOR) and {os.readlink, os.symlink, os.stat} <= os.supports_dir_fd
+
+
+def read_link(at: Place, name: str) -> tuple[str, os.stat_result]:
+    """Where a link leads, and what it was just after that was read. Raises OSError for what is no link."""
+    assert isinstance(at, int), "asked where there are no links"
+    target = os.readlink(name, dir_fd=at)
+    return target, os.stat(name, dir_fd=at, follow_symlinks=False)
+
+
+def create_link(at: Place, name: str, target: str) -> None:
+    assert isinstance(at, int), "asked where there are no links"
+    os.symlink(target, name, dir_fd=at)
+
+
 def make_folder(at: Place, name: str) -> None:
     with suppress(FileExistsError):
         if isinstance(at, int):

@@ -11,40 +11,72 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from daybreak.host.tree import folders
-from daybreak.host.tree.folders import Position, create_file, entries_of, open_folder
-from daybreak.host.tree.shape import LIMITS, Entry, Limits, NotUnpacked, PackDamaged, Tree, shown, words
+from daybreak.host.tree.folders import Position, create_file, create_link, entries_of, links_here, open_folder
+from daybreak.host.tree.shape import (
+    LIMITS,
+    TARGET_BYTES_MAX,
+    Entry,
+    Limits,
+    NotUnpacked,
+    PackDamaged,
+    Tree,
+    shown,
+    target_problem,
+    words,
+)
 
 MAGIC = b"daybreak-tree-1\n"
 HEAD = struct.Struct(">IQB")
+"""Of one entry: bytes of its path, bytes of its content, what it is."""
+PLAIN, EXECUTABLE, LINK = 0, 1, 2
 _CHUNK_BYTES = 1 << 20
 
 
-def unpack(packed: bytes, folder: Path, expected: str | None = None, limits: Limits = LIMITS) -> Tree:
+def unpack(
+    packed: bytes, folder: Path, expected: str | None = None, limits: Limits = LIMITS, *, links: bool = False
+) -> Tree:
     """Write a packed tree into `folder`, which is made, and which must be empty; the tree that was written.
 
-    expected: the hash of the tree that it must be. Raises PackDamaged, with nothing written in `folder` or outside,
-    whatever the bytes are; NotUnpacked when the system refuses, with part of the files written."""
+    expected: the hash of the tree that it must be. `links`: it may hold symbolic links, which may lead anywhere, and
+    through which nothing is written. Raises PackDamaged, with nothing written in `folder` or outside, whatever the
+    bytes are; NotUnpacked when the system refuses, with part of the files written, or has no links, with none."""
     with _typed_refusal(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with Position(open_folder(None, str(folder))) as position:
             if any(True for _ in entries_of(position.root)):
                 raise PackDamaged(f"{shown(str(folder))} is not empty", hint="unpack into a fresh folder")
-            tree = _checked(packed, limits)
+            tree = _checked(packed, limits, links)
             if expected is not None and tree.hash != expected:
                 raise _damaged(f"it holds tree {tree.hash}, not {shown(expected)}")
-            for relative, executable, content in _unpacked(packed):
+            _refuse_links(tree, folder)
+            for relative, kind, content in _unpacked(packed):
                 position.go(relative, make=True)
-                with open(create_file(position.here, relative.rpartition("/")[2]), "wb") as file:
+                name = relative.rpartition("/")[2]
+                if kind == LINK:
+                    create_link(position.here, name, b"".join(content).decode())
+                    continue
+                with open(create_file(position.here, name), "wb") as file:
                     for chunk in content:
                         file.write(chunk)
                     if hasattr(os, "fchmod"):  # not on Windows, where nothing is executable
-                        os.fchmod(file.fileno(), 0o755 if executable else 0o644)
+                        os.fchmod(file.fileno(), 0o755 if kind == EXECUTABLE else 0o644)
     return tree
 
 
-def check(packed: bytes, expected: str, limits: Limits = LIMITS) -> Tree:
-    """The tree that packed bytes hold, nothing of it written. Raises PackDamaged where it is another one."""
-    tree = _checked(packed, limits)
+def _refuse_links(tree: Tree, folder: Path) -> None:
+    link = next((entry for entry in tree.entries if entry.link), None)
+    if link is not None and not links_here():
+        raise NotUnpacked(
+            f"a tree cannot be written to {shown(str(folder))}: {shown(link.path)} is a symbolic link, and this system "
+            "makes none",
+            hint="leave it out, or unpack on Linux or macOS",
+        )
+
+
+def check(packed: bytes, expected: str, limits: Limits = LIMITS, *, links: bool = False) -> Tree:
+    """The tree that packed bytes hold, nothing of it written. Raises PackDamaged where it is another one, or holds
+    links and may not."""
+    tree = _checked(packed, limits, links)
     if tree.hash != expected:
         raise _damaged(f"it holds tree {tree.hash}, not {shown(expected)}")
     return tree
@@ -62,11 +94,13 @@ def _typed_refusal(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _checked(packed: bytes, limits: Limits) -> Tree:
+def _checked(packed: bytes, limits: Limits, links: bool) -> Tree:
     """The tree that packed bytes hold, all of them read. Raises PackDamaged."""
     entries: dict[str, Entry] = {}
     total, above = 0, set[str]()
-    for relative, executable, content in _unpacked(packed):
+    for relative, kind, content in _unpacked(packed):
+        if kind == LINK and not links:
+            raise _damaged(f"{shown(relative)} is a symbolic link")
         if relative in entries or relative in above:
             raise _damaged(f"{shown(relative)} is in it twice")
         parents = _parents(relative)
@@ -74,13 +108,13 @@ def _checked(packed: bytes, limits: Limits) -> Tree:
             raise _damaged(f"path {shown(relative)} is too long or too deep")
         above.update(parents)
         hasher, size = hashlib.sha256(), 0
-        for chunk in content:
+        for chunk in [_target(relative, content)] if kind == LINK else content:
             hasher.update(chunk)
             size += len(chunk)
             if total + size > limits.bytes:
                 raise _damaged(f"its files are more than {limits.bytes:,} bytes")
         total += size
-        entries[relative] = Entry(relative, executable, hasher.hexdigest(), size)
+        entries[relative] = Entry(relative, kind == EXECUTABLE, hasher.hexdigest(), size, kind == LINK)
         if len(entries) + len(above) > limits.entries:
             raise _damaged(f"it holds more than {limits.entries:,} files and folders")
     if both := entries.keys() & above:
@@ -88,17 +122,29 @@ def _checked(packed: bytes, limits: Limits) -> Tree:
     return Tree(tuple(entries[path] for path in sorted(entries)))
 
 
+def _target(relative: str, content: Iterator[bytes]) -> bytes:
+    """Where a link leads; no more of it is held than there may be."""
+    found = b""
+    for chunk in content:
+        found += chunk
+        if len(found) > TARGET_BYTES_MAX:
+            break
+    if why := target_problem(found):
+        raise _damaged(f"link {shown(relative)} {why}")
+    return found
+
+
 def _parents(relative: str) -> list[str]:
     return [relative[:at] for at, letter in enumerate(relative) if letter == "/"]
 
 
-def _unpacked(packed: bytes) -> Iterator[tuple[str, bool, Iterator[bytes]]]:
-    """Path, executable bit and content, which must be read before the next. Raises PackDamaged."""
+def _unpacked(packed: bytes) -> Iterator[tuple[str, int, Iterator[bytes]]]:
+    """Path, what it is, and content, which must be read before the next. Raises PackDamaged."""
     if not packed.startswith(MAGIC):
         raise PackDamaged("these bytes are not a packed tree", hint="`daybreak ledger verify` checks stored bytes")
     data = _Data(packed)
     while not data.is_over():
-        name_bytes, content_bytes, executable = HEAD.unpack(data.read(HEAD.size))
+        name_bytes, content_bytes, kind = HEAD.unpack(data.read(HEAD.size))
         if name_bytes > LIMITS.path_bytes * 4:  # before that much is held
             raise _damaged("a path is too long")
         try:
@@ -107,7 +153,9 @@ def _unpacked(packed: bytes) -> Iterator[tuple[str, bool, Iterator[bytes]]]:
             raise _damaged("a path is not UTF-8") from None
         if not _is_inside(relative):
             raise _damaged(f"path {shown(relative)}")
-        yield relative, bool(executable), data.chunks(content_bytes)
+        if kind not in (PLAIN, EXECUTABLE, LINK):
+            raise _damaged(f"{shown(relative)} is of kind {kind}, which there is none of")
+        yield relative, kind, data.chunks(content_bytes)
 
 
 class _Data:

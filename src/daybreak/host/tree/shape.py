@@ -16,8 +16,18 @@ IGNORED = frozenset(
 """Names of files and folders that tools make beside the work."""
 IGNORED_SUFFIXES = (".pyc", ".pyo")
 
+
+def is_ignored(name: str) -> bool:
+    """Whether no tree takes a file or folder of that name."""
+    return name in IGNORED or name.endswith(IGNORED_SUFFIXES)
+
+
 _SHOWN_MAX = 200
 """Letters of a name in a message."""
+
+
+TARGET_BYTES_MAX = 4096
+"""Of where a link leads, in UTF-8."""
 
 
 class NotATree(HostError):
@@ -50,6 +60,8 @@ class Limits:
     """Of all files, as they appear: holes count."""
     path_bytes: int = 1024
     """Of one relative path in UTF-8."""
+    hint: str = "leave only what belongs to the result: remove what was generated, copied or cached"
+    """What to do about a folder that is more."""
 
 
 LIMITS = Limits()
@@ -61,9 +73,11 @@ class Entry:
     """Relative, with `/`."""
     executable: bool
     sha256: str
-    """64 hex digits."""
+    """64 hex digits. Of a link: of where it leads."""
     size: int
     """Bytes."""
+    link: bool = False
+    """A symbolic link: only in trees that were asked for with links, and never executable."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +88,15 @@ class Tree:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over path, executable bit and content hash of every file, 64 hex digits."""
-        listed = [[entry.path, entry.executable, entry.sha256] for entry in self.entries]
+        """SHA-256 over path, executable bit and content hash of every file, 64 hex digits. A link has a word in place
+        of the bit, so that no file is taken for one."""
+        listed = [[entry.path, "link" if entry.link else entry.executable, entry.sha256] for entry in self.entries]
         return hashlib.sha256(json.dumps(listed, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
 
     @property
     def files(self) -> dict[str, str]:
-        """Path → SHA-256."""
-        return {entry.path: entry.sha256 for entry in self.entries}
+        """Path → SHA-256. Links are none."""
+        return {entry.path: entry.sha256 for entry in self.entries if not entry.link}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +106,20 @@ class Taken:
     tree: Tree
     packed: bytes
     """What `unpack` makes exactly `tree` of. The same tree gives the same bytes."""
+
+
+def target_problem(target: str | bytes) -> str:
+    """Why that cannot be where a link of a tree leads; empty where it can."""
+    try:
+        raw = target.encode() if isinstance(target, str) else target
+        raw.decode()
+    except UnicodeError:
+        return "leads to what is not UTF-8"
+    if not raw or b"\0" in raw:
+        return "leads to nothing that has a name"
+    if len(raw) > TARGET_BYTES_MAX:
+        return f"leads to a path of {len(raw):,} bytes; at most {TARGET_BYTES_MAX:,} may be"
+    return ""
 
 
 def shown(name: str) -> str:

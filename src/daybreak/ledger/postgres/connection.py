@@ -6,7 +6,8 @@ Commits are synced before they are acknowledged, whatever the server's default i
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Self
+import time
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from daybreak.ledger.database import BUSY_S
 from daybreak.ledger.postgres.address import Address, parse
@@ -32,7 +33,12 @@ CONNECT_S = 10
 ANSWER_S = BUSY_S + 15.0
 """So long an answer may take; the server gives up before."""
 HELD_S = BUSY_S / 2
-"""A transaction whose client says nothing for so long is ended by the server, and its lock is free."""
+"""A transaction whose client says nothing for so long is ended by the server, and its lock is free. That does not count
+in the middle of what a client says; for that, see `stopped`."""
+TIMED = 170_000
+"""From this Postgres on, the server ends transactions that last too long, wherever they stand still."""
+WHOLE_S = BUSY_S + HELD_S
+"""So long a transaction that appends may last, with its wait for the lock."""
 
 _KEEPALIVES: dict[str, Any] = {
     "connect_timeout": CONNECT_S,
@@ -60,6 +66,7 @@ _LOST = (
     errors.CannotConnectNow,
     errors.IdleInTransactionSessionTimeout,
     errors.IdleSessionTimeout,
+    *([errors.TransactionTimeout] if hasattr(errors, "TransactionTimeout") else []),
     errors.ReadOnlySqlTransaction,
 )
 _BUSY = (errors.LockNotAvailable, errors.QueryCanceled, errors.DeadlockDetected, errors.SerializationFailure)
@@ -73,21 +80,36 @@ def _is_news(record: logging.LogRecord) -> bool:
 logging.getLogger("psycopg").addFilter(_is_news)
 
 
+class Watching(Protocol):
+    """Something to be done while an answer is waited for."""
+
+    next_s: float
+    """After how much more of that."""
+
+    def look(self) -> None: ...
+
+
 class Link(psycopg.Connection[TupleRow]):
     """A connection in autocommit, to be used by one thread at a time. Transactions are begun by hand."""
 
     address: Address
     answer_s = ANSWER_S
     """How long to wait for an answer before the connection is given up."""
+    watch: Watching | None = None
 
     def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
-        try:
-            return super().wait(gen, interval, self.answer_s if timeout is None else timeout)
-        except errors._WaitTimeout:
-            if timeout is not None:
-                raise
-            self.pgconn.finish()  # the answer may come at any time and would be taken for that to another question
-            raise psycopg.OperationalError(f"no answer within {self.answer_s:.0f} s") from None
+        if timeout is not None:
+            return super().wait(gen, interval, timeout)
+        end_s = time.monotonic() + self.answer_s
+        while True:
+            left_s, watch = end_s - time.monotonic(), self.watch
+            try:
+                return super().wait(gen, interval, left_s if watch is None else min(left_s, watch.next_s))
+            except errors._WaitTimeout:
+                if watch is None or watch.next_s >= left_s:
+                    self.pgconn.finish()  # the answer may come at any time and would be taken for that to another
+                    raise psycopg.OperationalError(f"no answer within {self.answer_s:.0f} s") from None
+            watch.look()  # and go on waiting, at our place in the queue
 
     @property
     def schema(self) -> str:
@@ -101,9 +123,9 @@ class Link(psycopg.Connection[TupleRow]):
         self.close()  # psycopg's own would commit
 
 
-def connect(url: str | Address, *, name: str = "daybreak") -> Link:
+def connect(url: str | Address, *, name: str = "daybreak", appends: bool = False) -> Link:
     """A connection to the ledger's Postgres, whose search path is the ledger's schema. `name` is what the server shows
-    of it. Changes nothing there.
+    of it; `appends`: its transactions have the ledger's lock. Changes nothing there.
 
     Raises PostgresAddressWrong; PostgresUnusable where it cannot be reached, is older than 15, no UTF-8 or read-only.
     """
@@ -120,7 +142,7 @@ def connect(url: str | Address, *, name: str = "daybreak") -> Link:
         raise unusable(address, error) from None
     link.address = address
     try:
-        _settle(link)
+        _settle(link, appends=appends)
     except psycopg.Error as error:
         link.close()
         raise unusable(address, error) from None
@@ -137,7 +159,7 @@ def _read(address: Address) -> dict[str, Any] | None:
         return None
 
 
-def _settle(link: Link) -> None:
+def _settle(link: Link, *, appends: bool) -> None:
     row = link.execute(
         "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'), pg_is_in_recovery(), "
         + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _SESSION.items())
@@ -163,6 +185,14 @@ def _settle(link: Link) -> None:
         raise PostgresUnusable(
             f"{link.address} is a standby, which takes nothing", hint="name the primary server in the address."
         )
+    if appends:
+        for setting in timed(version):
+            link.execute(setting, prepare=False)
+
+
+def timed(version: int) -> list[str]:
+    """What else limits transactions that append, on a server of that `server_version_num`."""
+    return [f"SET transaction_timeout = '{WHOLE_S:.0f}s'"] if version >= TIMED else []
 
 
 def unusable(address: Address, error: BaseException) -> PostgresUnusable:

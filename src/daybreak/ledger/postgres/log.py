@@ -21,7 +21,7 @@ import apsw
 import psycopg
 
 from daybreak.errors import LedgerBehind, LedgerBusy, LedgerForked, LedgerStopped, LedgerTampered
-from daybreak.events import KEYS, Event, LedgerCreated, ViewDrift, ViewsDrifted, ViewsRepaired
+from daybreak.events import KEYS, POLICY, IncidentRaised, LedgerCreated, ViewDrift, ViewsDrifted, ViewsRepaired
 from daybreak.ledger import database
 from daybreak.ledger.database import BUSY_S
 from daybreak.ledger.log import PUT_HEAD, PUT_TILE, Log, Outcome, _no_record, _ViewRefusesError
@@ -29,6 +29,7 @@ from daybreak.ledger.note import Checkpoint, Signer
 from daybreak.ledger.postgres import schema
 from daybreak.ledger.postgres.connection import unusable
 from daybreak.ledger.postgres.problems import ConnectionLost, PostgresUnusable
+from daybreak.ledger.postgres.stopped import Ended
 from daybreak.ledger.postgres.store import Batch, Head, Store, lock_key
 from daybreak.ledger.record import Draft, Record, Submission
 from daybreak.ledger.tiles import TileRow
@@ -36,6 +37,8 @@ from daybreak.ledger.tiles import TileRow
 _REPAIR = "stop; run `daybreak ledger verify`, find out what changed the tables, and put a copy of the database back."
 _PAUSE_S, _PAUSE_MOST_S = 0.05, 1.0
 """Between two tries to reach Postgres."""
+INCIDENT, INCIDENT_LEVEL = "holder_ended", 1
+"""Whoever stood still with the ledger's lock was cut off."""
 
 _log = logging.getLogger("daybreak.ledger")
 
@@ -52,8 +55,11 @@ class PostgresLog(Log):
         """What the transaction under way adds, once it is signed."""
         self._took_over = False
         """Has the transaction under way taken over events of other homes? They stay where it is taken back."""
-        self._to_say: list[Event] = []
-        """About views of this mirror that were mended, for the next transaction that appends."""
+        self._to_say: list[Submission] = []
+        """For the next transaction that appends: about views of this mirror that were mended, and about processes
+        that were cut off."""
+        self._saying = 0
+        """How many of these are in the transaction under way."""
 
     # -- start
 
@@ -140,14 +146,19 @@ class PostgresLog(Log):
         whether the events are in Postgres."""
         if not patient:
             raise self._unreachable("asked not to wait")
-        said, self._to_say = self._to_say, []
-        about_views = [Submission([Draft(KEYS, event, "opening") for event in said])] if said else []
-        try:
-            outcomes, records = self._retried(lambda: super(PostgresLog, self).commit([*submissions, *about_views]))
-        except LedgerBusy:
-            self._to_say = said + self._to_say
-            raise
+        outcomes, records = self._retried(lambda: super(PostgresLog, self).commit(submissions))
+        del self._to_say[: self._saying]
         return outcomes[: len(submissions)], records
+
+    def _own_words(self) -> Sequence[Submission]:
+        self._to_say += [Submission([self._told(one)]) for one in self.store.take_ended()]
+        self._saying = len(self._to_say)
+        return tuple(self._to_say)
+
+    def _told(self, ended: Ended) -> Draft:
+        what = f"{ended} for {ended.silent_s:.0f} s: its connection was ended, so that others could go on"
+        raised = IncidentRaised(incident=self.label("inc"), kind=INCIDENT, level=INCIDENT_LEVEL, what=what[:300])
+        return Draft(POLICY, raised, "waiting")
 
     def append_key_event(self, make: Callable[[Signer, Checkpoint], tuple[Draft, Signer]]) -> Record:
         record: Record = self._retried(lambda: super(PostgresLog, self).append_key_event(make))
@@ -279,7 +290,8 @@ class PostgresLog(Log):
         if drifts:
             size, views = self.head.size, sorted({drift.view for drift in drifts})
             self._mended += drifts
-            self._to_say += [ViewsDrifted(size=size, drifts=drifts), ViewsRepaired(size=size, views=views)]
+            events = (ViewsDrifted(size=size, drifts=drifts), ViewsRepaired(size=size, views=views))
+            self._to_say.append(Submission([Draft(KEYS, event, "opening") for event in events]))
 
     # -- what other homes appended
 

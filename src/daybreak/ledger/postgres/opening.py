@@ -38,10 +38,12 @@ class PostgresOpening(Opening):
     """As `Opening`, where the ledger is in Postgres. The errors are those of `Ledger.open`."""
 
     postgres: str = field(default="", repr=False)
+    stopped_s: float = database.STOPPED_S
+    """After how much silence one who has the ledger's lock is cut off by those who wait for it."""
     _reached: list[tuple[Store, SharedBlobs]] = field(default_factory=list, repr=False)
 
     def opened(self) -> Opened:
-        store = Store(connect(self.postgres))  # before anything is made here
+        store = Store(connect(self.postgres, appends=True), stopped_s=self.stopped_s)  # before anything is made here
         blobs = SharedBlobs(self.directory / database.BLOBS, store.address)
         self._reached.append((store, blobs))
         try:

@@ -14,18 +14,20 @@ import psycopg
 from psycopg.types.numeric import Int8BinaryDumper
 
 from daybreak.errors import LedgerBusy, LedgerStopped, LedgerTampered
-from daybreak.ledger.database import BUSY_S
+from daybreak.ledger.database import BUSY_S, STOPPED_S
 from daybreak.ledger.note import Checkpoint
 from daybreak.ledger.postgres.address import Address
 from daybreak.ledger.postgres.connection import ANSWER_S, Link, connect, is_busy, is_lost, said
 from daybreak.ledger.postgres.problems import ConnectionLost, PostgresUnusable
+from daybreak.ledger.postgres.stopped import Ended, Watch
 from daybreak.ledger.record import BLOB_BYTES, Record
 from daybreak.ledger.tiles import TileRow
 
 PAGE = 256
 """Rows fetched at once: 16 MiB at most."""
-ROWS_MAX, BYTES_MAX = 2000, 16 * 1024 * 1024
-"""What goes into one statement."""
+ROWS_MAX, BYTES_MAX = 2000, 2 * 1024 * 1024
+"""What goes into one statement. While one is on its way, the server sees no sign of life: a line that takes `STOPPED_S`
+for it is too slow."""
 
 _LOCK = "SELECT pg_advisory_xact_lock('{}'::bigint)"
 _HEAD = "SELECT size, note, (SELECT max(leaf) FROM event) FROM head WHERE one = 1"
@@ -88,8 +90,11 @@ class Store:
     answer_s = ANSWER_S
     """How long to wait for an answer."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, *, stopped_s: float = STOPPED_S) -> None:
+        """`stopped_s`: see `STOPPED_S`."""
         self.address = link.address
+        self._stopped_s = stopped_s
+        self._ended: list[Ended] = []
         self._link: Link | None = None
         self._take(link)
 
@@ -103,7 +108,7 @@ class Store:
         """The connection, outside of any transaction."""
         if self._link is None:
             try:
-                self._take(connect(self.address))
+                self._take(connect(self.address, appends=True))
             except PostgresUnusable as error:
                 raise ConnectionLost(error.message) from error
         assert self._link is not None
@@ -111,18 +116,29 @@ class Store:
         return self._link
 
     def begin(self, *, answer_s: float | None = None) -> Head | None:
-        """A transaction that holds the lock, and the head as it is in it; None in an empty ledger."""
-        link = self.link(answer_s=answer_s)
+        """A transaction that holds the lock, and the head as it is in it; None in an empty ledger. Whoever stands still
+        with the lock meanwhile is cut off, see `take_ended`."""
+        link, key = self.link(answer_s=answer_s), lock_key(self.address)
+        link.watch = watch = Watch(self.address, key, self._stopped_s)
         try:
             # One message, and no pipeline: what psycopg sends at the end of one tells the server that we are not idle,
             # and it would never end the transaction of a process that stands still with the lock. The last statement
             # sees what was committed before it, as each does.
-            found = link.execute(f"BEGIN; {_LOCK.format(lock_key(self.address))}; {_HEAD}", prepare=False)
+            found = link.execute(f"BEGIN; {_LOCK.format(key)}; {_HEAD}", prepare=False)
             found.nextset()
             found.nextset()
-            return self._checked(found.fetchone())
+            row = found.fetchone()
         except psycopg.Error as error:
-            raise self._trouble(error) from None
+            raise self._trouble(error, held=watch.held) from None
+        finally:
+            link.watch = None
+            self._ended += watch.ended
+        return self._checked(row)
+
+    def take_ended(self) -> list[Ended]:
+        """Who was cut off since this was last asked, because the lock was waited for."""
+        ended, self._ended = self._ended, []
+        return ended
 
     def head(self) -> Head | None:
         """As it is now, without the lock."""
@@ -210,8 +226,9 @@ class Store:
         link.adapters.register_dumper(int, Int8BinaryDumper)  # one type, so that a statement is prepared once
         self._link = link
 
-    def _trouble(self, error: psycopg.Error, *, committing: bool = False) -> Exception:
-        """What an error of the driver means to the caller; nobody is inside a transaction afterwards."""
+    def _trouble(self, error: psycopg.Error, *, committing: bool = False, held: str = "") -> Exception:
+        """What an error of the driver means to the caller; nobody is inside a transaction afterwards. `held`: who has
+        the lock."""
         assert self._link is not None
         what = said(self.address, error)
         if is_lost(self._link, error):
@@ -222,7 +239,8 @@ class Store:
         if is_busy(error):
             return LedgerBusy(
                 f"somebody has held {self.address} for {BUSY_S:.0f} s: {what}",
-                hint="nothing was written; see pg_locks and pg_stat_activity for who holds it, then try again.",
+                hint=f"nothing was written; {held or 'see pg_locks and pg_stat_activity for who holds it'}; then try "
+                "again.",
             )
         if isinstance(error, psycopg.errors.IntegrityError | psycopg.errors.RaiseException):
             return LedgerTampered(

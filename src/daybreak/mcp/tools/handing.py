@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from daybreak.home import handover
 from daybreak.home.handover import PlaceWords, Words
+from daybreak.home.waiting import waits
 from daybreak.mcp.desk import Desk
 from daybreak.mcp.tools.tool import Gives, Takes, Tool
 from daybreak.mcp.words import Outside
@@ -59,6 +60,11 @@ class Handed(Takes):
         tuple[Short, ...], Field(max_length=20, description="Names of workers of daybreak.toml, in order.")
     ] = ()
     attempts: Annotated[int | None, Field(ge=1, le=100, description="Of repository: how often workers may try.")] = None
+    needs: Annotated[
+        tuple[Annotated[str, Field(max_length=1_000)], ...],
+        Field(max_length=_LIST_MAX, description="Of repository: what a machine must have on which attempts and checks "
+              "are done: docker, gpu=a100, cpus=4, memory=8GiB. A specification says it itself."),
+    ] = ()  # fmt: skip
     sandbox: Annotated[Literal["full", "degraded"], Field(description="The least that the sandbox must enforce.")] = (
         "degraded"
     )
@@ -88,6 +94,8 @@ class Taken(Gives):
     """When the schedule comes next."""
     kind: str
     title: Outside
+    waits: str
+    """Why nobody takes it before a night of a certain home begins; else empty."""
 
 
 def _hand_over(desk: Desk, given: Handed) -> Taken:
@@ -122,6 +130,7 @@ def _hand_over(desk: Desk, given: Handed) -> Taken:
         next=told.get("next") or "",
         kind=told["kind"],
         title=desk.speaking.title(told["title"]),
+        waits=told.get("waits", ""),
     )
 
 
@@ -145,6 +154,7 @@ def _words(given: Handed) -> Words:
         sandbox=given.sandbox,
         repo=None if given.repository is None else Path(given.repository),
         attempts=given.attempts,
+        needs=given.needs,
         text=texts[0] if texts else None,
         name=name,
     )
@@ -162,7 +172,15 @@ def _known(desk: Desk, dedupe: str) -> Taken | None:
         "SELECT run, kind, title FROM view_runs WHERE dedupe = ? ORDER BY created DESC, run DESC LIMIT 1", (dedupe,)
     )
     for run, kind, title in rows:
-        return Taken(run=run, existed=True, schedule="", next="", kind=kind, title=desk.speaking.title(title))
+        return Taken(
+            run=run,
+            existed=True,
+            schedule="",
+            next="",
+            kind=kind,
+            title=desk.speaking.title(title),
+            waits=waits(desk.home, run),
+        )
     return None
 
 

@@ -247,6 +247,13 @@ class Task(BaseModel):
     output: _Path | None = Field(default=None, description="A folder below the server's folders.")
     workers: list[Name] = Field(default=[], max_length=20)
     attempts: Annotated[int, Field(ge=1, le=100)] | None = None
+    needs: list[Annotated[str, Field(max_length=1_000)]] = Field(
+        default=[],
+        max_length=200,
+        description="With `repo` or `source`: what a machine must have on which attempts and checks are done: `docker`, "
+        "`gpu=a100`, `cpus=4`, `memory=8GiB`. A specification says it itself.",
+        examples=[["docker", "cpus=4", "memory=8GiB"]],
+    )
     project: Annotated[str, Field(min_length=1, max_length=60)] | None = None
     priority: Annotated[int, Field(ge=-1_000, le=1_000)] | None = None
     not_before: Annotated[str, Field(max_length=60)] | None = Field(default=None, description="22:00, +90m, a moment.")
@@ -267,7 +274,7 @@ class Handed(BaseModel):
     existed: bool = Field(description="It was there already.")
     kind: str
     title: str
-    waits: str = Field(description="Why nobody takes it before a night of this server's own home begins; else empty.")
+    waits: str = Field(description="Why nobody takes it before a night of a certain home begins; else empty.")
 
 
 @router.post("/tasks", operation_id="handOver")
@@ -319,6 +326,7 @@ def _words(body: Task) -> Any:
         title=body.title,
         workers=tuple(body.workers),
         attempts=body.attempts,
+        needs=tuple(body.needs),
         source=body.source,
         labels=tuple(body.labels),
         text=body.text,

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from daybreak.engine.schedules import Schedules
+from daybreak.home.waiting import waits
 from daybreak.web.acting import Act, acting
 from daybreak.web.api import seeing
 from daybreak.web.desk import Desk, Here
@@ -164,6 +165,7 @@ class Forced(BaseModel):
     schedule: str
     window: str
     run: str
+    waits: str = Field(description="Why nobody takes it before a night of a certain home begins; else empty.")
 
 
 @router.post("/schedules/{name}/run", operation_id="runSchedule")
@@ -172,7 +174,8 @@ def run(name: Name, act: Steers) -> Forced:
 
     def work() -> Forced:
         opened = _of(act.desk).force(name)
-        return Forced(schedule=name, window=opened.window, run=opened.run)
+        told = waits(act.desk.home, opened.run)
+        return Forced(schedule=name, window=opened.window, run=opened.run, waits=told)
 
     return act.do(work)
 

@@ -16,6 +16,7 @@ from daybreak.engine.schedule_view import SELECT, Past, Row, Stored, row_of
 from daybreak.engine.schedules import Schedules, ScheduleUnknown, TaskTemplate
 from daybreak.errors import DaybreakError
 from daybreak.home import scheduling
+from daybreak.home.waiting import waits
 from daybreak.web import forms
 from daybreak.web.desk import Desk, Here
 from daybreak.web.pages import explain, withheld
@@ -151,7 +152,10 @@ def run(desk: Here, asker: Annotated[Asker, may("hand-over")], name: str, form: 
         made = schedules_of(desk).force(name)
     except DaybreakError as error:
         return refused(form, error, to=PAGE)
-    return back(form, f"{made.run} of schedule {name} is in the queue; its windows stay as they are.", to=PAGE)
+    said = f"{made.run} of schedule {name} is in the queue; its windows stay as they are."
+    if told := waits(desk.home, made.run):
+        said = f"{said} Nobody takes it yet: {told}."
+    return back(form, said, to=PAGE)
 
 
 @router.post(PAGE + "/{name}/remove", include_in_schema=False)

@@ -1,0 +1,104 @@
+"""Looks that are jobs: done where the run's jobs are done, and here where no node has what they look with."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from daybreak.engine import Context, Parked
+from daybreak.engine.dispatch import (
+    AnswerFalse,
+    Dispatch,
+    Doing,
+    Job,
+    JobBroken,
+    JobLost,
+    Jobs,
+    Key,
+    Needs,
+    NodeRefused,
+)
+from daybreak.errors import HostError
+from daybreak.factory import lending
+from daybreak.factory.office import Office
+
+Seen = TypeVar("Seen", bound=BaseModel)
+OVERHEAD_S = 600.0
+"""Of one look, beside the programs that it runs: copies, altered sources, a busy disk."""
+
+
+def have(
+    jobs: Jobs, name: str, make: Callable[[Key, tuple[str, ...]], Job], here: Callable[[], Dispatch] | None = None
+) -> Any:
+    """What a look saw, as JSON. `here`: where it is done when no node has what it looks with. Raises what the doer
+    raised, and Parked where nobody can look: a look that cannot be had says nothing about what was to be seen."""
+    try:
+        return jobs.do(name, make, here=here).body
+    except (JobLost, AnswerFalse, NodeRefused) as problem:
+        raise Parked(f"{problem.message}: look again?", why=f"{problem.code}: {problem.hint}") from problem
+
+
+def read(kind: type[Seen], told: object) -> Seen:
+    """Raises JobBroken where a node says what is none."""
+    try:
+        return kind.model_validate(told)
+    except ValidationError as error:
+        raise JobBroken(
+            f"what a node says of a look is no {kind.__name__}: {error.error_count()} things are wrong",
+            hint="look at the node; all must have the same Daybreak",
+        ) from error
+
+
+@dataclass(frozen=True)
+class LookJobs:
+    """Of one run, or of a branch of it; for files that lie in a folder. Its methods are called inside steps."""
+
+    office: Office
+    ctx: Context
+    cancelled: threading.Event
+    needs: Needs
+
+    def seen(
+        self,
+        name: str,
+        doer: str,
+        body: Mapping[str, Any],
+        *,
+        scratch: Path,
+        time_s: float,
+        needed: Sequence[Path],
+        given: Mapping[str, Path],
+        lent: Mapping[str, Path] | None = None,
+    ) -> Any:
+        """As `have`. `needed`: what it looks with, beside Daybreak and the system's own programs; it must lie at the
+        same paths wherever that is done. `time_s`: of the programs that it runs."""
+
+        def job(key: Key, avoid: tuple[str, ...]) -> Job:
+            return Job(
+                key=key,
+                doer=doer,
+                body={**body, "needed": [str(path) for path in needed]},
+                scratch=scratch,
+                given=given,
+                lent=lent or {},
+                needs=self.needs,
+                time_s=time_s + OVERHEAD_S,
+                avoid=avoid,
+            )
+
+        return have(self.office.jobs(self.ctx, self.cancelled), name, job, self.office.here)
+
+
+def begin(doing: Doing) -> None:
+    """On the machine that looks. Raises NotOnNode where it lacks what is looked with."""
+    if not doing.here:
+        lending.refuse_absent(map(Path, doing.body["needed"]))
+
+
+UNSEEN = (HostError, OSError)
+"""With these a look ends that could not be had: it is no evidence for anything, and none against the machine."""

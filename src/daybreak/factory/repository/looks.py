@@ -1,0 +1,99 @@
+"""Checks of a repository, done wherever jobs are done: what is asked, and on the machine that does it, whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from daybreak.checks.evidence import Evidence
+from daybreak.engine.dispatch import Doing
+from daybreak.factory import lookjobs
+from daybreak.factory.lookjobs import LookJobs, read
+from daybreak.factory.repository import checks as repositorychecks
+from daybreak.factory.repository.checks import Bench, Check
+from daybreak.factory.repository.regression import Base, Looking
+
+RUNS = 4
+"""So often may one look run its command, each time up to its limit: as it is, and on two altered copies."""
+
+
+@dataclass(frozen=True)
+class Looks:
+    """On benches of the coordinator, whose files travel. Its methods are called inside steps, and block."""
+
+    jobs: LookJobs
+
+    def base(self, check: Check, bench: Bench) -> Base:
+        """What a check says before anything is done. Raises NotRunnable, Parked, and what starting a program and making
+        a sandbox raise."""
+        return read(Base, self._ask("base", check, bench))
+
+    def look(self, looking: Looking, bench: Bench) -> tuple[Evidence, Base | None]:
+        """Evidence of a result, `unusable` where nobody could look; and what the check says of it as the base of the
+        next one, where it passed."""
+        body = {
+            "before": looking.base.model_dump(mode="json"),
+            "workspace": looking.workspace,
+            "sources": list(looking.sources),
+            "free": sorted(looking.free),
+        }
+        try:
+            seen = self._ask("look", looking.check, bench, **body)
+        except lookjobs.UNSEEN as error:
+            return looking.unusable(error), None
+        evidence, base = (seen.get("evidence"), seen.get("base")) if isinstance(seen, dict) else (None, None)
+        return read(Evidence, evidence), None if base is None else read(Base, base)
+
+    def _ask(self, what: str, check: Check, bench: Bench, **more: Any) -> Any:
+        return self.jobs.seen(
+            f"{what} {check.name}",
+            f"daybreak.factory.repository.looks:{what}",
+            {
+                "check": {"name": check.name, "command": check.command},
+                "venvs": [str(path) for path in bench.venvs],
+                "limit_s": bench.limit_s,
+                "require": bench.require,
+                **more,
+            },
+            scratch=bench.scratch,
+            given={"files": bench.files},
+            needed=repositorychecks.readable(bench.venvs),
+            time_s=RUNS * bench.limit_s,
+        )
+
+
+# -- on the machine that looks
+
+
+def base(doing: Doing) -> Any:
+    """`Base` of what a check says, as JSON. Raises NotRunnable."""
+    check, bench = _asked(doing)
+    return Base.of(check, repositorychecks.run(check, bench, bench.scratch / "run")).model_dump(mode="json")
+
+
+def look(doing: Doing) -> Any:
+    """Evidence of a result, and what would be the base of the next one, as JSON."""
+    body = doing.body
+    check, bench = _asked(doing)
+    before = Base.model_validate(body["before"])
+    looking = Looking(check, before, body["workspace"], tuple(body["sources"]), frozenset(body["free"]))
+    evidence = looking.look(bench)
+    after = None
+    if evidence.outcome == "passed" and looking.seen is not None:
+        after = Base.of(check, looking.seen).model_dump(mode="json")
+    return {"evidence": evidence.model_dump(mode="json"), "base": after}
+
+
+def _asked(doing: Doing) -> tuple[Check, Bench]:
+    lookjobs.begin(doing)
+    body = doing.body
+    bench = Bench(
+        files=doing.given["files"],
+        scratch=doing.scratch,
+        venvs=tuple(map(Path, body["venvs"])),
+        limit_s=float(body["limit_s"]),
+        require=body["require"],
+        cancelled=doing.cancelled,
+    )
+    return repositorychecks.called(**body["check"]), bench
