@@ -7,12 +7,13 @@ import itertools
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from tests.ray_cluster import gone_in
 
-from daybreak.engine.dispatch import Answer, Dispatch, Job, Key, Needs, NeedsUnmet, Packed
+from daybreak.engine.dispatch import Answer, Dispatch, Job, Key, Needs, NeedsUnmet, Packed, travelling
 from daybreak.engine.flow import Paused
 from daybreak.errors import CheckError
 from daybreak.host import tree
@@ -78,6 +79,47 @@ class Contract:
         assert tree.scan(folder).files.keys() == {"new/deep", "same"}
         assert (folder / "same").read_text() == "4"
         assert (folder / ".git" / "HEAD").read_text() == "ref"
+
+    def test_links_travel_as_they_are_both_ways(self, dispatch: Dispatch, tmp_path: Path) -> None:
+        """Wherever they lead; what a doer leads elsewhere, leads there afterwards."""  # shows: N14
+        folder, given = tmp_path / "workspace", tmp_path / "told"
+        for one, links in ((folder, {"old": "a/b", "same": "nowhere at all"}), (given, {"templates": "a"})):
+            (one / "a").mkdir(parents=True)
+            (one / "a" / "b").write_text("1")
+            for name, target in links.items():
+                (one / name).symlink_to(target)
+        body = {"write": {"c": "2"}, "remove": ["old"], "link": {"old": "/etc/passwd", "a/new": "../c"}}
+        lent = job(tmp_path / "scratch", "change", body, lent={"workspace": folder}, given={"told": given})
+        before = run(dispatch, lent).body["before"]
+        assert before == {"a/b": "1", "old": "1"}, "it is read through, where it leads to something"
+        found = tree.scan(folder, links=True).entries
+        links = {one.path: (folder / one.path).readlink().as_posix() for one in found if one.link}
+        assert links == {"old": "/etc/passwd", "same": "nowhere at all", "a/new": "../c"}
+        assert run(dispatch, job(tmp_path / "s", "linked", given={"told": given})).body == {"told/templates": "a"}
+
+    def test_what_does_not_travel_is_as_it_was(self, dispatch: Dispatch, tmp_path: Path) -> None:
+        """Tracked caches and environments of a repository are no change that anybody made."""  # shows: N14
+        folder = tmp_path / "workspace"
+        stays = {".coverage": "c", "pkg/m.pyc": "p", "pkg/__pycache__/m.pyc": "q", "tools/.venv/bin/python": "v"}
+        for path, text in {**stays, "pkg/m.py": "1", "x": "2"}.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
+        body = {"write": {"pkg/m.py": "3", "new": "4"}, "remove": ["x"]}
+        run(dispatch, job(tmp_path / "scratch", "change", body, lent={"workspace": folder}))
+        left = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+        assert left == {**stays, "pkg/m.py": "3", "new": "4"}
+
+    def test_what_is_larger_than_one_message_travels_in_pieces(self, dispatch: Dispatch, tmp_path: Path) -> None:
+        """What comes back of a large folder is heard of while it comes."""  # shows: N14
+        folder = tmp_path / "workspace"
+        folder.mkdir()
+        data = Random(1).randbytes(2 * travelling.PIECE_BYTES)
+        (folder / "large").write_bytes(data)
+        body = {"write": {"new": "1"}, "skip": True}
+        run(dispatch, job(tmp_path / "scratch", "change", body, lent={"workspace": folder}))
+        assert (folder / "large").read_bytes() == data
+        assert (folder / "new").read_text() == "1"
+        assert sorted(one.name for one in folder.iterdir()) == ["large", "new"]
 
     def test_errors_of_ours_arrive_as_themselves(self, dispatch: Dispatch, tmp_path: Path) -> None:
         """With code, message and hint."""  # shows: N14

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
+import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ from daybreak.engine.supervisor import Supervisor
 from daybreak.errors import DaybreakError
 from daybreak.host.locks import FileLocks
 from daybreak.ledger import Ledger
+from daybreak.ledger.database import STOPPED_S
+from daybreak.ledger.postgres.connection import Link
 from daybreak.ledger.postgres.seats import PostgresSeats
 from daybreak.policy.budget import Amounts, Limit
 
@@ -83,12 +87,30 @@ async def at_work(told: dict[str, Any], ledger: Ledger, places: Places) -> dict[
         seats.stand()
 
 
+def stand_still(mark: str) -> None:
+    """Once, when all of the commit that holds those words was sent to the server but its last: SIGSTOP, by itself."""
+    execute, stage = Link.execute, [""]
+
+    def stopping(link: Link, query: Any, params: Any = None, **given: Any) -> Any:
+        if not stage[0] and mark in repr(params):
+            stage[0] = "marked"
+        if stage[0] == "marked" and query == "COMMIT":
+            stage[0] = "over"
+            link.pgconn.flush()
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # sent to the process, others may take it later
+        return execute(link, query, params, **given)
+
+    setattr(Link, "execute", stopping)  # noqa: B010 - a method
+
+
 def main() -> None:
     from daybreak import home
 
     told = json.loads(sys.argv[1])
     socket.gethostname = lambda: told["host"]
     places = Places.below(Path(told["home"]), "a test")
+    if "stops_at" in told:
+        stand_still(told["stops_at"])
     with Ledger.open(
         places.ledger,
         keys=places.keys,
@@ -96,6 +118,7 @@ def main() -> None:
         clock=SystemClock(),
         views=home.views(),
         postgres=told["url"],
+        stopped_s=told.get("stopped_s", STOPPED_S),
     ) as ledger:
         ended = anyio.run(at_work, told, ledger, places)
     print(json.dumps(ended), flush=True)

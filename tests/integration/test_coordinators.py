@@ -30,6 +30,7 @@ from daybreak.engine.schedules import Schedules, TaskTemplate
 from daybreak.engine.window import Schedule
 from daybreak.events import LeaseGranted, NightBegan, NightEnded, RunMoved, StepDone, StepIntended, WindowOpened
 from daybreak.ledger import Ledger
+from daybreak.ledger.database import STOPPED_S
 from daybreak.testing.clock import FakeClock
 
 PROGRAM = Path(__file__).parent / "coordinator_program.py"
@@ -77,8 +78,8 @@ class Coordinator:
 class Scene:
     """A ledger, the home of whoever looks, and coordinators beside it."""
 
-    def __init__(self, root: Path, url: str, stack: ExitStack) -> None:
-        self.root, self.url, self._stack = root, url, stack
+    def __init__(self, root: Path, url: str, stack: ExitStack, stopped_s: float = STOPPED_S) -> None:
+        self.root, self.url, self._stack, self.stopped_s = root, url, stack, stopped_s
         self.effects = root / "effects"
         self.places = Places.below(root / "looker", "a test")
         where = self.places
@@ -90,6 +91,7 @@ class Scene:
                 clock=SystemClock(),
                 views=home.views(),
                 postgres=url,
+                stopped_s=stopped_s,
             )
         )
         self.queue = Queue(self.ledger, SystemClock(), os.urandom)
@@ -99,7 +101,7 @@ class Scene:
         if not root.exists():
             for folder in ("keys", "witness"):
                 shutil.copytree(self.root / "looker" / folder, root / folder)
-        told = {"home": str(root), "url": self.url, "host": f"host-{name}", **more}
+        told = {"home": str(root), "url": self.url, "host": f"host-{name}", "stopped_s": self.stopped_s, **more}
         one = Coordinator(told)
         self._stack.callback(one.close)
         return one

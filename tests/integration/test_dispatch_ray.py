@@ -307,6 +307,28 @@ def test_a_repositorys_task_on_a_cluster_is_as_any_other(builder: Cli, monkeypat
     assert "def sub" in shown.stdout
 
 
+def test_an_attempt_on_a_node_of_ray_has_links_a_history_and_its_own_folder_only(
+    ray: RayDispatch, tmp_path: Path
+) -> None:
+    """As without Ray: what travels is the same, and what stays."""  # shows: N14
+    from tests.unit.test_attempting import opened, own
+    from tests.unit.test_node_history import LOOKS, prepared
+
+    with opened(tmp_path / "desk") as desk:
+        own(desk, LOOKS)
+        desk.office._dispatch = ray
+        folder = prepared(desk)
+        try:
+            assert desk.go().claim.outcome == "finished", desk.results
+        finally:
+            desk.office._dispatch = None  # it is everybody's
+        assert [one.host for one in desk.events(events.JobPlaced)]
+    assert (folder / "seen").read_text() == " M a.txt\nbase\na.txt\n"
+    assert (folder / "new-link").readlink() == Path("a.txt")
+    assert (folder / "link").readlink() == Path("pkg/m.py")
+    assert (folder / ".coverage").read_text() == "c"
+
+
 def placed_until_now(cli: Cli) -> list[dict[str, Any]]:
     """Its jobs that were placed until now."""
     shown = cli("ledger", "show", "--json")

@@ -3,9 +3,11 @@ argument says."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
+import time
 from typing import Any
 
 from daybreak.engine.dispatch import frames
@@ -69,6 +71,12 @@ def work(said: dict[str, Any]) -> None:
     say({"op": "end", "id": number, "why": "over"})
 
 
+def beat() -> None:
+    while True:
+        say({"op": "beat"})
+        time.sleep(json.loads(sys.argv[2])["beat_s"])
+
+
 if mode == "missing":
     say({"op": "unusable", "why": "missing", "message": "No module named 'ray'"})
     sys.exit()
@@ -77,6 +85,7 @@ if mode == "raving":
     go.flush()
     sys.exit()
 say({"op": "ready", "nodes": []})
+threading.Thread(target=beat, daemon=True).start()
 while (message := frames.read(come)) is not None:
     said, data = message
     match said["op"]:

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -35,14 +36,17 @@ from daybreak.engine.dispatch import (
     JobFailed,
     JobLost,
     Jobs,
+    JobTooLarge,
     Key,
     Local,
     Needs,
     NeedsUnmet,
     Node,
     NodeRefused,
+    Packed,
     RayMissing,
     frames,
+    travelling,
 )
 from daybreak.engine.dispatch.hand import Hand as HandItself
 from daybreak.engine.dispatch.hearing import Hearing
@@ -136,9 +140,57 @@ def test_a_node_that_sends_another_tree_than_it_says_changes_nothing(nodes: Make
 def test_what_is_no_tree_does_not_come_back(nodes: Make, tmp_path: Path) -> None:
     folder = tmp_path / "workspace"
     folder.mkdir()
-    with pytest.raises(tree.NotATree, match="symbolic link"):
-        run(nodes("right"), job(tmp_path / "s", "change", {"write": {}, "link": ["l"]}, lent={"workspace": folder}))
+    with pytest.raises(tree.NotATree, match="special file"):
+        run(nodes("right"), job(tmp_path / "s", "change", {"write": {}, "pipe": ["l"]}, lent={"workspace": folder}))
     assert not list(folder.iterdir())
+
+
+def test_results_that_are_looked_at_hold_no_links_on_a_node_either(nodes: Make, tmp_path: Path) -> None:
+    """Folders that workers get may; what is checked and delivered may not."""  # shows: N14
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "link").symlink_to("/etc/passwd")
+    taken = tree.take(tmp_path / "made", links=True)
+    with pytest.raises(tree.PackDamaged, match="link is a symbolic link"):
+        run(nodes("right"), job(tmp_path / "s", "echo", trees={"r": Packed(taken.tree.hash, taken.packed)}))
+
+
+def test_more_files_than_a_result_may_have_travel(nodes: Make, tmp_path: Path) -> None:
+    """A repository is larger than what is built of a specification."""  # shows: N14
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    for number in range(tree.LIMITS.entries + 1):
+        os.close(os.open(folder / f"{number}", os.O_CREAT | os.O_WRONLY))
+    body = {"write": {"new": "1"}, "skip": True}
+    run(nodes("right"), job(tmp_path / "s", "change", body, lent={"workspace": folder}))
+    assert len(os.listdir(folder)) == tree.LIMITS.entries + 2
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "problem", "told"),
+    [
+        ("FOLDER", replace(travelling.FOLDER, entries=2), tree.NotATree, "more than 2 files"),
+        ("FOLDER", replace(travelling.FOLDER, bytes=50_000), tree.NotATree, "at most 50,000 may be"),
+        ("PACKED_BYTES_MAX", 50_000, JobTooLarge, "at most 50,000 may travel"),
+    ],
+)
+def test_a_folder_that_is_too_large_to_travel_is_refused_with_what_to_do(
+    nodes: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: Any, problem: Any, told: str
+) -> None:
+    """Before anything of it is sent."""
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    for name in "abc":
+        (folder / name).write_bytes(os.urandom(30_000))
+    monkeypatch.setattr(travelling, limit, value)
+    with pytest.raises(problem, match=told) as caught:
+        run(nodes("right"), job(tmp_path / "s", "echo", lent={"workspace": folder}))
+    assert 'engine = "local"' in caught.value.hint
+
+
+def test_what_a_worker_left_and_is_too_large_is_no_lie_of_its_node(hearing: Hearing) -> None:
+    said = {"op": "failed", "code": JobTooLarge.code, "message": "too much", "hint": "less"}
+    with pytest.raises(JobTooLarge, match="too much"):
+        hearing._take(said, b"")
 
 
 @pytest.mark.parametrize("mode", ["older", "right"])
@@ -344,18 +396,82 @@ def test_an_answer_before_a_name_is_none(tmp_path: Path) -> None:
         heard._take({"op": "answer", "body": 1}, b"")
 
 
-@pytest.mark.parametrize("path", [".git", ".git/config", "sub/.GIT/hooks/post-checkout", "a/__pycache__/a.pyc"])
-def test_a_node_brings_no_programs_that_git_or_python_run(hearing: Hearing, path: str) -> None:
+@pytest.mark.parametrize("link", [False, True])
+@pytest.mark.parametrize(
+    "path", [".git", ".git/config", ".GIT", "sub/.GIT/hooks/post-checkout", "a/__pycache__/a.pyc", "a.pyc"]
+)
+def test_a_node_brings_no_programs_that_git_or_python_run(hearing: Hearing, path: str, link: bool) -> None:
     """Whatever its hash is: `tree.take` leaves them out, so nobody honest sends them."""  # shows: N14
     content = b"gitdir: /tmp/evil"
-    told = tree.Tree((tree.Entry(path, False, hashlib.sha256(content).hexdigest(), len(content)),))
-    raw = PACKED_HEAD.pack(len(path), len(content), 0) + path.encode() + content
-    hearing._take({"op": "left", "name": "workspace", "hash": told.hash}, tree.MAGIC + zlib.compress(raw))
+    told = tree.Tree((tree.Entry(path, False, hashlib.sha256(content).hexdigest(), len(content), link),))
+    raw = PACKED_HEAD.pack(len(path), len(content), 2 if link else 0) + path.encode() + content
+    said = {"op": "left", "name": "workspace", "hash": told.hash, "last": True}
+    hearing._take(said, tree.MAGIC + zlib.compress(raw))
     folder = hearing.job.lent["workspace"]
     (folder / "old").write_text("1")
     with pytest.raises(AnswerFalse, match="which no tree holds"):
         hearing._take({"op": "answer", "body": 1}, b"")
     assert [one.name for one in folder.iterdir()] == ["old"]
+
+
+def left(packed: bytes, told: str, *, last: bool = True) -> tuple[dict[str, Any], bytes]:
+    return {"op": "left", "name": "workspace", "hash": told, "last": last}, packed
+
+
+@pytest.mark.parametrize("pieces", ["none", "half", "no end", "twice", "mixed"])
+def test_what_does_not_come_back_whole_and_once_changes_nothing(hearing: Hearing, tmp_path: Path, pieces: str) -> None:
+    """Pieces of one tree, the last of them said to be the last."""  # shows: N14
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "new").write_text("1")
+    taken = tree.take(tmp_path / "made")
+    packed, told = taken.packed, taken.tree.hash
+    half = len(packed) // 2
+    said = {
+        "none": [],
+        "half": [left(packed[:half], told)],
+        "no end": [left(packed, told, last=False), left(b"", told, last=False)],
+        "twice": [left(packed, told), left(packed, told)],
+        "mixed": [left(packed[:half], told, last=False), left(packed[half:], "0" * 64)],
+    }[pieces]
+    folder = hearing.job.lent["workspace"]
+    (folder / "old").write_text("1")
+
+    def hear() -> None:
+        for one in (*said, ({"op": "answer", "body": 1}, b"")):
+            hearing._take(*one)
+
+    with pytest.raises(AnswerFalse):
+        hear()
+    assert [one.name for one in folder.iterdir()] == ["old"]
+
+
+def test_what_comes_back_in_pieces_is_put_together(hearing: Hearing, tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "new").write_text("1")
+    taken = tree.take(tmp_path / "made")
+    for at in range(len(taken.packed)):
+        hearing._take(*left(taken.packed[at : at + 1], taken.tree.hash, last=False))
+    hearing._take(*left(b"", taken.tree.hash))
+    answer = hearing._take({"op": "answer", "body": 1}, b"")
+    assert answer is not None
+    assert [one.name for one in hearing.job.lent["workspace"].iterdir()] == ["new"]
+
+
+def test_nothing_that_comes_back_is_written_or_removed_through_a_link(hearing: Hearing, tmp_path: Path) -> None:
+    """Links there to somebody else's folder in the place of folders here, and the other way round."""  # shows: N14
+    victim, folder = tmp_path / "victim", hearing.job.lent["workspace"]
+    made = tmp_path / "made"
+    for path in (victim / "x", made / "here" / "x", folder / "there" / ".coverage", folder / "there" / "x"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("1")
+    (made / "there").symlink_to(victim)
+    (folder / "here").symlink_to(victim)
+    taken = tree.take(made, links=True)
+    hearing._take(*left(taken.packed, taken.tree.hash))
+    hearing._take({"op": "answer", "body": 1}, b"")
+    assert (folder / "there").readlink() == victim
+    assert not (folder / "here").is_symlink()
+    assert [one.name for one in victim.iterdir()] == ["x"]
 
 
 def test_a_node_that_never_stops_talking_has_no_more_time_than_others(

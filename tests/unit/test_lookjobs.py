@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,24 @@ from tests.unit import validate_desk as scene
 from tests.unit.repository_desk import RIGHT, WRONG
 
 from daybreak import events
-from daybreak.engine.dispatch import Answer, Dispatch, Job, JobLost, Key, Local, Node, NodeRefused
+from daybreak.checks.evidence import Evidence
+from daybreak.checks.example import Example
+from daybreak.engine.dispatch import (
+    Answer,
+    Dispatch,
+    Doing,
+    Job,
+    JobLost,
+    Key,
+    Local,
+    Node,
+    NodeRefused,
+    NotOnNode,
+    Packed,
+)
 from daybreak.engine.dispatch.ray import Cluster, RayDispatch
+from daybreak.factory import looking, looks
+from daybreak.factory.spec.model import Specification
 from daybreak.host.sandbox import SandboxMissing
 from daybreak.report import run as report
 
@@ -66,7 +83,7 @@ def placed(told: list[Any]) -> list[str]:
     return [one.job.partition(":")[2] for one in told]
 
 
-def test_checks_of_a_repository_are_done_onreal_nodes(nodes: Watched, tmp_path: Path) -> None:
+def test_checks_of_a_repository_are_done_on_nodes(nodes: Watched, tmp_path: Path) -> None:
     """On the base and on every result, each placed in the ledger; what they saw decides as it does here."""
     # shows: N14, F5
     with repository_desk.opened(tmp_path, dispatch=nodes) as desk:
@@ -92,7 +109,7 @@ def notes(folder: Path, brief: object) -> None:
     (folder / "notes.txt").write_text("said\n")
 
 
-def test_checks_of_a_merge_are_done_onreal_nodes(nodes: Watched, tmp_path: Path) -> None:
+def test_checks_of_a_merge_are_done_on_nodes(nodes: Watched, tmp_path: Path) -> None:
     """What passes alone and fails together is seen there too, and the next branch is held to what the one before it
     reached."""  # shows: N14, F5
     files = {"count.txt": "1\n", "limit.txt": "5\n"}
@@ -108,7 +125,7 @@ def test_checks_of_a_merge_are_done_onreal_nodes(nodes: Watched, tmp_path: Path)
         assert [one.partition(" ")[0] for one in jobs] == ["base", "look", "look"]
 
 
-def test_checks_and_fixers_of_a_validation_are_done_onreal_nodes(nodes: Watched, tmp_path: Path) -> None:
+def test_checks_and_fixers_of_a_validation_are_done_on_nodes(nodes: Watched, tmp_path: Path) -> None:
     """Fixers change a folder that is lent to a node; what comes back is a state like any other."""  # shows: N14, P7
     ugly = {**scene.FILES, "calc.py": scene.RIGHT, "tests/test_calc.py": scene.UGLY}
     with scene.opened(tmp_path, ugly, dispatch=nodes) as desk:
@@ -214,3 +231,85 @@ def test_a_sandbox_that_is_too_weak_is_an_error_there_and_unusable_here(
         assert raised
         seen_last = desk.events(ended.run, events.CheckLooked)[-1].evidence
         assert (seen_last["outcome"], "could not look" in seen_last["summary"]) == ("unusable", True)
+
+
+def test_what_one_node_cannot_look_at_is_asked_of_others_and_then_here(real_nodes: RayDispatch, tmp_path: Path) -> None:
+    """A program that the repository's check needs and no node has: no verdict comes of it. Here it is there."""
+    # shows: N14
+    lacked: list[str] = []
+
+    class Machines(Watched):
+        """Three nodes, on which the tool is not; where it is, is this machine."""
+
+        def run(self, job: Job, **how: Any) -> Answer:
+            tool.unlink(missing_ok=True)
+            try:
+                return super().run(job, **how)
+            except NodeRefused as refused:
+                lacked.append(refused.message)
+                refused.node = f"n{job.key.nth}"
+                raise
+            finally:
+                tool.write_text("#!/bin/sh\ntest -s notes.txt\n")
+                tool.chmod(0o755)
+
+    with repository_desk.opened(tmp_path, dispatch=Machines(real_nodes)) as desk:
+        tool = desk.repo / ".venv" / "bin" / "only-here"
+        repository_desk.put(desk.repo, {".venv/pyvenv.cfg": "", ".venv/bin/activate": ""})
+        ended = desk.run(desk.asked("only-here"), notes)
+        assert ended.state == "done", ended.why
+        assert len(lacked) == 6, "three nodes for the base, and three for the result"
+        assert all("it could not look" in one for one in lacked)
+        assert [one.node for one in desk.events(ended.run, events.JobPlaced)].count("") == 2
+
+
+class Blind:
+    """A result of a build that this machine cannot look at: its sandbox is too weak, or its disk is full."""
+
+    def __init__(self, **_: object) -> None:
+        self.scratch = Path()
+
+    def check(self, name: str) -> Evidence:
+        return Evidence(check=name, workspace="a" * 64, outcome="unusable", summary="no sandbox")
+
+    def example(self, example: Example) -> Evidence:
+        raise looking.NotInstalled("it was installed before", hint="build again")
+
+
+@pytest.mark.parametrize("what", ["check", "example"])
+def test_a_build_is_not_judged_by_a_node_that_cannot_look(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a node it refuses, and names why; on the coordinator's machine it is what it is."""  # shows: N14, P1
+    monkeypatch.setattr(looking, "Result", Blind)
+    spec = Specification(name="notes", complexity="simple", title="Notes", objectives=(), requirements=())
+    subject: dict[str, Any] = {"spec": spec.model_dump(mode="json")}
+    subject |= {"workspace": "a" * 64, "serve": "", "require": "full", "trusted": False, "cache": "/"}
+    example = Example(id="1", kind="console", title="x", requirements=(), body="$ notes", line=1).model_dump(
+        mode="json"
+    )
+    body: dict[str, Any] = {
+        "what": what,
+        "name": "lint",
+        "subject": {**subject, "tools": None},
+        "survey": None,
+        "needed": [],
+    }
+    there = Doing(
+        body={**body, "example": example},
+        scratch=tmp_path,
+        kept={},
+        lock=threading.Lock(),
+        cancelled=threading.Event(),
+        tell=print,
+        here=False,
+        trees={"result": Packed("a" * 64, b"")},
+    )
+    with pytest.raises(NotOnNode, match="it could not look"):
+        looks.done(there)
+    here = replace(there, here=True, kept={})
+    if what == "check":
+        assert looks.done(here)["outcome"] == "unusable"
+    else:
+        with pytest.raises(looking.NotInstalled):
+            looks.done(here)

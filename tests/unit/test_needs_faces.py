@@ -23,9 +23,10 @@ from daybreak.client import RequestRefused
 from daybreak.clock import SystemClock
 from daybreak.engine.supervisor import LOCK
 from daybreak.errors import DaybreakError, SpecError
-from daybreak.factory import needing, taskfile
+from daybreak.factory import machine, needing, plan, taskfile
 from daybreak.factory.merging import again as merge_again
 from daybreak.factory.merging.branches import Entry
+from daybreak.factory.repository.task import RepositoryArgs
 from daybreak.factory.spec import read_text
 from daybreak.factory.spec.model import Needed
 from daybreak.factory.validate import task as validation
@@ -39,6 +40,8 @@ from daybreak.mcp import calling
 from daybreak.mcp.asker import Asker
 from daybreak.mcp.desk import Desk
 from daybreak.mcp.tools import TOOLS
+from daybreak.report import needed, render
+from daybreak.report.run import collect
 
 RIGHT = ["docker", "gpu=a100", "cpus=4", "memory=2GiB"]
 KEPT = Needed(cpus=4, memory_bytes=2 * 2**30, labels=("docker", "gpu=a100"))
@@ -241,7 +244,7 @@ def test_what_is_done_again_needs_what_it_needed_before(tmp_path: Path) -> None:
         run = desk.engine.submit(asked.kind, asked.title, asked.args, asked.placement)
         entry = Entry(branch="daybreak/x", commit="0" * 40, run=run, checks=("true",))
         new = merge_again.add(desk.engine.queue, desk.ledger, entry, "1" * 40, "main", [], "a change")
-        rejected = reject_again.args(desk.ledger, standing.of(desk.ledger, run), "amounts must be in cents")
+        rejected = reject_again.args(desk.ledger, standing.look(desk.ledger, run), "amounts must be in cents")
         [(kept,)] = desk.ledger.query("SELECT args FROM view_runs WHERE run = ?", (new,))
     assert rejected is not None
     for args in (json.loads(kept), rejected):
@@ -364,18 +367,42 @@ def test_a_schedule_that_is_made_at_the_command_line_is_done_by_its_home(shared:
 
 
 def test_a_run_of_another_home_is_told_as_such(shared: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also while a night is at work here; of a run that has begun nothing is told."""
+    """Also while a night is at work here; of a run that is to be cancelled nothing is told."""
     made = handover.ask(
         Words(command="true", unchecked=True), PlaceWords(), cwd=Path.cwd(), environment=os.environ, clock=SystemClock()
     )
     with home.opened() as opened:
         run = made.put(opened)["run"]
     monkeypatch.setenv("DAYBREAK_HOME", str(tmp_path / "other"))
-    shutil.copytree(tmp_path / "home" / "keys", tmp_path / "other" / "keys")
+    for part in ("keys", "witness"):
+        shutil.copytree(tmp_path / "home" / part, tmp_path / "other" / part)
     with home.opened() as opened, FileLocks(opened.places.locks, SystemClock()).hold(LOCK):
         assert "only a night of that home" in waits(opened, run)
         opened.engine.queue.cancel(run, "a test")
         assert waits(opened, run) == ""
+
+
+def test_what_a_run_needs_is_shown_with_it(repo: Path) -> None:
+    """By `show`, in the report and on its page; of a build it stands in the plan."""
+    assert by_command_line(RIGHT) == ""
+    spec = read_text(SPEC.format(needs="{memory: 512MB, labels: [docker]}"), name="notes.md", format="md")
+    planned = plan.make(
+        spec, machine.measure(Path.cwd()), worker="one", held_out=0, assume=False, sandbox="none"
+    ).model_dump(mode="json")
+    with home.opened() as opened:
+        [(run,)] = opened.ledger.query("SELECT run FROM view_runs")
+        report = collect(opened.records(run))
+    assert report.needs == ["cpus=4", "memory=2GiB", "docker", "gpu=a100"]
+    assert "Needs cpus=4, memory=2GiB, docker, gpu=a100." in render.to_markdown(report)
+    assert "needs cpus=4, memory=2GiB, docker, gpu=a100" in CliRunner().invoke(app, ["show", run]).output
+    assert needed.words(planned["needs"]) == ["memory=512000000B", "docker"]
+    assert needing.read(needed.words(planned["needs"])) == spec.needs
+
+
+@pytest.mark.parametrize("told", [None, [], {"cpus": "x", "memory_bytes": -1, "labels": 3}, {"labels": {}}])
+def test_needs_that_make_no_sense_break_no_report(told: object) -> None:
+    """What a ledger holds may come from anywhere."""
+    assert needed.words(told) == []
 
 
 def test_the_schema_shows_needs(served: api_home.Api) -> None:

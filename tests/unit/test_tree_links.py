@@ -31,7 +31,7 @@ def write(folder: Path, entries: dict[str, tuple[bytes, bool] | str]) -> Path:
     for path, what in entries.items():
         target = folder / path
         try:
-            if any(one.is_symlink() for one in (target, *target.parents) if one != folder):
+            if any((folder / above).is_symlink() for above in [*_above(path), path]):
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(what, str):
@@ -82,12 +82,10 @@ def test_without_links_a_tree_is_the_same_whether_they_were_asked_for_or_not(
     if any(one.link for one in with_links.tree.entries):
         with pytest.raises(tree.NotATree, match="is a symbolic link"):
             tree.take(both)
-        for refuse in (
-            lambda: tree.check(with_links.packed, with_links.tree.hash),
-            lambda: tree.unpack(with_links.packed, folder / "out"),
-        ):
-            with pytest.raises(tree.PackDamaged, match="is a symbolic link"):
-                refuse()
+        with pytest.raises(tree.PackDamaged, match="is a symbolic link"):
+            tree.check(with_links.packed, with_links.tree.hash)
+        with pytest.raises(tree.PackDamaged, match="is a symbolic link"):
+            tree.unpack(with_links.packed, folder / "out")
         assert not list((folder / "out").iterdir())
 
 
@@ -121,9 +119,8 @@ def test_what_a_link_leads_to_is_never_read(tmp_path: Path) -> None:
     assert [(one.path, one.link) for one in taken.tree.entries] == [
         ("file", True), ("folder", True), ("nowhere", True), ("round", True),
     ]  # fmt: skip
-    assert b"secret" not in b"".join(
-        b"".join(content) for _, kind, content in packing._unpacked(taken.packed) if kind < 2
-    )
+    plain = zlib.decompress(taken.packed[len(tree.MAGIC) :])
+    assert plain.count(b"secret") == 2, "as part of the two targets"
     assert taken.tree.files == {}
 
 

@@ -57,6 +57,8 @@ def show(made: Plan, *, stderr: bool = False) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from daybreak.report import needed
+
     screen = faces.console(stderr=stderr)
     guess = " (estimated)" if made.complexity_estimated else ""
     screen.print(f"[bold]{escape(made.title)}[/] ({made.name}): {made.complexity}{guess}, {made.paradigm}")
@@ -80,6 +82,7 @@ def show(made: Plan, *, stderr: bool = False) -> None:
             f"{limits.time_s} s, {limits.attempts} attempts, {limits.money_usd} USD, {limits.tokens} tokens",
         ),
         ("sandbox", made.machine.sandbox_words),
+        *([("needs", ", ".join(needs))] if (needs := needed.words(made.needs.model_dump())) else []),
         ("about", f"{sum(step.weight_s for step in made.steps) / max(1, made.machine.cores):.0f} s of work"),
         *(("not shown", f"{id}: no acceptance example names it") for id in made.not_shown),
         *(("question", question) for question in made.questions),

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from daybreak.checks.evidence import Evidence
 from daybreak.engine import Context, Parked
 from daybreak.engine.dispatch import (
     AnswerFalse,
@@ -22,6 +23,7 @@ from daybreak.engine.dispatch import (
     Key,
     Needs,
     NodeRefused,
+    NotOnNode,
 )
 from daybreak.errors import HostError
 from daybreak.factory import lending
@@ -94,11 +96,25 @@ class LookJobs:
         return have(self.office.jobs(self.ctx, self.cancelled), name, job, self.office.here)
 
 
+UNSEEN = (HostError, OSError)
+"""With these a look ends that could not be had: it is no evidence for anything, and none against the machine."""
+
+
+# -- on the machine that looks
+
+
 def begin(doing: Doing) -> None:
-    """On the machine that looks. Raises NotOnNode where it lacks what is looked with."""
+    """Raises NotOnNode where it lacks what is looked with."""
     if not doing.here:
         lending.refuse_absent(map(Path, doing.body["needed"]))
 
 
-UNSEEN = (HostError, OSError)
-"""With these a look ends that could not be had: it is no evidence for anything, and none against the machine."""
+def could_look(doing: Doing, seen: Evidence) -> Evidence:
+    """The same. What one node could not look at another may, or the coordinator's machine: raises NotOnNode for it."""
+    if seen.outcome == "unusable" and not doing.here:
+        raise absent(f"{seen.check}: {seen.summary}")
+    return seen
+
+
+def absent(why: str) -> NotOnNode:
+    return NotOnNode(f"it could not look: {why}", hint="see what `daybreak doctor` says there")

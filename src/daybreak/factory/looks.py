@@ -6,23 +6,27 @@ All looks at one result are of one *bench*: on each machine they share the insta
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from daybreak.checks.evidence import Evidence
 from daybreak.checks.example import Example
-from daybreak.engine.dispatch import Doing, Job, Jobs, Key, Needs, Packed
+from daybreak.engine.dispatch import Dispatch, Doing, Job, Jobs, Key, Needs, Packed
 from daybreak.factory import looking, lookjobs
 from daybreak.factory.lookjobs import read
 from daybreak.factory.spec.model import Specification
-from daybreak.factory.toolbox import ONLY_PYTHON, Survey, Toolbox
+from daybreak.factory.toolbox import ONLY_PYTHON, PYTHON, Survey, Toolbox
+from daybreak.factory.validate import languages, running
 from daybreak.factory.validate.planned import Planned
 from daybreak.host import removal
 from daybreak.host.sandbox import Strength
+from daybreak.settings import ProjectLanguage
 
 if TYPE_CHECKING:
     from daybreak.factory.consensus import Observation, Probe
@@ -46,6 +50,8 @@ class Looks:
     serve: str
     require: Strength
     needs: Needs
+    here: Callable[[], Dispatch]
+    """What does here what no node has the programs for."""
     trusted: bool = False
     """Made by the embedded builder, whose tests are ours."""
     tools: Toolbox | None = None
@@ -63,7 +69,8 @@ class Looks:
         return read(Evidence, self._ask("parses"))
 
     def by_tool(self, planned: Planned) -> list[Evidence]:
-        seen = self._ask("tool", name=planned.name, planned=planned.model_dump(mode="json"))
+        told = planned.model_dump(mode="json")
+        seen = self._ask("tool", name=planned.name, language=planned.language, planned=told)
         return [read(Evidence, one) for one in (seen if isinstance(seen, list) else [seen])]
 
     def mutation(self, most: int, strength_min: float) -> Evidence:
@@ -100,6 +107,8 @@ class Looks:
             yield self
         finally:
             self.jobs.dispatch.over(self.bench)
+            if self.jobs.dispatch.remote:
+                self.here().over(self.bench)
 
     @cached_property
     def _subject(self) -> dict[str, Any]:
@@ -113,13 +122,32 @@ class Looks:
             "tools": None if self.tools is None else self.tools.model_dump(mode="json"),
         }
 
-    def _ask(self, what: str, *, name: str = "", **more: Any) -> Any:
+    def _needed(self, language: ProjectLanguage | None) -> list[str]:
+        """What its programs need to be there: of the language that is asked for, or of that of one check. Python is
+        ours, wherever it is looked at."""
+        if self.tools is None:
+            return []
+        wanted = languages.called(self.spec.language) if language is None else language
+        if language is None and wanted == PYTHON:
+            return []
+        return [str(path) for path in running.needed(self.tools.around, wanted)]
+
+    def _ask(self, what: str, *, name: str = "", language: ProjectLanguage | None = None, **more: Any) -> Any:
+        needed = self._needed(language)
+
         def job(key: Key, avoid: tuple[str, ...]) -> Job:
             survey = None if self.survey is ONLY_PYTHON else self.survey.model_dump(mode="json")
             return Job(
                 key=key,
                 doer="daybreak.factory.doers:look",
-                body={"what": what, "name": name, "subject": self._subject, "survey": survey, **more},
+                body={
+                    "what": what,
+                    "name": name,
+                    "subject": self._subject,
+                    "survey": survey,
+                    "needed": needed,
+                    **more,
+                },
                 scratch=self.scratch,
                 trees={"result": Packed(self.workspace, self.packed)},
                 needs=self.needs,
@@ -128,7 +156,7 @@ class Looks:
                 avoid=avoid,
             )
 
-        return lookjobs.have(self.jobs, f"{what} {name}".strip(), job)
+        return lookjobs.have(self.jobs, f"{what} {name}".strip(), job, self.here)
 
 
 # -- on the machine that looks
@@ -136,6 +164,7 @@ class Looks:
 
 def done(doing: Doing) -> Any:
     """What that look saw, as JSON."""
+    lookjobs.begin(doing)
     body = doing.body
     result = _result(doing)
     if not doing.here:
@@ -143,22 +172,33 @@ def done(doing: Doing) -> Any:
             removal.remove(result.scratch / name)
     match body["what"]:
         case "survey":
-            seen: Any = result.surveyed(set(body["kinds"]), mutated=body["mutated"])
+            seen: BaseModel = result.surveyed(set(body["kinds"]), mutated=body["mutated"])
         case "check":
-            seen = result.check(body["name"])
+            seen = lookjobs.could_look(doing, result.check(body["name"]))
         case "parses":
-            seen = result.parses()
+            seen = lookjobs.could_look(doing, result.parses())
         case "tool":
-            return [one.model_dump(mode="json") for one in result.by_tool(Planned.model_validate(body["planned"]))]
+            found = result.by_tool(Planned.model_validate(body["planned"]))
+            lookjobs.could_look(doing, found[0])
+            return [one.model_dump(mode="json") for one in found]
         case "mutation":
             seen = result.mutation(body["most"], body["strength_min"])
         case "example":
-            seen = result.example(Example.model_validate(body["example"]))
+            seen = _example(doing, result)
         case "observe":
             seen = _observed(doing, result)
         case what:
             raise AssertionError(f"there is no look {what}")
     return seen.model_dump(mode="json")
+
+
+def _example(doing: Doing, result: looking.Result) -> Evidence:
+    try:
+        return result.example(Example.model_validate(doing.body["example"]))
+    except looking.NotInstalled as problem:
+        if doing.here:
+            raise
+        raise lookjobs.absent(problem.message) from problem
 
 
 def _folders(body: Mapping[str, Any]) -> list[str]:

@@ -52,6 +52,7 @@ class Office:
         self._gateway: GatewayServer | None = None
         self._draw = random.SystemRandom()
         self._dispatch = dispatch
+        self._here: Dispatch | None = None
         self._exposure_told = False
 
     def gateway(self) -> GatewayServer:
@@ -80,7 +81,10 @@ class Office:
 
     def here(self) -> Dispatch:
         """What does here what no node of the cluster has the programs for."""
-        return dispatching.here(self.settings)
+        with self._lock:
+            if self._here is None:
+                self._here = dispatching.here(self.settings)
+            return self._here
 
     def jobs(self, ctx: Context, cancelled: threading.Event) -> Jobs:
         """For one run, or a branch of it. The first one of a process tells the ledger where the cluster is one that
@@ -144,8 +148,9 @@ class Office:
     def close(self) -> None:
         with self._lock:
             gateway, self._gateway = self._gateway, None
-            dispatch, self._dispatch = self._dispatch, None
-        if dispatch is not None:
+            dispatches = (self._dispatch, self._here)
+            self._dispatch = self._here = None
+        for dispatch in filter(None, dispatches):
             dispatch.close()
         if gateway is not None:
             gateway.__exit__(None, None, None)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from daybreak.errors import HostError
 from daybreak.factory.machine import Machine
 from daybreak.factory.spec import not_shown
-from daybreak.factory.spec.model import Specification
+from daybreak.factory.spec.model import Needed, Specification
 from daybreak.factory.toolbox import OF_PYTHON
 from daybreak.factory.validate import languages
 from daybreak.host.sandbox import STRENGTHS, Strength
@@ -127,6 +127,8 @@ class Plan(_Model):
     machine: Machine
     sandbox: Strength = "none"
     """The least that the sandbox of every program must enforce."""
+    needs: Needed = Needed()
+    """What a machine must have on which attempts and checks are done."""
     shortages: tuple[str, ...]
 
 
@@ -195,6 +197,7 @@ def make(
         phases=tuple(phases),
         machine=machine,
         sandbox=sandbox,
+        needs=spec.needs,
         shortages=(*machine.shortages(), *_too_weak(machine, sandbox)),
     )
 

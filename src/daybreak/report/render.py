@@ -44,6 +44,8 @@ def to_terminal(report: RunReport, console: Console) -> None:
     console.print(Text(f"run {report.run}, began {report.began}, last event {report.ended}", style="dim"))
     if report.sandbox:
         console.print(Text(shown(f"sandbox {report.sandbox}"), style="dim"))
+    if report.needs:
+        console.print(Text(shown(f"needs {', '.join(report.needs)}"), style="dim"))
     for part in _parts(report):
         console.print(part)
     for step in report.next_steps:
@@ -144,6 +146,8 @@ def to_markdown(report: RunReport, marks: Sequence[str] = ()) -> str:
     out += [f"Run `{report.run}`, began {report.began}, last event {report.ended}.", ""]
     if report.sandbox:
         out += [f"Sandbox {report.sandbox}.", ""]
+    if report.needs:
+        out += [f"Needs {', '.join(map(shown, report.needs))}.", ""]
     if report.requirements:
         out += ["## Requirements", "", "| requirement | verdict | text | evidence |", "|---|---|---|---|"]
         out += [

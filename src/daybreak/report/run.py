@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel, PrivateAttr
 
 from daybreak import events
-from daybreak.report import sharing, verdicts, widening
+from daybreak.report import needed, sharing, verdicts, widening
 
 
 class _Record(Protocol):
@@ -110,6 +110,8 @@ class RunReport(BaseModel):
     owners: int = 0
     """How many times a process took the run up; more than one means that it was resumed."""
     plan: dict[str, Any] = {}
+    needs: list[str] = []
+    """What a machine must have on which attempts and checks are done; empty where the settings alone say it."""
     paradigm: Line | None = None
     """How workers shared it, as the outcome, and why."""
     taken_over: Line | None = None
@@ -189,6 +191,7 @@ def _take(report: RunReport, event: events.Event, place: str, ts: str) -> None:
         case events.TaskAdded():
             report.run, report.kind, report.title = event.run, event.kind, event.title
             report.began = ts
+            report.needs = needed.words(event.args.get("needs"))
         case events.LeaseGranted():
             report.owners += 1
         case events.RunMoved():
@@ -196,6 +199,7 @@ def _take(report: RunReport, event: events.Event, place: str, ts: str) -> None:
             report.hint, report.question, report.ended = event.hint, event.question, ts
         case events.PlanMade():
             report.plan = event.plan
+            report.needs = report.needs or needed.words(event.plan.get("needs"))
             if chosen := sharing.paradigm(event.plan):
                 report.paradigm = Line(what="paradigm", outcome=chosen, summary=sharing.why(event.plan), event=place)
         case events.WorkTakenOver():

@@ -25,19 +25,27 @@ def echo(doing: Doing) -> Any:
 
 
 def change(doing: Doing) -> Any:
-    """Changes its lent `workspace`: what it had is in `before`."""
+    """Changes its lent `workspace`: what it had is in `before`, but where `skip` says so."""
     folder = doing.lent["workspace"]
-    before = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+    before = {}
+    if not doing.body.get("skip"):
+        before = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
     for path in doing.body.get("remove", ()):
         (folder / path).unlink()
     for path, text in doing.body["write"].items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
-    for path in doing.body.get("link", ()):
-        (folder / path).symlink_to("/etc/passwd")
+    for path, target in doing.body.get("link", {}).items():
+        (folder / path).symlink_to(target)
     for path in doing.body.get("pipe", ()):
         os.mkfifo(folder / path)
     return {"before": before}
+
+
+def linked(doing: Doing) -> Any:
+    """The links in what it was given, and where they lead."""
+    found = [path for folder in doing.given.values() for path in folder.rglob("*") if path.is_symlink()]
+    return {f"{path.parent.name}/{path.name}": os.readlink(path) for path in found}
 
 
 def lines(doing: Doing) -> Any:

@@ -17,6 +17,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 import msgspec
@@ -67,6 +68,7 @@ class Carrier:
             self._say({"op": "unusable", "why": "unreachable", "message": f"{type(error).__name__}: {error}"[:2000]})
             return
         self._say({"op": "ready", "nodes": self._nodes()})
+        threading.Thread(target=self._beat, args=(options["beat_s"],), daemon=True).start()
         while (message := frames.read(self._come)) is not None:
             said, data = message
             match said["op"]:
@@ -80,6 +82,13 @@ class Carrier:
     def _say(self, said: Mapping[str, Any], data: bytes = b"") -> None:
         with self._saying:
             frames.write(self._go, said, data)
+
+    def _beat(self, beat_s: float) -> None:
+        """So that a coordinator does not wait for a carrier that is stopped."""
+        with suppress(OSError, ValueError):  # nobody hears it any more, and this process ends
+            while True:
+                self._say({"op": "beat"})
+                time.sleep(beat_s)
 
     def _connect(self, options: Mapping[str, Any]) -> None:
         import ray

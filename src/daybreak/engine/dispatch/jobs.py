@@ -23,6 +23,8 @@ TRIES_MAX = 3
 """So often is one job lost before it counts as what it came to: nothing."""
 REFUSED_MAX = 1_000
 """So many nodes are asked; more than that is one that gives itself names."""
+LACKING_MAX = 3
+"""So many nodes are asked that lack something, where this machine can do it, too."""
 UNREACHABLE = timedelta(minutes=1)
 """How long a run gives way to others where the cluster cannot be reached."""
 
@@ -100,6 +102,8 @@ class _Remote:
                     if not again:
                         raise
                     refused[problem.node] = problem
+                    if self.here is not None and sum(one.lacks for one in refused.values()) >= LACKING_MAX:
+                        dispatch = self.here()
                 elif lost:  # those that lost it are all there is: better there than nowhere
                     lost = []
                 elif self.here is not None and any(one.lacks for one in refused.values()):

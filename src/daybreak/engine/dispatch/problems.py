@@ -44,7 +44,7 @@ class NodeRefused(EngineError):
     node = ""
     """Its name, where one had begun."""
     lacks = False
-    """It does not have a file or a program that the job needs."""
+    """It lacks what the job needs, or could not look."""
 
 
 class JobBroken(EngineError):
@@ -74,6 +74,6 @@ class JobFailed(EngineError):
 
 
 class NotOnNode(WorkerError):
-    """A job needs a file or a program that the node does not have."""
+    """A node lacks a file or a program that a job needs, or could not look."""
 
     code = "W220"

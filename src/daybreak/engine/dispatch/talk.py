@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -31,12 +32,19 @@ from daybreak.engine.dispatch.problems import (
 from daybreak.version import __version__
 
 SILENCE_S = 10.0
-"""A node that says nothing for so long, not even that it is there, has lost its job."""
+"""A node that says nothing for so long, not even that it is there, has lost its job; and a process that speaks to Ray
+is ended."""
+BEATS = 5
+"""So many beats of that process come in that time."""
+LOOKS = 20
+"""So often is it looked, in that time, whether anything came. A gap between two looks counts as two at most: this
+process stood still itself, or its whole machine did."""
 START_S = 90.0
 """So long may it take to reach a cluster, or to start one."""
 REACH = "see that the cluster is there (`ray status`), and that [dispatch] address is right"
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 _LOG_BYTES_MAX = 1_000_000
+_PART_BYTES = 1 << 20
 _log = logging.getLogger(__name__)
 _NODES_SAY = frozenset({"hello", "beat", "line", "left", "answer", "failed", "broke", "refused", "vanished"})
 """Never "end": how a try ends is the carrier's word, not a node's."""
@@ -89,6 +97,20 @@ class _Asked:
     node: Node = NOWHERE
 
 
+class _Ear:
+    """What the carrier says, and that it says something: also in the middle of a message that is long."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.heard = 0
+        """So often."""
+
+    def read(self, size: int) -> bytes:
+        part: bytes = self._file.read1(min(size, _PART_BYTES))  # type: ignore[attr-defined]
+        self.heard += 1
+        return part
+
+
 class Talk:
     """With one carrier. Raises RayMissing, ClusterUnreachable where it cannot be started."""
 
@@ -105,7 +127,11 @@ class Talk:
         self._lock = threading.Lock()
         self._saying = threading.Lock()
         self._own = "" if cluster.address else tempfile.mkdtemp(prefix="daybreak-ray-")
+        self._silence_s = cluster.silence_s
         self._process = _started(cluster, environment, program, self._own)
+        self._ear = _Ear(cast(BinaryIO, self._process.stdout))
+        self._why = "the process that speaks to Ray has ended"
+        self._over = threading.Event()
         self.ended = False
         self._ready: queue.Queue[Heard] = queue.Queue()
         self._wanted: queue.Queue[tuple[_Asked, list[str]] | None] = queue.Queue()
@@ -113,7 +139,9 @@ class Talk:
         self._reader.start()
         self._giver = threading.Thread(target=self._give, daemon=True, name="dispatch-bytes")
         self._giver.start()
+        self._watcher = threading.Thread(target=self._watch, daemon=True, name="dispatch-watch")
         self._wait(cluster)
+        self._watcher.start()
 
     def _wait(self, cluster: Cluster) -> None:
         where = f"the cluster at {cluster.address}" if cluster.address else "a Ray on this machine"
@@ -168,14 +196,15 @@ class Talk:
 
     def _read(self) -> None:
         try:
-            while (message := frames.read(cast(BinaryIO, self._process.stdout))) is not None:
+            while (message := frames.read(cast(BinaryIO, self._ear))) is not None:
                 self._take(*message)
         except JobBroken:
             _log.exception("the process that speaks to Ray makes no sense")
             self._process.kill()
         finally:
+            self._over.set()
             self._wanted.put(None)
-            gone: Heard = ({"op": "end", "why": "gone", "message": "the process that speaks to Ray has ended"}, b"")
+            gone: Heard = ({"op": "end", "why": "gone", "message": self._why}, b"")
             self._ready.put(({"op": "unusable", "why": "unreachable", "message": "its driver ended"}, b""))
             with self._lock:
                 self.ended = True
@@ -183,9 +212,26 @@ class Talk:
             for coming in under_way:
                 coming.put(gone)
 
+    def _watch(self) -> None:
+        """Ends a carrier that says nothing, because it is stopped or stands still for another reason: its jobs are
+        lost, as those of one that died are. Its nodes end what they do by themselves."""
+        look_s = self._silence_s / LOOKS
+        heard, silent_s, last_s = self._ear.heard, 0.0, time.monotonic()
+        while not self._over.wait(look_s):
+            now_s = time.monotonic()
+            silent_s = silent_s + min(now_s - last_s, 2 * look_s) if self._ear.heard == heard else 0.0
+            heard, last_s = self._ear.heard, now_s
+            if silent_s > self._silence_s:
+                self._why = f"the process that speaks to Ray said nothing for {self._silence_s:g} s, and was ended"
+                _log.warning("%s (%d)", self._why, self._process.pid)
+                self._process.kill()
+                return
+
     def _take(self, said: dict[str, Any], data: bytes) -> None:
         if said["op"] in ("ready", "unusable"):
             self._ready.put((said, data))
+            return
+        if said["op"] == "beat":
             return
         with self._lock:
             asked = self._asked.get(said["id"])
@@ -227,15 +273,17 @@ class Talk:
             del asked, there, wanted
 
     def close(self) -> None:
-        with suppress(OSError):
+        with suppress(OSError):  # waits for whoever is saying something, and may wait for the watcher
             cast(BinaryIO, self._process.stdin).close()
+        self._over.set()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._reader.join(10)
-        self._giver.join(10)
+        for thread in (self._reader, self._giver, self._watcher):
+            if thread.is_alive():
+                thread.join(10)
         cast(BinaryIO, self._process.stdout).close()
         if self._own:
             shutil.rmtree(self._own, ignore_errors=True)
@@ -250,6 +298,7 @@ def _started(
         "folder": own,
         "cpus": cluster.cpus or os.cpu_count() or 1,
         "labels": list(cluster.labels),
+        "beat_s": cluster.silence_s / BEATS,
     }
     code = "from daybreak.engine.dispatch.carrier import main; main()"
     argv = [*(program or (sys.executable, "-P", "-c", code)), json.dumps(told)]

@@ -191,6 +191,7 @@ class Chain:
                     serve=self.order.serve,
                     require=self.order.sandbox,
                     needs=self.order.needs,
+                    here=self.order.office.here,
                     tools=self.order.tools,
                 )
                 with looks.open():

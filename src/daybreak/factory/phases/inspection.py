@@ -64,6 +64,7 @@ class Inspection:
                 serve=order.serve,
                 require=order.sandbox,
                 needs=order.needs,
+                here=order.office.here,
                 trusted=is_ours(made, order),
                 tools=order.tools,
             )

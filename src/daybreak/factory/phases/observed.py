@@ -122,6 +122,7 @@ class Observed:
             serve=order.serve,
             require=order.sandbox,
             needs=order.needs,
+            here=order.office.here,
             tools=order.tools,
         )
         return self._open.enter_context(looks.open())

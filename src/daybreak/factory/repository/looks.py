@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daybreak.checks import transcripts
 from daybreak.checks.evidence import Evidence
 from daybreak.engine.dispatch import Doing
 from daybreak.factory import lookjobs
 from daybreak.factory.lookjobs import LookJobs, read
 from daybreak.factory.repository import checks as repositorychecks
-from daybreak.factory.repository.checks import Bench, Check
+from daybreak.factory.repository.checks import Bench, Check, Seen
 from daybreak.factory.repository.regression import Base, Looking
 
 RUNS = 4
@@ -69,7 +70,9 @@ class Looks:
 def base(doing: Doing) -> Any:
     """`Base` of what a check says, as JSON. Raises NotRunnable."""
     check, bench = _asked(doing)
-    return Base.of(check, repositorychecks.run(check, bench, bench.scratch / "run")).model_dump(mode="json")
+    seen = repositorychecks.run(check, bench, bench.scratch / "run")
+    _refuse_unusable(doing, check, seen)
+    return Base.of(check, seen).model_dump(mode="json")
 
 
 def look(doing: Doing) -> Any:
@@ -78,11 +81,19 @@ def look(doing: Doing) -> Any:
     check, bench = _asked(doing)
     before = Base.model_validate(body["before"])
     looking = Looking(check, before, body["workspace"], tuple(body["sources"]), frozenset(body["free"]))
-    evidence = looking.look(bench)
+    evidence = lookjobs.could_look(doing, looking.look(bench))
     after = None
+    if looking.seen is not None:
+        _refuse_unusable(doing, check, looking.seen)
     if evidence.outcome == "passed" and looking.seen is not None:
         after = Base.of(check, looking.seen).model_dump(mode="json")
     return {"evidence": evidence.model_dump(mode="json"), "base": after}
+
+
+def _refuse_unusable(doing: Doing, check: Check, seen: Seen) -> None:
+    """A program that is not there says nothing of the repository where there are other machines. Raises NotOnNode."""
+    if seen.unusable and not doing.here:
+        raise lookjobs.absent(f"{check.name}: {transcripts.cut(seen.output.strip(), 300)}")
 
 
 def _asked(doing: Doing) -> tuple[Check, Bench]:

@@ -48,7 +48,9 @@ class NeedsPart(_Part):
     memory: Annotated[str, Field(pattern=r"^\s*\d+(\.\d+)?\s*([kKmMgGtT]i?)?[bB]?\s*$")] | None = Field(
         None, description="`512MB`, `8GiB`: no attempt may use more; 64 MiB to 1 TiB."
     )
-    labels: list[str] = Field([], description="Names that the machine must have, such as `docker` or `gpu=a100`.")
+    labels: list[str] = Field(
+        [], description="Names that the machine must have, such as `docker` or `gpu=a100`; at most 50."
+    )
 
 
 class QualityPart(_Part):

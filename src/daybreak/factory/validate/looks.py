@@ -1,4 +1,4 @@
-"""Checks of a project and its fixers, done wherever jobs are done: what is asked, and on the machine that does it, whom."""
+"""Checks and fixers of a project, done wherever jobs are done: what is asked, and on that machine, whom."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from daybreak.checks.evidence import Evidence
 from daybreak.engine.dispatch import Doing
 from daybreak.factory import lookjobs
 from daybreak.factory.lookjobs import LookJobs, read
-from daybreak.factory.validate import fixers, looking
+from daybreak.factory.validate import fixers, looking, running
 from daybreak.factory.validate.guards import Guards, Looked
 from daybreak.factory.validate.looking import Subject
 from daybreak.factory.validate.planned import Plan, Planned
@@ -55,7 +55,8 @@ class Looks:
         told = _subjects().dump_python(subject, mode="json")
         body = {"check": check.model_dump(mode="json"), "subject": told}
         try:
-            answer = self._ask(f"check {check.name}", "look", body, room, needed=room.installed(check.language))
+            paths = running.needed(room.around, check.language)
+            answer = self._ask(f"check {check.name}", "look", body, room, needed=paths)
         except lookjobs.UNSEEN as error:
             return looking.unusable(check, subject, f"could not look: {error}")
         seen = read(_Seen, answer)
@@ -65,7 +66,7 @@ class Looks:
         """Run these fixers in the folder `work`, which they change; what each said that did not end well. Raises what
         starting a program in a sandbox raises, and NotATree where what they leave cannot travel."""
         body = {"names": list(names), "plan": plan.model_dump(mode="json"), "python": list(python)}
-        needed = [path for language in fixers.languages(names) for path in room.installed(language)]
+        needed = [path for language in fixers.languages(names) for path in running.needed(room.around, language)]
         told = self._ask("fixers", "fix", body, room, needed=needed, lent={"work": work}, runs=len(names))
         return list(read(_Said, told).said)
 
@@ -112,6 +113,7 @@ def look(doing: Doing) -> Any:
     body = doing.body
     subject = _subjects().validate_python(body["subject"])
     seen = looking.look(Planned.model_validate(body["check"]), _room(doing), subject)
+    lookjobs.could_look(doing, seen.evidence[0])
     return _Seen(evidence=seen.evidence, guards=seen.guards).model_dump(mode="json")
 
 

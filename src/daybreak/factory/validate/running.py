@@ -16,6 +16,7 @@ from daybreak.factory.repository.checks import Bench
 from daybreak.factory.validate.surroundings import Surroundings
 from daybreak.host import process
 from daybreak.host.process import Finished
+from daybreak.host.programs import Program
 from daybreak.host.sandbox import Sandbox, Strength
 from daybreak.settings import ProjectLanguage
 
@@ -88,20 +89,11 @@ class Room:
 
     def box(self, language: ProjectLanguage, *writable: Path, readable: Sequence[Path] = ()) -> Sandbox:
         """What programs of that language get."""
-        granted = [*readable, *self.installed(language)]
+        granted = [*readable, *installed(self.around, language)]
         if language in ("java", "generic"):
             granted += [path for path in sorted(Path("/etc").glob("java-*")) if path.is_dir()]
         named = [path for path in dict.fromkeys(granted) if not any(path == one for one in writable)]
         return sandboxed.around(*writable, readable=named, require=self.require)
-
-    def installed(self, language: ProjectLanguage) -> list[Path]:
-        """What is on this machine that programs of that language need: environments, toolchains, packages."""
-        around = self.around
-        modules = [around.node_modules] if around.node_modules is not None else []
-        found = [*repositorychecks.readable(around.environments), *modules]
-        for one in [language] if language != "generic" else list(TOOLS):
-            found += [*around.toolchain(*TOOLS.get(one, ())), *around.caches(one).values()]
-        return found
 
     def environment(self, language: ProjectLanguage, place: Path) -> dict[str, str]:
         """All of it: nothing of ours, and what the tools of that language need to be told."""
@@ -142,6 +134,22 @@ class Room:
         if "GRADLE_RO_DEP_CACHE" in caches:
             told["GRADLE_RO_DEP_CACHE"] = str(caches["GRADLE_RO_DEP_CACHE"])
         return told | {"MAVEN_OPTS": " ".join(words)}
+
+
+def installed(around: Surroundings, language: ProjectLanguage) -> list[Path]:
+    """What is on this machine that programs of that language need: environments, toolchains, packages."""
+    modules = [around.node_modules] if around.node_modules is not None else []
+    found = [*repositorychecks.readable(around.environments), *modules]
+    for one in [language] if language != "generic" else list(TOOLS):
+        found += [*around.toolchain(*TOOLS.get(one, ())), *around.caches(one).values()]
+    return found
+
+
+def needed(around: Surroundings, language: ProjectLanguage) -> list[Path]:
+    """The same, and those of their programs that the system has, where a user would find them."""
+    chosen = [language] if language != "generic" else list(TOOLS)
+    programs = [around.program(Program(name))[0] for one in chosen for name in TOOLS.get(one, ())]
+    return [*installed(around, language), *filter(None, programs)]
 
 
 def _real(path: Path) -> Path:

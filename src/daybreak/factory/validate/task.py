@@ -104,8 +104,8 @@ def asked(
     """What the queue takes. `validate` says how the project is looked at, `settings` who may mend it; without `workers`
     those in its order, less the embedded builder, which builds specifications only. `needs` as `needing` has them.
 
-    Reads, and writes nothing. Raises ValidateWrong, NeedsWrong, TreeDirty, ProjectUnclear, SettingsWrong for a worker that there is
-    not, CommitUnknown; ProgramMissing without git."""
+    Reads, and writes nothing. Raises ValidateWrong, NeedsWrong, TreeDirty, ProjectUnclear, SettingsWrong for a worker
+    that there is not, CommitUnknown; ProgramMissing without git."""
     real = Path(os.path.realpath(cwd / folder))
     _check_words(real, fix, patch, in_place, even_if_dirty, sandbox, attempts, time_s)
     needed = needing.read(needs)

@@ -85,7 +85,13 @@ def _build(home: Home, task: BuildTask, placement: Placement) -> dict[str, Any]:
 
     known = _known(home, placement.dedupe)
     run = tasks.submit(task, home.engine, home.ledger, placement)
-    return {"run": run, "existed": run in known, "kind": build.KIND, "title": task.spec.title, "waits": waits(home, run)}
+    return {
+        "run": run,
+        "existed": run in known,
+        "kind": build.KIND,
+        "title": task.spec.title,
+        "waits": waits(home, run),
+    }
 
 
 def _known(home: Home, dedupe: str) -> Iterable[str]:

@@ -196,9 +196,7 @@ class _Count:
                 self._add(_Found(path, status.st_size, (status.st_dev, status.st_ino)))
             elif self.links and stat.S_ISLNK(status.st_mode):
                 if not links_here():
-                    raise NotATree(
-                        f"{shown(path)} is a symbolic link, and this system cannot pack one", hint="remove it"
-                    )
+                    raise NotATree(f"{shown(path)} is a symbolic link, which cannot be packed here", hint="remove it")
                 self._add(_Found(path, status.st_size, (status.st_dev, status.st_ino), link=True))
             else:
                 kind = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "a special file"

@@ -102,9 +102,8 @@ class Watch:
         try:
             (done,) = link.execute(_END, [holder.pid, began, changed], prepare=False).fetchone() or (False,)
         except psycopg.errors.InsufficientPrivilege:
-            self.held += (
-                f", stands still with it for {holder.silent_s:.0f} s, and is not ours to end: {_remedy(holder.pid)}"
-            )
+            still = f"stands still with it for {holder.silent_s:.0f} s"
+            self.held += f", {still}, and is not ours to end: {_remedy(holder.pid)}"
             return
         if done:
             self.held = ""

@@ -250,8 +250,8 @@ class Task(BaseModel):
     needs: list[Annotated[str, Field(max_length=1_000)]] = Field(
         default=[],
         max_length=200,
-        description="With `repo` or `source`: what a machine must have on which attempts and checks are done: `docker`, "
-        "`gpu=a100`, `cpus=4`, `memory=8GiB`. A specification says it itself.",
+        description="With `repo` or `source`: what a machine must have on which attempts and checks are done: "
+        "`docker`, `gpu=a100`, `cpus=4`, `memory=8GiB`. A specification says it itself.",
         examples=[["docker", "cpus=4", "memory=8GiB"]],
     )
     project: Annotated[str, Field(min_length=1, max_length=60)] | None = None

@@ -1,0 +1,225 @@
+"""A workspace's own history: made here, left behind when it travels, made again where the worker is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.unit.repository_desk import git as run_git
+from tests.unit.test_attempting import Desk, opened, own
+
+from daybreak.clock import SystemClock
+from daybreak.engine.dispatch import Doing, travelling
+from daybreak.engine.dispatch.ray import Cluster, RayDispatch
+from daybreak.factory import doers
+from daybreak.factory.repository import git
+from daybreak.factory.repository.git import ResultUnclear
+from daybreak.host.workspaces import Workspace, Workspaces
+
+CARRIER = Path(__file__).with_name("plain_carrier.py")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    """Of a repository with everything that may go wrong in one, with a history of its own."""
+    repository = tmp_path / "repository"
+    files: dict[str, bytes] = {
+        "a.txt": b"one\ntwo\n", "gone": b"1", "bin": bytes(range(256)), "dos.txt": b"a\r\nb\r\n", "ignored.log": b"l",
+        "pkg/m.py": b"x = 1\n", "pkg/__pycache__/m.pyc": b"p", ".coverage": b"c", "run": b"#!/bin/sh\n",
+        "n\xfc \n\"x": b"2",
+        ".gitattributes": b"*.txt text\n*.up filter=up\n", "some.up": b"up", ".gitignore": b"*.log\n",
+    }  # fmt: skip
+    for name, content in files.items():
+        (repository / name).parent.mkdir(parents=True, exist_ok=True)
+        (repository / name).write_bytes(content)
+    (repository / "link").symlink_to("pkg/m.py")
+    run_git(repository, "init", "-q", "-b", "main")
+    run_git(repository, "add", "--all", "--force")
+    run_git(repository, "-c", "user.name=A", "-c", "user.email=a@b", "commit", "-q", "-m", "begin")
+    made = Workspaces(tmp_path / "spaces", SystemClock()).from_git(repository, "HEAD", label="x", history=False)
+    git.give_own_history(made)
+    yield made
+    made.discard("lost")
+
+
+def change(folder: Path) -> None:
+    """Of every kind that git knows."""
+    (folder / "a.txt").write_text("one\nthree\n")
+    (folder / "gone").unlink()
+    (folder / "bin").write_bytes(bytes(range(255)))
+    (folder / "run").chmod(0o755)
+    (folder / "link").unlink()
+    (folder / "link").symlink_to("/nowhere")
+    (folder / "pkg" / "new").mkdir()
+    (folder / "pkg" / "new" / "m.py").write_text("y = 2\n")
+    (folder / "pkg" / "__pycache__" / "m.pyc").write_text("other")
+    (folder / "pkg" / "__pycache__" / "n.pyc").write_text("new")
+    (folder / "new.log").write_text("ignored by git")
+
+
+def elsewhere(folder: Path, there: Path) -> Path:
+    taken = travelling.taken(folder)
+    travelling.unpack(taken.packed, there, taken.tree.hash)
+    return there
+
+
+def seen(folder: Path) -> dict[str, str]:
+    """What a worker sees of its own changes, but for what does not travel."""
+    left_out = (".", ":(exclude).coverage", ":(exclude,glob)**/__pycache__/**")
+    return {
+        "status": run_git(folder, "status", "--porcelain", "--", *left_out),
+        "diff": run_git(folder, "diff", "HEAD", "--", *left_out),
+        "base": run_git(folder, "ls-tree", "-r", "HEAD", "--", "a.txt", "bin", "gone", "link", "run", "pkg/m.py"),
+        "log": run_git(folder, "log", "--format=%an %ae %at %s"),
+        "name": run_git(folder, "config", "user.name"),
+    }  # fmt: skip
+
+
+def test_on_a_node_a_worker_sees_the_same_changes_as_here(workspace: Workspace, tmp_path: Path) -> None:
+    """Those that are there when it begins, as for a reviewer, and its own."""  # shows: N14
+    for changes in (lambda folder: None, change):
+        changes(workspace.path)
+        patch = git.since_begun(workspace.path, tmp_path / "begun.git")
+        assert patch is not None
+        there = elsewhere(workspace.path, tmp_path / f"there-{len(patch)}")
+        git.begin_history(there, patch)
+        assert seen(there) == seen(workspace.path)
+        (there / "its.own").write_text("1")
+        (there / "a.txt").write_text("its own\n")
+        assert "its own" in run_git(there, "diff")
+        assert "?? its.own" in run_git(there, "status", "--porcelain")
+        for folder in (there, tmp_path / "begun.git"):
+            subprocess.run(["rm", "-r", folder], check=True)
+
+
+def test_what_has_no_history_here_gets_none_there(tmp_path: Path) -> None:
+    """Whatever is called `.git`."""
+    assert git.since_begun(tmp_path, tmp_path / "begun.git") is None
+    (tmp_path / ".git" / "refs" / "heads").mkdir(parents=True)
+    assert git.since_begun(tmp_path, tmp_path / "begun.git") is None
+    (tmp_path / ".git" / "refs" / "heads" / "work").write_text("--output=/tmp/x")
+    assert git.since_begun(tmp_path, tmp_path / "begun.git") is None
+    (tmp_path / ".git" / "refs" / "heads" / "work").write_text("1" * 40)
+    with pytest.raises(ResultUnclear, match="no history can be made"):
+        git.since_begun(tmp_path, tmp_path / "begun.git")
+
+
+def test_no_program_that_a_folder_names_is_run(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Filters, hooks, monitors and what this user's own git is told; here and on the node."""  # shows: N9, N14
+    folder, ran = workspace.path, tmp_path / "ran"
+    hook = tmp_path / "hook"
+    hook.write_text(f"#!/bin/sh\ntouch {ran}\ncat\n")
+    hook.chmod(0o755)
+    evil = (
+        f'[filter "up"]\n\tclean = {hook}\n\tsmudge = {hook}\n[core]\n\tfsmonitor = {hook}\n\thooksPath = {tmp_path}\n'
+    )
+    evil += f"[diff]\n\texternal = {hook}\n[init]\n\ttemplateDir = {tmp_path}/template\n"
+    for name in ("pre-commit", "post-index-change", "reference-transaction"):
+        (tmp_path / "template" / "hooks").mkdir(parents=True, exist_ok=True)
+        for place in (tmp_path, tmp_path / "template" / "hooks", folder / ".git" / "hooks"):
+            place.mkdir(exist_ok=True)
+            (place / name).write_bytes(hook.read_bytes())
+            (place / name).chmod(0o755)
+    with (folder / ".git" / "config").open("a") as file:
+        file.write(evil)
+    (tmp_path / ".gitconfig").write_text(evil)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_EXTERNAL_DIFF", str(hook))
+    monkeypatch.setenv("GIT_TEMPLATE_DIR", str(tmp_path / "template"))
+    (folder / "some.up").write_text("changed")
+    patch = git.since_begun(folder, tmp_path / "begun.git")
+    assert patch
+    there = elsewhere(folder, tmp_path / "there")
+    git.begin_history(there, patch)
+    assert not ran.exists()
+    assert not list((there / ".git").glob("hooks/*"))
+
+
+LOOKS = """
+        said = [subprocess.run(["git", *words], capture_output=True, text=True) for words in (
+            ["status", "--porcelain"], ["log", "--format=%s"], ["diff", "--name-only"])]
+        Path("seen").write_text("".join(one.stdout + one.stderr for one in said))
+        Path("new-link").symlink_to("a.txt")
+        if Path(".git").is_dir():
+            Path(".git/config").write_text("[core] fsmonitor = /bin/false")
+        yield Claim(outcome="finished", summary="done")
+"""
+
+
+@pytest.fixture
+def on_node(tmp_path: Path) -> Iterator[Callable[[], Desk]]:
+    """A run whose worker looks at its changes, done by what nodes run."""
+    with opened(tmp_path / "desk") as desk:
+        own(desk, LOOKS)
+        desk.office._dispatch = RayDispatch(
+            Cluster(folder=tmp_path / "log", silence_s=30.0), os.environ, carrier=(sys.executable, CARRIER, "right")
+        )
+        yield lambda: desk
+        desk.office.close()
+
+
+def prepared(desk: Desk) -> Path:
+    folder = desk.folder / "scratch" / "workspace"
+    (folder / "pkg").mkdir(parents=True)
+    for name, text in (("a.txt", "1"), (".coverage", "c"), ("pkg/m.py", "1"), ("pkg/m.pyc", "p")):
+        (folder / name).write_text(text)
+    (folder / "link").symlink_to("pkg/m.py")
+    git.begin_history(folder)
+    (folder / "a.txt").write_text("changed before it began")
+    return folder
+
+
+def test_an_attempt_on_a_node_has_a_history_which_stays_there(on_node: Callable[[], Desk]) -> None:
+    """With links and what does not travel; and the one here is as it was."""  # shows: N14
+    desk = on_node()
+    folder = prepared(desk)
+    before = {path: path.read_bytes() for path in (folder / ".git").rglob("*") if path.is_file()}
+    assert desk.go().claim.outcome == "finished", desk.results
+    assert (folder / "seen").read_text() == " M a.txt\nbase\na.txt\n"
+    assert (folder / "link").readlink() == Path("pkg/m.py")
+    assert (folder / "new-link").readlink() == Path("a.txt")
+    assert ((folder / ".coverage").read_text(), (folder / "pkg" / "m.pyc").read_text()) == ("c", "p")
+    assert {path: path.read_bytes() for path in (folder / ".git").rglob("*") if path.is_file()} == before
+    assert sorted(os.listdir(folder)) == [".coverage", ".git", "a.txt", "link", "new-link", "pkg", "seen"]
+
+
+def test_an_attempt_whose_history_cannot_be_made_says_so_and_goes_on(
+    on_node: Callable[[], Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else depends on it."""  # shows: N14
+    desk = on_node()
+    folder = prepared(desk)
+    monkeypatch.setattr(git, "since_begun", lambda *_: b"no patch at all")  # whatever goes wrong with it there
+    assert desk.go().claim.outcome == "finished"
+    assert "not a git repository" in (folder / "seen").read_text()
+    assert any("git shows this worker no changes of its own" in str(one) for one in desk.told), desk.told
+
+
+def test_a_node_without_git_says_that_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one line among those of the attempt; and leaves no half of it."""  # shows: N14
+    folder, said = tmp_path / "workspace", list[bytes]()
+    folder.mkdir()
+    (tmp_path / "changes").write_bytes(b"")
+    doing = Doing(
+        body={}, scratch=tmp_path, kept={}, lock=threading.Lock(), cancelled=threading.Event(), tell=said.append,
+        here=False, lent={"workspace": folder}, given={doers.HISTORY: tmp_path / "changes"},
+    )  # fmt: skip
+    monkeypatch.setitem(git._ENVIRONMENT, "PATH", str(tmp_path))
+    doers._begin_history(doing)
+    [told] = [json.loads(one) for one in said]
+    assert "git" in told["note"]["text"]
+    assert "there is no program" in told["note"]["text"]
+    assert b"".join(said).count(b"\n") == 1
+    assert not list(folder.iterdir())
+    monkeypatch.undo()
+    doers._begin_history(doing)
+    assert run_git(folder, "log", "--format=%s") == "base\n"
+    assert len(said) == 1
