@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -173,3 +174,33 @@ def test_a_model_mends_it_on_a_node_and_the_key_stays_with_the_coordinator(place
     assert len(server.requests) == len(WORK), "what cannot be paid is not asked"
     assert exposed == []
     assert seen(secrets) == []
+
+
+def test_where_nodes_cannot_reach_the_coordinator_the_worker_is_not_started_and_the_address_is_named(
+    place: Path,
+) -> None:
+    """A dead `advertise`: the node finds out before anything is started, each try of it is in the ledger, and it is no
+    attempt of the task's and no crash of the worker's."""
+    # shows: N14, N9, F16
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        dead = f"127.0.0.1:{nobody.getsockname()[1]}"
+    with ModelServer(lambda request: WORK[0]) as server:
+        settings(place, server, advertise=dead)
+        with home.opened() as opened:
+            run, result = done(opened, place, "rich")
+            placed, lost = (told(opened, run, kind) for kind in (events.JobPlaced, events.JobLost))
+            [claim] = told(opened, run, events.AttemptClaimed)
+            [judged] = told(opened, run, events.AttemptJudged)
+            assert told(opened, run, events.ModelCalled) == []
+    port = dead.rpartition(":")[2]
+    attempts = [(one.job, one.nth) for one in placed if "attempt" in one.job]
+    tried = [one for one in lost if (one.job, one.nth) in attempts]
+    assert len(tried) == len(attempts) == 3
+    assert {one.node for one in tried} == {one.node for one in placed} - {""}
+    assert [one.again for one in tried] == [True, True, False]
+    for text in (*(one.why for one in tried), claim.summary, result.why):
+        assert f"127.0.0.1 port {port}" in text, text
+    assert all("no way to the model" in one.why for one in tried)
+    assert (result.state, claim.outcome, claim.trouble) == ("failed", "crashed", "unavailable")
+    assert (judged.trouble, judged.solved) == ("unavailable", False)
+    assert server.requests == []

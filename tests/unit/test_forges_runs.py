@@ -136,6 +136,20 @@ def test_what_a_machine_must_have_is_said_once_for_all_issues(server: Server, tm
         assert [desk.args(one["run"]).needs for one in taken] == [Needed(cpus=2, labels=("docker",))] * 2
 
 
+def test_where_homes_share_the_ledger_an_issue_is_worked_on_by_the_home_that_read_it(
+    server: Server, tmp_path: Path
+) -> None:
+    """The clone lies there and nowhere else."""  # shows: N14
+    server.issue(1, "Notes are empty", "Please fill them.")
+    with opened(tmp_path, server.address) as desk:
+        asked = desk.intake(place=Placement(keys={"shop": 2}))
+        bound = {"home:abc": 1_000_000}
+        keys = {**asked.placement.keys, **bound}
+        run = desk.engine.submit(asked.kind, asked.title, asked.args, Placement(keys=keys))
+        [taken] = desk.supervise(run).value["issues"]
+        assert desk.added(taken["run"]).keys == {"shop": 2, **bound}
+
+
 def _last(desk: ForgeDesk, kind: str) -> str:
     return str(desk.ledger.query("SELECT run FROM view_runs WHERE kind = ? ORDER BY created DESC", (kind,))[0][0])
 

@@ -24,6 +24,7 @@ from daybreak.engine.dispatch import (
     Dispatch,
     Doing,
     Job,
+    JobBroken,
     JobLost,
     Key,
     Local,
@@ -33,7 +34,7 @@ from daybreak.engine.dispatch import (
     Packed,
 )
 from daybreak.engine.dispatch.ray import Cluster, RayDispatch
-from daybreak.factory import looking, looks
+from daybreak.factory import looking, lookjobs, looks
 from daybreak.factory.spec.model import Specification
 from daybreak.host.sandbox import SandboxMissing
 from daybreak.report import run as report
@@ -258,7 +259,7 @@ def test_what_one_node_cannot_look_at_is_asked_of_others_and_then_here(real_node
         repository_desk.put(desk.repo, {".venv/pyvenv.cfg": "", ".venv/bin/activate": ""})
         ended = desk.run(desk.asked("only-here"), notes)
         assert ended.state == "done", ended.why
-        assert len(lacked) == 6, "three nodes for the base, and three for the result"
+        assert len(lacked) == 3, "for the base; the result is not sent to be refused once more"
         assert all("it could not look" in one for one in lacked)
         assert [one.node for one in desk.events(ended.run, events.JobPlaced)].count("") == 2
 
@@ -313,3 +314,13 @@ def test_a_build_is_not_judged_by_a_node_that_cannot_look(
     else:
         with pytest.raises(looking.NotInstalled):
             looks.done(here)
+
+
+def test_what_a_node_says_of_another_result_is_refused(tmp_path: Path) -> None:
+    """Evidence names the workspace that it is about, so it cannot be carried to another."""  # shows: N14
+    told = Evidence(check="lint", workspace="b" * 64, outcome="passed", summary="clean").model_dump(mode="json")
+    assert lookjobs.evidence(told, "b" * 64).outcome == "passed"
+    with pytest.raises(JobBroken, match="is about bbbbbbbbbbbb, not aaaaaaaaaaaa"):
+        lookjobs.evidence(told, "a" * 64)
+    with pytest.raises(JobBroken, match="is no Evidence"):
+        lookjobs.evidence({**told, "outcome": "splendid"}, "b" * 64)

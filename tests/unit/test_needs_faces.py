@@ -21,6 +21,7 @@ from daybreak import Client, home
 from daybreak.cli.main import app
 from daybreak.client import RequestRefused
 from daybreak.clock import SystemClock
+from daybreak.engine import Placement
 from daybreak.engine.supervisor import LOCK
 from daybreak.errors import DaybreakError, SpecError
 from daybreak.factory import machine, needing, plan, taskfile
@@ -32,7 +33,7 @@ from daybreak.factory.spec.model import Needed
 from daybreak.factory.validate import task as validation
 from daybreak.factory.verdicts import again as reject_again
 from daybreak.factory.verdicts import standing
-from daybreak.home import handover, queueing
+from daybreak.home import handover
 from daybreak.home.handover import NotFromOutside, PlaceWords, TaskUnclear, Words
 from daybreak.home.waiting import waits
 from daybreak.host.locks import FileLocks
@@ -237,15 +238,17 @@ def test_the_command_for_validations_takes_them_too() -> None:
 
 
 def test_what_is_done_again_needs_what_it_needed_before(tmp_path: Path) -> None:
-    """A conflict that becomes a task, and a result that a person rejected."""
+    """A conflict that becomes a task, and a result that a person rejected; in the home that has the repository."""
     # shows: N14
     with repository_desk.opened(tmp_path / "desk") as desk:
         asked = desk.asked(needs=RIGHT)
-        run = desk.engine.submit(asked.kind, asked.title, asked.args, asked.placement)
+        bound = {"home:abc": 1_000_000}
+        run = desk.engine.submit(asked.kind, asked.title, asked.args, Placement(keys={"shop": 1, **bound}))
         entry = Entry(branch="daybreak/x", commit="0" * 40, run=run, checks=("true",))
         new = merge_again.add(desk.engine.queue, desk.ledger, entry, "1" * 40, "main", [], "a change")
         rejected = reject_again.args(desk.ledger, standing.look(desk.ledger, run), "amounts must be in cents")
-        [(kept,)] = desk.ledger.query("SELECT args FROM view_runs WHERE run = ?", (new,))
+        [(kept, keyed)] = desk.ledger.query("SELECT args, keyed FROM view_runs WHERE run = ?", (new,))
+    assert json.loads(keyed) == bound
     assert rejected is not None
     for args in (json.loads(kept), rejected):
         assert RepositoryArgs.model_validate(args).needs == KEPT
@@ -359,11 +362,14 @@ def test_a_schedule_that_is_made_at_the_command_line_is_done_by_its_home(shared:
     Path("a.toml").write_text('title = "a"\nunchecked = true\n[[step]]\nrun = "true"\n')
     ran = CliRunner().invoke(app, ["schedule", "add", "a", "--every", "day", "--", "a.toml"], catch_exceptions=False)
     assert ran.exit_code == 0, ran.output
-    with home.opened() as opened, queueing.schedules() as (schedules, _):
-        run = schedules.force("a").run
-        [(keyed,)] = opened.ledger.query("SELECT keyed FROM view_runs WHERE run = ?", (run,))
-        assert json.loads(keyed).keys() >= opened.engine.queue.home_keys("command", {}).keys() != set()
-        assert "only a night of this home" in waits(opened, run)
+    ran = CliRunner().invoke(app, ["schedule", "run", "a", "--force", "--json"], catch_exceptions=False)
+    [told] = json.loads(ran.stdout)
+    assert "only a night of this home" in told["waits"]
+    with home.opened() as opened:
+        mine = opened.engine.queue.home_keys("command", {})
+        [(keyed,)] = opened.ledger.query("SELECT keyed FROM view_runs WHERE run = ?", (told["run"],))
+    assert mine
+    assert json.loads(keyed) == mine
 
 
 def test_a_run_of_another_home_is_told_as_such(shared: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,13 +191,17 @@ def test_an_attempt_on_a_node_has_a_history_which_stays_there(on_node: Callable[
     assert sorted(os.listdir(folder)) == [".coverage", ".git", "a.txt", "link", "new-link", "pkg", "seen"]
 
 
+@pytest.mark.parametrize("where", ["here", "there"])
 def test_an_attempt_whose_history_cannot_be_made_says_so_and_goes_on(
-    on_node: Callable[[], Desk], monkeypatch: pytest.MonkeyPatch
+    on_node: Callable[[], Desk], monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """Nothing else depends on it."""  # shows: N14
     desk = on_node()
     folder = prepared(desk)
-    monkeypatch.setattr(git, "since_begun", lambda *_: b"no patch at all")  # whatever goes wrong with it there
+    if where == "there":
+        monkeypatch.setattr(git, "since_begun", lambda *_: b"no patch at all")
+    else:
+        (folder / ".git" / "refs" / "heads" / "work").write_text("1" * 40)
     assert desk.go().claim.outcome == "finished"
     assert "not a git repository" in (folder / "seen").read_text()
     assert any("git shows this worker no changes of its own" in str(one) for one in desk.told), desk.told

@@ -28,7 +28,7 @@ from daybreak.errors import UsageError
 
 TROUBLES: frozenset[str] = frozenset(get_args(Trouble)) - {""}
 WAITING: frozenset[str] = frozenset({"quota", "outage"})
-"""The provider's troubles: no attempts of the worker, and over at some time."""
+"""Troubles of the provider, or of a cluster's nodes: no attempts of the worker, and over at some time."""
 _WAIT_S = {"quota": 3_600.0, "outage": 300.0}
 """The first wait where nobody says until when; each further one is twice as long."""
 WAIT_S_MAX = 6 * 3_600.0

@@ -19,9 +19,9 @@ ClaimOutcome = Literal["finished", "partial", "refused", "crashed"]
 Trouble = Literal[
     "", "refused", "quota", "authentication", "outage", "context", "budget", "stalled", "crashed", "unavailable"
 ]
-"""Why a worker did not finish. `quota` and `outage` are the provider's and no attempt of the worker's; `context`: what
-it was given, or had gathered, was too long; `stalled`: it said nothing for too long; `unavailable`: it is not there,
-or not as it must be."""
+"""Why a worker did not finish. `quota` and `outage` are the provider's, or nodes' of a cluster, and no attempt of the
+worker's; `context`: what it was given, or had gathered, was too long; `stalled`: it said nothing for too long;
+`unavailable`: it is not there, or not as it must be."""
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -222,14 +222,19 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Put the run of NAME into the queue if its window is due and was not run yet; with --force in any case."""
+    from daybreak import home
     from daybreak.clock import SystemClock
-    from daybreak.engine.schedules import Opened
+    from daybreak.engine.schedules import Opened, Schedules
+    from daybreak.home.waiting import waits
 
-    now = SystemClock().now()
-    with queueing.schedules() as (schedules, _):
+    clock = SystemClock()
+    now = clock.now()
+    with home.opened() as opened:
+        schedules = Schedules(opened.ledger, clock, opened.engine.queue)
         told = [schedules.force(name)] if force else schedules.look(now, name)
         last = schedules.history(name, 1) if not told else []
         coming = schedules.next(now, name)
+        waiting = {one.run: waits(opened, one.run) for one in told if isinstance(one, Opened)}
     if not told:
         done = f"; the last one: {_past_text(last[0])}" if last else ""
         following = _shown(coming[0][1] if coming else None)
@@ -239,13 +244,16 @@ def run(
     if as_json:
         faces.result_json(
             [
-                {"window": one.window, **({"run": one.run} if isinstance(one, Opened) else {"skipped": one.why})}
+                {"window": one.window}
+                | ({"run": one.run, "waits": waiting[one.run]} if isinstance(one, Opened) else {"skipped": one.why})
                 for one in told
             ]
         )
     for one in [] if as_json else told:
         what = f"{one.run} is in the queue" if isinstance(one, Opened) else f"skipped: {one.why}"
         faces.result(f"{one.window}  {what}")
+        if isinstance(one, Opened) and waiting[one.run]:
+            faces.say(waiting[one.run])
     raise typer.Exit(0 if any(isinstance(one, Opened) for one in told) else faces.EXIT_FAILED)
 
 

@@ -29,10 +29,9 @@ from daybreak.engine.flow import CancelHonoured, Parked, Paused, Waiting
 from daybreak.engine.history import RETURN, History, Identity, past_forgotten
 from daybreak.engine.journal import Journal
 from daybreak.engine.log import Forgetting, Log
-from daybreak.engine.picking import keys_of
-from daybreak.engine.placement import HOME_KEY, Placement
+from daybreak.engine.placement import Placement
 from daybreak.engine.purse import Purse
-from daybreak.engine.queue import Queue
+from daybreak.engine.queue import Queue, home_of_run
 from daybreak.engine.scopes import scope, shielded
 from daybreak.engine.surroundings import Circuits, Listener, Listeners, Sleep, Surroundings
 from daybreak.engine.view import NO_ROOM
@@ -365,7 +364,7 @@ class Engine:
         kept = past.steps(run, records)
         cut = past.find(run, kept, before)
         past.check_once(run, kept, cut, again=again)
-        placed = Placement(project=self._project(run), keys=self._home_keys(run))
+        placed = Placement(project=self._project(run), keys=home_of_run(self._log, run))
         if task.subject == "":
             raise past_forgotten(run, "what it was asked for")
         named = title or f"{task.title} (from {cut.name})"
@@ -605,11 +604,6 @@ class Engine:
                 title, told, subject, key = words.title, words.args, words.subject, words.key
             return _Task(kind, title, told, deadline, bool(waits_for), bool(again), limits, subject, key)
         raise UnknownRun(f"there is no run {run!r}", hint="`daybreak runs` lists them")
-
-    def _home_keys(self, run: str) -> dict[str, int]:
-        """What binds it to the home that has its folder."""
-        ((keyed,),) = self._log.query("SELECT keyed FROM view_runs WHERE run = ?", (run,))
-        return {key: most for key, most in keys_of(keyed).items() if key.startswith(HOME_KEY)}
 
     def _project(self, run: str) -> str:
         ((project,),) = self._log.query("SELECT project FROM view_runs WHERE run = ?", (run,))

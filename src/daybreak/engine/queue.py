@@ -58,6 +58,7 @@ __all__ = [
     "Queue",
     "Row",
     "WordTaken",
+    "home_of_run",
 ]
 
 
@@ -110,6 +111,13 @@ class _Standing:
     over: bool
     held: bool
     dedupe: str
+
+
+def home_of_run(log: Log, run: str) -> dict[str, int]:
+    """The keys that bind a run to the home that has its folder, for what comes of it there; none for one that any home
+    does, or that there is not."""
+    found = log.query("SELECT keyed FROM view_runs WHERE run = ?", (run,))
+    return {key: most for (keyed,) in found for key, most in picking.keys_of(keyed).items() if key.startswith(HOME_KEY)}
 
 
 class Queue:

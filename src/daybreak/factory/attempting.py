@@ -14,7 +14,7 @@ import msgspec
 
 from daybreak.agents import found as finding
 from daybreak.agents.gateway.keys import KeyAbsent
-from daybreak.agents.protocol import Brief, Claim, Order, Terms, Usage
+from daybreak.agents.protocol import Brief, Claim, Order, Terms, Trouble, Usage
 from daybreak.clock import Clock
 from daybreak.engine import Context
 from daybreak.engine.dispatch import AnswerFalse, Job, JobFailed, JobLost, JobTooLarge, Key, Needs, NodeRefused
@@ -38,6 +38,8 @@ AROUND_S = 300.0
 """So long may the folder be unpacked, given a history and packed again, beside the time that the worker has."""
 _ABSENT = (NodeRefused, *reaching.UNREACHED)
 """No worker was started: none of this is its fault."""
+_GONE = (JobLost, AnswerFalse)
+"""The nodes' fault, again and again; others may be there later."""
 
 
 class Working(Protocol):
@@ -196,7 +198,7 @@ class Attempts:
             lost = Claim(
                 outcome="crashed",
                 summary=cut(f"it came to nothing: {problem.message} ({problem.hint})"),
-                trouble="unavailable" if isinstance(problem, _ABSENT) else "crashed",
+                trouble=_trouble(problem),
             )
             return Result(lost, lines.usage)
         duration_ms = int(ended["duration_ms"])
@@ -238,6 +240,13 @@ class Attempts:
         events = (record.event for record in self.ctx.records())
         told = [one for one in events if isinstance(one, AttemptTurn) and one.attempt == number]
         return tuple(one.data for one in sorted(told, key=lambda one: one.nth))
+
+
+def _trouble(problem: Exception) -> Trouble:
+    """Whose it is. What nodes did is said of no worker: it is not counted, and the worker is asked again later."""
+    if isinstance(problem, _GONE):
+        return "outage"
+    return "unavailable" if isinstance(problem, _ABSENT) else "crashed"
 
 
 def _job(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,15 +34,38 @@ OVERHEAD_S = 600.0
 """Of one look, beside the programs that it runs: copies, altered sources, a busy disk."""
 
 
+@dataclass
+class Here:
+    """What looks on this machine, where nodes lack what is looked with. What they lacked is remembered, so that files
+    are not sent to be refused once more."""
+
+    dispatch: Callable[[], Dispatch]
+    lacked: set[tuple[str, ...]] = field(default_factory=set)
+
+
 def have(
-    jobs: Jobs, name: str, make: Callable[[Key, tuple[str, ...]], Job], here: Callable[[], Dispatch] | None = None
+    jobs: Jobs, name: str, needed: tuple[str, ...], make: Callable[[Key, tuple[str, ...]], Job], here: Here
 ) -> Any:
-    """What a look saw, as JSON. `here`: where it is done when no node has what it looks with. Raises what the doer
-    raised, and Parked where nobody can look: a look that cannot be had says nothing about what was to be seen."""
+    """What a look saw, as JSON; `needed`: paths of what it looks with. Raises what the doer raised, and Parked where
+    nobody can look: a look that cannot be had says nothing about what was to be seen."""
     try:
-        return jobs.do(name, make, here=here).body
+        answer = jobs.do(name, make, here=here.dispatch, away=needed not in here.lacked)
     except (JobLost, AnswerFalse, NodeRefused) as problem:
         raise Parked(f"{problem.message}: look again?", why=f"{problem.code}: {problem.hint}") from problem
+    if needed and not answer.node.name:
+        here.lacked.add(needed)
+    return answer.body
+
+
+def evidence(told: object, workspace: str) -> Evidence:
+    """Evidence about that workspace. Raises JobBroken where a node says what is none, or about another one."""
+    seen = read(Evidence, told)
+    if seen.workspace != workspace:
+        raise JobBroken(
+            f"what a node says of {seen.check} is about {seen.workspace[:12]}, not {workspace[:12]}",
+            hint="look at the node; a node that was not tampered with does not do this, so report it",
+        )
+    return seen
 
 
 def read(kind: type[Seen], told: object) -> Seen:
@@ -56,7 +79,7 @@ def read(kind: type[Seen], told: object) -> Seen:
         ) from error
 
 
-@dataclass(frozen=True)
+@dataclass
 class LookJobs:
     """Of one run, or of a branch of it; for files that lie in a folder. Its methods are called inside steps."""
 
@@ -64,6 +87,9 @@ class LookJobs:
     ctx: Context
     cancelled: threading.Event
     needs: Needs
+
+    def __post_init__(self) -> None:
+        self._here = Here(self.office.here)
 
     def seen(
         self,
@@ -80,11 +106,13 @@ class LookJobs:
         """As `have`. `needed`: what it looks with, beside Daybreak and the system's own programs; it must lie at the
         same paths wherever that is done. `time_s`: of the programs that it runs."""
 
+        paths = tuple(map(str, needed))
+
         def job(key: Key, avoid: tuple[str, ...]) -> Job:
             return Job(
                 key=key,
                 doer=doer,
-                body={**body, "needed": [str(path) for path in needed]},
+                body={**body, "needed": list(paths)},
                 scratch=scratch,
                 given=given,
                 lent=lent or {},
@@ -93,7 +121,7 @@ class LookJobs:
                 avoid=avoid,
             )
 
-        return have(self.office.jobs(self.ctx, self.cancelled), name, job, self.office.here)
+        return have(self.office.jobs(self.ctx, self.cancelled), name, paths, job, self._here)
 
 
 UNSEEN = (HostError, OSError)

@@ -6,7 +6,7 @@ All looks at one result are of one *bench*: on each machine they share the insta
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,9 +17,9 @@ from pydantic import BaseModel
 
 from daybreak.checks.evidence import Evidence
 from daybreak.checks.example import Example
-from daybreak.engine.dispatch import Dispatch, Doing, Job, Jobs, Key, Needs, Packed
+from daybreak.engine.dispatch import Doing, Job, Jobs, Key, Needs, Packed
 from daybreak.factory import looking, lookjobs
-from daybreak.factory.lookjobs import read
+from daybreak.factory.lookjobs import Here, read
 from daybreak.factory.spec.model import Specification
 from daybreak.factory.toolbox import ONLY_PYTHON, PYTHON, Survey, Toolbox
 from daybreak.factory.validate import languages, running
@@ -50,8 +50,8 @@ class Looks:
     serve: str
     require: Strength
     needs: Needs
-    here: Callable[[], Dispatch]
-    """What does here what no node has the programs for."""
+    here: Here
+    """What looks here where nodes lack what is looked with."""
     trusted: bool = False
     """Made by the embedded builder, whose tests are ours."""
     tools: Toolbox | None = None
@@ -63,22 +63,22 @@ class Looks:
         return read(Survey, self._ask("survey", kinds=sorted(kinds), mutated=mutated))
 
     def check(self, name: str) -> Evidence:
-        return read(Evidence, self._ask("check", name=name))
+        return self._evidence(self._ask("check", name=name))
 
     def parses(self) -> Evidence:
-        return read(Evidence, self._ask("parses"))
+        return self._evidence(self._ask("parses"))
 
     def by_tool(self, planned: Planned) -> list[Evidence]:
         told = planned.model_dump(mode="json")
         seen = self._ask("tool", name=planned.name, language=planned.language, planned=told)
-        return [read(Evidence, one) for one in (seen if isinstance(seen, list) else [seen])]
+        return [self._evidence(one) for one in (seen if isinstance(seen, list) else [seen])]
 
     def mutation(self, most: int, strength_min: float) -> Evidence:
-        return read(Evidence, self._ask("mutation", most=most, strength_min=strength_min))
+        return self._evidence(self._ask("mutation", most=most, strength_min=strength_min))
 
     def example(self, example: Example) -> Evidence:
         asked = example.model_dump(mode="json")
-        return read(Evidence, self._ask("example", name=example.id, example=asked))
+        return self._evidence(self._ask("example", name=example.id, example=asked))
 
     def observe(self, probe: Probe, asked: int) -> Observation:
         from daybreak.factory.consensus import Observation
@@ -108,7 +108,7 @@ class Looks:
         finally:
             self.jobs.dispatch.over(self.bench)
             if self.jobs.dispatch.remote:
-                self.here().over(self.bench)
+                self.here.dispatch().over(self.bench)
 
     @cached_property
     def _subject(self) -> dict[str, Any]:
@@ -122,15 +122,18 @@ class Looks:
             "tools": None if self.tools is None else self.tools.model_dump(mode="json"),
         }
 
-    def _needed(self, language: ProjectLanguage | None) -> list[str]:
+    def _evidence(self, told: object) -> Evidence:
+        return lookjobs.evidence(told, self.workspace)
+
+    def _needed(self, language: ProjectLanguage | None) -> tuple[str, ...]:
         """What its programs need to be there: of the language that is asked for, or of that of one check. Python is
         ours, wherever it is looked at."""
         if self.tools is None:
-            return []
+            return ()
         wanted = languages.called(self.spec.language) if language is None else language
         if language is None and wanted == PYTHON:
-            return []
-        return [str(path) for path in running.needed(self.tools.around, wanted)]
+            return ()
+        return tuple(map(str, running.needed(self.tools.around, wanted)))
 
     def _ask(self, what: str, *, name: str = "", language: ProjectLanguage | None = None, **more: Any) -> Any:
         needed = self._needed(language)
@@ -145,7 +148,7 @@ class Looks:
                     "name": name,
                     "subject": self._subject,
                     "survey": survey,
-                    "needed": needed,
+                    "needed": list(needed),
                     **more,
                 },
                 scratch=self.scratch,
@@ -156,7 +159,7 @@ class Looks:
                 avoid=avoid,
             )
 
-        return lookjobs.have(self.jobs, f"{what} {name}".strip(), job, self.here)
+        return lookjobs.have(self.jobs, f"{what} {name}".strip(), needed, job, self.here)
 
 
 # -- on the machine that looks

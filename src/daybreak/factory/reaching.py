@@ -10,11 +10,13 @@ from typing import Any
 import anyio
 import msgspec
 
+from daybreak.agents.gateway.listening import RelayBroken
 from daybreak.agents.gateway.outpost import OutpostBroken, RelayForged, RelayRefuses, RelayUnreachable
 from daybreak.agents.protocol import Gateway, Usage
 from daybreak.engine import Context
 from daybreak.engine.dispatch import Answer, Job, Jobs, Key, NodeRefused
 from daybreak.engine.dispatch.job import OnLine
+from daybreak.engine.flow import Parked
 from daybreak.errors import WorkerError
 from daybreak.events import JobLost, JobPlaced
 from daybreak.factory.hearing import NOTHING_USED
@@ -54,13 +56,19 @@ def used_before(office: Office, ctx: Context, number: int, worker: Worker) -> Us
 
 def way(office: Office, gateway: Gateway | None) -> dict[str, Any]:
     """How the process of one try reaches the gateway, from wherever it runs; nothing where it has none. The way of the
-    try before is ended by it, so that a node which was given up and comes back spends nothing. Raises RelayBroken."""
+    try before is ended by it, so that a node which was given up and comes back spends nothing.
+
+    Raises Parked where this machine cannot listen as the settings say: no worker and no node can help that, a person
+    can."""
     if gateway is None:
         return {}
     if not office.dispatch.remote:
         return {"socket": gateway.socket}
     told = office.settings.dispatch
-    made = office.gateway().way(gateway.token, listen=told.listen, advertise=told.advertise)
+    try:
+        made = office.gateway().way(gateway.token, listen=told.listen, advertise=told.advertise)
+    except RelayBroken as broken:
+        raise Parked(f"{broken.message}: go on?", why=f"{broken.code}: {broken.hint}") from broken
     found: dict[str, Any] = msgspec.to_builtins(made)
     return found
 

@@ -81,7 +81,8 @@ class Job:
     """A folder of the caller's where a doer that runs here may work. On a node it has one there."""
     trees: Mapping[str, Packed] = field(default_factory=dict)
     lent: Mapping[str, Path] = field(default_factory=dict)
-    """Folders that the doer may change. Afterwards they hold what it left, as `host.tree` takes it."""
+    """Folders that the doer may change. Afterwards they hold what it left, links included, as `host.tree` takes it.
+    What no tree takes (caches, `.git`) does not travel: on a node it is not there, and here it stays as it was."""
     given: Mapping[str, Path] = field(default_factory=dict)
     """Files and folders that it may read."""
     needs: Needs = NO_NEEDS

@@ -47,10 +47,11 @@ class Jobs:
         make: Callable[[Key, tuple[str, ...]], Job],
         on_line: OnLine = lambda part: None,
         here: Callable[[], Dispatch] | None = None,
+        away: bool = True,
     ) -> Answer:
         """What the job `name` of this step comes to. `make` makes each of its tries: the key and the nodes that shall
         not have it. Every try that is lost is told in the ledger and done again where others can. `here`: what does it
-        on this machine, where no node has a file or a program that it needs; that is told, too.
+        on this machine where nodes lack what it needs, and at once without `away`; that is told, too.
 
         Raises what the doer raised; JobLost after TRIES_MAX; Parked where no machine can do it, Waiting where the
         cluster cannot be reached, Paused where it was cancelled; NodeRefused where all refuse."""
@@ -60,7 +61,7 @@ class Jobs:
                 return self.dispatch.run(make(key, ()), cancelled=self.cancelled, on_line=on_line)
             except NeedsUnmet as unmet:
                 raise Parked(f"{unmet.message}: go on?", why=f"{unmet.code}: {unmet.hint}") from unmet
-        return _Remote(self, f"{step_key()}:{name}", make, on_line, here).go()
+        return _Remote(self, f"{step_key()}:{name}", make, on_line, here).go(away=away)
 
 
 @dataclass
@@ -75,11 +76,11 @@ class _Remote:
     nth: int = 0
     losses: int = 0
 
-    def go(self) -> Answer:
+    def go(self, *, away: bool) -> Answer:
         self._tell_left_behind()
         lost: list[str] = []
         refused: dict[str, NodeRefused] = {}
-        dispatch = self.jobs.dispatch
+        dispatch = self.jobs.dispatch if away or self.here is None else self.here()
         while True:
             self.nth += 1
             key = Key(self.jobs.ctx.run, self.step, self.jobs.ctx.epoch, self.nth)

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from daybreak.engine.placement import Placement
-from daybreak.engine.queue import Queue
+from daybreak.engine.queue import Queue, home_of_run
 from daybreak.errors import UsageError
 from daybreak.factory.asked import Asked
 from daybreak.factory.forges import forge
@@ -59,8 +59,10 @@ class IssuesArgs(BaseModel):
     place: dict[str, Any] = {}
     """Where the tasks stand in the queue, as events name it."""
 
-    def placement(self, dedupe: str) -> Placement:
+    def placement(self, dedupe: str, bound: Mapping[str, int]) -> Placement:
+        """`bound`: keys beside its own."""
         told = dict(self.place)
+        told["keys"] = {**bound, **told.get("keys", {})}
         for name in ("not_before", "deadline"):
             told[name] = datetime.fromisoformat(told[name]) if told.get(name) else None
         told["budget"] = Limit(**told["budget"]) if told.get("budget") else None
@@ -130,8 +132,10 @@ def add(
     settings: ForgeSettings,
     issues: Sequence[Issue],
     entropy: Entropy = os.urandom,
+    reader: str = "",
 ) -> list[dict[str, Any]]:
-    """Put each into the queue that never was there; for each its number, its run, and whether it was there before."""
+    """Put each into the queue that never was there; for each its number, its run, and whether it was there before.
+    `reader`: the run that has read them; where homes share the ledger, what comes of it is done by the same one."""
     base = RepositoryArgs.model_validate(args.task)
     head = git.resolve(git.find(Path(base.repository)), "HEAD").hash
     told = []
@@ -144,7 +148,10 @@ def add(
         task = task_of(issue, args, base.model_copy(update={"commit": head}), entropy)
         title = f"{Path(base.repository).name}: issue {args.repository}#{issue.number}"
         made = queue.add(
-            repositorytask.KIND, title, task.model_dump(mode="json", exclude_defaults=True), args.placement(word)
+            repositorytask.KIND,
+            title,
+            task.model_dump(mode="json", exclude_defaults=True),
+            args.placement(word, home_of_run(ledger, reader)),
         )
         told.append(_said(issue, made.run, existed=made.existed, state="queued"))
     return told

@@ -46,7 +46,7 @@ class Issues:
             retry=reaching.RETRY,
             breaker=reaching.breaker(told.forge),
         )
-        added = await ctx.step(ADDED, partial(self._add, told, blob))
+        added = await ctx.step(ADDED, partial(self._add, ctx.run, told, blob))
         return {"issues": added}
 
     def _read(self, args: IssuesArgs, warden: Warden) -> str:
@@ -55,11 +55,11 @@ class Issues:
         found = reached.client().issues(args.repository, labels=args.labels, assignee=args.assignee, most=args.most)
         return self.ledger.put_blob(msgspec.json.encode([asdict(one) for one in found]))
 
-    def _add(self, args: IssuesArgs, blob: str) -> list[dict[str, Any]]:
+    def _add(self, run: str, args: IssuesArgs, blob: str) -> list[dict[str, Any]]:
         found = [Issue(**one) for one in msgspec.json.decode(self.ledger.get_blob(blob))]
         queue = Queue(self.ledger, self.clock, self.entropy)
         settings = self.office.settings.forge(args.forge)
-        return intake.add(queue, self.ledger, args, settings, found, self.entropy)
+        return intake.add(queue, self.ledger, args, settings, found, self.entropy, run)
 
 
 def blobs_of(event: events.Event) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from daybreak.engine.placement import Placement
-from daybreak.engine.queue import Queue
+from daybreak.engine.queue import Queue, home_of_run
 from daybreak.factory.merging import branches
 from daybreak.factory.merging.branches import Entry
 from daybreak.factory.merging.joined import Clash
@@ -38,6 +38,7 @@ def add(
     placement = Placement(
         project=task.project,
         priority=task.priority,
+        keys=home_of_run(ledger, entry.run),
         dedupe=f"merge:{entry.run}:{commit[:16]}",
         budget=Limit(**task.budget) if task.budget else None,
     )

@@ -20,6 +20,7 @@ from daybreak import events
 from daybreak.agents.protocol import Brief, Finding
 from daybreak.engine import Context, Kept
 from daybreak.factory.cascading import NobodyLeft
+from daybreak.factory.lookjobs import Here
 from daybreak.factory.looks import Looks
 from daybreak.factory.phases import parts
 from daybreak.factory.phases.filling import Filling, Tried
@@ -191,7 +192,7 @@ class Chain:
                     serve=self.order.serve,
                     require=self.order.sandbox,
                     needs=self.order.needs,
-                    here=self.order.office.here,
+                    here=Here(self.order.office.here),
                     tools=self.order.tools,
                 )
                 with looks.open():

@@ -12,6 +12,7 @@ from daybreak import events
 from daybreak.checks.evidence import Evidence
 from daybreak.engine import Context, Kept
 from daybreak.factory import plan, polyglot
+from daybreak.factory.lookjobs import Here
 from daybreak.factory.looks import Looks
 from daybreak.factory.phases.artefacts import TRACEABILITY, look_at_traceability
 from daybreak.factory.phases.filling import Tried
@@ -64,7 +65,7 @@ class Inspection:
                 serve=order.serve,
                 require=order.sandbox,
                 needs=order.needs,
-                here=order.office.here,
+                here=Here(order.office.here),
                 trusted=is_ours(made, order),
                 tools=order.tools,
             )

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from daybreak.engine import Context
+from daybreak.factory.lookjobs import Here
 from daybreak.factory.looks import Looks
 from daybreak.factory.phases.filling import Tried
 from daybreak.factory.phases.order import BuildOrder
@@ -122,7 +123,7 @@ class Observed:
             serve=order.serve,
             require=order.sandbox,
             needs=order.needs,
-            here=order.office.here,
+            here=Here(order.office.here),
             tools=order.tools,
         )
         return self._open.enter_context(looks.open())

@@ -44,7 +44,7 @@ class Looks:
         except lookjobs.UNSEEN as error:
             return looking.unusable(error), None
         evidence, base = (seen.get("evidence"), seen.get("base")) if isinstance(seen, dict) else (None, None)
-        return read(Evidence, evidence), None if base is None else read(Base, base)
+        return lookjobs.evidence(evidence, looking.workspace), None if base is None else read(Base, base)
 
     def _ask(self, what: str, check: Check, bench: Bench, **more: Any) -> Any:
         return self.jobs.seen(

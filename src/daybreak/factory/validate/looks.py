@@ -60,6 +60,8 @@ class Looks:
         except lookjobs.UNSEEN as error:
             return looking.unusable(check, subject, f"could not look: {error}")
         seen = read(_Seen, answer)
+        for one in seen.evidence:
+            lookjobs.evidence(one, subject.workspace)
         return Looked(seen.evidence, seen.guards)
 
     def fix(self, names: Sequence[str], plan: Plan, room: Room, work: Path, python: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from daybreak.engine import Queue
+from daybreak.engine.queue import home_of_run
 from daybreak.events import StepDone, run_stream
 from daybreak.factory.merging import joined, task
 from daybreak.factory.repository import git as repositorygit
@@ -263,7 +264,8 @@ def _add(merged: _Merged, name: str, checks: Sequence[str], hands: Hands) -> str
         environment=hands.environment,
         tasks=False,
     )
-    placed = replace(asked.placement, dedupe=f"undo:{hands.run}")
+    keys = {**home_of_run(hands.ledger, hands.run), **asked.placement.keys}
+    placed = replace(asked.placement, keys=keys, dedupe=f"undo:{hands.run}")
     queue = Queue(hands.ledger, hands.clock, hands.entropy)
     title = f"{merged.repository.name}: undo {hands.run} in {merged.into}"
     return queue.add(asked.kind, title, asked.args, placed).run

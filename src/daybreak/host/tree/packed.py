@@ -165,11 +165,12 @@ class _Data:
         self._packed = packed
         self._at = len(MAGIC)
         self._zlib = zlib.decompressobj()
-        self._piece = b""
+        self._piece, self._read = b"", 0
+        """The piece that is being read, and how much of it was: many reads of one are no copies of it."""
 
     def is_over(self) -> bool:
-        if not self._piece:
-            self._piece = self._more()
+        if self._read == len(self._piece):
+            self._piece, self._read = self._more(), 0
         return not self._piece
 
     def read(self, size: int) -> bytes:
@@ -180,7 +181,8 @@ class _Data:
         while size:
             if self.is_over():
                 raise _damaged("a file ends after the data")
-            piece, self._piece = self._piece[:size], self._piece[size:]
+            piece = self._piece[self._read : self._read + size]
+            self._read += len(piece)
             size -= len(piece)
             yield piece
 
