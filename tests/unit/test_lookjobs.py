@@ -216,7 +216,7 @@ def test_a_sandbox_that_is_too_weak_is_an_error_there_and_unusable_here(
 
     def seen(job: Job) -> None:
         if job.doer.endswith(":look"):
-            monkeypatch.setattr("daybreak.factory.repository.checks.run", weak)
+            monkeypatch.setattr("daybreak.factory.repository.running.run", weak)
 
     class Here(Watched):
         def run(self, job: Job, **how: Any) -> Answer:

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from daybreak.checks.evidence import Evidence
-from daybreak.factory.repository import checks as repositorychecks
-from daybreak.factory.repository.checks import Bench, NotRunnable, plan
+from daybreak.factory.repository import running
+from daybreak.factory.repository.checks import NotRunnable, plan
 from daybreak.factory.repository.regression import Base, Looking
+from daybreak.factory.repository.running import Bench
 from daybreak.factory.repository.task import NoWorker, RepositoryTaskWrong, asked
 from daybreak.host.workspaces import CommitUnknown, NotARepository
 
@@ -104,17 +105,17 @@ def test_a_command_counts_by_its_exit_status(tmp_path: Path) -> None:
     # shows: N2
     [check, none, unittest] = plan(["sh check.sh", "echo pytest", "cd tests && python -m unittest"])
     place = bench(tmp_path, {"notes.txt": "done\n"})
-    assert repositorychecks.run(check, place, tmp_path / "1").passed
-    seen = repositorychecks.run(none, place, tmp_path / "2")
+    assert running.run(check, place, tmp_path / "1").passed
+    seen = running.run(none, place, tmp_path / "2")
     assert "no test that could be seen" in seen.problems[0]
-    assert not repositorychecks.run(unittest, place, tmp_path / "3").passed
+    assert not running.run(unittest, place, tmp_path / "3").passed
 
 
 def test_a_check_that_cannot_be_run_is_told_before_any_work(tmp_path: Path) -> None:
     """A program that is not there says nothing about the repository."""
     # shows: N2
     [check] = plan(["no-such-program-here --all"])
-    seen = repositorychecks.run(check, bench(tmp_path, {}), tmp_path / "1")
+    seen = running.run(check, bench(tmp_path, {}), tmp_path / "1")
     with pytest.raises(NotRunnable, match="no-such-program-here"):
         Base.of(check, seen)
 

@@ -36,9 +36,10 @@ from daybreak.factory.repository import checks as repositorychecks
 from daybreak.factory.repository import git as repositorygit
 from daybreak.factory.repository import guard as repositoryguard
 from daybreak.factory.repository import regression
-from daybreak.factory.repository.checks import Bench, Check
+from daybreak.factory.repository.checks import Check
 from daybreak.factory.repository.looks import Looks
 from daybreak.factory.repository.regression import Base
+from daybreak.factory.repository.running import Bench
 from daybreak.factory.site import Site
 from daybreak.factory.warden import Warden
 from daybreak.host.sandbox import STRENGTHS

@@ -15,8 +15,8 @@ from daybreak.factory.asked import Asked
 from daybreak.factory.merging import branches
 from daybreak.factory.merging.branches import Entry
 from daybreak.factory.merging.target import Target
-from daybreak.factory.repository import checks as repositorychecks
 from daybreak.factory.repository import git as repositorygit
+from daybreak.factory.repository import venvs
 from daybreak.factory.repository.task import CHECKS_MAX, COMMAND_CHARS_MAX
 from daybreak.host.sandbox import STRENGTHS, Strength
 from daybreak.host.workspaces import git
@@ -88,7 +88,7 @@ def asked(
         checks=tuple(dict.fromkeys(checks)),
         sandbox=sandbox,
         check_s=check_s,
-        venvs=tuple(map(str, repositorychecks.find_venvs(folder, environment))),
+        venvs=tuple(map(str, venvs.find(folder, environment))),
         tasks=tasks,
         author_name=author.name,
         author_email=author.email,

@@ -10,9 +10,9 @@ from pathlib import Path
 from daybreak.clock import Clock
 from daybreak.engine import Parked
 from daybreak.factory.repository import git as repositorygit
-from daybreak.factory.repository.checks import Bench
 from daybreak.factory.repository.git import ResultUnclear
 from daybreak.factory.repository.left import Left
+from daybreak.factory.repository.running import Bench
 from daybreak.factory.repository.task import RepositoryArgs
 from daybreak.factory.site import Site
 from daybreak.host.workspaces import CommitUnknown, NotARepository, Workspace, Workspaces

@@ -11,9 +11,10 @@ from daybreak.checks.evidence import Evidence
 from daybreak.engine.dispatch import Doing
 from daybreak.factory import lookjobs
 from daybreak.factory.lookjobs import LookJobs, read
-from daybreak.factory.repository import checks as repositorychecks
-from daybreak.factory.repository.checks import Bench, Check, Seen
+from daybreak.factory.repository import checks, running, venvs
+from daybreak.factory.repository.checks import Check
 from daybreak.factory.repository.regression import Base, Looking
+from daybreak.factory.repository.running import Bench, Seen
 
 RUNS = 4
 """So often may one look run its command, each time up to its limit: as it is, and on two altered copies."""
@@ -59,7 +60,7 @@ class Looks:
             },
             scratch=bench.scratch,
             given={"files": bench.files},
-            needed=repositorychecks.readable(bench.venvs),
+            needed=venvs.readable(bench.venvs),
             time_s=RUNS * bench.limit_s,
         )
 
@@ -70,7 +71,7 @@ class Looks:
 def base(doing: Doing) -> Any:
     """`Base` of what a check says, as JSON. Raises NotRunnable."""
     check, bench = _asked(doing)
-    seen = repositorychecks.run(check, bench, bench.scratch / "run")
+    seen = running.run(check, bench, bench.scratch / "run")
     _refuse_unusable(doing, check, seen)
     return Base.of(check, seen).model_dump(mode="json")
 
@@ -107,4 +108,4 @@ def _asked(doing: Doing) -> tuple[Check, Bench]:
         require=body["require"],
         cancelled=doing.cancelled,
     )
-    return repositorychecks.called(**body["check"]), bench
+    return checks.called(**body["check"]), bench

@@ -16,8 +16,10 @@ from pydantic import BaseModel, ConfigDict
 
 from daybreak.checks import transcripts, watched
 from daybreak.checks.evidence import Evidence, Mark
-from daybreak.factory.repository import checks as repositorychecks
-from daybreak.factory.repository.checks import Bench, Check, NotRunnable, Seen, Weighed
+from daybreak.factory.repository import running, weighing
+from daybreak.factory.repository.checks import Check, NotRunnable
+from daybreak.factory.repository.running import Bench, Seen
+from daybreak.factory.repository.weighing import Weighed
 
 MARKS_MAX = 100
 MESSAGE_CHARS_MAX = 4_000
@@ -85,7 +87,7 @@ class Looking:
         """Evidence. Raises HostError and OSError where it could not look: see `unusable`."""
         folder = bench.scratch
         try:
-            seen = self.seen = repositorychecks.run(self.check, bench, folder / "run")
+            seen = self.seen = running.run(self.check, bench, folder / "run")
             self._problems = [*seen.problems, *self._regressions(seen)]
             weighed = None
             if not self._problems and not bench.cancelled.is_set() and self._must_be_weighed():
@@ -125,7 +127,7 @@ class Looking:
             if len(tests) > WEIGHED_MAX:
                 tests = random.Random(secrets.token_bytes(16)).sample(tests, WEIGHED_MAX)
         first_s = seen.finished.duration_ms / 1000
-        return repositorychecks.weigh(self.check, bench, folder, self.sources, tests, first_s)
+        return weighing.weigh(self.check, bench, folder, self.sources, tests, first_s)
 
     def _told(self, seen: Seen, weighed: Weighed | None) -> Evidence:
         finished, tally = seen.finished, seen.tally

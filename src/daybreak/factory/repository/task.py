@@ -13,9 +13,9 @@ from daybreak.factory import needing, task
 from daybreak.factory.asked import Asked
 from daybreak.factory.phases import panel
 from daybreak.factory.phases.phase import Role
-from daybreak.factory.repository import checks as repositorychecks
 from daybreak.factory.repository import git as repositorygit
 from daybreak.factory.repository import guard as repositoryguard
+from daybreak.factory.repository import venvs
 from daybreak.factory.repository.guard import Guard
 from daybreak.factory.spec.model import Needed
 from daybreak.host.sandbox import STRENGTHS, Strength
@@ -172,7 +172,7 @@ def asked(
         time_s=time_s,
         check_s=check_s,
         sandbox=sandbox,
-        venvs=tuple(map(str, repositorychecks.find_venvs(folder, environment))),
+        venvs=tuple(map(str, venvs.find(folder, environment))),
         author_name=author.name,
         author_email=author.email,
         guards_only=guards_only,

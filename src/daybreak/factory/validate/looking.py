@@ -8,7 +8,7 @@ from pathlib import Path
 
 from daybreak.checks import complexity, documentation, measured, security
 from daybreak.checks.evidence import Evidence
-from daybreak.factory.repository import checks as repositorychecks
+from daybreak.factory.repository import venvs
 from daybreak.factory.validate import commands, pythontests, pythontools, scripts
 from daybreak.factory.validate.guards import Guards, Looked, coverage_evidence
 from daybreak.factory.validate.planned import Planned
@@ -127,4 +127,4 @@ def _bandit(room: Room) -> tuple[list[str], list[Path]]:
     if not room.around.has_module("bandit"):
         return [], []
     python = room.around.python if room.around.environments else sys.executable
-    return [python, "-I", "-m", "bandit"], repositorychecks.readable(room.around.environments)
+    return [python, "-I", "-m", "bandit"], venvs.readable(room.around.environments)

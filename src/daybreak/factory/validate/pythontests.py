@@ -19,7 +19,9 @@ from daybreak.checks import transcripts, watched
 from daybreak.checks.evidence import Evidence, Mark
 from daybreak.factory.repository import checks as repositorychecks
 from daybreak.factory.repository import guard as repositoryguard
-from daybreak.factory.repository.checks import NotRunnable, Seen
+from daybreak.factory.repository import running, weighing
+from daybreak.factory.repository.checks import NotRunnable
+from daybreak.factory.repository.running import Seen
 from daybreak.factory.validate import commands
 from daybreak.factory.validate.guards import (
     MARKS_MAX,
@@ -66,7 +68,7 @@ def look(
             environment={**planned.pytest.environment, **_telling(room, place, code, measure=measure)},
         ),
     )
-    seen = repositorychecks.run(measured, room.bench, place)
+    seen = running.run(measured, room.bench, place)
     if late := out_of_time(seen.finished, room.limit_s):
         seen = replace(seen, problems=(*seen.problems, late))
     assert seen.tally is not None, "pytest is always under watch"
@@ -176,7 +178,7 @@ def _weighed(
     sources = [path for path in code if not repositoryguard.is_test(path)]
     first_s = seen.finished.duration_ms / 1000
     try:
-        weighed = repositorychecks.weigh(
+        weighed = weighing.weigh(
             planned, room.bench, room.scratch / "weighed", sources, tests[::step][:WEIGHED_MAX], first_s
         )
     except NotRunnable as error:

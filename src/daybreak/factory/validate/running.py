@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daybreak.checks import sandboxed
-from daybreak.factory.repository import checks as repositorychecks
-from daybreak.factory.repository.checks import Bench
+from daybreak.factory.repository import venvs
+from daybreak.factory.repository.running import Bench
 from daybreak.factory.validate.surroundings import Surroundings
 from daybreak.host import process
 from daybreak.host.process import Finished
@@ -82,7 +82,7 @@ class Room:
             sandbox=sandboxed.around(
                 own,
                 *sandboxed.homes(place),
-                readable=[self.files, *repositorychecks.readable(self.around.environments)],
+                readable=[self.files, *venvs.readable(self.around.environments)],
                 require=self.require,
             ),
         )
@@ -139,7 +139,7 @@ class Room:
 def installed(around: Surroundings, language: ProjectLanguage) -> list[Path]:
     """What is on this machine that programs of that language need: environments, toolchains, packages."""
     modules = [around.node_modules] if around.node_modules is not None else []
-    found = [*repositorychecks.readable(around.environments), *modules]
+    found = [*venvs.readable(around.environments), *modules]
     for one in [language] if language != "generic" else list(TOOLS):
         found += [*around.toolchain(*TOOLS.get(one, ())), *around.caches(one).values()]
     return found

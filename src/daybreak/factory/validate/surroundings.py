@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from daybreak.factory.repository import checks as repositorychecks
+from daybreak.factory.repository import venvs
 from daybreak.host.programs import Platform, Program, ProgramUnfit, find
 
 KEPT = ("PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "GOMODCACHE", "GOPATH", "GRADLE_USER_HOME")
@@ -39,7 +39,7 @@ class Surroundings(BaseModel):
     def of(cls, folder: Path, environment: Mapping[str, str]) -> Surroundings:
         return cls(
             folder=str(folder),
-            venvs=tuple(map(str, repositorychecks.find_venvs(folder, environment))),
+            venvs=tuple(map(str, venvs.find(folder, environment))),
             environment={name: environment[name] for name in KEPT if environment.get(name)},
         )
 
@@ -51,7 +51,7 @@ class Surroundings(BaseModel):
     @property
     def python(self) -> str:
         """The interpreter that the project's Python runs under."""
-        return repositorychecks.python_of("python", self.environments)
+        return venvs.python_of("python", self.environments)
 
     @property
     def python_words(self) -> str:
