@@ -70,6 +70,7 @@ peers: setup ## the engines that `make bench` compares ours with, in an environm
 
 chaos: setup ## the long fault injection
 	$(BIN)/python -m pytest -n $(JOBS) -m chaos
+	$(BIN)/python -m pytest -n $(JOBS) --hypothesis-profile=thorough -m "hypothesis and not chaos and not agents"
 
 clean: ## remove what the targets above made
 	rm -rf .venv out .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -5,20 +5,27 @@ from __future__ import annotations
 import compileall
 import fcntl
 import functools
+import gc
 import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
+import apsw
 import pytest
 import typer.testing
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
+
+from daybreak.ledger import database
 
 typer.testing._get_command = functools.cache(typer.main.get_command)
 """The tree of all commands is made once for each application, not for each line that a test types."""
 
 settings.register_profile("untimed", deadline=None)  # how long an example takes says how busy the machine is
+settings.register_profile("thorough", settings.get_profile("untimed"))
 settings.load_profile("untimed")
+EXAMPLES_LEAST = 20
 
 UNCOMPILED = sys.dont_write_bytecode
 """Whether PYTHONDONTWRITEBYTECODE is set, and each process compiles all that it imports."""
@@ -33,8 +40,53 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Tests are compiled and kept as well; they themselves run as whoever started them wants it."""
+    """Tests are compiled and kept as well; they themselves run as whoever started them wants it. What stands in memory
+    now, all tests and all modules, is no garbage and need not be searched for it thousands of times."""
     sys.dont_write_bytecode = UNCOMPILED
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of the examples that a property is tried with, a third, drawn anew each time; `make chaos` tries all of them."""
+    if settings.get_current_profile_name() == "thorough":
+        return
+    tests = {getattr(test, "__func__", test) for item in items if is_hypothesis_test(test := getattr(item, "obj", None))}
+    for test in tests:
+        told = getattr(test, "_hypothesis_internal_use_settings", None)
+        if told is not None:  # a state machine has its own, which say how long its stories are as well
+            fewer = max(told.max_examples // 3, min(told.max_examples, EXAMPLES_LEAST))
+            test._hypothesis_internal_use_settings = settings(told, max_examples=fewer)
+
+
+SYNC, MAKE_DURABLE = os.fsync, database.make_durable
+_waits = True
+"""Whether a sync is one. The machine goes on under a test, so nothing is lost without it, and two processes that sync
+on one disk wait for each other most of the time. Where it is the point of a test, that is marked `on_disk`; other
+processes that tests start always sync."""
+
+
+def _fsync(file: Any) -> None:
+    if _waits:
+        SYNC(file)
+    else:
+        os.fstat(file if isinstance(file, int) else file.fileno())  # which refuses what is no open file, too
+
+
+def _make_durable(connection: apsw.Connection, path: Path, *, mirror: bool = False) -> None:
+    MAKE_DURABLE(connection, path, mirror=mirror)
+    if not _waits:
+        connection.pragma("synchronous", "off")
+
+
+os.fsync, database.make_durable = _fsync, _make_durable
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    global _waits
+    _waits = item.get_closest_marker("on_disk") is not None
 
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -35,7 +35,7 @@ CALLS = (
     *("fchown", "utime", "setxattr", "copy_file_range", "ftruncate"),
 )
 ALL = [pytest.param(mode, 1, id=f"{mode}-all", marks=pytest.mark.chaos) for mode in scene.MODES]
-SWEEPS = [*(pytest.param(mode, 6 if mode == "exchange" else 13, id=f"{mode}-short") for mode in scene.MODES), *ALL]
+SWEEPS = [*(pytest.param(mode, 12 if mode == "exchange" else 26, id=f"{mode}-short") for mode in scene.MODES), *ALL]
 """The system and how many calls are between two strikes."""
 AFTER_SIGNAL = {"SIGINT": 130, "SIGTERM": 143}
 
@@ -150,7 +150,7 @@ def recovered(root: Path, mode: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(("mode", "every"), [pytest.param("exchange", 3, id="exchange-short"), *SWEEPS[1:]])
+@pytest.mark.parametrize(("mode", "every"), [pytest.param("exchange", 6, id="exchange-short"), *SWEEPS[1:]])
 def test_killed_before_any_change_of_the_disk_recovery_gives_all_or_none(tmp_path: Path, mode: str, every: int) -> None:
     """SIGKILL before each call that changes something, in each kind of system: afterwards all is old or all is new."""
     # shows: N4 X4 N14
@@ -208,7 +208,7 @@ def test_a_disk_that_refuses_everything_from_some_call_on_loses_nothing(tmp_path
 
             return struck
 
-    for when in range(1, 400, 11):
+    for when in range(1, 400, 17):
         root = tmp_path / str(when) / "root"
         root.mkdir(parents=True)
         scene.lay_out(root)
@@ -234,7 +234,7 @@ def test_a_disk_that_refuses_everything_from_some_call_on_loses_nothing(tmp_path
 
 @pytest.mark.parametrize("name", AFTER_SIGNAL)
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.chaos)])
+@pytest.mark.parametrize("every", [16, pytest.param(1, marks=pytest.mark.chaos)])
 def test_an_interrupt_at_any_call_leaves_all_or_none_at_once(
     tmp_path: Path, name: str, every: int, *, after: bool
 ) -> None:

@@ -21,6 +21,8 @@ from daybreak.events import StepDone
 from daybreak.host import durable
 from daybreak.ledger import Draft, Ledger, verify
 
+pytestmark = pytest.mark.on_disk
+
 STEP = StepDone(run="r", branch="", name="step", nth=0, args="", result=None)
 
 WRITER = """

@@ -40,7 +40,7 @@ PAGES = {
 }
 WEIGHT_MAX = 300_000
 AXED = ((360, "dark"), (1440, "light"))
-"""Each width and each theme once."""
+"""Each width and each theme once; in the short form each page is held against axe's rules in one of them, by turns."""
 LOST = "ERR_CONNECTION_REFUSED"
 
 
@@ -76,11 +76,11 @@ def test_every_page_is_whole_accessible_and_fits_at_both_widths_in_both_themes(
 ) -> None:
     """No serious finding of axe, nothing wider than the screen, nothing on the console, no refusal of the policy."""
     with browser.opened(chromium, served, width=width, theme=theme) as page:
-        for name, address in PAGES.items():
+        for number, (name, address) in enumerate(PAGES.items()):
             page.goto(served.url + address)
             page.wait_for_selector(".live[data-state=on]")
             browser.shot(page, f"{name}-{width}-{theme}", whole=False)
-            if (width, theme) in AXED:
+            if (width, theme) not in AXED or AXED.index((width, theme)) == number % 2:
                 assert browser.axe(page) == [], name
             assert browser.fits(page), name
             assert page.evaluate("window.harmed") is None, name

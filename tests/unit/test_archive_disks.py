@@ -16,6 +16,8 @@ from daybreak.ledger.archive.archiving import archive
 from daybreak.ledger.archive.problems import ArchiveDamaged, ArchiveMissing, ArchiveUnwritable
 from daybreak.ledger.archive.pruning import move, prune, refill, standings
 
+pytestmark = pytest.mark.on_disk
+
 UNREACHED = "/" + "x" * 300
 """A folder whose files cannot even be looked for: the system answers with an error, and not with no."""
 

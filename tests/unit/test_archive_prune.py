@@ -166,6 +166,7 @@ def disk() -> Iterator[Disk]:
     disk.unregister()
 
 
+@pytest.mark.on_disk
 @pytest.mark.parametrize("fault", [apsw.FullError("full"), apsw.IOError("input/output error")])
 @pytest.mark.parametrize("command", ["archive", "prune", "refill"])
 def test_a_disk_that_refuses_the_database_loses_nothing(

@@ -13,6 +13,8 @@ import pytest
 from daybreak.errors import BlobDamaged
 from daybreak.ledger.blobs import BlobStore
 
+pytestmark = pytest.mark.on_disk
+
 
 def beginning_with(prefix: str) -> bytes:
     """Bytes whose hash begins so."""

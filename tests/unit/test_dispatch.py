@@ -43,6 +43,7 @@ from daybreak.engine.dispatch import (
     NeedsUnmet,
     Node,
     NodeRefused,
+    NotOnNode,
     Packed,
     RayMissing,
     frames,
@@ -878,7 +879,7 @@ def test_a_sandbox_travels_by_what_has_a_name(tmp_path: Path) -> None:
     assert made.readable == (there["ours"], Path("/usr"))
     assert (made.hidden, made.memory_bytes, made.require) == ((), 2**29, "degraded")
     told["readable"].append(["", "/opt/only/here"])
-    with pytest.raises(lending.NotOnNode, match="/opt/only/here"):
+    with pytest.raises(NotOnNode, match="/opt/only/here"):
         lending.made(told, there, here=False)
 
 

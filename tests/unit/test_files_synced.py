@@ -21,6 +21,8 @@ from daybreak.host.files import disk, put_folder, recover, sync_folder, system, 
 from daybreak.host.files.paths import WORK
 from daybreak.host.files.plain import PlainDisk
 
+pytestmark = pytest.mark.on_disk
+
 State = dict[str, int]
 """Relative path → number of the file, for everything below the root."""
 

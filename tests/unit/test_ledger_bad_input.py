@@ -30,6 +30,8 @@ from daybreak.ledger import Draft, blobs, database, exact, record
 from daybreak.ledger.record import Submission
 from daybreak.testing.clock import FakeClock
 
+pytestmark = pytest.mark.on_disk
+
 Home, step = shelf.Home, shelf.step
 
 

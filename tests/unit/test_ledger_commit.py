@@ -21,6 +21,8 @@ from tests.unit.ledger_disk import Disk
 from daybreak.errors import LedgerBehind, LedgerForked, LedgerStopped, WitnessBroken
 from daybreak.ledger import Draft, Ledger, Record
 
+pytestmark = pytest.mark.on_disk
+
 Home, step, grant = shelf.Home, shelf.step, shelf.grant
 
 

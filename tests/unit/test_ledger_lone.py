@@ -19,6 +19,8 @@ from daybreak.errors import IdemConflict, LeaseLost, LedgerStopped
 from daybreak.ledger import Draft, Ledger, Record, database, writer
 from daybreak.testing.clock import FakeClock
 
+pytestmark = pytest.mark.on_disk
+
 Home, step, grant = shelf.Home, shelf.step, shelf.grant
 
 QUICK, SLOW = 0.0001, 0.05

@@ -126,6 +126,19 @@ def test_checks_of_a_merge_are_done_on_nodes(nodes: Watched, tmp_path: Path) -> 
         assert [one.partition(" ")[0] for one in jobs] == ["base", "look", "look"]
 
 
+def test_a_branch_is_looked_at_where_its_own_task_was(nodes: Watched, tmp_path: Path) -> None:
+    """What its task needed of a machine, its checks need on the merged result as well."""  # shows: N14, F5
+    with repository_desk.opened(tmp_path) as plain:
+        desk = merge_desk.MergeDesk(plain)
+        task = plain.asked(repository_desk.CHECK, needs=["gpu", "cpus=1.5"])
+        desk.office._dispatch = watched = Watched(Local(labels=["gpu"]))
+        assert desk.run(task).state == "done"
+        watched.jobs.clear()
+        ended, told = desk.merge()
+        assert [one["branch"] for one in told["merged"]], (ended.why, told)
+        assert {(one.needs.labels, one.needs.cpus) for one in watched.jobs} == {(("gpu",), 1.5)}
+
+
 def test_checks_and_fixers_of_a_validation_are_done_on_nodes(nodes: Watched, tmp_path: Path) -> None:
     """Fixers change a folder that is lent to a node; what comes back is a state like any other."""  # shows: N14, P7
     ugly = {**scene.FILES, "calc.py": scene.RIGHT, "tests/test_calc.py": scene.UGLY}

@@ -14,8 +14,6 @@ from daybreak.engine.dispatch import Needs
 from daybreak.factory import needing
 from daybreak.factory.repository.task import RepositoryArgs
 from daybreak.factory.spec.model import Needed
-from daybreak.home.handover import finding
-from daybreak.home.handover.words import TaskUnclear, Words
 
 
 def test_words_are_read_as_a_specification_has_them() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -227,3 +228,16 @@ def test_a_node_without_git_says_that_there_is_none(tmp_path: Path, monkeypatch:
     doers._begin_history(doing)
     assert run_git(folder, "log", "--format=%s") == "base\n"
     assert len(said) == 1
+
+
+def test_a_workspace_that_is_too_large_to_travel_says_what_to_do(
+    on_node: Callable[[], Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a person reads it: in what the attempt came to."""  # shows: N14
+    desk = on_node()
+    prepared(desk)
+    monkeypatch.setattr(travelling, "FOLDER", replace(travelling.FOLDER, entries=1))
+    claim = desk.go().claim
+    assert claim.outcome == "crashed"
+    assert "more than 1 files and folders" in claim.summary
+    assert 'engine = "local"' in claim.summary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -15,10 +16,13 @@ from tests.unit import ledger_home as shelf
 
 from daybreak.errors import LedgerBusy
 from daybreak.events import POLICY, IncidentRaised
+from daybreak.host.locks import LockHeld
 from daybreak.ledger import Draft, Ledger
-from daybreak.ledger.postgres import connection
+from daybreak.ledger.postgres import connection, seats
 from daybreak.ledger.postgres.connection import Link
 from daybreak.ledger.postgres.log import INCIDENT, INCIDENT_LEVEL
+from daybreak.ledger.postgres.seats import PostgresSeats
+from daybreak.ledger.postgres.stopped import Ended, Watch
 from daybreak.ledger.postgres.store import lock_key
 from daybreak.ledger.record import Record
 from daybreak.policy import journal
@@ -144,6 +148,34 @@ def test_the_process_that_was_cut_off_does_nothing_twice_and_loses_nothing(home:
     assert home.verify().ok
 
 
+def test_several_who_waited_and_looked_at_once_tell_of_it_once(home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server lets each of them end it, until it has ended."""
+    # shows: N14
+    home.open().close()
+    ledgers = [one.open(stopped_s=LIMIT_S) for one in (home, home.beside("two"), home.beside("three"))]
+    together, look = threading.Barrier(3, timeout=SOON_S), Watch._end
+
+    def at_once(watch: Watch, link: Link, holder: Ended, changed: str | None) -> None:
+        together.wait()
+        look(watch, link, holder, changed)
+        if not watch.ended:  # too late by a moment, which the server decides
+            watch.ended.append(holder)
+
+    monkeypatch.setattr(Watch, "_end", at_once)
+    try:
+        with holding(home.postgres) as other:
+            speak(other, "SELECT 1")
+            until_state(home.postgres, other, ("active", "ClientRead"))
+            futures = [one.submit([Draft("queue", step(nth))]) for nth, one in enumerate(ledgers)]
+            assert sorted(future.result(SOON_S)[0].seq for future in futures) == [0, 1, 2]
+        ledgers[0].append([Draft("queue", step(3))])
+        assert len(incidents(ledgers[0])) == 1
+        assert sorted(kept(ledgers[0])) == [0, 1, 2, 3]
+    finally:
+        for ledger in ledgers:
+            ledger.close()
+
+
 @pytest.mark.parametrize("how", ["speaks", "works"])
 def test_whoever_is_at_work_is_waited_for(home: Any, how: str) -> None:
     """One that says something now and then, for longer than the limit; and one for whom the server itself is busy."""
@@ -259,3 +291,28 @@ def test_a_newer_server_ends_such_transactions_by_itself_too(home: Any) -> None:
     with connection.connect(home.postgres, appends=True) as link:
         row = link.execute("SELECT count(*) FROM pg_settings WHERE name = 'transaction_timeout'").fetchone()
         assert row == (int(link.info.server_version >= connection.TIMED),)
+
+
+def test_whoever_stands_still_with_a_turn_has_lost_it_after_a_while(
+    home: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as that of who tells people: others take it; what it does when it goes on is no error."""
+    # shows: N14
+    home.open().close()
+    monkeypatch.setattr(seats, "TURN_S", LIMIT_S)
+    one, two = (PostgresSeats(home.postgres, tmp_path / name, name) for name in ("one", "two"))
+    try:
+        turn, began_s, taken = one.turn("notifier"), time.monotonic(), None
+        with pytest.raises(LockHeld):
+            two.turn("notifier")
+        while taken is None:
+            assert time.monotonic() - began_s < SOON_S
+            time.sleep(0.05)
+            with contextlib.suppress(LockHeld):
+                taken = two.turn("notifier")
+        assert time.monotonic() - began_s >= LIMIT_S
+        taken.release()
+        turn.release()
+    finally:
+        one.stand()
+        two.stand()

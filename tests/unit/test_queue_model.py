@@ -535,6 +535,6 @@ class TestQueueAgainstTheModelAtLength(QueueMachine.TestCase):
 
 
 RealQueueMachine.TestCase.settings = careful(5, 30)
-TestQueueOnADiskAgainstTheModel = RealQueueMachine.TestCase
+TestQueueOnADiskAgainstTheModel = pytest.mark.on_disk(RealQueueMachine.TestCase)
 """The same where every event is synced to disk."""
 # shows: N16, N1

@@ -38,13 +38,14 @@ def here(settings: Settings) -> Dispatch:
     return Local(machine.cores(), settings.dispatch.labels)
 
 
-def needs(settings: Settings, own: Needed | None = None) -> Needs:
-    """What a task asks for, and for the rest what the settings say."""
+def needs(settings: Settings, *own: Needed) -> Needs:
+    """What tasks ask for together, and for the rest what the settings say."""
     told = settings.dispatch
+    labels = (label for one in own for label in one.labels)
     return Needs(
-        cpus=(own.cpus if own else 0) or told.cpus,
-        memory_bytes=(own.memory_bytes if own else 0) or int(told.memory_gib * 2**30),
-        labels=tuple(dict.fromkeys((*told.needs, *(own.labels if own else ())))),
+        cpus=max((one.cpus for one in own), default=0) or told.cpus,
+        memory_bytes=max((one.memory_bytes for one in own), default=0) or int(told.memory_gib * 2**30),
+        labels=tuple(dict.fromkeys((*told.needs, *labels))),
     )
 
 

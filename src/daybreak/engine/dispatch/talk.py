@@ -44,7 +44,7 @@ START_S = 90.0
 REACH = "see that the cluster is there (`ray status`), and that [dispatch] address is right"
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 _LOG_BYTES_MAX = 1_000_000
-_PART_BYTES = 1 << 20
+_PART_BYTES = 1 << 16
 _log = logging.getLogger(__name__)
 _NODES_SAY = frozenset({"hello", "beat", "line", "left", "answer", "failed", "broke", "refused", "vanished"})
 """Never "end": how a try ends is the carrier's word, not a node's."""

@@ -108,8 +108,6 @@ class _OneMerge:
         self.target = Target(Path(args.repository), args.into)
         self.warden = Warden(ctx.run, kind.ledger, kind.places, kind.clock)
         self.site = Site(ctx, (kind.places.workspaces / ctx.run).resolve(), self.warden)
-        needs = dispatching.needs(kind.office.settings)
-        self.looks = Looks(LookJobs(kind.office, ctx, self.site.cancelled, needs))
         self.bases: dict[tuple[str, str], Base] = {}
         """What a check saw of a tree: by the tree, and the check's command."""
 
@@ -149,11 +147,18 @@ class _OneMerge:
 
     # -- one branch
 
+    def _looks(self, entries: Sequence[Entry]) -> Looks:
+        """Where everything is that the checks of these branches need."""
+        office = self.kind.office
+        needs = dispatching.needs(office.settings, *(one.needs for one in entries))
+        return Looks(LookJobs(office, self.ctx, self.site.cancelled, needs))
+
     async def _one(self, number: int, entry: Entry, before: Sequence[Entry]) -> tuple[str, dict[str, Any], _Made]:
         """In which list it belongs, what is said of it there, and what joining gave."""
         checks = repositorychecks.plan(
             tuple(dict.fromkeys(check for one in (*before, entry) for check in (*one.checks, *self.args.checks)))
         )
+        looks = self._looks((*before, entry))
         said = {"branch": entry.branch, "title": entry.title, "run": entry.run}
         for _ in range(TURNS_MAX):
             await self.ctx.enter("running")
@@ -162,9 +167,9 @@ class _OneMerge:
                 return "already", said, made
             if made.state != "joined":
                 return "left_out", {**said, "why": made.why, "conflicts": _places(made)}, made
-            base = await self._prove(made, checks)
+            base = await self._prove(made, checks, looks)
             await self.ctx.enter("verifying")
-            evidence = await self._look(number, entry, made, checks, base)
+            evidence = await self._look(number, entry, made, checks, base, looks)
             decision = await self._decide(number, entry, made, evidence)
             if decision.verdict != "passed":
                 return "left_out", {**said, "why": "; ".join(decision.reasons), "conflicts": []}, made
@@ -214,21 +219,21 @@ class _OneMerge:
 
     # -- looking
 
-    async def _prove(self, made: _Made, checks: Sequence[Check]) -> list[Base]:
+    async def _prove(self, made: _Made, checks: Sequence[Check], looks: Looks) -> list[Base]:
         """What each check says of the target as it is: what passes there must still pass."""
         found = []
         for check in checks:
             known = self.bases.get((made.target_tree, check.command))
             if known is None:
-                kept = await self.ctx.step(f"base {check.name}", partial(self._prove_one, check, made))
+                kept = await self.ctx.step(f"base {check.name}", partial(self._prove_one, check, made, looks))
                 known = Base.model_validate_json(self.ledger.get_blob(kept["base"]))
                 self.bases[made.target_tree, check.command] = known
             found.append(known)
         return found
 
-    def _prove_one(self, check: Check, made: _Made) -> Kept:
+    def _prove_one(self, check: Check, made: _Made, looks: Looks) -> Kept:
         with self.site.scratch() as scratch, self._workspace(scratch, made.target) as workspace:
-            base = self.looks.base(check, self._bench(workspace.path, scratch, None))
+            base = looks.base(check, self._bench(workspace.path, scratch, None))
         self.site.refuse_interrupted()
         told = events.CheckProved(
             run=self.ctx.run,
@@ -241,14 +246,14 @@ class _OneMerge:
         return Kept({"base": blob, "passed": base.passed, "summary": base.summary}, tell=[told])
 
     async def _look(
-        self, number: int, entry: Entry, made: _Made, checks: Sequence[Check], base: Sequence[Base]
+        self, number: int, entry: Entry, made: _Made, checks: Sequence[Check], base: Sequence[Base], looks: Looks
     ) -> list[Evidence]:
         found = []
         if entry.run:  # what a worker made: the tests that judge it are still those of the target
             kept = await self.ctx.step(f"check {PROTECTED}", partial(self._guarded, number, entry, made))
             found.append(Evidence.model_validate(kept["evidence"]))
         for check, before in zip(checks, base, strict=True):
-            look = partial(self._checked, number, entry, made, check, before)
+            look = partial(self._checked, number, entry, made, check, before, looks)
             kept = await self.ctx.step(f"check {check.name}", look)
             found.append(Evidence.model_validate(kept["evidence"]))
             if kept["base"]:
@@ -273,7 +278,7 @@ class _OneMerge:
         )
         return self._seen(number, evidence, "")
 
-    def _checked(self, number: int, entry: Entry, made: _Made, check: Check, before: Base) -> Kept:
+    def _checked(self, number: int, entry: Entry, made: _Made, check: Check, before: Base, looks: Looks) -> Kept:
         with self.site.scratch() as scratch, self._workspace(scratch, made.target) as workspace:
             self._apply(workspace, made)
             changed = {change.path for change in repositorygit.changes(workspace, made.tree)}
@@ -283,7 +288,7 @@ class _OneMerge:
             # branch changes, or that a task may change, may go.
             free = frozenset(path for path in changed if not entry.run or guard.allows(path))
             looking = regression.Looking(check, before, made.workspace(entry.commit), sources=(), free=free)
-            evidence, after = self.looks.look(looking, self._bench(workspace.path, scratch, entry))
+            evidence, after = looks.look(looking, self._bench(workspace.path, scratch, entry))
         self.site.refuse_interrupted()
         blob = "" if after is None else self.ledger.put_blob(after.model_dump_json().encode())
         return self._seen(number, evidence, blob)

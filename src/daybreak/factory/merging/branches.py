@@ -12,6 +12,7 @@ from daybreak.engine import verdicts
 from daybreak.errors import UsageError
 from daybreak.factory.repository import git as repositorygit
 from daybreak.factory.repository.task import KIND, RepositoryArgs
+from daybreak.factory.spec.model import Needed
 from daybreak.host.sandbox import Strength
 from daybreak.host.workspaces import git
 from daybreak.ledger import Ledger
@@ -42,6 +43,7 @@ class Entry(BaseModel):
     allow: tuple[str, ...] = ()
     check_s: float = CHECK_S
     sandbox: Strength = "degraded"
+    needs: Needed = Needed()
 
 
 def named(ledger: Ledger, repository: Path, names: Sequence[str], checks: Sequence[str]) -> list[Entry]:
@@ -97,6 +99,7 @@ def _entry(name: str, head: str, args: RepositoryArgs | None, checks: Sequence[s
         allow=args.allow,
         check_s=args.check_s,
         sandbox=args.sandbox,
+        needs=args.needs,
     )
 
 

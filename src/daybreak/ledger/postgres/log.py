@@ -158,7 +158,7 @@ class PostgresLog(Log):
     def _told(self, ended: Ended) -> Draft:
         what = f"{ended} for {ended.silent_s:.0f} s: its connection was ended, so that others could go on"
         raised = IncidentRaised(incident=self.label("inc"), kind=INCIDENT, level=INCIDENT_LEVEL, what=what[:300])
-        return Draft(POLICY, raised, "waiting")
+        return Draft(POLICY, raised, "waiting", idem=f"{INCIDENT}/{ended.pid}/{ended.began}")  # several may have waited
 
     def append_key_event(self, make: Callable[[Signer, Checkpoint], tuple[Draft, Signer]]) -> Record:
         record: Record = self._retried(lambda: super(PostgresLog, self).append_key_event(make))

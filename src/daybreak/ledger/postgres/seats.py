@@ -57,6 +57,8 @@ FROM {table} WHERE seat <> %(me)s ORDER BY began, seat"""
 _STAND = "DELETE FROM {table} WHERE seat = %s"
 _SWEEP = "DELETE FROM {table} WHERE at < clock_timestamp() - interval '1 day'"
 
+TURN_S = 1_800.0
+"""No turn lasts longer: whoever stands still with one has lost it then."""
 _log = logging.getLogger("daybreak.ledger")
 
 
@@ -136,9 +138,10 @@ class PostgresSeats:
         return lapse_s
 
     def turn(self, name: str) -> Turn:
-        """On a connection of its own: the server frees it when that ends, however it ends."""
+        """On a connection of its own: the server frees it when that ends, however it ends, and after TURN_S."""
         link = connect(self._address, name=f"daybreak {name}")
         try:
+            link.execute(f"SET idle_session_timeout = '{TURN_S * 1000:.0f}ms'", prepare=False)
             key = [lock_key(self._address) ^ zlib.crc32(name.encode())]
             taken = link.execute("SELECT pg_try_advisory_lock(%s)", key, prepare=False).fetchone()
             if taken != (True,):

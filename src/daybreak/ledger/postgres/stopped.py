@@ -50,6 +50,8 @@ class Ended(NamedTuple):
 
     pid: int
     """Of the server's process."""
+    began: str
+    """When that did."""
     user: str
     silent_s: float
 
@@ -96,11 +98,11 @@ class Watch:
         elif silent_s < self._limit_s:
             self.next_s = self._limit_s - silent_s
         else:
-            self._end(link, Ended(pid, user, silent_s), began, changed)
+            self._end(link, Ended(pid, began, user, silent_s), changed)
 
-    def _end(self, link: Any, holder: Ended, began: str, changed: str | None) -> None:
+    def _end(self, link: Any, holder: Ended, changed: str | None) -> None:
         try:
-            (done,) = link.execute(_END, [holder.pid, began, changed], prepare=False).fetchone() or (False,)
+            (done,) = link.execute(_END, [holder.pid, holder.began, changed], prepare=False).fetchone() or (False,)
         except psycopg.errors.InsufficientPrivilege:
             still = f"stands still with it for {holder.silent_s:.0f} s"
             self.held += f", {still}, and is not ours to end: {_remedy(holder.pid)}"
