@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import compileall
 import fcntl
 import functools
@@ -9,12 +10,14 @@ import gc
 import os
 import signal
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
 import typer.testing
+import uvicorn.server
 from hypothesis import is_hypothesis_test, settings
 
 from daybreak.ledger import database
@@ -26,6 +29,8 @@ settings.register_profile("untimed", deadline=None)  # how long an example takes
 settings.register_profile("thorough", settings.get_profile("untimed"))
 settings.load_profile("untimed")
 EXAMPLES_LEAST = 20
+
+gc.set_threshold(20_000, 20, 20)  # collecting tests makes much and frees nothing
 
 UNCOMPILED = sys.dont_write_bytecode
 """Whether PYTHONDONTWRITEBYTECODE is set, and each process compiles all that it imports."""
@@ -45,7 +50,6 @@ def pytest_collection_finish() -> None:
     sys.dont_write_bytecode = UNCOMPILED
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -75,12 +79,23 @@ def _fsync(file: Any) -> None:
 
 
 def _make_durable(connection: apsw.Connection, path: Path, *, mirror: bool = False) -> None:
+    if not _waits:
+        connection.pragma("synchronous", "off")  # also while it goes over to a write-ahead log
     MAKE_DURABLE(connection, path, mirror=mirror)
     if not _waits:
         connection.pragma("synchronous", "off")
 
 
 os.fsync, database.make_durable = _fsync, _make_durable
+
+
+async def _nap(delay: float) -> None:
+    await asyncio.sleep(min(delay, 0.01))
+
+
+uvicorn.server.asyncio = types.SimpleNamespace(**{**vars(asyncio), "sleep": _nap})  # type: ignore[attr-defined]
+"""Servers of this process see every tenth of a second whether they should end, and then wait for another one: of a
+test that needs one, most of the time."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -104,10 +119,10 @@ def types_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (shared / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # whoever comes second finds it read
         if len(list(shared.iterdir())) == 1:
-            from daybreak.checks import types
+            from daybreak.checks import types as typing
 
             tree, scratch = tmp_path_factory.mktemp("typed"), tmp_path_factory.mktemp("scratch")
             (tree / "src").mkdir()
             (tree / "src" / "nothing.py").touch()
-            types.look(tree, "", scratch=scratch, cache=shared)
+            typing.look(tree, "", scratch=scratch, cache=shared)
     return shared

@@ -35,7 +35,7 @@ CALLS = (
     *("fchown", "utime", "setxattr", "copy_file_range", "ftruncate"),
 )
 ALL = [pytest.param(mode, 1, id=f"{mode}-all", marks=pytest.mark.chaos) for mode in scene.MODES]
-SWEEPS = [*(pytest.param(mode, 12 if mode == "exchange" else 26, id=f"{mode}-short") for mode in scene.MODES), *ALL]
+SWEEPS = [*(pytest.param(mode, {"exchange": 12, "plain": 13}.get(mode, 26), id=f"{mode}-short") for mode in scene.MODES), *ALL]
 """The system and how many calls are between two strikes."""
 AFTER_SIGNAL = {"SIGINT": 130, "SIGTERM": 143}
 

@@ -10,14 +10,20 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.dispatch_contract import SLEEPS, job, run
 from tests.ray_cluster import gone_in
+from tests.unit.test_dispatch import Bench, Script
 
-from daybreak.engine.dispatch import ClusterUnreachable, Dispatch, Job, JobLost
+from daybreak.engine import Context
+from daybreak.engine.dispatch import ClusterUnreachable, Dispatch, Job, JobLost, Jobs, Key
 from daybreak.engine.dispatch.ray import Cluster, RayDispatch
+from daybreak.events import JobLost as JobWasLost
+from daybreak.events import StepDone
 
 CARRIER = Path(__file__).with_name("plain_carrier.py")
 SILENCE_S = 1.0
@@ -121,7 +127,7 @@ def test_a_carrier_that_is_long_about_one_message_is_heard() -> None:
 
 
 def test_a_machine_that_stood_still_as_a_whole_ends_no_carrier(tmp_path: Path) -> None:
-    """Coordinator and carrier are stopped for several times `silence_s`: that is no silence that anybody heard. The one
+    """Coordinator and carrier are stopped for twice `silence_s`: that is no silence that anybody heard. The one
     that goes on first gives the other one its time."""
     # shows: N14
     repository = Path(__file__).parents[2]
@@ -135,7 +141,7 @@ def test_a_machine_that_stood_still_as_a_whole_ends_no_carrier(tmp_path: Path) -
         try:
             for pid in pids:
                 os.kill(pid, signal.SIGSTOP)
-            time.sleep(3 * SILENCE_S)  # that nothing happens
+            time.sleep(2 * SILENCE_S)  # that nothing happens
             os.kill(coordinator.pid, signal.SIGCONT)
             time.sleep(SILENCE_S / 3)  # likewise
         finally:
@@ -145,3 +151,41 @@ def test_a_machine_that_stood_still_as_a_whole_ends_no_carrier(tmp_path: Path) -
         coordinator.stdin.flush()
         assert int(coordinator.stdout.readline()) == carrier
         coordinator.stdin.write("\n")
+
+
+class Stopping(Bench):
+    """A run with one job, at whose first line the carrier is stopped, once."""
+
+    nodes: RayDispatch
+    stopped = 0
+
+    def _do(self, ctx: Context) -> Any:
+        def make(key: Key, avoid: tuple[str, ...]) -> Job:
+            told = job(self.tmp_path / "scratch", "run", {"code": "print(7)" if self.stopped else SLEEPS})
+            return replace(told, key=key, avoid=avoid)
+
+        def line(part: bytes) -> None:
+            if not self.stopped:
+                self.stopped = carrier_of(self.nodes)
+                os.kill(self.stopped, signal.SIGSTOP)
+
+        Jobs(ctx, self.nodes, threading.Event(), self.clock).do("tests", make, line)
+        return "done"
+
+
+def test_what_a_stopped_carrier_had_is_told_in_the_ledger_and_done_again(nodes: RayDispatch, tmp_path: Path) -> None:
+    """The run waits as it does where the cluster cannot be reached, and then another carrier has it done."""
+    # shows: N14
+    bench = Stopping(tmp_path, Script())
+    bench.nodes = nodes
+    result = bench.go()
+    assert result.state == "waiting"
+    assert "said nothing for 1 s, and was ended" in result.why
+    lost = bench.events(JobWasLost)
+    assert all(one.again for one in lost)
+    assert "said nothing for 1 s" in lost[-1].why
+    bench.clock.advance(61)
+    assert bench.go().value == "done"
+    assert bench.stopped != carrier_of(nodes)
+    assert len(bench.events(JobWasLost)) == len(lost)
+    assert [one.name for one in bench.events(StepDone)].count("look") == 1

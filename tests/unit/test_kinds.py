@@ -172,7 +172,7 @@ def test_an_address_can_be_checked(desk: Any) -> None:
     """Status and content count; no answer at all is no pass."""
     # shows: N2
     server = HTTPServer(("127.0.0.1", 0), _Health)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         for path, contains, state in (("health", "up", "done"), ("health", "down", "failed"), ("x", "up", "failed")):
             address = f"http://127.0.0.1:{server.server_port}/{path}"
