@@ -380,6 +380,26 @@ def test_a_node_has_a_plain_name_or_none(tmp_path: Path, node: Any) -> None:
         heard._take({**HELLO, "node": node}, b"")
 
 
+def test_a_coordinator_that_stood_still_takes_nobody_for_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it did not hear meanwhile it could not hear; from then on silence counts as ever."""  # shows: N14
+    now_s = [100.0]
+    monkeypatch.setattr("daybreak.engine.dispatch.hearing.time.monotonic", lambda: now_s[0])
+    heard = Hearing(job(tmp_path, "echo"), Cluster(silence_s=10.0), queue.Queue(), threading.Event(), print, print)
+    heard.heard_s = now_s[0]
+    heard._take(HELLO, b"")
+    now_s[0] += 3_600
+    heard._look()
+    for _ in range(45):
+        now_s[0] += 0.2
+        heard._look()
+    with pytest.raises(JobLost, match="has said nothing for 10 s"):
+        for _ in range(5):
+            now_s[0] += 0.2
+            heard._look()
+
+
 def test_what_a_node_says_of_itself_is_short_and_can_be_stored(tmp_path: Path) -> None:
     placed: list[Node] = []
     heard = Hearing(job(tmp_path, "echo"), Cluster(), queue.Queue(), threading.Event(), print, placed.append)

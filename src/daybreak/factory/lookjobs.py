@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +26,7 @@ from daybreak.engine.dispatch import (
     NodeRefused,
     NotOnNode,
 )
-from daybreak.errors import HostError
+from daybreak.errors import CheckError, HostError
 from daybreak.factory import lending
 from daybreak.factory.office import Office
 
@@ -125,16 +126,27 @@ class LookJobs:
 
 
 UNSEEN = (HostError, OSError)
-"""With these a look ends that could not be had: it is no evidence for anything, and none against the machine."""
+"""With these a look ends that could not be had: it is no evidence for anything."""
 
 
 # -- on the machine that looks
 
 
-def begin(doing: Doing) -> None:
-    """Raises NotOnNode where it lacks what is looked with."""
-    if not doing.here:
-        lending.refuse_absent(map(Path, doing.body["needed"]))
+@contextmanager
+def looking(doing: Doing) -> Iterator[None]:
+    """Around the whole look. On a node it raises NotOnNode where that lacks what is looked with, and in place of
+    whatever breaks but errors about what is looked at: another machine may do better, and where none does the
+    coordinator's own hears what really broke."""
+    if doing.here:
+        yield
+        return
+    lending.refuse_absent(map(Path, doing.body["needed"]))
+    try:
+        yield
+    except (NotOnNode, CheckError):
+        raise
+    except Exception as error:
+        raise absent(f"{type(error).__name__}: {error}"[:1000]) from error
 
 
 def could_look(doing: Doing, seen: Evidence) -> Evidence:

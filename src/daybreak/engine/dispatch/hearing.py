@@ -32,6 +32,8 @@ from daybreak.host.sandbox import SandboxMissing
 
 OVERTIME_S = 60.0
 LOOK_S = 0.2
+DEAF_S = 1.0
+"""More than that between two looks is this process's own time."""
 _REPORT = "look at the node; a node that was not tampered with does not do this, so report it"
 _NODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """A node's name: it becomes part of what Ray is asked for."""
@@ -63,6 +65,7 @@ class Hearing:
     node: Node = NOWHERE
     began_s: float = 0.0
     heard_s: float = 0.0
+    looked_s: float = 0.0
     left: dict[str, _Left] = field(default_factory=dict)
 
     def answer(self) -> Answer:
@@ -84,6 +87,9 @@ class Hearing:
         if not self.node.name:
             return
         now_s = time.monotonic()
+        if (deaf_s := now_s - self.looked_s - DEAF_S) > 0:  # this process stood still, and may not have heard
+            self.heard_s, self.began_s = self.heard_s + deaf_s, self.began_s + deaf_s
+        self.looked_s = now_s
         if now_s - self.heard_s > self.cluster.silence_s:
             raise self._lost(f"it has said nothing for {self.cluster.silence_s:g} s")
         if now_s - self.began_s > self.job.time_s + OVERTIME_S:
@@ -140,7 +146,7 @@ class Hearing:
         )
 
     def _hello(self, said: Mapping[str, Any]) -> None:
-        self.began_s = time.monotonic()
+        self.began_s = self.looked_s = time.monotonic()
         self.node = self._named(said)
         if (version := self._text(said, "version", WORDS_MAX)) != self.cluster.version:
             raise self._refused(f"it has Daybreak {version}, and this is {self.cluster.version}")

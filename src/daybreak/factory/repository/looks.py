@@ -70,25 +70,27 @@ class Looks:
 
 def base(doing: Doing) -> Any:
     """`Base` of what a check says, as JSON. Raises NotRunnable."""
-    check, bench = _asked(doing)
-    seen = running.run(check, bench, bench.scratch / "run")
-    _refuse_unusable(doing, check, seen)
-    return Base.of(check, seen).model_dump(mode="json")
+    with lookjobs.looking(doing):
+        check, bench = _asked(doing)
+        seen = running.run(check, bench, bench.scratch / "run")
+        _refuse_unusable(doing, check, seen)
+        return Base.of(check, seen).model_dump(mode="json")
 
 
 def look(doing: Doing) -> Any:
     """Evidence of a result, and what would be the base of the next one, as JSON."""
     body = doing.body
-    check, bench = _asked(doing)
-    before = Base.model_validate(body["before"])
-    looking = Looking(check, before, body["workspace"], tuple(body["sources"]), frozenset(body["free"]))
-    evidence = lookjobs.could_look(doing, looking.look(bench))
-    after = None
-    if looking.seen is not None:
-        _refuse_unusable(doing, check, looking.seen)
-    if evidence.outcome == "passed" and looking.seen is not None:
-        after = Base.of(check, looking.seen).model_dump(mode="json")
-    return {"evidence": evidence.model_dump(mode="json"), "base": after}
+    with lookjobs.looking(doing):
+        check, bench = _asked(doing)
+        before = Base.model_validate(body["before"])
+        looking = Looking(check, before, body["workspace"], tuple(body["sources"]), frozenset(body["free"]))
+        evidence = lookjobs.could_look(doing, looking.look(bench))
+        after = None
+        if looking.seen is not None:
+            _refuse_unusable(doing, check, looking.seen)
+        if evidence.outcome == "passed" and looking.seen is not None:
+            after = Base.of(check, looking.seen).model_dump(mode="json")
+        return {"evidence": evidence.model_dump(mode="json"), "base": after}
 
 
 def _refuse_unusable(doing: Doing, check: Check, seen: Seen) -> None:
@@ -98,7 +100,6 @@ def _refuse_unusable(doing: Doing, check: Check, seen: Seen) -> None:
 
 
 def _asked(doing: Doing) -> tuple[Check, Bench]:
-    lookjobs.begin(doing)
     body = doing.body
     bench = Bench(
         files=doing.given["files"],

@@ -111,11 +111,11 @@ def _subjects() -> TypeAdapter[Subject]:
 
 def look(doing: Doing) -> Any:
     """`Looked`, as JSON."""
-    lookjobs.begin(doing)
     body = doing.body
-    subject = _subjects().validate_python(body["subject"])
-    seen = looking.look(Planned.model_validate(body["check"]), _room(doing), subject)
-    lookjobs.could_look(doing, seen.evidence[0])
+    with lookjobs.looking(doing):
+        subject = _subjects().validate_python(body["subject"])
+        seen = looking.look(Planned.model_validate(body["check"]), _room(doing), subject)
+        lookjobs.could_look(doing, seen.evidence[0])
     return _Seen(evidence=seen.evidence, guards=seen.guards).model_dump(mode="json")
 
 
