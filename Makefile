@@ -68,7 +68,7 @@ shopnight: setup ## the night that the idea came from: 200 listings, a failing s
 peers: setup ## the engines that `make bench` compares ours with, in an environment of their own; it does so itself
 	$(BIN)/python -m benchmarks.peers.installed
 
-chaos: setup ## the long fault injection
+chaos: setup ## the long fault injection, and all examples of every property
 	$(BIN)/python -m pytest -n $(JOBS) -m chaos
 	$(BIN)/python -m pytest -n $(JOBS) --hypothesis-profile=thorough -m "hypothesis and not chaos and not agents"
 

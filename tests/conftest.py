@@ -56,8 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of the examples that a property is tried with, a third, drawn anew each time; `make chaos` tries all of them."""
     if settings.get_current_profile_name() == "thorough":
         return
-    tests = {getattr(test, "__func__", test) for item in items if is_hypothesis_test(test := getattr(item, "obj", None))}
-    for test in tests:
+    found = (getattr(item, "obj", None) for item in items)
+    for test in {getattr(test, "__func__", test) for test in found if is_hypothesis_test(test)}:
         told = getattr(test, "_hypothesis_internal_use_settings", None)
         if told is not None:  # a state machine has its own, which say how long its stories are as well
             fewer = max(told.max_examples // 3, min(told.max_examples, EXAMPLES_LEAST))

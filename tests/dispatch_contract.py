@@ -109,6 +109,17 @@ class Contract:
         left = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
         assert left == {**stays, "pkg/m.py": "3", "new": "4"}
 
+    def test_what_is_given_whole_is_there_whole(self, dispatch: Dispatch, tmp_path: Path) -> None:
+        """A repository that has caches or an environment of its own is the same to a check wherever that is done; only
+        its history stays here."""  # shows: N14, F5
+        folder = tmp_path / "files"
+        tracked = [".coverage", ".venv/bin/python", "pkg/__pycache__/m.pyc", "pkg/m.py", "x.pyc"]
+        for path in [*tracked, ".git/HEAD"]:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text("1")
+        one = job(tmp_path / "scratch", "found", given={"files": folder}, whole=("files",))
+        assert [path for path in run(dispatch, one).body if not path.startswith(".git/")] == tracked
+
     def test_what_is_larger_than_one_message_travels_in_pieces(self, dispatch: Dispatch, tmp_path: Path) -> None:
         """What comes back of a large folder is heard of while it comes."""  # shows: N14
         folder = tmp_path / "workspace"

@@ -94,7 +94,8 @@
     │   ├── JobBroken       E246  a doer raised something that is none of our errors
     │   ├── AnswerFalse     E247  what came back is not what its hash says
     │   ├── JobTooLarge     E248  a job is more than may travel
-    │   └── JobFailed       E249  a doer failed with one of our errors that this process does not know
+    │   ├── JobFailed       E249  a doer failed with one of our errors that this process does not know
+    │   └── JobNotSent      E250  what a job holds cannot travel to a node
     ├── WorkerError     W1xx  a worker could not do its work
     ├── CheckError      C1xx  a check could not look (not: saw a failure, which is evidence)
     └── DeliveryError   D1xx  the result could not be put in its place

@@ -1445,6 +1445,8 @@ class JobLost(Event, frozen=True, kw_only=True):
     why: str
     again: bool
     """It is done once more."""
+    refused: bool = False
+    """Nothing went wrong with it: that machine cannot do it, or it cannot go there."""
 
 
 class JobLate(Event, frozen=True, kw_only=True):

@@ -35,7 +35,8 @@ CALLS = (
     *("fchown", "utime", "setxattr", "copy_file_range", "ftruncate"),
 )
 ALL = [pytest.param(mode, 1, id=f"{mode}-all", marks=pytest.mark.chaos) for mode in scene.MODES]
-SWEEPS = [*(pytest.param(mode, {"exchange": 12, "plain": 13}.get(mode, 26), id=f"{mode}-short") for mode in scene.MODES), *ALL]
+EVERY = {"exchange": 12, "steps": 26, "copies": 26, "plain": 13}
+SWEEPS = [*(pytest.param(mode, EVERY[mode], id=f"{mode}-short") for mode in scene.MODES), *ALL]
 """The system and how many calls are between two strikes."""
 AFTER_SIGNAL = {"SIGINT": 130, "SIGTERM": 143}
 
@@ -192,7 +193,8 @@ def test_a_call_that_is_refused_leaves_all_or_none_at_once(tmp_path: Path, mode:
 
 
 @pytest.mark.parametrize("mode", scene.MODES[:2])
-def test_a_disk_that_refuses_everything_from_some_call_on_loses_nothing(tmp_path: Path, mode: str) -> None:
+@pytest.mark.parametrize("every", [17, pytest.param(1, marks=pytest.mark.chaos)])
+def test_a_disk_that_refuses_everything_from_some_call_on_loses_nothing(tmp_path: Path, mode: str, every: int) -> None:
     """Not even undoing is possible: the error says so, and recovery, once the disk is mended, gives all or none."""
     # shows: N4 N14
     before, after = states(tmp_path, mode)
@@ -208,7 +210,7 @@ def test_a_disk_that_refuses_everything_from_some_call_on_loses_nothing(tmp_path
 
             return struck
 
-    for when in range(1, 400, 17):
+    for when in range(1, 400, every):
         root = tmp_path / str(when) / "root"
         root.mkdir(parents=True)
         scene.lay_out(root)

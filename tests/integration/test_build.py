@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import re
@@ -14,10 +13,11 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.integration import daybreak_cli
+from tests.integration.daybreak_cli import Cli, Ran
 
 from daybreak.host.sandbox import detect
 
@@ -25,18 +25,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 
 
-def _module(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-daybreak_cli = _module("daybreak_cli")
-Cli, Ran, ONE_EXAMPLE = daybreak_cli.Cli, daybreak_cli.Ran, daybreak_cli.ONE_EXAMPLE.replace("{holdout}", "0")
+ONE_EXAMPLE = daybreak_cli.ONE_EXAMPLE.replace("{holdout}", "0")
 OURS = ("daybreak.manifest.json", "daybreak.provenance.json")
 LIARS, SCRIPTED = HERE / "workers" / "liars.py", HERE / "workers" / "scripted.py"
 

@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
 import shutil
 import signal
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from tests import starter
+from tests.integration import daybreak_cli
+from tests.integration.daybreak_cli import Cli, Ran
 from tests.unit import postgres_server
 
 HERE = Path(__file__).parent
-
-
-def _module(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-daybreak_cli = _module("daybreak_cli")
-Cli, Ran = daybreak_cli.Cli, daybreak_cli.Ran
 ONE_EXAMPLE = daybreak_cli.ONE_EXAMPLE.replace("{holdout}", "0.5")
 PROVENANCE = "daybreak.provenance.json"
 

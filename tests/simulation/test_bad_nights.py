@@ -1,4 +1,4 @@
-"""A hundred bad nights, and hundreds in the long form: whatever goes wrong when, every task ends once, nothing is paid or done twice."""
+"""A hundred bad nights, hundreds in the long form: whatever goes wrong, every task ends once, nothing is done twice."""
 
 from __future__ import annotations
 

@@ -337,3 +337,56 @@ def test_what_a_node_says_of_another_result_is_refused(tmp_path: Path) -> None:
         lookjobs.evidence(told, "a" * 64)
     with pytest.raises(JobBroken, match="is no Evidence"):
         lookjobs.evidence({**told, "outcome": "splendid"}, "b" * 64)
+
+
+def test_a_repository_with_caches_in_its_commits_and_names_that_are_no_text_is_checked_as_here(
+    nodes: Watched, tmp_path: Path
+) -> None:
+    """A check sees every file of the commit on a node; and where one has a name that cannot travel, it is looked at
+    here, and told, not taken for a result's fault or a cluster's."""  # shows: N14, F5
+    command = "test -s pkg/__pycache__/kept && test -s .coverage && test -s notes.txt"
+    with repository_desk.opened(tmp_path, dispatch=nodes) as desk:
+        for name in ("pkg/__pycache__/kept", ".coverage"):
+            (desk.repo / name).parent.mkdir(parents=True, exist_ok=True)
+            (desk.repo / name).write_text("1")
+        repository_desk.git(desk.repo, "add", "--all", "--force")
+        repository_desk.git(desk.repo, "commit", "-q", "-m", "caches")
+        ended = desk.run(desk.asked(command), notes)
+        assert ended.state == "done", ended.why
+        assert all(one.node for one in desk.events(ended.run, events.JobPlaced))
+
+        (desk.repo / os.fsdecode(b"n\xff")).write_text("1")
+        repository_desk.git(desk.repo, "add", "--all")
+        repository_desk.git(desk.repo, "commit", "-q", "-m", "a name")
+        ended = desk.run(desk.asked(f"{command} && true"), remove)
+        assert ended.state == "done", ended.why
+        assert [one.node for one in desk.events(ended.run, events.JobPlaced)] == ["", ""]
+        base, look = (one.why for one in desk.events(ended.run, events.JobLost))
+        assert "is not UTF-8" in base
+        assert look.endswith("is no text")
+
+
+def remove(folder: Path, brief: object) -> None:
+    """The name is then in what is asked, and in no file."""
+    notes(folder, brief)
+    (folder / os.fsdecode(b"n\xff")).unlink()
+
+
+def test_a_protected_path_that_is_no_text_fails_its_attempt_and_not_the_run(nodes: Watched, tmp_path: Path) -> None:
+    """What a worker left can be told, whatever it is called; it cannot be named to be put back, so nothing more is
+    looked at."""  # shows: F5
+
+    def sneaks(folder: Path, brief: object) -> None:
+        notes(folder, brief)
+        (folder / os.fsdecode(b"d\xff")).mkdir()
+        (folder / os.fsdecode(b"d\xff") / "conftest.py").write_text("")
+
+    with repository_desk.opened(tmp_path, dispatch=nodes) as desk:
+        ended = desk.run(desk.asked("test -s notes.txt"), sneaks, notes)
+        assert ended.state == "done", ended.why
+        seen = [one.evidence for one in desk.events(ended.run, events.CheckLooked)]
+        assert [(one["check"].partition(":")[0], one["outcome"]) for one in seen] == [
+            ("change", "passed"), ("protected", "failed"),
+            ("change", "passed"), ("protected", "passed"), ("check", "passed"),
+        ]  # fmt: skip
+        assert seen[1]["summary"] == "d\\udcff/conftest.py was added, and is protected"

@@ -317,6 +317,11 @@ def test_jobs_that_nodes_lost_are_counted_and_each_can_be_looked_up(tmp_path: An
         for nth, node in enumerate(["n1", "n2", "n1"], 1):
             lost = events.JobLost(run=run, job="s:attempt 1", nth=nth, node=node, why="<b>\x1b[2J", again=nth < 3)
             ledger.append([Draft(events.run_stream(run), lost, epoch=1, trace=run)])
+        for nth in range(4, 200):  # what nodes lack is no loss, and hides none
+            told = events.JobLost(
+                run=run, job="s:look tests", nth=nth, node=f"n{nth}", why="no venv", again=True, refused=True
+            )
+            ledger.append([Draft(events.run_stream(run), told, epoch=1, trace=run)])
         report = morning.collect(ledger, now=scene.clock.now(), night="")
         [line] = [one for one in report.notices if one.what == "cluster"]
         assert line.text == "3 tries of jobs lost on 2 nodes, in 1 run; 2 done again, 1 given up"

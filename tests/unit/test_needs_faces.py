@@ -405,7 +405,19 @@ def test_what_a_run_needs_is_shown_with_it(repo: Path) -> None:
     assert needing.read(needed.words(planned["needs"])) == spec.needs
 
 
-@pytest.mark.parametrize("told", [None, [], {"cpus": "x", "memory_bytes": -1, "labels": 3}, {"labels": {}}])
+@pytest.mark.parametrize(
+    "told",
+    [
+        None,
+        [],
+        {"cpus": "x", "memory_bytes": -1, "labels": 3},
+        {"labels": {}},
+        {"cpus": 10**400},
+        {"memory_bytes": 10**5000},
+        {"cpus": float("inf")},
+    ],
+    ids=["nothing", "list", "nonsense", "labels", "cpus", "memory", "infinite"],
+)
 def test_needs_that_make_no_sense_break_no_report(told: object) -> None:
     """What a ledger holds may come from anywhere."""
     assert needed.words(told) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -11,13 +12,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import pytest
 from tests.unit.repository_desk import git as run_git
 from tests.unit.test_attempting import Desk, opened, own
 
 from daybreak.clock import SystemClock
+from daybreak.engine import Queue
 from daybreak.engine.dispatch import Doing, travelling
 from daybreak.engine.dispatch.ray import Cluster, RayDispatch
+from daybreak.events import JobLost as JobWasLost
 from daybreak.factory import doers
 from daybreak.factory.repository import git
 from daybreak.factory.repository.git import ResultUnclear
@@ -107,8 +111,82 @@ def test_what_has_no_history_here_gets_none_there(tmp_path: Path) -> None:
     (tmp_path / ".git" / "refs" / "heads" / "work").write_text("--output=/tmp/x")
     assert git.since_begun(tmp_path, tmp_path / "begun.git") is None
     (tmp_path / ".git" / "refs" / "heads" / "work").write_text("1" * 40)
+    with pytest.raises(ResultUnclear, match="objects is no folder"):
+        git.since_begun(tmp_path, tmp_path / "begun.git")
+    (tmp_path / ".git" / "objects").mkdir()
     with pytest.raises(ResultUnclear, match="no history can be made"):
         git.since_begun(tmp_path, tmp_path / "begun.git")
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> Path:
+    """A repository of this user's that no worker can read."""
+    repository = tmp_path / "private"
+    repository.mkdir()
+    (repository / "key").write_text("SECRET")
+    run_git(repository, "init", "-q", "-b", "work")
+    run_git(repository, "add", "--all")
+    run_git(repository, "-c", "user.name=A", "-c", "user.email=a@b", "commit", "-q", "-m", "begin")
+    return repository
+
+
+@pytest.mark.parametrize(
+    "leads", [".git", ".git/refs", ".git/objects", ".git/objects/ab", ".git/objects/pack", "alternates", "ref"]
+)
+def test_what_was_put_in_the_place_of_a_history_shows_nobody_elses(tmp_path: Path, private: Path, leads: str) -> None:
+    """It is read with this user's rights: what a worker may not read must not come to it as what it removed."""
+    # shows: N9, N14
+    folder, theirs = tmp_path / "workspace", private / ".git"
+    (folder / "src").mkdir(parents=True)
+    git.begin_history(folder)
+    place = folder / leads
+    if leads == "alternates":
+        (folder / ".git" / "objects" / "info" / "alternates").write_text(f"{theirs / 'objects'}\n")
+    elif leads == "ref":
+        place = folder / ".git" / "refs" / "heads" / "work"
+        place.unlink()
+        place.symlink_to(theirs / "refs" / "heads" / "work")
+    else:
+        if place.exists():
+            place.rename(tmp_path / "was")
+        place.symlink_to(tmp_path / "private" / leads)
+    if leads != "ref":
+        head = (theirs / "refs" / "heads" / "work").read_text()
+        with contextlib.suppress(OSError):
+            (folder / ".git" / "refs" / "heads" / "work").write_text(head)
+    if leads in (".git", ".git/refs", "ref"):
+        assert git.since_begun(folder, tmp_path / "begun.git") is None
+        return
+    with pytest.raises(ResultUnclear, match="not as it was given"):
+        git.since_begun(folder, tmp_path / "begun.git")
+
+
+def test_a_pipe_in_the_place_of_a_history_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / ".git" / "refs" / "heads").mkdir(parents=True)
+    os.mkfifo(tmp_path / ".git" / "refs" / "heads" / "work")
+    assert git.since_begun(tmp_path, tmp_path / "begun.git") is None
+
+
+def test_a_repository_below_that_a_history_knows_of_runs_nothing(tmp_path: Path) -> None:
+    """Git would ask it by its own settings whether it was changed."""  # shows: N9, N14
+    folder, ran = tmp_path / "workspace", tmp_path / "ran"
+    below = folder / "below"
+    below.mkdir(parents=True)
+    hook = tmp_path / "hook"
+    hook.write_text(f"#!/bin/sh\ntouch {ran}\ncat\n")
+    hook.chmod(0o755)
+    for name, text in ((".gitattributes", "* filter=up\n"), ("a", "1")):
+        (below / name).write_text(text)
+    run_git(below, "init", "-q")
+    run_git(below, "add", "--all")
+    run_git(below, "-c", "user.name=A", "-c", "user.email=a@b", "commit", "-q", "-m", "begin")
+    git.begin_history(folder)
+    assert "160000" in run_git(folder, "ls-tree", "HEAD")
+    with (below / ".git" / "config").open("a") as file:
+        file.write(f'[filter "up"]\n\tclean = {hook}\n[core]\n\tfsmonitor = {hook}\n')
+    os.utime(below / "a", (1, 1))
+    git.since_begun(folder, tmp_path / "begun.git")
+    assert not ran.exists()
 
 
 def test_no_program_that_a_folder_names_is_run(
@@ -230,14 +308,21 @@ def test_a_node_without_git_says_that_there_is_none(tmp_path: Path, monkeypatch:
     assert len(said) == 1
 
 
-def test_a_workspace_that_is_too_large_to_travel_says_what_to_do(
+def test_a_workspace_that_is_too_large_to_travel_is_asked_about_and_costs_nobody_anything(
     on_node: Callable[[], Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a person reads it: in what the attempt came to."""  # shows: N14
+    """No worker was started, so it is no worker's fault, and no other worker can do better: a person can."""
+    # shows: N14, F16
     desk = on_node()
     prepared(desk)
-    monkeypatch.setattr(travelling, "FOLDER", replace(travelling.FOLDER, entries=1))
-    claim = desk.go().claim
-    assert claim.outcome == "crashed"
-    assert "more than 1 files and folders" in claim.summary
-    assert 'engine = "local"' in claim.summary
+    with monkeypatch.context() as patched:
+        patched.setattr(travelling, "FOLDER", replace(travelling.FOLDER, entries=1))
+        anyio.run(desk.engine.supervise, desk.run_id)
+        ((state, question, why),) = desk.ledger.query(
+            "SELECT state, question, why FROM view_runs WHERE run = ?", (desk.run_id,)
+        )
+        assert (state, desk.results, desk.events(JobWasLost)) == ("parked", [], [])
+        assert question.startswith("workspace cannot travel to a node: there are more than 1 files and folders")
+        assert 'engine = "local"' in why
+    assert Queue(desk.ledger, SystemClock(), os.urandom).answer(desk.run_id, "yes")
+    assert desk.go().claim.outcome == "finished"

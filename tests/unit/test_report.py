@@ -239,6 +239,8 @@ def test_the_report_says_where_an_attempt_was_done_and_what_was_lost_on_the_way(
             events.JobPlaced(**told, nth=2, node="n2", host="two", sandbox="full"),
             events.JobLate(**told, nth=1, node="n1"),
             events.JobLost(**{**lost, "job": "abc:check tests"}, nth=1, why="gone", again=False),
+            events.JobLost(**{**lost, "job": "abc:look lint"}, nth=1, why="no venv", again=True, refused=True),
+            events.JobPlaced(**{**told, "job": "abc:look lint"}, nth=2, node="", host=evil, sandbox=""),
         ),
     )
     console = Console(record=True, width=200, file=open("/dev/null", "w"))  # noqa: SIM115
@@ -247,5 +249,7 @@ def test_the_report_says_where_an_attempt_was_done_and_what_was_lost_on_the_way(
     text = console.export_text()
     for words in ("on node two, sandbox full", "fell silent; it is done again", "after it was given up", "check tests"):
         assert words in text
+    told_of = [(one.outcome, one.summary.partition(",")[0]) for one in report.asked if one.what == "look lint"]
+    assert told_of == [("passed over", "no venv"), ("placed", "on the coordinator's machine")]
     assert "\x1b" not in text
     assert "\u202e" not in text

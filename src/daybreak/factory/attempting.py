@@ -220,7 +220,7 @@ class Attempts:
             return None
         git_dir, file = scratch / "begun.git", scratch / "begun.patch"
         try:
-            changes = repositorygit.since_begun(folder, git_dir)
+            changes = repositorygit.since_begun(folder, git_dir, self.cancelled)
         except (CheckError, HostError) as problem:
             self.ctx.report(cut(f"git shows this worker no changes of its own: {problem.message}", NOTE_CHARS_MAX))
             return None

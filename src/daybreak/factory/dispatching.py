@@ -18,7 +18,7 @@ def make(settings: Settings, places: Places, environment: Mapping[str, str]) -> 
     """Raises KeyUnresolved where the cluster's token is not there."""
     told = settings.dispatch
     if told.engine == "local":
-        return here(settings)
+        return Local(machine.cores(), told.labels)
     from daybreak.engine.dispatch.ray import Cluster, RayDispatch
 
     cluster = Cluster(
@@ -34,8 +34,9 @@ def make(settings: Settings, places: Places, environment: Mapping[str, str]) -> 
 
 
 def here(settings: Settings) -> Dispatch:
-    """This machine, with what it is said to have."""
-    return Local(machine.cores(), settings.dispatch.labels)
+    """This machine, with what it is said to have, where jobs come back to it from a cluster: of those many more may be
+    asked for at a time than it has processors."""
+    return Local(machine.cores(), settings.dispatch.labels, in_turn=True)
 
 
 def needs(settings: Settings, *own: Needed) -> Needs:

@@ -31,6 +31,7 @@ from daybreak.factory import lending
 from daybreak.factory.office import Office
 
 Seen = TypeVar("Seen", bound=BaseModel)
+Told = TypeVar("Told")
 OVERHEAD_S = 600.0
 """Of one look, beside the programs that it runs: copies, altered sources, a busy disk."""
 
@@ -45,27 +46,32 @@ class Here:
 
 
 def have(
-    jobs: Jobs, name: str, needed: tuple[str, ...], make: Callable[[Key, tuple[str, ...]], Job], here: Here
-) -> Any:
-    """What a look saw, as JSON; `needed`: paths of what it looks with. Raises what the doer raised, and Parked where
-    nobody can look: a look that cannot be had says nothing about what was to be seen."""
+    jobs: Jobs,
+    name: str,
+    needed: tuple[str, ...],
+    make: Callable[[Key, tuple[str, ...]], Job],
+    here: Here,
+    sense: Callable[[Any], Told],
+) -> Told:
+    """What `sense` makes of what a look saw; `needed`: paths of what it looks with. Raises what the doer raised, and
+    Parked where nobody can look: a look that cannot be had says nothing about what was to be seen."""
     try:
-        answer = jobs.do(name, make, here=here.dispatch, away=needed not in here.lacked)
-    except (JobLost, AnswerFalse, NodeRefused) as problem:
+        answer = jobs.do(name, make, here=here.dispatch, away=needed not in here.lacked, refuse=sense)
+    except (JobLost, JobBroken, AnswerFalse, NodeRefused) as problem:
         raise Parked(f"{problem.message}: look again?", why=f"{problem.code}: {problem.hint}") from problem
     if needed and not answer.node.name:
         here.lacked.add(needed)
-    return answer.body
+    return sense(answer.body)
 
 
-def evidence(told: object, workspace: str) -> Evidence:
-    """Evidence about that workspace. Raises JobBroken where a node says what is none, or about another one."""
+def evidence(told: object, workspace: str, check: str = "") -> Evidence:
+    """Evidence about that workspace, of that check where one is named. Raises JobBroken where a node says what is none,
+    or about something else."""
     seen = read(Evidence, told)
     if seen.workspace != workspace:
-        raise JobBroken(
-            f"what a node says of {seen.check} is about {seen.workspace[:12]}, not {workspace[:12]}",
-            hint="look at the node; a node that was not tampered with does not do this, so report it",
-        )
+        raise senseless(f"what a node says of {seen.check} is about {seen.workspace[:12]}, not {workspace[:12]}")
+    if check and seen.check != check:
+        raise senseless(f"a node was asked about {check}, and says something of {seen.check}")
     return seen
 
 
@@ -74,10 +80,13 @@ def read(kind: type[Seen], told: object) -> Seen:
     try:
         return kind.model_validate(told)
     except ValidationError as error:
-        raise JobBroken(
-            f"what a node says of a look is no {kind.__name__}: {error.error_count()} things are wrong",
-            hint="look at the node; all must have the same Daybreak",
-        ) from error
+        wrong = f"{error.error_count()} things are wrong"
+        raise senseless(f"what a node says of a look is no {kind.__name__}: {wrong}") from error
+
+
+def senseless(why: str) -> JobBroken:
+    hint = "look at the node: all must have the same Daybreak, and one that was not tampered with does not do this"
+    return JobBroken(why, hint=hint)
 
 
 @dataclass
@@ -88,22 +97,21 @@ class LookJobs:
     ctx: Context
     cancelled: threading.Event
     needs: Needs
-
-    def __post_init__(self) -> None:
-        self._here = Here(self.office.here)
+    here: Here
 
     def seen(
         self,
         name: str,
         doer: str,
         body: Mapping[str, Any],
+        sense: Callable[[Any], Told],
         *,
         scratch: Path,
         time_s: float,
         needed: Sequence[Path],
         given: Mapping[str, Path],
         lent: Mapping[str, Path] | None = None,
-    ) -> Any:
+    ) -> Told:
         """As `have`. `needed`: what it looks with, beside Daybreak and the system's own programs; it must lie at the
         same paths wherever that is done. `time_s`: of the programs that it runs."""
 
@@ -116,13 +124,14 @@ class LookJobs:
                 body={**body, "needed": list(paths)},
                 scratch=scratch,
                 given=given,
+                whole=tuple(given),  # a check sees what it would see here
                 lent=lent or {},
                 needs=self.needs,
                 time_s=time_s + OVERHEAD_S,
                 avoid=avoid,
             )
 
-        return have(self.office.jobs(self.ctx, self.cancelled), name, paths, job, self._here)
+        return have(self.office.jobs(self.ctx, self.cancelled), name, paths, job, self.here, sense)
 
 
 UNSEEN = (HostError, OSError)

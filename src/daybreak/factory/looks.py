@@ -6,10 +6,10 @@ All looks at one result are of one *bench*: on each machine they share the insta
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from daybreak.checks.evidence import Evidence
 from daybreak.checks.example import Example
 from daybreak.engine.dispatch import Doing, Job, Jobs, Key, Needs, Packed
 from daybreak.factory import looking, lookjobs
-from daybreak.factory.lookjobs import Here, read
+from daybreak.factory.lookjobs import Here, Told, read
 from daybreak.factory.spec.model import Specification
 from daybreak.factory.toolbox import ONLY_PYTHON, PYTHON, Survey, Toolbox
 from daybreak.factory.validate import languages, running
@@ -59,32 +59,29 @@ class Looks:
     """What `surveyed` found, where checks are asked for by their name."""
     bench: str = field(default_factory=lambda: secrets.token_hex(8))
 
-    def surveyed(self, kinds: set[str], *, mutated: bool = False) -> Survey:
-        return read(Survey, self._ask("survey", kinds=sorted(kinds), mutated=mutated))
-
     def check(self, name: str) -> Evidence:
-        return self._evidence(self._ask("check", name=name))
+        return self._ask("check", partial(self._evidence, name), name=name)
 
     def parses(self) -> Evidence:
-        return self._evidence(self._ask("parses"))
+        return self._ask("parses", partial(self._evidence, ""))
 
     def by_tool(self, planned: Planned) -> list[Evidence]:
         told = planned.model_dump(mode="json")
-        seen = self._ask("tool", name=planned.name, language=planned.language, planned=told)
-        return [self._evidence(one) for one in (seen if isinstance(seen, list) else [seen])]
+        return self._ask("tool", self._evidences, name=planned.name, language=planned.language, planned=told)
 
     def mutation(self, most: int, strength_min: float) -> Evidence:
-        return self._evidence(self._ask("mutation", most=most, strength_min=strength_min))
+        return self._ask("mutation", partial(self._evidence, ""), most=most, strength_min=strength_min)
 
     def example(self, example: Example) -> Evidence:
         asked = example.model_dump(mode="json")
-        return self._evidence(self._ask("example", name=example.id, example=asked))
+        name = f"example:{example.id}"
+        return self._ask("example", partial(self._evidence, name), name=example.id, example=asked)
 
     def observe(self, probe: Probe, asked: int) -> Observation:
         from daybreak.factory.consensus import Observation
 
-        told = self._ask("observe", name=probe.id, probe=probe.model_dump(mode="json"), asked=asked)
-        return read(Observation, told)
+        told, sense = probe.model_dump(mode="json"), partial(read, Observation)
+        return self._ask("observe", sense, name=probe.id, probe=told, asked=asked)
 
     def read_here(self) -> looking.Result:
         """For what is read off its bytes, where no program runs."""
@@ -122,8 +119,13 @@ class Looks:
             "tools": None if self.tools is None else self.tools.model_dump(mode="json"),
         }
 
-    def _evidence(self, told: object) -> Evidence:
-        return lookjobs.evidence(told, self.workspace)
+    def _evidence(self, check: str, told: object) -> Evidence:
+        return lookjobs.evidence(told, self.workspace, check)
+
+    def _evidences(self, told: object) -> list[Evidence]:
+        if not isinstance(told, list) or not told:
+            raise lookjobs.senseless("what a node says of a look is no list of evidence")
+        return [self._evidence("", one) for one in told]
 
     def _needed(self, language: ProjectLanguage | None) -> tuple[str, ...]:
         """What its programs need to be there: of the language that is asked for, or of that of one check. Python is
@@ -135,7 +137,15 @@ class Looks:
             return ()
         return tuple(map(str, running.needed(self.tools.around, wanted)))
 
-    def _ask(self, what: str, *, name: str = "", language: ProjectLanguage | None = None, **more: Any) -> Any:
+    def _ask(
+        self,
+        what: str,
+        sense: Callable[[Any], Told],
+        *,
+        name: str = "",
+        language: ProjectLanguage | None = None,
+        **more: Any,
+    ) -> Told:
         needed = self._needed(language)
 
         def job(key: Key, avoid: tuple[str, ...]) -> Job:
@@ -159,7 +169,7 @@ class Looks:
                 avoid=avoid,
             )
 
-        return lookjobs.have(self.jobs, f"{what} {name}".strip(), needed, job, self.here)
+        return lookjobs.have(self.jobs, f"{what} {name}".strip(), needed, job, self.here, sense)
 
 
 # -- on the machine that looks
@@ -167,17 +177,19 @@ class Looks:
 
 def done(doing: Doing) -> Any:
     """What that look saw, as JSON."""
-    lookjobs.begin(doing)
+    with lookjobs.looking(doing):
+        return _done(doing)
+
+
+def _done(doing: Doing) -> Any:
     body = doing.body
     result = _result(doing)
     if not doing.here:
         for name in _folders(body):  # of a look whose answer did not arrive
             removal.remove(result.scratch / name)
     match body["what"]:
-        case "survey":
-            seen: BaseModel = result.surveyed(set(body["kinds"]), mutated=body["mutated"])
         case "check":
-            seen = lookjobs.could_look(doing, result.check(body["name"]))
+            seen: BaseModel = lookjobs.could_look(doing, result.check(body["name"]))
         case "parses":
             seen = lookjobs.could_look(doing, result.parses())
         case "tool":
@@ -185,7 +197,7 @@ def done(doing: Doing) -> Any:
             lookjobs.could_look(doing, found[0])
             return [one.model_dump(mode="json") for one in found]
         case "mutation":
-            seen = result.mutation(body["most"], body["strength_min"])
+            seen = lookjobs.could_look(doing, result.mutation(body["most"], body["strength_min"]))
         case "example":
             seen = _example(doing, result)
         case "observe":
@@ -197,7 +209,7 @@ def done(doing: Doing) -> Any:
 
 def _example(doing: Doing, result: looking.Result) -> Evidence:
     try:
-        return result.example(Example.model_validate(doing.body["example"]))
+        return lookjobs.could_look(doing, result.example(Example.model_validate(doing.body["example"])))
     except looking.NotInstalled as problem:
         if doing.here:
             raise
@@ -240,6 +252,7 @@ def _observed(doing: Doing, result: looking.Result) -> Observation:
 
     with doing.lock:
         if "product" not in doing.kept:
+            lookjobs.could_look(doing, result.check("install"))
             doing.kept["product"] = result.product()
     return consensus.observe(
         doing.kept["product"],

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 GIB, MIB = 2**30, 2**20
 _SHOWN_MAX = 50
+_MOST = 2**60
+"""More makes no sense, and huge numbers cannot be written."""
 
 
 def words(told: object) -> list[str]:
@@ -14,8 +16,8 @@ def words(told: object) -> list[str]:
     if not isinstance(told, Mapping):
         return []
     cpus, memory, labels = told.get("cpus"), told.get("memory_bytes"), told.get("labels")
-    said = [f"cpus={cpus:g}"] if isinstance(cpus, int | float) and cpus > 0 else []
-    said += [f"memory={_size(memory)}"] if isinstance(memory, int) and memory > 0 else []
+    said = [f"cpus={cpus:g}"] if isinstance(cpus, int | float) and 0 < cpus < _MOST else []
+    said += [f"memory={_size(memory)}"] if isinstance(memory, int) and 0 < memory < _MOST else []
     return said + [str(one) for one in (labels if isinstance(labels, list | tuple) else ())][:_SHOWN_MAX]
 
 

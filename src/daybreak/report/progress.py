@@ -90,6 +90,8 @@ class Progress:
             case events.AttemptAwaited():
                 passed = "".join(f"\n          {name}: {why}" for name, why in event.passed_over.items())
                 return f"attempt {event.attempt}: {event.why}{passed}"
+            case events.JobLost(refused=True):
+                return event.why
             case events.JobLost():
                 return f"a job was lost: {event.why}" + ("; it is done again" if event.again else "")
             case events.JobLate():

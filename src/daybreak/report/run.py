@@ -256,8 +256,8 @@ def _take(report: RunReport, event: events.Event, place: str, ts: str) -> None:
         case events.JobPlaced() if ":attempt " in event.job:
             report.asked.append(_job(event.job, "placed", f"on node {event.host}, sandbox {event.sandbox}", place))
         case events.JobLost():
-            why = event.why + ("; it is done again" if event.again else "")
-            report.asked.append(_job(event.job, "lost", why, place))
+            why = event.why + ("; it is done again" if event.again and not event.refused else "")
+            report.asked.append(_job(event.job, "passed over" if event.refused else "lost", why, place))
         case events.JobLate():
             report.asked.append(_job(event.job, "refused", "it answered after it was given up", place))
         case events.StepDone(name="skeleton", result={"files": int() as files, "output": str() as output}):

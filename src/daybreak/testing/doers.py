@@ -48,6 +48,18 @@ def linked(doing: Doing) -> Any:
     return {f"{path.parent.name}/{path.name}": os.readlink(path) for path in found}
 
 
+def found(doing: Doing) -> Any:
+    """Paths of all files in the folders that it was given."""
+    return sorted(
+        str(path.relative_to(folder)) for folder in doing.given.values() for path in folder.rglob("*") if path.is_file()
+    )
+
+
+def untold(doing: Doing) -> Any:
+    """What no message can hold: `huge`, or what is no text."""
+    return "x" * (65 * 1024 * 1024) if doing.body.get("huge") else "\udcff"
+
+
 def lines(doing: Doing) -> Any:
     """Tells `parts`, each after the one before it was said."""
     for part in doing.body["parts"]:

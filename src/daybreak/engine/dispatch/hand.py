@@ -82,9 +82,11 @@ class Hand:
         return str(message[0]["hash"]), message[1]
 
     def _say(self, said: Mapping[str, Any], data: bytes = b"") -> None:
+        message = frames.encoded(said, data)  # before it counts as said
         with self._saying:
             self._unheard.append(time.monotonic())
-            frames.write(self._go, said, data)
+            self._go.write(message)
+            self._go.flush()
 
     def _beat(self) -> None:
         while True:
@@ -105,6 +107,10 @@ class Hand:
     def _do(self, order: dict[str, Any], blobs: dict[str, bytes]) -> None:
         self._busy = str(order["job"])
         said = {"job": self._busy, **self._end(order, blobs)}
+        try:
+            frames.encoded(said)
+        except (JobBroken, UnicodeEncodeError) as error:  # else it would be taken for silent
+            said = {"job": self._busy, **_broken(error)}
         self._busy = ""  # before it is said: then the next order may come
         self._say(said)
 
@@ -115,7 +121,7 @@ class Hand:
         except (OSError, DiskFull, tree.NotUnpacked) as error:
             if isinstance(error, OSError) and error.errno not in _OF_THE_NODE:
                 return _broken(error)
-            return {"op": "refused", "why": f"it has no room or no files left: {error}"[:1000]}
+            return {"op": "refused", "why": _text(f"it has no room or no files left: {error}"[:1000])}
         except DaybreakError as error:
             return {"op": "failed", "code": error.code, "message": error.message, "hint": error.hint}
         except BaseException as error:  # noqa: BLE001 - told to the coordinator, with where it happened
@@ -198,7 +204,12 @@ class Hand:
 
 def _broken(error: BaseException) -> dict[str, Any]:
     last = "".join(traceback.format_exception(error)[-3:])[-4_000:]
-    return {"op": "broke", "message": f"{type(error).__name__}: {error}", "trace": last}
+    return {"op": "broke", "message": _text(f"{type(error).__name__}: {error}"[:4_000]), "trace": _text(last)}
+
+
+def _text(said: str) -> str:
+    """Names of files may hold bytes that are no text."""
+    return said.encode(errors="backslashreplace").decode()
 
 
 def _plain(name: str) -> str:

@@ -204,7 +204,9 @@ class Hearing:
             try:
                 if left is None or not left.whole:
                     raise tree.PackDamaged("it never came, or not whole", hint="")
-                travelling.put_back(b"".join(left.pieces), folder, left.hash, self.job.scratch)
+                packed = b"".join(left.pieces)
+                left.pieces.clear()  # else all of it would be held twice
+                travelling.put_back(packed, folder, left.hash, self.job.scratch)
             except tree.PackDamaged as damaged:
                 raise _about(
                     AnswerFalse(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -84,7 +84,9 @@ class Job:
     """Folders that the doer may change. Afterwards they hold what it left, links included, as `host.tree` takes it.
     What no tree takes (caches, `.git`) does not travel: on a node it is not there, and here it stays as it was."""
     given: Mapping[str, Path] = field(default_factory=dict)
-    """Files and folders that it may read."""
+    """Files and folders that it may read. On a node folders hold what `host.tree` takes of them."""
+    whole: Collection[str] = ()
+    """Names of given folders that travel as they are, caches and environments too; only a `.git` does not."""
     needs: Needs = NO_NEEDS
     time_s: float
     """A job that is not over after that, and a minute, is lost."""
@@ -147,8 +149,8 @@ class Dispatch(Protocol):
         """Have one try done; blocks. `on_node` hears where it is done.
 
         Raises what the doer raised, Paused where it was cancelled (then nothing of it runs any more, or is cut off and
-        will end by itself), JobLost, NeedsUnmet, NodeRefused, ClusterUnreachable, AnswerFalse, JobTooLarge, NotATree
-        where what was left in a lent folder is no tree."""
+        will end by itself), JobNotSent, JobLost, NeedsUnmet, NodeRefused, ClusterUnreachable, AnswerFalse; and
+        JobTooLarge and NotATree where what was left in a lent folder cannot come back."""
         ...
 
     def late(self, run: str) -> list[tuple[Key, Node]]:

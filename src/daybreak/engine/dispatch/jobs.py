@@ -7,15 +7,26 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 import anyio
 
 from daybreak.clock import Clock
 from daybreak.engine.context import Context
 from daybreak.engine.dispatch.job import Answer, Dispatch, Job, Key, Node, OnLine
-from daybreak.engine.dispatch.problems import AnswerFalse, ClusterUnreachable, JobLost, NeedsUnmet, NodeRefused
+from daybreak.engine.dispatch.problems import (
+    AnswerFalse,
+    ClusterUnreachable,
+    JobBroken,
+    JobLost,
+    JobNotSent,
+    JobTooLarge,
+    NeedsUnmet,
+    NodeRefused,
+)
 from daybreak.engine.flow import Parked, Waiting
 from daybreak.engine.step import step_key
+from daybreak.errors import HostError
 from daybreak.events import Event, JobLate, JobPlaced
 from daybreak.events import JobLost as JobWasLost
 
@@ -48,20 +59,23 @@ class Jobs:
         on_line: OnLine = lambda part: None,
         here: Callable[[], Dispatch] | None = None,
         away: bool = True,
+        refuse: Callable[[Any], object] = lambda body: None,
     ) -> Answer:
         """What the job `name` of this step comes to. `make` makes each of its tries: the key and the nodes that shall
         not have it. Every try that is lost is told in the ledger and done again where others can. `here`: what does it
-        on this machine where nodes lack what it needs, and at once without `away`; that is told, too.
+        on this machine where nodes lack what it needs or it cannot get there, and at once without `away`; that is told,
+        too. `refuse` raises JobBroken for a body that makes no sense: that try of a node is lost.
 
-        Raises what the doer raised; JobLost after TRIES_MAX; Parked where no machine can do it, Waiting where the
-        cluster cannot be reached, Paused where it was cancelled; NodeRefused where all refuse."""
+        Raises what the doer raised; JobLost after TRIES_MAX; Parked where no machine can do it, or none can be sent it:
+        no fault of whoever was to do it; Waiting where the cluster cannot be reached, Paused where it was cancelled;
+        NodeRefused where all refuse."""
         if not self.dispatch.remote:
             key = Key(self.ctx.run, "", 0, 1)
             try:
                 return self.dispatch.run(make(key, ()), cancelled=self.cancelled, on_line=on_line)
             except NeedsUnmet as unmet:
                 raise Parked(f"{unmet.message}: go on?", why=f"{unmet.code}: {unmet.hint}") from unmet
-        return _Remote(self, f"{step_key()}:{name}", make, on_line, here).go(away=away)
+        return _Remote(self, f"{step_key()}:{name}", make, on_line, here, refuse).go(away=away)
 
 
 @dataclass
@@ -73,6 +87,7 @@ class _Remote:
     make: Callable[[Key, tuple[str, ...]], Job]
     on_line: OnLine
     here: Callable[[], Dispatch] | None
+    refuse: Callable[[Any], object]
     nth: int = 0
     losses: int = 0
 
@@ -88,7 +103,9 @@ class _Remote:
             if not dispatch.remote:
                 self._placed(Node("", platform.node()))
             try:
-                return dispatch.run(job, cancelled=self.jobs.cancelled, on_line=self.on_line, on_node=self._placed)
+                answer = dispatch.run(job, cancelled=self.jobs.cancelled, on_line=self.on_line, on_node=self._placed)
+                self._refuse_senseless(answer)
+                return answer
             except (JobLost, AnswerFalse) as problem:
                 self.losses += 1
                 again = self.losses < TRIES_MAX
@@ -99,7 +116,7 @@ class _Remote:
             except NodeRefused as problem:
                 if problem.node:
                     again = problem.node not in job.avoid and len(refused) < REFUSED_MAX
-                    self._lost(problem.node, problem.message, again=again)
+                    self._lost(problem.node, problem.message, again=again, refused=True)
                     if not again:
                         raise
                     refused[problem.node] = problem
@@ -111,8 +128,16 @@ class _Remote:
                     dispatch = self.here()
                 else:
                     raise next(iter(refused.values()), problem) from problem
+            except (HostError, JobTooLarge, JobNotSent) as stays:
+                if self.here is None and isinstance(stays, JobNotSent):
+                    raise Parked(f"{stays.message}: go on?", why=f"{stays.code}: {stays.hint}") from stays
+                if self.here is None or not dispatch.remote:
+                    raise
+                self._lost("", stays.message, again=True, refused=True)
+                dispatch = self.here()
             except NeedsUnmet as unmet:
-                raise Parked(f"{unmet.message}: go on?", why=f"{unmet.code}: {unmet.hint}") from unmet
+                lacked = f"{next(iter(refused.values())).message}; and here: " if refused else ""
+                raise Parked(f"{lacked}{unmet.message}: go on?", why=f"{unmet.code}: {unmet.hint}") from unmet
             except ClusterUnreachable as gone:
                 self._lost("", gone.message, again=True)
                 until = self.jobs.clock.now() + UNREACHABLE
@@ -133,10 +158,20 @@ class _Remote:
             )
         )
 
-    def _lost(self, node: str, why: str, *, again: bool) -> None:
-        self._tell(
-            JobWasLost(run=self.jobs.ctx.run, job=self.step, nth=self.nth, node=node, why=why[:1000], again=again)
-        )
+    def _refuse_senseless(self, answer: Answer) -> None:
+        if not answer.node.name:
+            return
+        try:
+            self.refuse(answer.body)
+        except JobBroken as broken:
+            problem = AnswerFalse(broken.message, hint=broken.hint)
+            problem.node = answer.node.name
+            raise problem from broken
+
+    def _lost(self, node: str, why: str, *, again: bool, refused: bool = False) -> None:
+        run = self.jobs.ctx.run
+        lost = JobWasLost(run=run, job=self.step, nth=self.nth, node=node, why=why[:1000], again=again, refused=refused)
+        self._tell(lost)
 
     def _tell_late(self) -> None:
         for key, node in self.jobs.dispatch.late(self.jobs.ctx.run):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from daybreak.engine.dispatch import doers
 from daybreak.engine.dispatch.job import Answer, Doing, Job, Key, Needs, Node, OnLine
@@ -12,6 +13,7 @@ from daybreak.engine.dispatch.problems import NeedsUnmet
 from daybreak.engine.flow import Paused
 
 HERE = Node("")
+LOOK_S = 0.2
 
 
 class Local:
@@ -19,10 +21,12 @@ class Local:
 
     remote = False
 
-    def __init__(self, at_a_time: int = 1, labels: Sequence[str] = ()) -> None:
-        """`labels`: what this machine is said to have."""
+    def __init__(self, at_a_time: int = 1, labels: Sequence[str] = (), *, in_turn: bool = False) -> None:
+        """`labels`: what this machine is said to have. `in_turn`: no more than `at_a_time` are done at once, whoever
+        asks; without it whoever asks keeps to that."""
         self.at_a_time = at_a_time
         self._labels = frozenset(labels)
+        self._places = threading.Semaphore(at_a_time) if in_turn else None
         self._benches = doers.Benches()
 
     def run(
@@ -34,6 +38,24 @@ class Local:
         on_node: Callable[[Node], None] | None = None,
     ) -> Answer:
         self._refuse_unmet(job.needs)
+        with self._place(cancelled):
+            return self._done(job, cancelled, on_line)
+
+    @contextmanager
+    def _place(self, cancelled: threading.Event) -> Iterator[None]:
+        """Raises Paused where it is cancelled before there is one."""
+        if self._places is None:
+            yield
+            return
+        while not self._places.acquire(timeout=LOOK_S):
+            if cancelled.is_set():
+                raise Paused("interrupted while a job waited for its turn")
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    def _done(self, job: Job, cancelled: threading.Event, on_line: OnLine) -> Answer:
         kept, lock = self._benches.of(job.bench)
         doing = Doing(
             body=job.body,

@@ -67,6 +67,12 @@ class JobTooLarge(EngineError):
     code = "E248"
 
 
+class JobNotSent(EngineError):
+    """What a job holds cannot travel to a node; none was asked."""
+
+    code = "E250"
+
+
 class JobFailed(EngineError):
     """A doer failed with one of our errors that this process does not know."""
 

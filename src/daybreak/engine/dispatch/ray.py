@@ -9,18 +9,17 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from daybreak.engine.dispatch import travelling
+from daybreak.engine.dispatch import frames, travelling
 from daybreak.engine.dispatch.hearing import Hearing
 from daybreak.engine.dispatch.job import Answer, Job, Key, Node, OnLine
-from daybreak.engine.dispatch.problems import (
-    ClusterOpen,
-    JobTooLarge,
-)
+from daybreak.engine.dispatch.problems import ClusterOpen, JobBroken, JobNotSent, JobTooLarge
 from daybreak.engine.dispatch.talk import SILENCE_S, Cluster, Talk
+from daybreak.host import tree
 
 __all__ = ["SILENCE_S", "Cluster", "RayDispatch"]
 
@@ -102,7 +101,7 @@ class RayDispatch:
 
 
 def _ordered(job: Job, version: str) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The order for a node, and the bytes that it names. Raises NotATree, JobTooLarge."""
+    """The order for a node, and the bytes that it names. Raises JobNotSent."""
     blobs: dict[str, bytes] = {}
 
     def kept(data: bytes) -> str:
@@ -110,27 +109,42 @@ def _ordered(job: Job, version: str) -> tuple[dict[str, Any], dict[str, bytes]]:
         blobs[name] = data
         return name
 
-    lent = {}
-    for name, folder in job.lent.items():
-        taken = travelling.taken(folder)
-        lent[name] = {"hash": taken.tree.hash, "blob": kept(taken.packed)}
-    given = {}
-    for name, path in job.given.items():
-        if path.is_dir():
-            taken = travelling.taken(path)
-            given[name] = {"hash": taken.tree.hash, "blob": kept(taken.packed), "name": path.name}
-        else:
+    def folder(name: str, path: Path, *, whole: bool = False) -> dict[str, str]:
+        with _sent(name):
+            taken = travelling.taken(path, whole=whole)
+        return {"hash": taken.tree.hash, "blob": kept(taken.packed), "name": path.name}
+
+    def file(name: str, path: Path) -> dict[str, str]:
+        with _sent(name):
             if path.stat().st_size > GIVEN_BYTES_MAX:
-                raise JobTooLarge(f"{path} is too large to travel", hint=f"at most {GIVEN_BYTES_MAX:,} bytes may")
-            given[name] = {"hash": "", "blob": kept(path.read_bytes()), "name": path.name}
+                raise JobTooLarge(f"{path} is too large", hint=f"at most {GIVEN_BYTES_MAX:,} bytes may travel")
+            return {"hash": "", "blob": kept(path.read_bytes()), "name": path.name}
+
     order = {
         "job": str(job.key),
         "doer": job.doer,
         "body": job.body,
         "version": version,
         "bench": job.bench,
-        "lent": lent,
-        "given": given,
+        "lent": {name: folder(name, path) for name, path in job.lent.items()},
+        "given": {
+            name: folder(name, path, whole=name in job.whole) if path.is_dir() else file(name, path)
+            for name, path in job.given.items()
+        },
         "trees": {name: {"hash": one.hash, "blob": kept(one.data)} for name, one in job.trees.items()},
     }
+    with _sent("what is asked"):
+        frames.encoded(order)
     return order, blobs
+
+
+@contextmanager
+def _sent(what: str) -> Iterator[None]:
+    """Raises JobNotSent for what cannot be."""
+    try:
+        yield
+    except (tree.NotATree, JobTooLarge, JobBroken) as problem:
+        raise JobNotSent(f"{what} cannot travel to a node: {problem.message}", hint=problem.hint) from problem
+    except UnicodeEncodeError as problem:  # names of files may hold bytes that are no text
+        text = tree.shown(problem.object[max(0, problem.start - 20) : problem.end + 20])
+        raise JobNotSent(f"{what} cannot travel to a node: {text} is no text", hint="rename the file") from problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,9 +21,15 @@ PIECE_BYTES = 8 * 1024 * 1024
 """Of what comes back, in one message: whoever takes a while to send it is heard of meanwhile."""
 
 
-def taken(folder: Path) -> tree.Taken:
-    """A folder as it travels, with its links. Raises NotATree, JobTooLarge."""
-    found = tree.take(folder, FOLDER, links=True)
+def taken(folder: Path, *, whole: bool = False) -> tree.Taken:
+    """A folder as it travels, with its links; `whole`: with what no tree takes, but for `.git`. Raises NotATree,
+    JobTooLarge."""
+    found = tree.take(folder, FOLDER, links=True, whole=whole)
+    for entry in found.tree.entries:
+        if any(map(is_history, entry.path.split("/"))):
+            raise tree.NotATree(
+                f"{tree.shown(entry.path)} has another spelling of .git in its path", hint="rename it, or remove it"
+            )
     if len(found.packed) > PACKED_BYTES_MAX:
         raise JobTooLarge(
             f"a folder of {len(found.tree.entries):,} files is {len(found.packed):,} bytes when it is packed; at most "
@@ -46,22 +53,33 @@ def unpack(packed: bytes, folder: Path, expected: str) -> None:
 def put_back(packed: bytes, folder: Path, expected: str, scratch: Path) -> None:
     """Have `folder` hold what came back, but for what never travelled, which stays. `scratch`: a folder beside it, that
     is there. Raises PackDamaged, with nothing of it changed; NotUnpacked."""
-    refuse_strange(tree.check(packed, expected, FOLDER, links=True))
     fresh, gone = scratch / f"left-{folder.name}", scratch / f"gone-{folder.name}"
     for one in (fresh, gone):
         removal.remove(one)
     try:
-        unpack(packed, fresh, expected)
+        tree.unpack(packed, fresh, expected, FOLDER, links=True, refuse=refuse_strange)
         gone.mkdir()
         tree.replace(folder, fresh, gone)
+    except OSError as error:
+        raise tree.NotUnpacked(
+            f"what came back cannot be put into {tree.shown(str(folder))}: {error.strerror or type(error).__name__}",
+            hint="it needs a disk with room, on one file system with the folder beside it",
+        ) from error
     finally:
         for one in (fresh, gone):
             removal.remove(one)
 
 
 def refuse_strange(told: tree.Tree) -> None:
-    """Raises PackDamaged for a tree that `tree.take` never makes: a `.git` in it would have its programs run here."""
+    """Raises PackDamaged for a tree that `taken` never makes: a `.git` in it would have its programs run here."""
     for entry in told.entries:
         for part in entry.path.split("/"):
-            if tree.is_ignored(part) or part.casefold() == ".git":
-                raise tree.PackDamaged(f"{part} is in it, which no tree holds", hint="")
+            if tree.is_ignored(part) or is_history(part):
+                raise tree.PackDamaged(f"{tree.shown(part)} is in it, which no tree holds", hint="")
+
+
+def is_history(name: str) -> bool:
+    """Whether some file system takes that name for `.git`: another case, letters that are not seen (HFS+), a stream, a
+    short name or an end that is dropped (NTFS)."""
+    seen = name if name.isascii() else "".join(one for one in name if unicodedata.category(one) != "Cf")
+    return seen.casefold().partition(":")[0].rstrip(" .") in (".git", "git~1")

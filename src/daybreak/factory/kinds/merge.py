@@ -23,9 +23,10 @@ from daybreak.checks.evidence import Evidence, Mark
 from daybreak.clock import Clock, stamp
 from daybreak.config import Places
 from daybreak.engine import Context, Kept, Parked, Queue
+from daybreak.engine.dispatch import Needs
 from daybreak.errors import CheckError, DeliveryError, HostError, UsageError
 from daybreak.factory import dispatching
-from daybreak.factory.lookjobs import LookJobs
+from daybreak.factory.lookjobs import Here, LookJobs
 from daybreak.factory.merging import again, branches, joined
 from daybreak.factory.merging.branches import Entry
 from daybreak.factory.merging.joined import NotJoined
@@ -110,6 +111,8 @@ class _OneMerge:
         self.site = Site(ctx, (kind.places.workspaces / ctx.run).resolve(), self.warden)
         self.bases: dict[tuple[str, str], Base] = {}
         """What a check saw of a tree: by the tree, and the check's command."""
+        self.heres: dict[Needs, Here] = {}
+        """What looks here, by what a machine must have: others are other nodes, and may lack less."""
 
     async def go(self) -> dict[str, Any]:
         result: dict[str, Any] = await self.site.occupied(self._go)
@@ -151,7 +154,8 @@ class _OneMerge:
         """Where everything is that the checks of these branches need."""
         office = self.kind.office
         needs = dispatching.needs(office.settings, *(one.needs for one in entries))
-        return Looks(LookJobs(office, self.ctx, self.site.cancelled, needs))
+        here = self.heres.setdefault(needs, Here(office.here))
+        return Looks(LookJobs(office, self.ctx, self.site.cancelled, needs, here))
 
     async def _one(self, number: int, entry: Entry, before: Sequence[Entry]) -> tuple[str, dict[str, Any], _Made]:
         """In which list it belongs, what is said of it there, and what joining gave."""
@@ -274,7 +278,7 @@ class _OneMerge:
             workspace=made.workspace(entry.commit),
             outcome="failed" if wrong else "passed",
             summary=shown or "nothing that is protected was changed",
-            marks=tuple(Mark(message=one.why, place=one.path) for one in wrong[:100]),
+            marks=tuple(Mark(message=one.why, place=one.place) for one in wrong[:100]),
         )
         return self._seen(number, evidence, "")
 

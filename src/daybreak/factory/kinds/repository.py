@@ -29,7 +29,7 @@ from daybreak.factory import attempted, cascading, dispatching, recall
 from daybreak.factory import brief as briefs
 from daybreak.factory.attempting import Attempts, MakeWorking
 from daybreak.factory.cascading import Course, NobodyLeft
-from daybreak.factory.lookjobs import LookJobs
+from daybreak.factory.lookjobs import Here, LookJobs
 from daybreak.factory.office import Office
 from daybreak.factory.phases.phase import IMPLEMENTER
 from daybreak.factory.phases.vetoing import Reviewed
@@ -107,7 +107,9 @@ class _OneTask:
         self.course = Course(ctx, kind.office, args.workers, KIND, args.attempts, as_written=args.as_written, role=role)
         self.tries = 0
         self.checkouts = Checkouts(args, ctx.run, kind.ledger, kind.clock, self.site)
-        self.looker = Looker(self.checkouts, Looks(LookJobs(kind.office, ctx, self.site.cancelled, needs)))
+        self.looker = Looker(
+            self.checkouts, Looks(LookJobs(kind.office, ctx, self.site.cancelled, needs, Here(kind.office.here)))
+        )
         self.reviewer = Reviewer.of(self.checkouts, kind.office, self.attempts)
 
     async def go(self) -> dict[str, Any]:
@@ -282,7 +284,7 @@ class _OneTask:
         guarded = await self._step(number, f"check {PROTECTED}", partial(self.looker.guarded, left))
         evidence = [changed, guarded]
         wrong = [mark.place for mark in guarded.marks]
-        if len(wrong) >= VIOLATIONS_MAX:
+        if len(wrong) >= VIOLATIONS_MAX or "" in wrong:
             return evidence
         for check, before in zip(self.checks, base, strict=True):
             look = partial(self.looker.checked, left, wrong, check, before)

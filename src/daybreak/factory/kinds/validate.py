@@ -22,7 +22,7 @@ from daybreak.factory import dispatching, machine
 from daybreak.factory.attempting import Attempts, MakeWorking
 from daybreak.factory.cascading import Course
 from daybreak.factory.kinds.repository import BRANCH
-from daybreak.factory.lookjobs import LookJobs
+from daybreak.factory.lookjobs import Here, LookJobs
 from daybreak.factory.office import Office
 from daybreak.factory.phases.phase import IMPLEMENTER
 from daybreak.factory.site import Site
@@ -71,7 +71,7 @@ class _OneTask:
         site = Site(ctx, (kind.places.workspaces / ctx.run).resolve(), warden)
         states = Shadow(site.folder / "shadow", kind.clock)
         needs = dispatching.needs(kind.office.settings, args.needs)
-        looks = Looks(LookJobs(kind.office, ctx, site.cancelled, needs))
+        looks = Looks(LookJobs(kind.office, ctx, site.cancelled, needs, Here(kind.office.here)))
         self.job = Job(ctx, args, kind.ledger, kind.clock, warden, site, states, looks)
         role = IMPLEMENTER if args.reviewers else ""  # then the attempts of reviewers are not the workers'
         course = Course(ctx, kind.office, args.workers, KIND, args.attempts, as_written=args.as_written, role=role)

@@ -93,15 +93,13 @@ class Inspection:
             return evidence
 
     async def _survey(self, result: Looks, kinds: set[str]) -> Survey:
-        """Kept, since it depends on what is installed where it is looked at; but that a result is Python only, its
-        bytes say."""
+        """Kept, since it depends on what is installed here, and so always found here: a node that has less would have
+        fewer checks looked at. That a result is Python only, its bytes say."""
         mutated = bool(self.order.phases.mutants)
         found = result.read_here().surveyed(kinds, mutated=mutated)
         if found.languages == ONLY_PYTHON.languages:
             return found
-        kept = await self.site.ctx.step(
-            "languages", lambda: result.surveyed(kinds, mutated=mutated).model_dump(mode="json")
-        )
+        kept = await self.site.ctx.step("languages", lambda: found.model_dump(mode="json"))
         return Survey.model_validate(kept)
 
     async def _of_languages(self, made: Tried, result: Looks) -> list[Evidence]:

@@ -7,7 +7,6 @@ branch at the end; its files, index and other branches are never touched.
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daybreak.errors import CheckError, DaybreakError, DeliveryError, HostError
+from daybreak.factory.repository import begun
 from daybreak.host import process
 from daybreak.host.tree import IGNORED, IGNORED_SUFFIXES
 from daybreak.host.workspaces import Author, Workspace, git
@@ -23,7 +23,6 @@ TIMEOUT_S = 600.0
 _OUTPUT_BYTES_MAX = 64 * 1024 * 1024
 _FILE_BYTES_MAX = 1 << 40
 _SETTINGS = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "gc.auto=0", "maintenance.auto=false")
-_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _WORKER, _BRANCH = "worker <worker@localhost>", "work"
 _ENVIRONMENT = {
     "PATH": process.DEFAULT_PATH,
@@ -154,25 +153,28 @@ def begin_history(folder: Path, changes: bytes = b"", cancelled: threading.Event
         file.write(f"[user]\n\tname = {name}\n\temail = {email.rstrip('>')}\n")
 
 
-def since_begun(folder: Path, git_dir: Path) -> bytes | None:
+def since_begun(folder: Path, git_dir: Path, cancelled: threading.Event | None = None) -> bytes | None:
     """What a folder that was given a history has beyond its one commit: a patch for `begin_history`, without what no
     tree takes (`host.tree`). None where it was given none. `git_dir` is made: of the one in the folder, which may be a
-    worker's work, objects are read and no settings. Raises ResultUnclear."""
-    try:
-        base = (folder / ".git" / "refs" / "heads" / _BRANCH).read_bytes()[:100].decode("ascii", "replace").strip()
-    except OSError:
+    worker's work, objects are read and no settings. Raises ResultUnclear, also where those objects lead elsewhere."""
+    given = folder / ".git"
+    base = begun.commit(given, _BRANCH)
+    if not base:
         return None
-    if not _HASH.fullmatch(base):
-        return None
+    if why := begun.strange(given):
+        raise ResultUnclear(
+            f"the history in {folder} is not as it was given: {why}", hint="remove .git there, or begin anew"
+        )
     own = {"GIT_DIR": str(git_dir), "GIT_WORK_TREE": str(folder)}
     _begun(_run(["init", "-q", "--template="], cwd=folder, extra=own), folder)
     (git_dir / "objects" / "info").mkdir(exist_ok=True)
-    (git_dir / "objects" / "info" / "alternates").write_bytes(os.fsencode(folder / ".git" / "objects") + b"\n")
+    (git_dir / "objects" / "info" / "alternates").write_bytes(git.quoted(os.fsencode(given / "objects")) + b"\n")
     names = [*IGNORED, *(f"*{suffix}" for suffix in IGNORED_SUFFIXES)]
     left_out = [f":(exclude,glob)**/{name}{below}" for name in sorted(names) for below in ("", "/**")]
     how = ["--cached", "--binary", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv"]
-    for words in (["read-tree", base], ["add", "--all", "--force"], ["diff", *how, base, "--", ".", *left_out]):
-        said = _begun(_run(words, cwd=folder, extra=own), folder)
+    # into an index that is empty: in a repository that it knew of below this one git would run what that one names
+    for words in (["add", "--all", "--force"], ["diff", *how, base, "--", ".", *left_out]):
+        said = _begun(_run(words, cwd=folder, extra=own, cancelled=cancelled), folder)
     return said
 
 

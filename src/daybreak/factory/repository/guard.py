@@ -92,8 +92,18 @@ class Guard:
 @dataclass(frozen=True, slots=True)
 class Violation:
     path: str
-    why: str
-    """A sentence that names the path."""
+    words: str
+    """What follows the path in a sentence."""
+
+    @property
+    def why(self) -> str:
+        """That sentence; bytes of the path that are no text are shown as such."""
+        return f"{self.path} {self.words}".encode(errors="backslashreplace").decode()
+
+    @property
+    def place(self) -> str:
+        """The path, for evidence; empty where it is no text."""
+        return self.path if self.path in self.why else ""
 
 
 def of(checks: Sequence[str], files: Sequence[str], protect: Sequence[str] = (), allow: Sequence[str] = ()) -> Guard:
@@ -180,7 +190,7 @@ def violations(
     folders = _import_folders(files)
     for change in changed:
         if why := _why(guard, change, folders, read):
-            found.append(Violation(change.path, f"{change.path} {why}"))
+            found.append(Violation(change.path, why))
     return found
 
 

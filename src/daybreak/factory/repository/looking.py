@@ -49,7 +49,7 @@ class Looker:
         )
 
     def guarded(self, left: Left) -> Evidence:
-        """Its marks name the protected paths that were changed, `VIOLATIONS_MAX` at most."""
+        """Its marks name the protected paths that were changed, `VIOLATIONS_MAX` at most; no text, no place."""
         with self.checkouts.site.scratch() as scratch, self.checkouts.base(scratch) as workspace:
             files = repositorygit.files(workspace)
             self.checkouts.apply(workspace, left)
@@ -62,7 +62,7 @@ class Looker:
             workspace=self._workspace(left),
             outcome="failed" if wrong else "passed",
             summary=shown or "nothing that is protected was changed",
-            marks=tuple(Mark(message=one.why, place=one.path) for one in wrong[:VIOLATIONS_MAX]),
+            marks=tuple(Mark(message=one.why, place=one.place) for one in wrong[:VIOLATIONS_MAX]),
         )
 
     def checked(self, left: Left, wrong: Sequence[str], check: Check, before: Base) -> Evidence:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from daybreak.checks import transcripts
 from daybreak.checks.evidence import Evidence
 from daybreak.engine.dispatch import Doing
 from daybreak.factory import lookjobs
-from daybreak.factory.lookjobs import LookJobs, read
+from daybreak.factory.lookjobs import LookJobs, Told, read
 from daybreak.factory.repository import checks, running, venvs
 from daybreak.factory.repository.checks import Check
 from daybreak.factory.repository.regression import Base, Looking
@@ -29,7 +31,7 @@ class Looks:
     def base(self, check: Check, bench: Bench) -> Base:
         """What a check says before anything is done. Raises NotRunnable, Parked, and what starting a program and making
         a sandbox raise."""
-        return read(Base, self._ask("base", check, bench))
+        return self._ask("base", check, bench, partial(read, Base))
 
     def look(self, looking: Looking, bench: Bench) -> tuple[Evidence, Base | None]:
         """Evidence of a result, `unusable` where nobody could look; and what the check says of it as the base of the
@@ -41,13 +43,11 @@ class Looks:
             "free": sorted(looking.free),
         }
         try:
-            seen = self._ask("look", looking.check, bench, **body)
+            return self._ask("look", looking.check, bench, partial(_sense, looking), **body)
         except lookjobs.UNSEEN as error:
             return looking.unusable(error), None
-        evidence, base = (seen.get("evidence"), seen.get("base")) if isinstance(seen, dict) else (None, None)
-        return lookjobs.evidence(evidence, looking.workspace), None if base is None else read(Base, base)
 
-    def _ask(self, what: str, check: Check, bench: Bench, **more: Any) -> Any:
+    def _ask(self, what: str, check: Check, bench: Bench, sense: Callable[[Any], Told], **more: Any) -> Told:
         return self.jobs.seen(
             f"{what} {check.name}",
             f"daybreak.factory.repository.looks:{what}",
@@ -58,11 +58,18 @@ class Looks:
                 "require": bench.require,
                 **more,
             },
+            sense,
             scratch=bench.scratch,
             given={"files": bench.files},
-            needed=venvs.readable(bench.venvs),
+            needed=venvs.needed(bench.venvs),
             time_s=RUNS * bench.limit_s,
         )
+
+
+def _sense(looking: Looking, told: Any) -> tuple[Evidence, Base | None]:
+    seen, base = (told.get("evidence"), told.get("base")) if isinstance(told, dict) else (None, None)
+    evidence = lookjobs.evidence(seen, looking.workspace, looking.check.name)
+    return evidence, None if base is None else read(Base, base)
 
 
 # -- on the machine that looks

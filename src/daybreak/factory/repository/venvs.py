@@ -36,3 +36,9 @@ def readable(venvs: Sequence[Path]) -> list[Path]:
         if real.exists() and not real.is_relative_to("/usr") and len(real.parents) > 2:
             found.append(real.parents[1])
     return list(dict.fromkeys(found))
+
+
+def needed(venvs: Sequence[Path]) -> list[Path]:
+    """What another machine must have to run their programs: the same, and what each calls its Python, which may lead
+    to one of the system's own. Without that `python_of` would be ours there."""
+    return [*readable(venvs), *(one for one in (venv / "bin" / "python" for venv in venvs) if one.exists())]

@@ -24,7 +24,7 @@ from daybreak.factory.validate.readings import Tests
 from daybreak.factory.validate.running import Room
 from daybreak.host.process import Finished
 
-_NOT_FOUND = frozenset({126, 127})
+NOT_FOUND = frozenset({126, 127})
 _PLACE = re.compile(r"^(?P<path>[^\s:(][^:(\n]*?)(?:[:(](?P<line>\d+)(?:[:,]\d+)?\)?)[:)]? *(?P<message>.+)$")
 _OFFLINE = re.compile(
     r"no matching package|failed to (?:download|get `|load source)|Cannot access \S+ .* in offline mode|"
@@ -51,7 +51,7 @@ def _unusable(finished: Finished, printed: str) -> str:
     """Why nothing can be said about the project; empty where something can."""
     if finished.cancelled:
         return "it was cancelled"
-    if finished.exit_code in _NOT_FOUND:
+    if finished.exit_code in NOT_FOUND:
         return f"a program is not there: {_last(printed)}"
     if not finished.ok and (found := _OFFLINE.search(printed)):
         return f"it needs packages that are not on this machine: {found[0]}"

@@ -134,6 +134,6 @@ def _guarded(job: Job, before: str, made: str, commit: str) -> Looked:
         outcome="failed" if wrong else "passed",
         summary=shown[:1000] or "nothing that is protected was changed",
         counts={"findings": len(wrong)},
-        marks=tuple(Mark(message=one.why, place=one.path) for one in wrong[:VIOLATIONS_MAX]),
+        marks=tuple(Mark(message=one.why, place=one.place) for one in wrong[:VIOLATIONS_MAX]),
     )
     return Looked((seen,))

@@ -6,11 +6,13 @@ better and no test that passed fails.
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from daybreak.checks import sandboxed, transcripts
+from daybreak.factory.validate.commands import NOT_FOUND
 from daybreak.factory.validate.planned import Plan
 from daybreak.factory.validate.pythontools import configuration, ruff
 from daybreak.factory.validate.running import OUTPUT_BYTES_MAX, Room
@@ -56,9 +58,11 @@ def words(name: str, plan: Plan, room: Room, python: Sequence[str]) -> tuple[str
     raise AssertionError(f"there is no fixer {name}")
 
 
-def run(names: Sequence[str], plan: Plan, room: Room, work: Path, python: Sequence[str]) -> list[str]:
+def run(
+    names: Sequence[str], plan: Plan, room: Room, work: Path, python: Sequence[str], *, strict: bool = False
+) -> list[str]:
     """Run these fixers in the folder `work`, which they change; what each said that did not end well. Raises what
-    starting a program in a sandbox raises."""
+    starting a program in a sandbox raises, and where it is `strict` ProgramMissing for one that is not there."""
     problems = []
     for number, name in enumerate(names):
         place = room.scratch / f"fixer-{number}"
@@ -66,7 +70,7 @@ def run(names: Sequence[str], plan: Plan, room: Room, work: Path, python: Sequen
         (place / "copy").symlink_to(work)  # only a name for the environment; the sandbox is given the real folder
         command, language = words(name, plan, room, python)
         modules = room.around.node_modules
-        linked = language == "javascript" and modules is not None and not (work / "node_modules").exists()
+        linked = language == "javascript" and modules is not None and not os.path.lexists(work / "node_modules")
         if linked and modules is not None:
             (work / "node_modules").symlink_to(modules)
         finished = process.run(
@@ -78,8 +82,12 @@ def run(names: Sequence[str], plan: Plan, room: Room, work: Path, python: Sequen
             cancelled=room.cancelled,
             sandbox=room.box(language, work, *sandboxed.homes(place)),
         )
-        if linked:
-            (work / "node_modules").unlink(missing_ok=True)
+        if linked and (work / "node_modules").is_symlink():
+            (work / "node_modules").unlink()
+        if strict and finished.exit_code in NOT_FOUND:
+            raise process.ProgramMissing(
+                f"{name}: {transcripts.cut(transcripts.of(finished), 300)}", hint="install it on the machine that mends"
+            )
         if not finished.ok and name != "eslint":  # which ends with 1 where something is left to be mended
             problems.append(f"{name}: {finished.ending}: {transcripts.cut(transcripts.of(finished), 400)}")
     return problems

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from daybreak.checks.evidence import Evidence
 from daybreak.engine.dispatch import Doing
 from daybreak.factory import lookjobs
-from daybreak.factory.lookjobs import LookJobs, read
+from daybreak.factory.lookjobs import LookJobs, Told, read
 from daybreak.factory.validate import fixers, looking, running
 from daybreak.factory.validate.guards import Guards, Looked
 from daybreak.factory.validate.looking import Subject
@@ -56,33 +56,30 @@ class Looks:
         body = {"check": check.model_dump(mode="json"), "subject": told}
         try:
             paths = running.needed(room.around, check.language)
-            answer = self._ask(f"check {check.name}", "look", body, room, needed=paths)
+            return self._ask(f"check {check.name}", "look", body, partial(_sense, check, subject), room, needed=paths)
         except lookjobs.UNSEEN as error:
             return looking.unusable(check, subject, f"could not look: {error}")
-        seen = read(_Seen, answer)
-        for one in seen.evidence:
-            lookjobs.evidence(one, subject.workspace)
-        return Looked(seen.evidence, seen.guards)
 
     def fix(self, names: Sequence[str], plan: Plan, room: Room, work: Path, python: Sequence[str]) -> list[str]:
         """Run these fixers in the folder `work`, which they change; what each said that did not end well. Raises what
         starting a program in a sandbox raises, and NotATree where what they leave cannot travel."""
         body = {"names": list(names), "plan": plan.model_dump(mode="json"), "python": list(python)}
         needed = [path for language in fixers.languages(names) for path in running.needed(room.around, language)]
-        told = self._ask("fixers", "fix", body, room, needed=needed, lent={"work": work}, runs=len(names))
-        return list(read(_Said, told).said)
+        sense, lent = partial(read, _Said), {"work": work}
+        return list(self._ask("fixers", "fix", body, sense, room, needed=needed, lent=lent, runs=len(names)).said)
 
     def _ask(
         self,
         name: str,
         doer: str,
         body: dict[str, Any],
+        sense: Callable[[Any], Told],
         room: Room,
         *,
         needed: Sequence[Path],
         lent: dict[str, Path] | None = None,
         runs: int = RUNS,
-    ) -> Any:
+    ) -> Told:
         told = {
             **body,
             "around": room.around.model_dump(mode="json"),
@@ -93,6 +90,7 @@ class Looks:
             name,
             f"daybreak.factory.validate.looks:{doer}",
             told,
+            sense,
             scratch=room.scratch,
             given={"files": room.files},
             lent=lent,
@@ -104,6 +102,15 @@ class Looks:
 @cache
 def _subjects() -> TypeAdapter[Subject]:
     return TypeAdapter(Subject)
+
+
+def _sense(check: Planned, subject: Subject, told: Any) -> Looked:
+    seen = read(_Seen, told)
+    if not seen.evidence or seen.evidence[0].check != check.name:
+        raise lookjobs.senseless(f"nothing of {check.name}")
+    for one in seen.evidence:
+        lookjobs.evidence(one, subject.workspace)
+    return Looked(seen.evidence, seen.guards)
 
 
 # -- on the machine that does it
@@ -121,11 +128,12 @@ def look(doing: Doing) -> Any:
 
 def fix(doing: Doing) -> Any:
     """What fixers said, as JSON; what they made is in the lent folder."""
-    lookjobs.begin(doing)
     body = doing.body
-    plan = Plan.model_validate(body["plan"])
-    said = fixers.run(body["names"], plan, _room(doing), doing.lent["work"], body["python"])
-    return _Said(said=tuple(said)).model_dump(mode="json")
+    with lookjobs.looking(doing):
+        plan = Plan.model_validate(body["plan"])
+        room, work = _room(doing), doing.lent["work"]
+        said = fixers.run(body["names"], plan, room, work, body["python"], strict=not doing.here)
+        return _Said(said=tuple(said)).model_dump(mode="json")
 
 
 def _room(doing: Doing) -> Room:

@@ -48,7 +48,7 @@ def violations(
     for change in changes:
         more = len(SILENCERS.findall(read(change.new))) - len(SILENCERS.findall(read(change.old)))
         if more > 0 and change.mode != "120000":
-            found.append(Violation(change.path, f"{change.path} has {more} more comments that silence checks"))
+            found.append(Violation(change.path, f"has {more} more comments that silence checks"))
     return found
 
 

@@ -149,7 +149,7 @@ def needed(around: Surroundings, language: ProjectLanguage) -> list[Path]:
     """The same, and those of their programs that the system has, where a user would find them."""
     chosen = [language] if language != "generic" else list(TOOLS)
     programs = [around.program(Program(name))[0] for one in chosen for name in TOOLS.get(one, ())]
-    return [*installed(around, language), *filter(None, programs)]
+    return [*installed(around, language), *venvs.needed(around.environments), *filter(None, programs)]
 
 
 def _real(path: Path) -> Path:

@@ -4,7 +4,7 @@ A tree is its ordinary files: relative path, content, and whether each may be ex
 owners do not count. Symbolic links are refused, because what they mean depends on where they lie, but where a caller
 says `links`: then they are part of it as they are, and nothing is read or written through one. Special files always
 are refused. What tools leave behind (`IGNORED`) is not part of a tree, and stays where it is when a tree takes a
-folder's place (`replace`).
+folder's place (`replace`). Whoever is to see a folder as it is asks for it `whole`: then only its `.git` is left out.
 
 The folder may be the work of a program that means harm, and that may still run: no link is followed, not even in the
 place of the folder itself; everything is counted (`Limits`) before the first byte is read; and the bytes that are

@@ -6,7 +6,7 @@ import hashlib
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,13 +33,20 @@ _CHUNK_BYTES = 1 << 20
 
 
 def unpack(
-    packed: bytes, folder: Path, expected: str | None = None, limits: Limits = LIMITS, *, links: bool = False
+    packed: bytes,
+    folder: Path,
+    expected: str | None = None,
+    limits: Limits = LIMITS,
+    *,
+    links: bool = False,
+    refuse: Callable[[Tree], object] = lambda tree: None,
 ) -> Tree:
     """Write a packed tree into `folder`, which is made, and which must be empty; the tree that was written.
 
     expected: the hash of the tree that it must be. `links`: it may hold symbolic links, which may lead anywhere, and
-    through which nothing is written. Raises PackDamaged, with nothing written in `folder` or outside, whatever the
-    bytes are; NotUnpacked when the system refuses, with part of the files written, or has no links, with none."""
+    through which nothing is written. `refuse` may raise PackDamaged for what it is not to hold. Raises PackDamaged,
+    with nothing written in `folder` or outside, whatever the bytes are; NotUnpacked when the system refuses, with part
+    of the files written, or has no links, with none."""
     with _typed_refusal(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with Position(open_folder(None, str(folder))) as position:
@@ -48,6 +55,7 @@ def unpack(
             tree = _checked(packed, limits, links)
             if expected is not None and tree.hash != expected:
                 raise _damaged(f"it holds tree {tree.hash}, not {shown(expected)}")
+            refuse(tree)
             _refuse_links(tree, folder)
             for relative, kind, content in _unpacked(packed):
                 position.go(relative, make=True)

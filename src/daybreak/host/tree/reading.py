@@ -25,6 +25,7 @@ from daybreak.host.tree.folders import (
 )
 from daybreak.host.tree.packed import HEAD, LINK, MAGIC
 from daybreak.host.tree.shape import (
+    HISTORY,
     LIMITS,
     Entry,
     Limits,
@@ -48,12 +49,12 @@ def scan(folder: Path, limits: Limits = LIMITS, *, links: bool = False) -> Tree:
     return _read(folder, limits, links, lambda data: None)
 
 
-def take(folder: Path, limits: Limits = LIMITS, *, links: bool = False) -> Taken:
+def take(folder: Path, limits: Limits = LIMITS, *, links: bool = False, whole: bool = False) -> Taken:
     """The tree of `folder` and its bytes, of one reading: what is hashed is what is packed. Holds the packed bytes
-    and 1 MiB of a file at a time. Raises as `scan`."""
+    and 1 MiB of a file at a time. `whole`: with what tools leave behind, but for `.git`. Raises as `scan`."""
     packer, packed = zlib.compressobj(level=6), io.BytesIO()  # BytesIO gives its buffer away without a copy
     packed.write(MAGIC)
-    tree = _read(folder, limits, links, lambda data: packed.write(packer.compress(data)))
+    tree = _read(folder, limits, links, lambda data: packed.write(packer.compress(data)), whole=whole)
     packed.write(packer.flush())
     return Taken(tree, packed.getvalue())
 
@@ -76,9 +77,9 @@ class _Found:
     link: bool = False
 
 
-def _read(folder: Path, limits: Limits, links: bool, sink: Callable[[bytes], object]) -> Tree:
+def _read(folder: Path, limits: Limits, links: bool, sink: Callable[[bytes], object], *, whole: bool = False) -> Tree:
     """Everything in order of paths; `sink` is given what a pack holds."""
-    listed = _listed(folder, limits, links)
+    listed = _listed(folder, limits, links, _is_history if whole else is_ignored)
     entries = []
     with Position(open_root(folder)) as position:
         for found in listed:
@@ -145,9 +146,13 @@ class _Frame:
     """Names that are still to be listed."""
 
 
-def _listed(folder: Path, limits: Limits, links: bool) -> list[_Found]:
+def _is_history(name: str) -> bool:
+    return name == HISTORY
+
+
+def _listed(folder: Path, limits: Limits, links: bool, ignored: Callable[[str], bool]) -> list[_Found]:
     """Every file that counts, sorted by path. Reads no content."""
-    count = _Count(limits, links)
+    count = _Count(limits, links, ignored)
     frames = [_Frame(open_root(folder), "")]
     path = "its own folder"
     try:
@@ -174,9 +179,10 @@ def _listed(folder: Path, limits: Limits, links: bool) -> list[_Found]:
 class _Count:
     """What was listed so far, held against the limits."""
 
-    def __init__(self, limits: Limits, links: bool) -> None:
+    def __init__(self, limits: Limits, links: bool, ignored: Callable[[str], bool]) -> None:
         self.limits = limits
         self.links = links
+        self.ignored = ignored
         self.found: list[_Found] = []
         self._entries = self._bytes = 0
 
@@ -186,7 +192,7 @@ class _Count:
             self._entries += 1
             if self._entries > self.limits.entries:
                 raise _exceeded(self.limits, f"there are more than {self.limits.entries:,} files and folders")
-            if is_ignored(name):
+            if self.ignored(name):
                 continue
             path = frame.prefix + name
             self._refuse_name(path)

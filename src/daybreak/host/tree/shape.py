@@ -17,8 +17,11 @@ IGNORED = frozenset(
 IGNORED_SUFFIXES = (".pyc", ".pyo")
 
 
+HISTORY = ".git"
+
+
 def is_ignored(name: str) -> bool:
-    """Whether no tree takes a file or folder of that name."""
+    """Whether no tree takes a file or folder of that name, but for one that was asked for whole."""
     return name in IGNORED or name.endswith(IGNORED_SUFFIXES)
 
 

@@ -178,7 +178,7 @@ def prepare(git_dir: Path, repository: Repository, commit: Commit) -> None:
     (git_dir / "HEAD").write_text(commit.hash + "\n")
     (git_dir / "config").write_text(_configuration(commit.object_format))
     alternates = os.fsencode(repository.objects)
-    (git_dir / "objects/info/alternates").write_bytes(_quoted(alternates) + b"\n")
+    (git_dir / "objects/info/alternates").write_bytes(quoted(alternates) + b"\n")
     shallow = repository.common_dir / "shallow"
     if shallow.is_file():
         shutil.copyfile(shallow, git_dir / "shallow")
@@ -196,7 +196,7 @@ def _configuration(object_format: str) -> str:
     )
 
 
-def _quoted(path: bytes) -> bytes:
+def quoted(path: bytes) -> bytes:
     """As the alternates file wants it: a path with unusual bytes in the manner of C."""
     if path.isascii() and path.decode().isprintable() and not path.startswith((b'"', b"#")):
         return path

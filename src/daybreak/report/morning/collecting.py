@@ -271,7 +271,8 @@ def _of_run(records: Iterable[Record], state: str) -> Iterable[Record]:
             case events.AttemptBegan.type | events.AttemptClaimed.type:
                 tries.setdefault(_attempt(record), []).append(record)
             case events.JobLost.type:
-                lost.append(record)
+                if not (isinstance(event := record.event, events.JobLost) and event.refused):
+                    lost.append(record)
             case events.GateDecided.type:
                 last["gate"] = record
                 if isinstance(event := record.event, events.GateDecided) and event.verdict != "passed":

@@ -34,7 +34,7 @@ KEEP: Mapping[str, tuple[str, ...]] = {
     events.AttemptAwaited.type: ("run", "attempt", "why", "until"),
     events.AttemptClaimed.type: ("run", "attempt", "worker", "outcome", "summary", "not_built", "trouble"),
     events.CheckLooked.type: ("run", "attempt", "held_out", "evidence"),
-    events.JobLost.type: ("run", "node", "again"),
+    events.JobLost.type: ("run", "node", "again", "refused"),
     events.GateDecided.type: ("run", "attempt", "verdict", "score", "reasons", "phase", "iteration", "table"),
     events.Delivered.type: ("run", "output", "workspace", "manifest", "provenance"),
     events.StepDone.type: ("run", "name", "result"),

@@ -32,8 +32,8 @@ def left_out(text: str) -> Notice:
 
 def lost_jobs(told: Sequence[Fact]) -> list[Notice]:
     """How often nodes of a cluster did not do what they had, in a line; nothing where they all did. Of one run the
-    newest hundred count."""
-    lost = [fact for fact in told if fact.type == events.JobLost.type]
+    newest hundred count. What a node cannot do is not lost there."""
+    lost = [fact for fact in told if fact.type == events.JobLost.type and fact.fields.get("refused") is not True]
     if not lost:
         return []
     again = sum(fact.fields.get("again") is True for fact in lost)
