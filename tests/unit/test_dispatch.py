@@ -652,6 +652,25 @@ def test_a_full_disk_of_a_node_is_its_own_fault(tmp_path: Path, monkeypatch: pyt
     assert hand._end({}, {})["op"] == "refused"
 
 
+@pytest.mark.parametrize(
+    ("number", "op"), [(errno.EIO, "refused"), (errno.EMFILE, "refused"), (errno.EACCES, "failed")]
+)
+def test_a_node_that_cannot_read_its_disk_says_nothing_of_the_worker_whose_files_lie_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, op: str
+) -> None:
+    """What a worker made unreadable is the worker's."""  # shows: N14
+    hand = HandItself(tmp_path, io.BytesIO(), io.BytesIO())
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace" / "a").write_text("1")
+
+    def unreadable(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("daybreak.host.tree.reading.open_file", unreadable)
+    monkeypatch.setattr(hand, "_done", lambda *_: travelling.taken(tmp_path / "workspace"))
+    assert hand._end({}, {})["op"] == op
+
+
 def test_the_folder_of_nodes_is_nobody_elses_to_read_and_empty_afterwards(tmp_path: Path) -> None:
     """Also where it was made by something else, with rights for all."""  # shows: N14
     base = tmp_path / "daybreak-node"

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.unit import build_desk, repository_desk
+from tests.unit import validate_desk as scene
 from tests.unit.repository_desk import RIGHT
 
 from daybreak import events
@@ -206,6 +207,28 @@ def test_what_makes_no_sense_costs_a_node_its_try_and_nothing_else(tmp_path: Pat
         ]
         assert "asked about check:1 grep -q sub calc.py" in lost[-1].why
         assert [one.evidence["outcome"] for one in desk.events(ended.run, events.CheckLooked)][-1] == "passed"
+
+
+def test_what_a_node_has_mended_and_says_nonsense_of_is_not_mended_further(tmp_path: Path) -> None:
+    """The folder that was lent to it holds its changes by then: nothing is built on them, and a person is asked."""
+    # shows: N14, P7
+
+    def nonsense(job: Job, answer: Answer) -> Answer:
+        return replace(answer, body=None) if job.doer.endswith(":fix") else answer
+
+    ugly = {**scene.FILES, "calc.py": scene.RIGHT, "tests/test_calc.py": scene.UGLY}
+    nodes = Nodes(*[nonsense] * 100)
+    with scene.opened(tmp_path, ugly, dispatch=nodes) as desk:
+        parked = desk.run(fix=True, in_place=True)
+        assert (parked.state, parked.question) == (
+            "parked",
+            "what a node says of a look is no _Said: 1 things are wrong: look again?",
+        )
+        assert (desk.project / "tests/test_calc.py").read_text() == scene.UGLY
+        nodes.ends.clear()
+        ended = desk.supervise(parked.run)
+        assert ended.state == "done", (ended.why, ended.question)
+        assert (desk.project / "tests/test_calc.py").read_text() == scene.TESTS
 
 
 def test_a_look_that_breaks_everywhere_asks_a_person(tmp_path: Path) -> None:

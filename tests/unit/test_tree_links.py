@@ -349,3 +349,25 @@ def test_by_paths_the_same_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     old = files(tmp_path / "old", {"a/.coverage": "c", "a/x": "1", "b": "2"})
     monkeypatch.setattr(folders, "BY_DESCRIPTOR", False)
     assert replaced(old, files(tmp_path / "fresh", {"a/y": "3"})) == {"a/.coverage": "c", "a/y": "3"}
+
+
+def test_a_folder_that_is_asked_for_whole_leaves_out_its_history_alone(tmp_path: Path) -> None:
+    """And it is another tree than without; who unpacks it has it whole."""  # shows: N14
+    told = {".coverage": "c", ".venv/bin/python": "v", "a.py": "1", "pkg/__pycache__/m.pyc": "q", "x.pyc": "p"}
+    folder = files(tmp_path / "a", {**told, ".git/HEAD": "ref", "pkg/.git": "gitdir: /"})
+    taken = tree.take(folder, links=True, whole=True)
+    assert [one.path for one in taken.tree.entries] == sorted(told)
+    assert tree.take(folder).tree.files.keys() == {"a.py"}
+    tree.unpack(taken.packed, tmp_path / "b", taken.tree.hash, links=True)
+    assert held(tmp_path / "b") == told
+
+
+def test_what_is_refused_of_a_pack_is_refused_before_anything_of_it_is_written(tmp_path: Path) -> None:
+    taken = tree.take(files(tmp_path / "a", {"x": "1"}))
+
+    def refuses(told: tree.Tree) -> None:
+        raise tree.PackDamaged(told.entries[0].path, hint="")
+
+    with pytest.raises(tree.PackDamaged, match="x"):
+        tree.unpack(taken.packed, tmp_path / "b", refuse=refuses)
+    assert not list((tmp_path / "b").iterdir())

@@ -57,11 +57,11 @@ def have(
     Parked where nobody can look: a look that cannot be had says nothing about what was to be seen."""
     try:
         answer = jobs.do(name, make, here=here.dispatch, away=needed not in here.lacked, refuse=sense)
+        if needed and not answer.node.name:
+            here.lacked.add(needed)
+        return sense(answer.body)
     except (JobLost, JobBroken, AnswerFalse, NodeRefused) as problem:
         raise Parked(f"{problem.message}: look again?", why=f"{problem.code}: {problem.hint}") from problem
-    if needed and not answer.node.name:
-        here.lacked.add(needed)
-    return sense(answer.body)
 
 
 def evidence(told: object, workspace: str, check: str = "") -> Evidence:

@@ -119,10 +119,10 @@ class Hand:
         try:
             return self._done(order, blobs)
         except (OSError, DiskFull, tree.NotUnpacked) as error:
-            if isinstance(error, OSError) and error.errno not in _OF_THE_NODE:
-                return _broken(error)
-            return {"op": "refused", "why": _text(f"it has no room or no files left: {error}"[:1000])}
+            return _broken(error) if isinstance(error, OSError) and not _is_the_nodes(error) else _unfit(error)
         except DaybreakError as error:
+            if isinstance(error, tree.NotATree) and _is_the_nodes(error.__cause__):
+                return _unfit(error)
             return {"op": "failed", "code": error.code, "message": error.message, "hint": error.hint}
         except BaseException as error:  # noqa: BLE001 - told to the coordinator, with where it happened
             return _broken(error)
@@ -200,6 +200,14 @@ class Hand:
     def _gone(self, kept: dict[str, Any]) -> None:
         """A bench that was pushed out: no job of it is under way, because there is one job at a time."""
         removal.remove(kept[""])
+
+
+def _is_the_nodes(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in _OF_THE_NODE
+
+
+def _unfit(error: Exception) -> dict[str, Any]:
+    return {"op": "refused", "why": _text(f"it has no room or no files left: {error}"[:1000])}
 
 
 def _broken(error: BaseException) -> dict[str, Any]:

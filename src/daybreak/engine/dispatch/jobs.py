@@ -64,7 +64,8 @@ class Jobs:
         """What the job `name` of this step comes to. `make` makes each of its tries: the key and the nodes that shall
         not have it. Every try that is lost is told in the ledger and done again where others can. `here`: what does it
         on this machine where nodes lack what it needs or it cannot get there, and at once without `away`; that is told,
-        too. `refuse` raises JobBroken for a body that makes no sense: that try of a node is lost.
+        too. `refuse` raises JobBroken for a body that makes no sense: that try of a node is lost, unless folders
+        were lent to it.
 
         Raises what the doer raised; JobLost after TRIES_MAX; Parked where no machine can do it, or none can be sent it:
         no fault of whoever was to do it; Waiting where the cluster cannot be reached, Paused where it was cancelled;
@@ -104,7 +105,8 @@ class _Remote:
                 self._placed(Node("", platform.node()))
             try:
                 answer = dispatch.run(job, cancelled=self.jobs.cancelled, on_line=self.on_line, on_node=self._placed)
-                self._refuse_senseless(answer)
+                if not job.lent:  # what it left in those is there already: nobody else may go on with it
+                    self._refuse_senseless(answer)
                 return answer
             except (JobLost, AnswerFalse) as problem:
                 self.losses += 1
