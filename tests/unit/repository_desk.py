@@ -160,9 +160,7 @@ class Desk:
 
 
 @contextmanager
-def opened(
-    folder: Path, files: Mapping[str, str] | None = None, dispatch: Dispatch | None = None
-) -> Iterator[Desk]:
+def opened(folder: Path, files: Mapping[str, str] | None = None, dispatch: Dispatch | None = None) -> Iterator[Desk]:
     there = (folder / "calc").resolve()
     repo = there if there.exists() else make(there, files)
     places = Places.below(folder / "home", "a test")

@@ -222,7 +222,7 @@ def test_what_a_node_has_mended_and_says_nonsense_of_is_not_mended_further(tmp_p
         parked = desk.run(fix=True, in_place=True)
         assert (parked.state, parked.question) == (
             "parked",
-            "what a node says of a look is no _Said: 1 things are wrong: look again?",
+            "what a node says of a look is no Said: 1 things are wrong: look again?",
         )
         assert (desk.project / "tests/test_calc.py").read_text() == scene.UGLY
         nodes.ends.clear()

@@ -81,7 +81,7 @@ def read(kind: type[Seen], told: object) -> Seen:
         return kind.model_validate(told)
     except ValidationError as error:
         wrong = f"{error.error_count()} things are wrong"
-        raise senseless(f"what a node says of a look is no {kind.__name__}: {wrong}") from error
+        raise senseless(f"what a node says of a look is no {kind.__name__.strip('_')}: {wrong}") from error
 
 
 def senseless(why: str) -> JobBroken:
