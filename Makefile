@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# Tests wait a fifth of their time for programs that they have started, so there is work for one more.
+TESTERS ?= $(shell expr $(JOBS) + 1)
 
 .PHONY: help setup demo test coverage docs test-agents test-agents-short check format reference validate bench bench-quick shopnight peers chaos clean
 .DEFAULT_GOAL := help
@@ -20,7 +22,7 @@ demo: setup ## build, verify and deliver examples/todo/spec.md into out/todo
 	@echo; echo "Look at it:  ls out/todo    and at what was checked:  DAYBREAK_HOME=out/home $(BIN)/daybreak show"
 
 test: setup check ## lint, types, layers, and all tests but the long ones
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --durations=15 -m "not chaos and not agents"
+	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal --durations=15 -m "not chaos and not agents"
 
 coverage: setup ## the same tests, with the coverage of our own code: takes three times as long
 	$(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term:skip-covered -m "not chaos and not agents"

@@ -167,7 +167,7 @@ FAULTS: dict[str, tuple[Any, str, str, int]] = {
 def test_each_fault_is_told_as_what_it_is(api: str, fault: str, workspace: Path) -> None:
     """No fault is taken for an answer, none is tried again by a client, and none hangs."""  # shows: N8, X6
     turn, outcome, trouble, requests = FAULTS[fault]
-    options = {"request_s": 0.2 if isinstance(turn, Stalled) else 20}
+    options = {"request_s": 1 if isinstance(turn, Stalled) else 20}  # the answer before it must be there in time
     with ModelServer([WRITE, turn]) as server:
         worked = Worked(list(ModelWorker().work(BRIEF, workspace, terms(server.url(), api, options=options))))
         asked = len(server.requests)
