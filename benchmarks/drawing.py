@@ -30,7 +30,7 @@ COLOURS = ("#3b7dd8", "#c9661c", "#2f8f5b", "#9a5fd0", "#cf4a52", "#1f8a99", "#9
 DASHES = ("-", "--", "-.", ":")
 POINTS_MAX = 240
 """Of one line; more are thinned out evenly, because nobody sees them."""
-BYTES_MAX = 60_000
+BYTES_MAX = 150_000
 LONG_NAME = 26
 """Of more letters than that only two names stand side by side."""
 WIDTH_IN, HEIGHT_IN = 7.2, 3.9
