@@ -622,3 +622,12 @@ def test_json_has_what_a_reader_needs() -> None:
         "name": "a", "value": 3.0, "unit": "ms", "baseline": "b", "baseline_value": 2.0, "ratio": 1.5,
         "better": "lower", "aim": 1.4, "aim_of": "ratio",
     }  # fmt: skip
+
+
+def test_a_part_with_many_figures_has_a_picture(tmp_path: Path) -> None:
+    """As many as all benchmarks of a part tell in full, each with an aim."""
+    many = [lower(f"a figure with a name of its own, {n}", 3.0 + n, "ms", "none", 3.0, aim=2.0) for n in range(70)]
+    kept = [recorded("2026-11-22T10:00:00Z", "full", {"archive": many})]
+    made = plots.ratios("The ledger", history.shown(kept), tmp_path)
+    assert made is not None
+    assert "ledger" in made.name
