@@ -40,6 +40,13 @@ if TYPE_CHECKING:
 WIDTHS = (360, 1440)
 THEMES = ("light", "dark")
 HEIGHTS = {360: 780, 1440: 900}
+LOOKS = (
+    (360, "dark"),
+    (1440, "light"),
+    pytest.param(360, "light", marks=pytest.mark.chaos),
+    pytest.param(1440, "dark", marks=pytest.mark.chaos),
+)
+"""Each width and each theme once; the others in the long form."""
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 START_S = 30.0
 SHOTS = "DAYBREAK_SCREENSHOTS"

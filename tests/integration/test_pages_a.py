@@ -62,15 +62,7 @@ def _state(served: Served, run: str) -> tuple[str, int, int]:
     return state, answered, cancel
 
 
-@pytest.mark.parametrize(
-    ("width", "theme"),
-    [
-        (360, "dark"),
-        (1440, "light"),
-        pytest.param(360, "light", marks=pytest.mark.chaos),
-        pytest.param(1440, "dark", marks=pytest.mark.chaos),
-    ],
-)
+@pytest.mark.parametrize(("width", "theme"), browser.LOOKS)
 def test_every_page_is_whole_accessible_and_fits_at_both_widths_in_both_themes(
     served: Served, chromium: Browser, width: int, theme: str
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.browser import LOOKS
 from tests.unit.morning_scene import HOSTILE, Scene
 
 from daybreak.report import morning
@@ -70,15 +71,7 @@ def test_the_page_is_whole_at_both_widths_in_both_themes_without_a_server(
     page.close()
 
 
-@pytest.mark.parametrize(
-    ("width", "theme"),
-    [
-        (360, "dark"),
-        (1440, "light"),
-        pytest.param(360, "light", marks=pytest.mark.chaos),
-        pytest.param(1440, "dark", marks=pytest.mark.chaos),
-    ],
-)
+@pytest.mark.parametrize(("width", "theme"), LOOKS)
 def test_the_page_is_readable_at_both_widths_in_both_themes(
     browser: Any, page_file: Path, width: int, theme: str
 ) -> None:

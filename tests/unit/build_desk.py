@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
+from tests.notes_spec import NOTES
 
 from daybreak.agents.protocol import Brief, Claim
 from daybreak.checks.evidence import Evidence, Mark
@@ -28,42 +29,9 @@ from daybreak.testing.clock import FakeClock
 from daybreak.testing.memory_ledger import MemoryLedger
 from daybreak.testing.world import MemoryLocks
 
-SPECIFICATION = """\
----
-name: notes
-interfaces: [cli]
-complexity: simple
-holdout: 0
-budget: {time: 10m, attempts: 3}
----
-# Notes
-
-Short texts that stay.
-
-## Objectives
-- keep notes
-
-## Requirements
-
-### Functional Requirements
-- **FR-001**: System MUST add a note and say its number
-
-### Key Entities
-
-#### Note
-
-| field | type | rules |
-|---|---|---|
-| text | text | required, 1..80 |
-
-## Acceptance
-
-### FR-001 adding
-```console
-$ notes note add --text hello
-added note 1
-```
-"""
+SPECIFICATION = NOTES.replace(
+    "complexity: simple\n", "complexity: simple\nholdout: 0\nbudget: {time: 10m, attempts: 3}\n"
+)
 SEEN = "the sum of the prices is one cent too low whenever a discount applies"
 Work = Callable[[Path], Claim | None]
 

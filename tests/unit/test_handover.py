@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.notes_spec import NOTES
 
 from daybreak import home
 from daybreak.clock import SystemClock
@@ -21,40 +22,7 @@ from daybreak.home import handover
 from daybreak.home.handover import AddWrong, NotFromOutside, PlaceWords, Ready, TaskUnclear, Words, keeping
 from daybreak.host.locks import FileLocks
 
-SPEC = """\
----
-name: notes
-interfaces: [cli]
-complexity: simple
----
-# Notes
-
-Short texts that stay.
-
-## Objectives
-- keep notes
-
-## Requirements
-
-### Functional Requirements
-- **FR-001**: System MUST add a note and say its number
-
-### Key Entities
-
-#### Note
-
-| field | type | rules |
-|---|---|---|
-| text | text | required, 1..80 |
-
-## Acceptance
-
-### FR-001 adding
-```console
-$ notes note add --text hello
-added note 1
-```
-"""
+SPEC = NOTES
 TASK = 'title = "count"\n{more}\n[[step]]\nrun = "echo 3 > count.txt"\n[[check]]\nfile = "count.txt"\n'
 
 

@@ -6,7 +6,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,9 @@ from tests.unit.repository_desk import RIGHT, WRONG
 
 from daybreak import events
 from daybreak.checks.evidence import Evidence
-from daybreak.checks.example import Example
 from daybreak.engine.dispatch import (
     Answer,
     Dispatch,
-    Doing,
     Job,
     JobBroken,
     JobLost,
@@ -30,12 +27,9 @@ from daybreak.engine.dispatch import (
     Local,
     Node,
     NodeRefused,
-    NotOnNode,
-    Packed,
 )
 from daybreak.engine.dispatch.ray import Cluster, RayDispatch
-from daybreak.factory import looking, lookjobs, looks
-from daybreak.factory.spec.model import Specification
+from daybreak.factory import lookjobs
 from daybreak.host.sandbox import SandboxMissing
 from daybreak.report import run as report
 
@@ -275,58 +269,6 @@ def test_what_one_node_cannot_look_at_is_asked_of_others_and_then_here(real_node
         assert len(lacked) == 3, "for the base; the result is not sent to be refused once more"
         assert all("it could not look" in one for one in lacked)
         assert [one.node for one in desk.events(ended.run, events.JobPlaced)].count("") == 2
-
-
-class Blind:
-    """A result of a build that this machine cannot look at: its sandbox is too weak, or its disk is full."""
-
-    def __init__(self, **_: object) -> None:
-        self.scratch = Path()
-
-    def check(self, name: str) -> Evidence:
-        return Evidence(check=name, workspace="a" * 64, outcome="unusable", summary="no sandbox")
-
-    def example(self, example: Example) -> Evidence:
-        raise looking.NotInstalled("it was installed before", hint="build again")
-
-
-@pytest.mark.parametrize("what", ["check", "example"])
-def test_a_build_is_not_judged_by_a_node_that_cannot_look(
-    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On a node it refuses, and names why; on the coordinator's machine it is what it is."""  # shows: N14, P1
-    monkeypatch.setattr(looking, "Result", Blind)
-    spec = Specification(name="notes", complexity="simple", title="Notes", objectives=(), requirements=())
-    subject: dict[str, Any] = {"spec": spec.model_dump(mode="json")}
-    subject |= {"workspace": "a" * 64, "serve": "", "require": "full", "trusted": False, "cache": "/"}
-    example = Example(id="1", kind="console", title="x", requirements=(), body="$ notes", line=1).model_dump(
-        mode="json"
-    )
-    body: dict[str, Any] = {
-        "what": what,
-        "name": "lint",
-        "subject": {**subject, "tools": None},
-        "survey": None,
-        "needed": [],
-    }
-    there = Doing(
-        body={**body, "example": example},
-        scratch=tmp_path,
-        kept={},
-        lock=threading.Lock(),
-        cancelled=threading.Event(),
-        tell=print,
-        here=False,
-        trees={"result": Packed("a" * 64, b"")},
-    )
-    with pytest.raises(NotOnNode, match="it could not look"):
-        looks.done(there)
-    here = replace(there, here=True, kept={})
-    if what == "check":
-        assert looks.done(here)["outcome"] == "unusable"
-    else:
-        with pytest.raises(looking.NotInstalled):
-            looks.done(here)
 
 
 def test_what_a_node_says_of_another_result_is_refused(tmp_path: Path) -> None:

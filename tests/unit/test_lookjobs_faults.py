@@ -16,6 +16,7 @@ from tests.unit.repository_desk import RIGHT
 
 from daybreak import events
 from daybreak.checks.evidence import Evidence
+from daybreak.checks.example import Example
 from daybreak.engine.dispatch import (
     Answer,
     Doing,
@@ -341,8 +342,11 @@ class Uninstallable:
     def mutation(self, most: int, strength_min: float) -> Evidence:
         return self.check("mutation")
 
+    def example(self, example: Example) -> Evidence:
+        raise looking.NotInstalled("it was installed before", hint="build again")
 
-@pytest.mark.parametrize("what", ["observe", "mutation"])
+
+@pytest.mark.parametrize("what", ["check", "example", "observe", "mutation"])
 def test_no_look_of_a_build_takes_a_machine_s_fault_for_the_result_s(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -353,10 +357,17 @@ def test_no_look_of_a_build_takes_a_machine_s_fault_for_the_result_s(
     subject |= {"require": "full", "trusted": False, "tools": None}
     probe = Probe.of("console", "adds", (Ask(line="note list"),)).model_dump(mode="json")
     body: dict[str, Any] = {"what": what, "name": "x", "subject": subject, "survey": None, "probe": probe, "asked": 1}
-    body |= {"most": 10, "strength_min": 0.5}
+    example = Example(id="1", kind="console", title="x", requirements=(), body="$ notes", line=1)
+    body |= {"most": 10, "strength_min": 0.5, "example": example.model_dump(mode="json")}
     one = replace(doing(tmp_path, body, here=False), trees={"result": Packed("a" * 64, b"")})
     with pytest.raises(NotOnNode, match="it could not look"):
         looks.done(one)
+    here = replace(one, here=True, kept={})
+    if what == "example":
+        with pytest.raises(looking.NotInstalled):
+            looks.done(here)
+    elif what != "observe":
+        assert looks.done(here)["outcome"] == "unusable", "here it is what it is"
 
 
 def test_looks_of_a_build_that_nobody_can_have_ask_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import anyio
 import pytest
 from biscuit_auth import KeyPair
 from pydantic import BaseModel
+from tests.notes_spec import NOTES
 from tests.unit.verdict_scene import Scene
 
 from daybreak import events, home
@@ -526,40 +527,7 @@ def test_a_check_does_not_follow_a_link_that_the_commands_made(opened: home.Home
 
 
 def test_a_specification_is_handed_over_as_text(opened: home.Home, folder: Path) -> None:
-    text = """---
-name: notes
-interfaces: [cli]
-complexity: simple
----
-# Notes
-
-Short texts that stay.
-
-## Objectives
-- keep notes
-
-## Requirements
-
-### Functional Requirements
-- **FR-001**: System MUST add a note and say its number
-
-### Key Entities
-
-#### Note
-
-| field | type | rules |
-|---|---|---|
-| text | text | required, 1..80 |
-
-## Acceptance
-
-### FR-001 adding
-```console
-$ notes note add --text hello
-added note 1
-```
-"""
-    told = do(desk(opened, "hand-over"), "hand_over", specification=text, output="out", budget="1usd")
+    told = do(desk(opened, "hand-over"), "hand_over", specification=NOTES, output="out", budget="1usd")
     assert (told.kind, told.existed) == ("build", False)
     [(args,)] = opened.ledger.query("SELECT args FROM view_runs WHERE run = ?", (told.run,))
     assert json.loads(args)["output"] == str(folder / "out")

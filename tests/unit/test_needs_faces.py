@@ -14,6 +14,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 from tests import api_home
+from tests.notes_spec import NOTES
 from tests.unit import repository_desk
 from typer.testing import CliRunner
 
@@ -65,41 +66,7 @@ kind = "github"
 address = "http://127.0.0.1:9/api/v3"
 key = "env:FORGE_TOKEN"
 """
-SPEC = """\
----
-name: notes
-interfaces: [cli]
-complexity: simple
-needs: {needs}
----
-# Notes
-
-Short texts that stay.
-
-## Objectives
-- keep notes
-
-## Requirements
-
-### Functional Requirements
-- **FR-001**: System MUST add a note and say its number
-
-### Key Entities
-
-#### Note
-
-| field | type | rules |
-|---|---|---|
-| text | text | required, 1..80 |
-
-## Acceptance
-
-### FR-001 adding
-```console
-$ notes note add --text hello
-added note 1
-```
-"""
+SPEC = NOTES.replace("complexity: simple\n", "complexity: simple\nneeds: {needs}\n")
 
 
 @pytest.fixture(autouse=True)

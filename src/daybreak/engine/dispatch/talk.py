@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import itertools
 import json
@@ -100,13 +101,13 @@ class _Asked:
 class _Ear:
     """What the carrier says, and that it says something: also in the middle of a message that is long."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: io.BufferedReader) -> None:
         self._file = file
         self.heard = 0
         """So often."""
 
     def read(self, size: int) -> bytes:
-        part: bytes = self._file.read1(min(size, _PART_BYTES))  # type: ignore[attr-defined]
+        part = self._file.read1(min(size, _PART_BYTES))
         self.heard += 1
         return part
 
@@ -129,7 +130,7 @@ class Talk:
         self._own = "" if cluster.address else tempfile.mkdtemp(prefix="daybreak-ray-")
         self._silence_s = cluster.silence_s
         self._process = _started(cluster, environment, program, self._own)
-        self._ear = _Ear(cast(BinaryIO, self._process.stdout))
+        self._ear = _Ear(cast(io.BufferedReader, self._process.stdout))
         self._why = "the process that speaks to Ray has ended"
         self._over = threading.Event()
         self.ended = False
